@@ -1,0 +1,1 @@
+"""Multi-label recognition from partial labels on a frozen CLIP."""
