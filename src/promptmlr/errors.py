@@ -1,6 +1,9 @@
 """What a person did or met that the program cannot go on with: one line, no traceback."""
 
-__all__ = ["EnvironmentFault", "UserError"]
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["EnvironmentFault", "UserError", "nearest"]
 
 
 class UserError(Exception):
@@ -9,3 +12,10 @@ class UserError(Exception):
 
 class EnvironmentFault(Exception):
     """The machine could not do it (disk full, network away, memory). One line, exit code 1."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown word: the nearest known one, or all of them."""
+    known = list(known)
+    match = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
+    return f"did you mean {match[0]!r}?" if match else f"known: {', '.join(known)}"

@@ -1,0 +1,204 @@
+"""The frozen CLIP: images → regions, text → features. `load_backbone` is the only way in."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.pretrained import get_pretrained_cfg
+from open_clip.tokenizer import SimpleTokenizer
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from promptmlr.backbone.catalogue import catalogue, find_entry, uses_quick_gelu
+from promptmlr.backbone.checkpoint import SUFFIXES, build_openai_model, read_state_dict
+from promptmlr.backbone.image import patch_side, resnet_regions, vit_regions
+from promptmlr.backbone.packing import unpack
+from promptmlr.backbone.preprocessing import Preprocessing
+from promptmlr.backbone.text import TextTower
+from promptmlr.errors import EnvironmentFault, UserError, nearest
+
+__all__ = ["Backbone", "Preprocessing", "catalogue", "load_backbone"]
+
+
+class Backbone:
+    """A CLIP whose weights never change.
+
+    Args:
+        model: an open_clip model, kept in evaluation mode with frozen weights.
+        name: how `load_backbone` was asked for it.
+        pretrained: tag or file of its weights, or None.
+        preprocessing: size and normalisation of its images.
+    """
+
+    def __init__(self, model: nn.Module, name: str, pretrained: str | None, preprocessing: Preprocessing) -> None:
+        self._model = model.eval().requires_grad_(False)
+        self.name = name
+        self.pretrained = pretrained
+        self.preprocessing = preprocessing
+        self.text = TextTower(model, SimpleTokenizer())
+        patch = patch_side(model.visual)
+        if preprocessing.image_size < patch or preprocessing.image_size % patch:
+            raise UserError(
+                f"image size {preprocessing.image_size} does not fit {name}: it must be a multiple of {patch}"
+            )
+        self.grid = preprocessing.image_size // patch
+
+    @property
+    def feature_width(self) -> int:
+        """D, the width of regions and text features."""
+        return self.text.feature_width
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of an input image in pixels."""
+        return self.preprocessing.image_size
+
+    @property
+    def regions(self) -> int:
+        """R, the number of regions of an image: the grid and the global one."""
+        return self.grid**2 + 1
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self._model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return next(self._model.parameters()).dtype
+
+    @torch.no_grad()
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Dense regions in the shared image-text space.
+
+        Args:
+            images: (B, 3, S, S) float, normalised (`preprocessing.normalise`).
+
+        Returns:
+            (B, R, D) in the weights' dtype, not normalised; region 0 is global.
+        """
+        visual = self._model.visual
+        images = images.to(self.device, self.dtype)
+        return resnet_regions(visual, images) if isinstance(visual, ModifiedResNet) else vit_regions(visual, images)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """(N, D) features of N sentences, not normalised."""
+        return self.text.encode_texts(texts)
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Hash of all weights, names and shapes: what a run checks to know that it has its own backbone again."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self._model.state_dict().items()):
+            digest.update(f"{key}{tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def identity(self) -> dict[str, Any]:
+        """Name, weights and preprocessing, as written into a run's config."""
+        return {
+            "name": self.name,
+            "pretrained": self.pretrained,
+            "weights_sha256": self.weights_sha256,
+            "feature_width": self.feature_width,
+            "preprocessing": self.preprocessing.as_dict(),
+        }
+
+
+def load_backbone(
+    name: str | Path,
+    pretrained: str | Path | None = None,
+    image_size: int | None = None,
+    device: str | torch.device | None = None,
+    *,
+    quick_gelu: bool | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Backbone:
+    """Load a frozen CLIP that has regions.
+
+    Args:
+        name: "scenes" (the miniature CLIP that comes with promptmlr), a model of open_clip, or the path of a
+            checkpoint in OpenAI's layout (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
+        pretrained: for a model of open_clip its tag ("openai" when None) or a checkpoint file.
+        image_size: S in pixels; None is the size it was trained at. Positions are interpolated.
+        device: for example "cuda"; None is the CPU.
+        quick_gelu: override the activation. None follows open_clip's tag; OpenAI's layout means QuickGELU.
+        dtype: of the weights, cast once.
+
+    Raises:
+        UserError: unknown name or tag, no regions, an unreadable or foreign checkpoint, an image size that does not fit.
+        EnvironmentFault: the weights could not be downloaded.
+    """
+    path = Path(name)
+    if str(name) == "scenes":
+        packed = load(files("promptmlr.backbone").joinpath("scenes.safetensors").read_bytes())
+        model = build_openai_model(unpack(packed), "scenes")
+    elif path.suffix in SUFFIXES or path.is_file():
+        if not path.is_file():
+            raise UserError(f"no checkpoint at {path}; give the path of an existing file")
+        gelu = True if quick_gelu is None else quick_gelu
+        model = build_openai_model(read_state_dict(path), str(path), gelu)
+    else:
+        return _load_open_clip(str(name), pretrained, image_size, device, quick_gelu, dtype)
+    if pretrained is not None:
+        raise UserError(f"{name} already names its weights; leave `pretrained` out")
+    size = image_size or _native_size(model)
+    preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+    return Backbone(model.to(device, dtype), str(name), None, preprocessing)
+
+
+def _load_open_clip(
+    name: str,
+    pretrained: str | Path | None,
+    image_size: int | None,
+    device: str | torch.device | None,
+    quick_gelu: bool | None,
+    dtype: torch.dtype,
+) -> Backbone:
+    entry = find_entry(name)
+    weights = str(pretrained or "openai")
+    is_file = Path(weights).is_file()
+    if not is_file and weights not in entry.tags:
+        raise UserError(
+            f"{name} has no pretrained tag {weights!r} and there is no such file; {nearest(weights, entry.tags)}"
+        )
+    gelu = uses_quick_gelu(name, weights) if quick_gelu is None else quick_gelu
+    try:
+        model = open_clip.create_model(
+            name, pretrained=weights, precision="fp32", force_quick_gelu=gelu, require_pretrained=True
+        )
+    except Exception as error:  # open_clip raises whatever its downloader or loader met
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        if is_file:
+            raise UserError(f"cannot load {weights} as {name}: {reason}") from error
+        raise EnvironmentFault(_how_to_place(name, weights, reason)) from error
+    config = get_pretrained_cfg(name, weights)
+    preprocessing = Preprocessing(
+        image_size or entry.image_size,
+        tuple(config.get("mean") or OPENAI_DATASET_MEAN),
+        tuple(config.get("std") or OPENAI_DATASET_STD),
+    )
+    return Backbone(model.to(device, dtype), name, weights, preprocessing)
+
+
+def _how_to_place(name: str, tag: str, reason: str) -> str:
+    """One line that says which file to put where when there is no network."""
+    config = get_pretrained_cfg(name, tag)
+    source = config.get("url") or f"the Hugging Face repository {config.get('hf_hub')}"
+    return (
+        f"cannot download {name} ({tag}): {reason}; without a network, fetch {source} on another machine and pass "
+        f"the file: --backbone {name} --pretrained FILE"
+    )
+
+
+def _native_size(model: nn.Module) -> int:
+    size = model.visual.image_size
+    return int(size if isinstance(size, int) else size[0])

@@ -1,0 +1,83 @@
+"""Dense region features of CLIP's image towers: (B, 3, S, S) pixels → (B, R, D) regions, region 0 global."""
+
+import torch
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from torch import Tensor, nn
+
+__all__ = ["patch_side", "resnet_regions", "vit_regions"]
+
+
+def patch_side(visual: nn.Module) -> int:
+    """Pixels per region along one side: 32 for a CLIP ResNet, the patch for a ViT."""
+    return int(visual.patch_size[0]) if isinstance(visual, VisionTransformer) else 32
+
+
+def resnet_regions(visual: ModifiedResNet, images: Tensor) -> Tensor:
+    """The attention pool without its attention (paper, section 3; DualCoOp's dense CLIP features).
+
+    tokens = [mean of x, x_1 … x_hw] + positional embedding, then only the value and the output projection.
+
+    Args:
+        visual: a CLIP ResNet.
+        images: (B, 3, S, S) float, normalised; S a multiple of 32.
+
+    Returns:
+        (B, h·w + 1, D), not normalised; region 0 is the mean token.
+    """
+    features = visual.stem(images)
+    for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+        features = layer(features)
+    pool = visual.attnpool
+    grid = features.flatten(2).transpose(1, 2)
+    tokens = torch.cat([grid.mean(dim=1, keepdim=True), grid], dim=1)
+    tokens = tokens + resized_positions(pool.positional_embedding, features.shape[-2:]).to(tokens.dtype)
+    regions: Tensor = pool.c_proj(pool.v_proj(tokens))
+    return regions
+
+
+def vit_regions(visual: VisionTransformer, images: Tensor) -> Tensor:
+    """The value path of the last block (MaskCLIP): its attention output is out_proj(v); region 0 attends as usual.
+
+    Args:
+        visual: a CLIP vision transformer pooled at its class token.
+        images: (B, 3, S, S) float, normalised; S a multiple of the patch.
+
+    Returns:
+        (B, h·w + 1, D), not normalised; region 0 is the ordinary class-token output.
+    """
+    patches = visual.conv1(images)
+    size = patches.shape[-2:]
+    tokens = patches.flatten(2).transpose(1, 2)
+    first = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
+    tokens = torch.cat([first, tokens], dim=1)
+    tokens = tokens + resized_positions(visual.positional_embedding, size).to(tokens.dtype)
+    tokens = visual.ln_pre(tokens)
+    *blocks, last = visual.transformer.resblocks
+    for block in blocks:
+        tokens = block(tokens)
+    tokens = torch.cat([last(tokens)[:, :1], _value_path(last, tokens[:, 1:])], dim=1)
+    regions: Tensor = visual.ln_post(tokens) @ visual.proj
+    return regions
+
+
+def _value_path(block: ResidualAttentionBlock, tokens: Tensor) -> Tensor:
+    """A transformer block in which every token attends to itself alone."""
+    attention = block.attn
+    width = tokens.shape[-1]
+    weight = attention.in_proj_weight[2 * width :]
+    bias = attention.in_proj_bias[2 * width :]
+    values = attention.out_proj(nn.functional.linear(block.ln_1(tokens), weight, bias))
+    tokens = tokens + block.ls_1(values)
+    result: Tensor = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+    return result
+
+
+def resized_positions(positions: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Positional embedding (1 + g·g, width) for a grid of another size: bicubic, no antialias, token 0 untouched."""
+    side = round((len(positions) - 1) ** 0.5)
+    if tuple(size) == (side, side):
+        return positions
+    grid = positions[1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    grid = nn.functional.interpolate(grid, size=tuple(size), mode="bicubic", align_corners=False)
+    return torch.cat([positions[:1], grid.flatten(2)[0].T])

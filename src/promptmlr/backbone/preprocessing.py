@@ -1,0 +1,45 @@
+"""From a decoded image to the tower's input: squashed to a square as released, then normalised."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+
+__all__ = ["Preprocessing"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a backbone needs done to an image; recorded in every run and checked when the run is used.
+
+    The square is reached by squashing, not by cropping: an object at the border keeps its label (released
+    `transforms.Resize((S, S))` in dataloaders/coco_detection.py and pascal_voc.py).
+    """
+
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bilinear"
+    resize: str = "squash"
+
+    def resized(self, image: Image.Image) -> Image.Image:
+        """An RGB image squashed to S × S."""
+        return image.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR)
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """(3, S, S) uint8 of an RGB image of any size."""
+        pixels: Tensor = v2.functional.pil_to_tensor(self.resized(image))
+        return pixels
+
+    def normalise(self, pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """(B, 3, S, S) uint8 → the same shape in float, CLIP-normalised."""
+        mean = torch.tensor(self.mean, device=pixels.device, dtype=dtype).view(3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device, dtype=dtype).view(3, 1, 1)
+        return (pixels.to(dtype) / 255 - mean) / std
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a run's config."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}

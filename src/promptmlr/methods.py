@@ -1,0 +1,116 @@
+"""The paper's table as data: a method is a pair (presence side, absence side)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from promptmlr.backbone import Backbone
+from promptmlr.errors import UserError, nearest
+from promptmlr.recognizer import Recognizer, Weighting, checked_class_names
+from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide, Side
+from promptmlr.sides.prompt import Offset
+
+__all__ = ["METHODS", "METHOD_TABLE", "Method", "Start", "create_recognizer"]
+
+Kind = Literal["prompt", "embedding", "linear"]
+Start = Literal["random", "agnostic", "text"]
+
+PRESENCE_TEMPLATE = "a photo of a {}."
+CLASS_FREE_TEMPLATE = "a photo."
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row: the two kinds of side, whose map weights the regions, and where zero-shot embeddings start."""
+
+    presence: Kind
+    absence: Kind
+    summary: str
+    weighting: Weighting = "presence"
+    trained: bool = True
+
+
+METHOD_TABLE: dict[str, Method] = {
+    "baseline": Method("linear", "linear", "vision only: two linear layers on the regions", weighting="own"),
+    "dualcoop": Method("prompt", "prompt", "a learned prompt for presence and one for absence"),
+    "dualembedding": Method("embedding", "embedding", "both sides learned directly; the cell the paper leaves out"),
+    "negativecoop": Method("embedding", "prompt", "learned embedding for presence, learned prompt for absence"),
+    "positivecoop": Method("prompt", "embedding", "learned prompt for presence, learned embedding for absence"),
+    "zeroshot": Method("embedding", "embedding", "text features as they are; nothing is trained", trained=False),
+}
+
+METHODS: tuple[str, ...] = tuple(sorted(METHOD_TABLE))
+
+
+def create_recognizer(
+    method: str,
+    backbone: Backbone,
+    class_names: Sequence[str],
+    *,
+    context_length: int = 16,
+    context_words: str | None = None,
+    class_specific: bool = True,
+    offset: Offset = "none",
+    start: Start = "agnostic",
+    absence_template: str = CLASS_FREE_TEMPLATE,
+    seed: int = 0,
+) -> Recognizer:
+    """A recognizer of `method` over `class_names`, on the backbone's device, ready to train.
+
+    Args:
+        method: a name of `METHODS`.
+        backbone: the frozen CLIP; its text tower is used by prompts and by text starts.
+        class_names: C names; underscores are read as spaces.
+        context_length: M, context tokens of a prompt (16 in the paper).
+        context_words: words that contexts start from instead of random values; M is then their number of tokens.
+        class_specific: contexts per class (released `--csc`) instead of one for all classes.
+        offset: "none" (paper), "zero" or "random": the (C, D) term that the released code adds to a prompt's text
+            feature. Ignored by other sides.
+        start: of embedding sides. "random" as released; "agnostic" from the class-free text "a photo."; "text" from
+            "a photo of a {}.". Both of the latter start the pair near a margin of zero. Ignored by other sides.
+        absence_template: of `zeroshot` alone. A negated one ("not a photo of a {}.") is possible, and poor: CLIP
+            puts it beside the presence text.
+        seed: of every random start.
+
+    Raises:
+        UserError: unknown method, start or offset, or class names that cannot be used.
+    """
+    if method not in METHOD_TABLE:
+        raise UserError(f"unknown method {method!r}; {nearest(method, METHODS)}")
+    if start not in ("random", "agnostic", "text"):
+        raise UserError(f"unknown start {start!r}; {nearest(start, ('random', 'agnostic', 'text'))}")
+    if offset not in ("none", "zero", "random"):
+        raise UserError(f"unknown offset {offset!r}; {nearest(offset, ('none', 'zero', 'random'))}")
+    if context_length < 1:
+        raise UserError(f"context_length is {context_length}; it must be at least 1")
+    row = METHOD_TABLE[method]
+    names = checked_class_names(class_names)
+
+    def prompt(name: str) -> Side:
+        return PromptSide.create(
+            backbone.text,
+            names,
+            context_length=context_length,
+            context_words=context_words,
+            class_specific=class_specific,
+            offset=offset,
+            seed=seed,
+            name=name,
+        )
+
+    def embedding(name: str) -> Side:
+        if not row.trained:
+            template = PRESENCE_TEMPLATE if name == "presence" else absence_template
+        elif start == "random":
+            return EmbeddingSide.random(len(names), backbone.feature_width, seed, name)
+        else:
+            template = PRESENCE_TEMPLATE if start == "text" else CLASS_FREE_TEMPLATE
+        texts = [template.format(name) for name in names] if "{}" in template else [template]
+        return EmbeddingSide.from_features(backbone.encode_text(texts).expand(len(names), -1))
+
+    def linear(name: str) -> Side:
+        return LinearSide.random(len(names), backbone.feature_width, seed, name)
+
+    build: dict[Kind, Callable[[str], Side]] = {"prompt": prompt, "embedding": embedding, "linear": linear}
+    recognizer = Recognizer(build[row.presence]("presence"), build[row.absence]("absence"), names, row.weighting)
+    return recognizer.to(backbone.device)

@@ -1,0 +1,76 @@
+"""A recognizer is two sides and the aggregation that turns their maps into pairs of logits."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from promptmlr.errors import UserError
+from promptmlr.functional import aggregate, region_weights
+from promptmlr.sides import Side
+
+__all__ = ["Recognizer", "Weighting", "checked_class_names"]
+
+Weighting = Literal["presence", "own"]
+
+
+class Recognizer(nn.Module):
+    """Presence and absence side over the same C classes.
+
+    Both sides are aggregated with the region weights of the presence map; only the Baseline weights each side by its
+    own map (`weighting="own"`). Any pair of sides may be built by hand: a cosine side enters as S = 20 · cos, a
+    linear one as it is.
+
+    Args:
+        presence: the side whose logit says "there is one".
+        absence: the side whose logit says "there is none".
+        class_names: C names, in the order of the sides' rows.
+        weighting: whose map weights the regions.
+    """
+
+    def __init__(
+        self, presence: Side, absence: Side, class_names: Sequence[str], weighting: Weighting = "presence"
+    ) -> None:
+        super().__init__()
+        self.presence = presence
+        self.absence = absence
+        self.class_names = tuple(class_names)
+        self.weighting: Weighting = weighting
+
+    def maps(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Presence and absence map, each (B, C, R), of (B, R, D) regions."""
+        return self.presence(regions), self.absence(regions)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """(B, R, D) regions → (B, 2, C) logits: index 0 absence, 1 presence."""
+        presence, absence = self.maps(regions)
+        weights = region_weights(presence)
+        absence_weights = weights if self.weighting == "presence" else region_weights(absence)
+        return torch.stack([aggregate(absence, absence_weights), aggregate(presence, weights)], dim=1)
+
+    def fold(self) -> "Recognizer":
+        """The same recognizer without a text tower: prompt sides become embeddings. Logits agree to rounding."""
+        return Recognizer(self.presence.fold(), self.absence.fold(), self.class_names, self.weighting)
+
+    def learned_parameters(self) -> int:
+        """How many numbers are learned."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def checked_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Class names as the text tower reads them: underscores are spaces, none empty, none twice.
+
+    Raises:
+        UserError: no class, an empty or a duplicate name.
+    """
+    if isinstance(class_names, str) or not class_names:
+        raise UserError("class_names must be a list with at least one name")
+    names = tuple(name.replace("_", " ").strip() for name in class_names)
+    if "" in names:
+        raise UserError("a class name is empty; give every class a name")
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise UserError(f"class name {name!r} stands {times} times (underscores are read as spaces); rename or merge them")
+    return names
