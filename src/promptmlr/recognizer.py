@@ -72,5 +72,7 @@ def checked_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
         raise UserError("a class name is empty; give every class a name")
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
-        raise UserError(f"class name {name!r} stands {times} times (underscores are read as spaces); rename or merge them")
+        raise UserError(
+            f"class name {name!r} stands {times} times (underscores are read as spaces); rename or merge them"
+        )
     return names

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED
 
 import promptmlr as pm
+from conftest import SHARED
 
 FIXTURES = sorted((SHARED / "parity" / "fixtures").glob("*.npz"))
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}

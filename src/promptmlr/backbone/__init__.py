@@ -14,7 +14,7 @@ from open_clip.modified_resnet import ModifiedResNet
 from open_clip.pretrained import get_pretrained_cfg
 from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load
-from torch import Tensor, nn
+from torch import Tensor
 
 from promptmlr.backbone.catalogue import catalogue, find_entry, uses_quick_gelu
 from promptmlr.backbone.checkpoint import SUFFIXES, build_openai_model, read_state_dict
@@ -37,7 +37,7 @@ class Backbone:
         preprocessing: size and normalisation of its images.
     """
 
-    def __init__(self, model: nn.Module, name: str, pretrained: str | None, preprocessing: Preprocessing) -> None:
+    def __init__(self, model: Any, name: str, pretrained: str | None, preprocessing: Preprocessing) -> None:
         self._model = model.eval().requires_grad_(False)
         self.name = name
         self.pretrained = pretrained
@@ -49,6 +49,11 @@ class Backbone:
                 f"image size {preprocessing.image_size} does not fit {name}: it must be a multiple of {patch}"
             )
         self.grid = preprocessing.image_size // patch
+
+    @property
+    def _some_weight(self) -> Tensor:
+        weight: Tensor = next(self._model.parameters())
+        return weight
 
     @property
     def feature_width(self) -> int:
@@ -68,12 +73,12 @@ class Backbone:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self._model.parameters()).device
+        return self._some_weight.device
 
     @property
     def dtype(self) -> torch.dtype:
         """Of the weights."""
-        return next(self._model.parameters()).dtype
+        return self._some_weight.dtype
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> Tensor:
@@ -134,7 +139,7 @@ def load_backbone(
         dtype: of the weights, cast once.
 
     Raises:
-        UserError: unknown name or tag, no regions, an unreadable or foreign checkpoint, an image size that does not fit.
+        UserError: unknown name or tag, no regions, an unreadable or foreign checkpoint, a size that does not fit.
         EnvironmentFault: the weights could not be downloaded.
     """
     path = Path(name)
@@ -199,6 +204,6 @@ def _how_to_place(name: str, tag: str, reason: str) -> str:
     )
 
 
-def _native_size(model: nn.Module) -> int:
+def _native_size(model: Any) -> int:
     size = model.visual.image_size
     return int(size if isinstance(size, int) else size[0])

@@ -36,7 +36,15 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+    ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"cannot read the checkpoint {path}: {reason}; give a whole {', '.join(SUFFIXES)} file of tensors"
@@ -61,16 +69,20 @@ def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: boo
     Raises:
         UserError: keys or shapes are not those of a CLIP in OpenAI's layout.
     """
-    state = {key: value for key, value in state.items() if key not in ("input_resolution", "context_length", "vocab_size")}
+    state = {
+        key: value for key, value in state.items() if key not in ("input_resolution", "context_length", "vocab_size")
+    }
     try:
         model = open_clip.model.build_model_from_openai_state_dict(dict(state), quick_gelu=quick_gelu)
         model.float()
-        model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+        model.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+        )
     except (KeyError, RuntimeError, AssertionError, IndexError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"the checkpoint {source} is no CLIP in OpenAI's layout: {type(error).__name__} {reason}; for a file saved by "
-            "open_clip name the architecture too: --backbone ViT-B-32 --pretrained FILE"
+            f"the checkpoint {source} is no CLIP in OpenAI's layout: {type(error).__name__} {reason}; for a file "
+            "saved by open_clip name the architecture too: --backbone ViT-B-32 --pretrained FILE"
         ) from error
     built: nn.Module = model
     return built

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 __all__ = ["patch_side", "resnet_regions", "vit_regions"]
 
 
-def patch_side(visual: nn.Module) -> int:
+def patch_side(visual: VisionTransformer | ModifiedResNet) -> int:
     """Pixels per region along one side: 32 for a CLIP ResNet, the patch for a ViT."""
     return int(visual.patch_size[0]) if isinstance(visual, VisionTransformer) else 32
 

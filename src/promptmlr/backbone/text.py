@@ -1,6 +1,7 @@
 """CLIP's text tower, frozen: tokens → embeddings → text features, encoded only up to the longest end token."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from open_clip.tokenizer import SimpleTokenizer
@@ -19,8 +20,8 @@ class TextTower:
         tokenizer: CLIP's byte-pair encoding.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: SimpleTokenizer) -> None:
-        self._tower = getattr(model, "text", model)
+    def __init__(self, model: Any, tokenizer: SimpleTokenizer) -> None:
+        self._tower: Any = getattr(model, "text", model)
         self._tokenizer = tokenizer
         self.context_length = int(self._tower.positional_embedding.shape[0])
         self.width = int(self._tower.ln_final.weight.shape[0])
@@ -65,8 +66,10 @@ class TextTower:
         x = tower.ln_final(x[torch.arange(len(x), device=x.device), ends])
         projection = tower.text_projection
         if projection is None:
-            return x
-        return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+            features: Tensor = x
+        else:
+            features = projection(x) if isinstance(projection, nn.Linear) else x @ projection
+        return features
 
     def encode_texts(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
         """(N, D) features of N sentences, as CLIP's `encode_text`; not normalised.

@@ -21,9 +21,12 @@ CONTEXT_STD = 0.02  # of random contexts; the released MLCPromptLearner uses the
 class TextEncoder(Protocol):
     """The frozen text tower, as a prompt sees it. W is its width, D the width of the shared feature space."""
 
-    feature_width: int
     width: int
     context_length: int
+
+    @property
+    def feature_width(self) -> int:
+        """D."""
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a text, without start and end token."""

@@ -1,0 +1,82 @@
+"""The command line: one short file per verb. Nothing heavy is imported before a verb runs."""
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+from promptmlr.cli.backbones import backbones
+from promptmlr.cli.demo import demo
+from promptmlr.cli.evaluate import evaluate
+from promptmlr.cli.methods import methods
+from promptmlr.cli.predict import predict
+from promptmlr.cli.pretrain_scenes import pretrain_scenes
+from promptmlr.cli.train import train
+from promptmlr.errors import EnvironmentFault, UserError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="promptmlr",
+    help="Multi-label recognition from partial labels on a frozen CLIP.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(rich_help_panel="Your data")(demo)
+app.command(rich_help_panel="Train and use")(train)
+app.command(rich_help_panel="Train and use")(evaluate)
+app.command(rich_help_panel="Train and use")(predict)
+app.command(rich_help_panel="What there is")(methods)
+app.command(rich_help_panel="What there is")(backbones)
+app.command("pretrain-scenes", rich_help_panel="The paper")(pretrain_scenes)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from promptmlr import __version__
+
+        typer.echo(f"promptmlr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every failure a person can meet is one line and an exit code.
+
+    2: a mistake of the user; 1: the environment (disk, memory, network); 130: Ctrl-C.
+    """
+    try:
+        app()
+    except UserError as error:
+        _leave(str(error), 2)
+    except EnvironmentFault as error:
+        _leave(str(error), 1)
+    except MemoryError:
+        _leave("out of memory; use a smaller --batch-size or --image-size", 1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EMFILE):
+            raise
+        _leave(f"{error.filename or 'a file'}: {error.strerror}", 1)
+    except RuntimeError as error:
+        if "out of memory" not in str(error) and "not enough memory" not in str(error):
+            raise
+        _leave("out of memory; use a smaller --batch-size or --image-size", 1)
+    except KeyboardInterrupt:
+        _leave("interrupted", 130)
+
+
+def _leave(message: str, code: int) -> None:
+    line = " ".join(message.split())
+    sys.stderr.write(line + "\n" if code == 130 else f"error: {line}\n")
+    sys.exit(code)

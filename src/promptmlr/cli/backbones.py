@@ -1,0 +1,23 @@
+"""`promptmlr backbones`: every tower that has regions."""
+
+import typer
+
+__all__ = ["backbones"]
+
+
+def backbones() -> None:
+    """List the backbones: width, image size, regions, pretrained tags. Nothing is downloaded."""
+    from promptmlr.backbone import catalogue, load_backbone
+
+    small = load_backbone("scenes")
+    rows = [("backbone", "width", "pixels", "regions", "at 448", "pretrained")]
+    rows.append(
+        ("scenes", str(small.feature_width), str(small.image_size), str(small.regions), "", "comes with promptmlr")
+    )
+    for entry in catalogue():
+        larger = "" if 448 % entry.patch else str(entry.regions(448))
+        sizes = (str(entry.feature_width), str(entry.image_size), str(entry.regions(entry.image_size)), larger)
+        rows.append((entry.name, *sizes, ", ".join(entry.tags)))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]))

@@ -1,0 +1,20 @@
+"""`promptmlr demo`: the whole job on the drawn world."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["demo"]
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder of the report.")] = Path("report"),
+    seed: Annotated[int, typer.Option(min=0, help="Of masks and starts.")] = 0,
+) -> None:
+    """Draw images, hide 90 % of their labels, train every method, and report. Offline, no download, about a minute."""
+    from promptmlr.cli.progress import Terminal
+    from promptmlr.experiments.demo import run_demo
+
+    for line in run_demo(out, seed=seed, reporter=Terminal()):
+        typer.echo(line)

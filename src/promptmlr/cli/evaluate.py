@@ -1,0 +1,129 @@
+"""`promptmlr evaluate`: the honest score of a run."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from promptmlr.cli.options import (
+    BackboneName,
+    BatchSize,
+    CocoImages,
+    Crowd,
+    Data,
+    Device,
+    Difficult,
+    Format,
+    ImageFolder,
+    Pretrained,
+    RunFolder,
+    SkipUnreadable,
+    Split,
+    Workers,
+)
+from promptmlr.cli.progress import note, progress
+from promptmlr.errors import UserError
+
+if TYPE_CHECKING:
+    from promptmlr.evaluation import Evaluation
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    run: RunFolder,
+    data: Data,
+    split: Split = None,
+    format: Format = None,  # noqa: A002
+    images: ImageFolder = None,
+    difficult: Difficult = "skip",
+    coco_images: CocoImages = "annotated",
+    crowd: Crowd = "present",
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the images.")] = 1000,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the numbers go, as JSON. [default: RUN/evaluation.json]", show_default=False),
+    ] = None,
+    skip_unreadable: SkipUnreadable = False,
+    backbone: BackboneName = None,
+    pretrained: Pretrained = None,
+    device: Device = "cpu",
+    batch_size: BatchSize = 32,
+    workers: Workers = 2,
+) -> None:
+    """Score a run on labelled images: mAP with an interval, per class, CF1 and OF1."""
+    from promptmlr.data import DataOptions, load_data
+    from promptmlr.evaluation import evaluate as score
+    from promptmlr.files import write_text
+    from promptmlr.pipeline import images_sha256
+    from promptmlr.prediction import predict_source
+    from promptmlr.regions import FreshRegions
+    from promptmlr.run import load_run
+
+    loaded = load_run(run)
+    options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
+    labelled = load_data(data, split, purpose="test", format=format, images=images, options=options)
+    for line in (labelled.source, *labelled.notes):
+        note(line)
+    if images_sha256(labelled.image_ids) == loaded.config.data.images_sha256:
+        note("warning: these are the images the run was trained on; its score on new ones will be lower")
+    rows, columns = _common_classes(loaded.class_names, labelled.class_names)
+
+    tower = loaded.use_backbone(backbone, pretrained, device)
+    source = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
+    with progress("encoding") as say:
+        kept, probabilities = predict_source(loaded.recognizer, source, batch_size, say)
+    for error in source.unreadable.values():
+        note(f"unreadable, left out: {error}")
+    result = score(
+        probabilities[:, rows],
+        labelled.labels[kept][:, columns],
+        [loaded.class_names[row] for row in rows],
+        threshold=loaded.config.threshold,
+        resamples=resamples,
+    )
+    for line in _table(result, loaded.config.select):
+        typer.echo(line)
+    out = out or run / "evaluation.json"
+    record = {"data": labelled.source, "select": loaded.config.select, **result.as_dict()}
+    write_text(out, json.dumps(record, indent=2) + "\n")
+    note(f"written to {out}")
+
+
+def _common_classes(trained: tuple[str, ...], labelled: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Columns of the classes that both have, matched by name, in the run's order."""
+    common = [name for name in trained if name in set(labelled)]
+    if not common:
+        raise UserError(
+            f"the run knows none of the data's classes: {', '.join(trained[:5])} … against {', '.join(labelled[:5])} …"
+        )
+    for names, others, whose in ((trained, labelled, "the run's"), (labelled, trained, "the data's")):
+        left_out = [name for name in names if name not in set(others)]
+        if left_out:
+            note(f"left out, only among {whose} classes: {', '.join(left_out)}")
+    return [trained.index(name) for name in common], [labelled.index(name) for name in common]
+
+
+def _table(result: "Evaluation", select: str) -> list[str]:
+    width = max(map(len, result.per_class_ap))
+    lines = [
+        f"{name.ljust(width)}  {'-' if math.isnan(ap) else f'{100 * ap:5.1f}'}"
+        for name, ap in result.per_class_ap.items()
+    ]
+    lines.append("")
+    if result.without_positive:
+        lines.append(f"left out of the means, no positive label: {', '.join(result.without_positive)}")
+    low, high = result.mean_ap_interval
+    interval = "" if math.isnan(low) else f" ({100 * low:.1f} to {100 * high:.1f}, 95 % bootstrap interval)"
+    lines.append(f"mAP {100 * result.mean_ap:.1f}{interval}")
+    lines.append(
+        f"at {result.threshold}: CF1 {100 * result.cf1:.1f} (mean of per-class F1; harmonic of CP and CR "
+        f"{100 * result.cf1_harmonic:.1f}), CP {100 * result.cp:.1f}, CR {100 * result.cr:.1f}, "
+        f"OF1 {100 * result.of1:.1f}, OP {100 * result.op:.1f}, OR {100 * result.or_:.1f}"
+    )
+    lines.append(f"{result.images} images, {result.labels_used} known labels")
+    if select == "test":
+        lines.append("epoch selected on test data: only for comparison with papers that do the same")
+    return lines

@@ -1,0 +1,71 @@
+"""Options that several verbs share, declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "BackboneName",
+    "BatchSize",
+    "CocoImages",
+    "Crowd",
+    "Data",
+    "Device",
+    "Difficult",
+    "Format",
+    "ImageFolder",
+    "Pretrained",
+    "RunFolder",
+    "SkipUnreadable",
+    "Split",
+    "Workers",
+]
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A .csv file, a VOC devkit or COCO folder, or the word 'scenes' (the drawn world). "
+        "Write ./scenes for a folder of that name.",
+    ),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `promptmlr train`.")]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="csv, voc, coco or scenes: when the detection is wrong.", show_default=False),
+]
+ImageFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--images", help="Folder that the CSV's image paths start from. [default: the CSV's own]", show_default=False
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(help="Which part of the data, by its own name (train, val2014, trainval …).", show_default=False),
+]
+Difficult = Annotated[
+    str, typer.Option(help="VOC objects marked difficult: skip (as released: absent if alone) or unknown.")
+]
+CocoImages = Annotated[
+    str, typer.Option("--coco-images", help="Which COCO images count: annotated (as released) or all.")
+]
+Crowd = Annotated[str, typer.Option(help="COCO crowd objects: present (as released), unknown or absent.")]
+BackboneName = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        help="A name of `promptmlr backbones`, 'scenes', or a checkpoint file in OpenAI's layout.",
+        show_default=False,
+    ),
+]
+Pretrained = Annotated[
+    str | None, typer.Option(help="open_clip's tag of the weights, or a file. [default: openai]", show_default=False)
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")]
+Workers = Annotated[int, typer.Option(min=0, help="Threads that decode images.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images through the image tower at once.")]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave unreadable images out instead of refusing them.")
+]

@@ -1,0 +1,152 @@
+"""`promptmlr train`: one run, from images and partial labels to a run folder."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptmlr.cli.options import (
+    BackboneName,
+    CocoImages,
+    Crowd,
+    Data,
+    Device,
+    Difficult,
+    Format,
+    ImageFolder,
+    Pretrained,
+    SkipUnreadable,
+    Split,
+    Workers,
+)
+from promptmlr.cli.progress import Terminal, note
+from promptmlr.errors import UserError
+
+__all__ = ["train"]
+
+
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The run folder to make.", show_default=False)],
+    method: Annotated[str, typer.Option(help="A name of `promptmlr methods`.")] = "positivecoop",
+    observed: Annotated[
+        float, typer.Option(help="Keep each known label with this probability, hide the others; 1 hides nothing.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the mask and of random starts.")] = 0,
+    order_seed: Annotated[int, typer.Option(min=0, help="Of the order of images.")] = 0,
+    recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: the recipe's]", show_default=False)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="[default: the recipe's]", show_default=False)] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Embeddings start random, agnostic or text. [default: the recipe's]", show_default=False),
+    ] = None,
+    offset: Annotated[
+        str | None,
+        typer.Option(help="Prompts' offset: none, zero or random. [default: the recipe's]", show_default=False),
+    ] = None,
+    context_length: Annotated[
+        int | None, typer.Option(min=1, help="[default: the recipe's, 16]", show_default=False)
+    ] = None,
+    context_words: Annotated[
+        str | None, typer.Option(help="Contexts start from these words instead of random values.", show_default=False)
+    ] = None,
+    shared_context: Annotated[bool, typer.Option("--shared-context", help="One context for all classes.")] = False,
+    select: Annotated[
+        str,
+        typer.Option(
+            help="Keep the last epoch; the best on a tenth of the observed labels, held out (val); or the best on test "
+            "data (test: only to compare with papers that do it, and marked wherever it appears)."
+        ),
+    ] = "last",
+    backbone: BackboneName = None,
+    pretrained: Pretrained = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(help="Pixels. [default: 448 for open_clip's models, else the backbone's own]", show_default=False),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="Keep-mask instead of --observed: released .pt, .npy or .csv.", show_default=False),
+    ] = None,
+    unknown_code: Annotated[
+        str | None, typer.Option(help="What 'unknown' is written as in a label-like --mask CSV.", show_default=False)
+    ] = None,
+    split: Split = None,
+    format: Format = None,  # noqa: A002
+    images: ImageFolder = None,
+    difficult: Difficult = "skip",
+    coco_images: CocoImages = "annotated",
+    crowd: Crowd = "present",
+    skip_unreadable: SkipUnreadable = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUT.partial.")] = False,
+    device: Device = "cpu",
+    workers: Workers = 2,
+) -> None:
+    """Train one recognizer from partial labels and write a run folder."""
+    from promptmlr.backbone import load_backbone
+    from promptmlr.data import DataOptions, load_data
+    from promptmlr.labels import keep_mask, load_keep_mask
+    from promptmlr.pipeline import TrainingJob, train_run
+    from promptmlr.recipes import load_recipe
+    from promptmlr.run import RunInProgress
+
+    RunInProgress.check_free(out, resume)
+    if select not in ("last", "val", "test"):
+        raise UserError(f"unknown --select {select!r}; it is last, val or test")
+    chosen = load_recipe(
+        recipe,
+        method,
+        epochs=epochs,
+        batch_size=batch_size,
+        start=start,
+        offset=offset,
+        context_length=context_length,
+        context_words=context_words,
+        class_specific=False if shared_context else None,
+    )
+    options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
+    labelled = load_data(data, split, purpose="train", format=format, images=images, options=options)
+    for line in (labelled.source, *labelled.notes):
+        note(line)
+    if mask is None:
+        keep = keep_mask(labelled.labels.shape, observed, seed)
+    else:
+        order = labelled.annotation_order
+        keep = load_keep_mask(mask, labelled.image_ids, labelled.class_names, order, unknown_code)
+    tested = None
+    if select == "test":
+        tested = load_data(data, None, purpose="test", format=format, images=images, options=options)
+    job = TrainingJob(
+        method=method,
+        recipe=chosen,
+        labelled=labelled,
+        keep=keep,
+        observed=float(keep.mean()) if mask is not None else observed,
+        seed=seed,
+        order_seed=order_seed,
+        select=select,  # type: ignore[arg-type]
+        selection_data=tested,
+    )
+    tower = load_backbone(*backbone_arguments(data, backbone, pretrained, image_size), device)
+    begin = time.perf_counter()
+    path = train_run(
+        job,
+        tower,
+        out,
+        resume=resume,
+        skip_unreadable=skip_unreadable,
+        workers=workers,
+        reporter=Terminal(),
+    )
+    note(f"{path} in {time.perf_counter() - begin:.1f} s; next: promptmlr evaluate {path} {data}")
+
+
+def backbone_arguments(
+    data: str, backbone: str | None, pretrained: str | None, image_size: int | None
+) -> tuple[str, str | None, int | None]:
+    """Name, weights and size for `load_backbone`: the paper's RN101 at 448 px, unless data or user say otherwise."""
+    name = backbone or ("scenes" if data == "scenes" else "RN101")
+    of_open_clip = name != "scenes" and not Path(name).is_file()
+    return name, pretrained, image_size or (448 if of_open_clip else None)

@@ -1,0 +1,260 @@
+"""From labelled images to a run folder: the main job, in one function."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from promptmlr.augmentation import Augmentation
+from promptmlr.backbone import Backbone
+from promptmlr.data import LabelledImages
+from promptmlr.errors import UserError
+from promptmlr.evaluation import evaluate
+from promptmlr.labels import UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
+from promptmlr.methods import METHOD_TABLE, create_recognizer
+from promptmlr.prediction import predict_source
+from promptmlr.recipes import Recipe
+from promptmlr.recognizer import Recognizer
+from promptmlr.regions import FreshRegions, Progress, RegionSource, extract
+from promptmlr.run import DataRecord, RunConfig, RunInProgress, Selection, versions
+from promptmlr.training import EpochReport, TrainingState, fit
+
+__all__ = ["Reporter", "TrainingJob", "images_sha256", "score_on", "train_run"]
+
+MEMORY_FOR_REGIONS = 4 << 30  # bytes; more than that is made fresh in every epoch
+HELD_OUT = 0.1  # of the observed labels, for selection on "val"
+
+
+class Reporter:
+    """Where a long job says how it goes; this one is silent."""
+
+    def note(self, message: str) -> None:
+        """A line."""
+
+    def progress(self, label: str) -> AbstractContextManager[Progress]:  # noqa: ARG002
+        """A display for one piece of work, called with (done, total)."""
+        return _silent()
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What to train, on what.
+
+    Attributes:
+        method: a name of `METHODS`.
+        recipe: how it is built and trained.
+        labelled: N images with their labels.
+        keep: (N, C) bool, which labels training may see.
+        observed: the fraction `keep` was drawn with.
+        seed: of mask and starts.
+        order_seed: of the order of images.
+        select: which epoch is kept.
+        selection_data: labelled test images, needed for `select="test"` alone.
+    """
+
+    method: str
+    recipe: Recipe
+    labelled: LabelledImages
+    keep: Keep
+    observed: float = 1.0
+    seed: int = 0
+    order_seed: int = 0
+    select: Selection = "last"
+    selection_data: LabelledImages | None = None
+
+
+def train_run(
+    job: TrainingJob,
+    backbone: Backbone,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    skip_unreadable: bool = False,
+    workers: int = 2,
+    reporter: Reporter | None = None,
+) -> Path:
+    """Train a recognizer and write its run folder, whole or as OUT.partial.
+
+    Args:
+        job: what to train.
+        backbone: the frozen CLIP.
+        out: the run folder; it must not exist.
+        resume: go on with OUT.partial, to the same weights as if it had not been interrupted.
+        skip_unreadable: leave unreadable images out instead of refusing them.
+        workers: threads that decode images.
+        reporter: where to say how it goes.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: nothing to learn from, an existing folder, an unreadable image, settings that changed on resume.
+    """
+    reporter = reporter or Reporter()
+    RunInProgress.check_free(out, resume)
+    labels = hide(job.labelled.labels, job.keep)
+    check_labels(labels, job.labelled.class_names, reporter)
+    recognizer = build(job, backbone)
+    progress = RunInProgress(out, _config(job, labels, recognizer, backbone), job.keep)
+    saved = progress.resume() if resume else {}
+    if not resume:
+        progress.begin()
+
+    begin = time.perf_counter()
+    state = TrainingState(**{key: value for key, value in saved.items() if key != "seconds"})
+    if METHOD_TABLE[job.method].trained:
+        labels, held = hold_out(labels, HELD_OUT, job.seed) if job.select == "val" else (labels, None)
+        kept, source = _source(job, backbone, skip_unreadable, workers, reporter)
+        score = _selection(job, backbone, source, None if held is None else held[kept], workers, reporter)
+        with reporter.progress("epochs") as say:
+
+            def on_epoch(report: EpochReport, state: TrainingState) -> None:
+                groups = {"learned": state.learned, "optimizer": state.optimizer, "best": state.best}
+                counters = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_score": state.best_score}
+                progress.save(asdict(report), groups, counters)
+                say(report.epoch, report.epochs)
+
+            fit(
+                recognizer,
+                source,
+                labels[kept],
+                job.recipe,
+                order_seed=job.order_seed,
+                score=score,
+                state=state,
+                on_epoch=on_epoch,
+            )
+    metrics = {
+        "learned_parameters": recognizer.learned_parameters() if METHOD_TABLE[job.method].trained else 0,
+        "epoch": state.best_epoch if job.select != "last" else state.epoch,
+        "select": job.select,
+        "selection_map": state.best_score if job.select != "last" else None,
+        "seconds": round(time.perf_counter() - begin, 3),
+    }
+    return progress.finish(recognizer, metrics)
+
+
+def build(job: TrainingJob, backbone: Backbone) -> Recognizer:
+    """The recognizer of a job, where its recipe starts it."""
+    recipe = job.recipe
+    return create_recognizer(
+        job.method,
+        backbone,
+        job.labelled.class_names,
+        context_length=recipe.context_length,
+        context_words=recipe.context_words,
+        class_specific=recipe.class_specific,
+        offset=recipe.offset,
+        start=recipe.start,
+        seed=job.seed,
+    )
+
+
+def score_on(source: RegionSource, labels: Labels) -> Callable[[Recognizer], float]:
+    """A score for `fit`: mAP on the known ones of (N, C) labels."""
+
+    def score(recognizer: Recognizer) -> float:
+        kept, probabilities = predict_source(recognizer, source)
+        return evaluate(probabilities, labels[kept], recognizer.class_names, resamples=0).mean_ap
+
+    return score
+
+
+def check_labels(labels: Labels, class_names: Sequence[str], reporter: Reporter) -> None:
+    """Say what training will see; refuse when that is nothing."""
+    known = labels != UNKNOWN
+    if not known.any():
+        raise UserError("every label is unknown, so there is nothing to learn from; fill in or observe some more")
+    share = 100 * known.mean()
+    reporter.note(
+        f"{len(labels)} images, {labels.shape[1]} classes; training sees {int((labels == 1).sum())} present and "
+        f"{int((labels == 0).sum())} absent labels, {share:.1f} % of all"
+    )
+    for value, word in ((1, "present"), (0, "absent")):
+        never = [name for name, seen in zip(class_names, (labels == value).any(axis=0), strict=True) if not seen]
+        if never:
+            reporter.note(f"warning: never observed {word}, kept all the same: {', '.join(never)}")
+
+
+def images_sha256(image_ids: Sequence[str]) -> str:
+    """Tells whether two data sets hold the same images, by their ids."""
+    return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()
+
+
+def _config(job: TrainingJob, labels: Labels, recognizer: Recognizer, backbone: Backbone) -> RunConfig:
+    data = DataRecord(
+        source=job.labelled.source,
+        images=len(labels),
+        images_sha256=images_sha256(job.labelled.image_ids),
+        observed=job.observed,
+        mask_sha256=mask_hash(job.keep),
+        known_labels=int((labels != UNKNOWN).sum()),
+    )
+    return RunConfig(
+        method=job.method,
+        class_names=recognizer.class_names,
+        weighting=recognizer.weighting,
+        recipe=job.recipe,
+        backbone=backbone.identity(),
+        data=data,
+        seed=job.seed,
+        order_seed=job.order_seed,
+        select=job.select,
+        versions=versions(),
+    )
+
+
+def _source(
+    job: TrainingJob, backbone: Backbone, skip_unreadable: bool, workers: int, reporter: Reporter
+) -> tuple[np.ndarray[Any, Any], RegionSource]:
+    """Regions in memory where they fit and every view is the same; else fresh ones."""
+    augmentation = None if job.recipe.augmentation == "none" else Augmentation(job.order_seed)
+    fresh = FreshRegions(
+        backbone,
+        job.labelled.images,
+        augmentation=augmentation,
+        workers=workers,
+        skip_unreadable=skip_unreadable,
+    )
+    size = len(fresh) * backbone.regions * backbone.feature_width * 4
+    if augmentation is not None or size > MEMORY_FOR_REGIONS:
+        reporter.note(f"regions are made fresh from pixels in each of {job.recipe.epochs} epochs")
+        return np.arange(len(fresh)), fresh
+    with reporter.progress("encoding images") as say:
+        kept, source = extract(fresh, progress=say)
+    for error in fresh.unreadable.values():
+        reporter.note(f"unreadable, left out: {error}")
+    return kept, source
+
+
+def _selection(
+    job: TrainingJob,
+    backbone: Backbone,
+    source: RegionSource,
+    held: Labels | None,
+    workers: int,
+    reporter: Reporter,
+) -> Callable[[Recognizer], float] | None:
+    if held is not None:
+        if isinstance(source, FreshRegions):
+            source = FreshRegions(backbone, source.images, workers=workers, skip_unreadable=source.skip_unreadable)
+        return score_on(source, held)
+    if job.select != "test":
+        return None
+    if job.selection_data is None:
+        raise UserError("selection on test data needs test data")
+    reporter.note("warning: the epoch is selected on test data; compare its score only with papers that do the same")
+    images = FreshRegions(backbone, job.selection_data.images, workers=workers)
+    with reporter.progress("encoding test images") as say:
+        kept, encoded = extract(images, progress=say)
+    return score_on(encoded, job.selection_data.labels[kept])
+
+
+@contextmanager
+def _silent() -> Iterator[Progress]:
+    yield lambda _done, _total: None

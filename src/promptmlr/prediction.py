@@ -1,0 +1,176 @@
+"""Images in, rows out, streaming: CSV, JSONL or Parquet by suffix."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from promptmlr.data.images import ImageFile, UnreadableImage, find_images
+from promptmlr.errors import UserError
+from promptmlr.files import replacing
+from promptmlr.functional import presence_probability
+from promptmlr.recognizer import Recognizer
+from promptmlr.regions import Indices, Progress, RegionSource, encode_stream, index_batches
+from promptmlr.run import Run
+
+__all__ = ["PredictionSummary", "chosen_labels", "predict_source", "predict_to_file"]
+
+LABEL_SEPARATOR = ";"
+
+Rows = list[tuple[str, list[str], NDArray[np.float32]]]
+WriteRows = Callable[[Rows], None]
+
+
+@dataclass
+class PredictionSummary:
+    """What became of the images of one call."""
+
+    predicted: int = 0
+    unreadable: int = 0
+
+
+@torch.no_grad()
+def predict_source(
+    recognizer: Recognizer, source: RegionSource, batch_size: int = 128, progress: Progress | None = None
+) -> tuple[Indices, NDArray[np.float32]]:
+    """P(present) for all images of a region source.
+
+    Args:
+        recognizer: folded, or its text is encoded again for every batch.
+        source: regions of N images.
+        batch_size: images at once.
+        progress: called with (done, N).
+
+    Returns:
+        The (N',) indices of the images that could be read, in order, and their (N', C) probabilities.
+    """
+    kept, rows = [], []
+    for indices, regions in source.batches(index_batches(len(source), batch_size)):
+        kept.append(indices)
+        rows.append(presence_probability(recognizer(regions)).cpu().numpy())
+        if progress is not None:
+            progress(int(indices[-1]) + 1, len(source))
+    if not kept:
+        raise UnreadableImage("no image could be read")
+    return np.concatenate(kept), np.concatenate(rows)
+
+
+def predict_to_file(
+    run: Run,
+    arguments: list[str],
+    out: Path,
+    *,
+    threshold: float | None = None,
+    top: int | None = None,
+    strict: bool = False,
+    batch_size: int = 32,
+    workers: int = 2,
+    on_batch: Callable[[PredictionSummary, list[UnreadableImage]], None] | None = None,
+) -> PredictionSummary:
+    """Predict images and write one row each, in the order given; memory does not grow with their number.
+
+    Args:
+        run: a finished run.
+        arguments: files, folders and globs.
+        out: `.csv`, `.jsonl` or `.parquet`; written whole or not at all.
+        threshold: a class is a label when its probability is above it; None is the run's own, or no bound with `top`.
+        top: at most this many labels per image, the most probable first.
+        strict: refuse unreadable images instead of leaving them out.
+        batch_size: images through the tower at once.
+        workers: decoding threads.
+        on_batch: called after every batch with the counts so far and what could not be read in it.
+
+    Raises:
+        UserError: an unknown suffix, no images, or an unreadable one under `strict`.
+    """
+    if top is not None and top < 1:
+        raise UserError(f"--top {top}: it must be at least 1")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"--threshold {threshold}: it must lie in 0..1")
+    cut = threshold if threshold is not None else (-1.0 if top else run.config.threshold)
+    images = (ImageFile(path) for path in find_images(arguments))
+    summary = PredictionSummary()
+    with _writer(out, run.class_names) as write:
+        for refs, errors, regions in encode_stream(run.backbone, images, batch_size, workers):
+            bad = [error for error in errors if error is not None]
+            if bad and strict:
+                raise bad[0]
+            names = [ref.name for ref, error in zip(refs, errors, strict=True) if error is None]
+            if regions is not None:
+                probabilities = run.probabilities(regions)
+                labels = [chosen_labels(row, run.class_names, cut, top) for row in probabilities]
+                write(list(zip(names, labels, probabilities, strict=True)))
+            summary.predicted += len(names)
+            summary.unreadable += len(bad)
+            if on_batch is not None:
+                on_batch(summary, bad)
+    return summary
+
+
+def chosen_labels(
+    probabilities: NDArray[np.float32], class_names: tuple[str, ...], threshold: float, top: int | None
+) -> list[str]:
+    """Names of the classes whose probability, (C,), is above the threshold: the most probable first, at most `top`."""
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [class_names[index] for index in order if probabilities[index] > threshold]
+
+
+def _writer(out: Path, class_names: tuple[str, ...]) -> AbstractContextManager[WriteRows]:
+    writers = {".csv": _csv_writer, ".jsonl": _jsonl_writer, ".parquet": _parquet_writer}
+    make = writers.get(out.suffix.lower())
+    if make is None:
+        raise UserError(f"cannot write {out}: the suffix must be one of {', '.join(writers)}")
+    return make(out, class_names)
+
+
+@contextmanager
+def _csv_writer(out: Path, class_names: tuple[str, ...]) -> Iterator[WriteRows]:
+    with replacing(out, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "labels", *class_names])
+
+        def write(rows: Rows) -> None:
+            for name, labels, probabilities in rows:
+                writer.writerow([name, LABEL_SEPARATOR.join(labels), *(f"{value:.6f}" for value in probabilities)])
+
+        yield write
+
+
+@contextmanager
+def _jsonl_writer(out: Path, class_names: tuple[str, ...]) -> Iterator[WriteRows]:
+    with replacing(out, "w", encoding="utf-8", newline="") as file:
+
+        def write(rows: Rows) -> None:
+            for name, labels, probabilities in rows:
+                values = {key: round(float(value), 6) for key, value in zip(class_names, probabilities, strict=True)}
+                row: dict[str, Any] = {"image": name, "labels": labels, "probabilities": values}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+        yield write
+
+
+@contextmanager
+def _parquet_writer(out: Path, class_names: tuple[str, ...]) -> Iterator[WriteRows]:
+    fields = [
+        ("image", pa.string()),
+        ("labels", pa.list_(pa.string())),
+        *((name, pa.float32()) for name in class_names),
+    ]
+    schema = pa.schema(fields)
+    with replacing(out) as file, pq.ParquetWriter(file, schema) as writer:
+
+        def write(rows: Rows) -> None:
+            names, labels, probabilities = zip(*rows, strict=True)
+            columns = np.stack(probabilities).T
+            writer.write_table(pa.table([pa.array(names), pa.array(labels), *columns], schema=schema))
+
+        yield write

@@ -1,0 +1,94 @@
+"""Recipes: start, offset, rates, loss weight and epochs *together*, as TOML files.
+
+A rate only fits the vectors it was measured on (0.5 fits vectors of length 22), so nothing of a recipe stands alone.
+"""
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from promptmlr.errors import UserError, nearest
+
+__all__ = ["RECIPES", "Recipe", "load_recipe"]
+
+RECIPES = ("default", "released")
+
+Rate = Annotated[float, Field(gt=0)]
+
+
+class Recipe(BaseModel):
+    """How one method is built and trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # where the learned tensors start
+    start: Literal["random", "agnostic", "text"]
+    offset: Literal["none", "zero", "random"]
+    context_length: Annotated[int, Field(ge=1)] = 16
+    context_words: str | None = None
+    class_specific: bool = True
+
+    # how they move; rates belong to the optimizer
+    optimizer: Literal["adam", "sgd"]
+    context_rate: Rate
+    embedding_rate: Rate
+    linear_rate: Rate
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    loss_weight: Rate = 1.0
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    epochs: Annotated[int, Field(ge=1)]
+    warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    warmup_rate: Rate | None = None  # constant for every group in the warm-up; None: a hundredth of each group's rate
+
+    # what they see
+    augmentation: Literal["none", "cutout+randaugment"] = "none"
+
+
+def load_recipe(source: str | Path, method: str, **changes: Any) -> Recipe:
+    """The recipe of one method.
+
+    Args:
+        source: "default", "released", or a TOML file with a table `[shared]` and, where a method differs from it,
+            `[method.NAME]`.
+        method: a name of `METHODS`.
+        changes: values that replace the file's, for example `epochs=10`; None leaves the file's.
+
+    Raises:
+        UserError: no such recipe, bad TOML, an unknown key (the nearest known one is named) or a bad value.
+    """
+    content = _read(source)
+    for key in content:
+        if key not in ("shared", "method"):
+            raise UserError(f"recipe {source}: unknown table [{key}]; {nearest(key, ('shared', 'method'))}")
+    values = {**content.get("shared", {}), **content.get("method", {}).get(method, {})}
+    values |= {key: value for key, value in changes.items() if value is not None}
+    for key in values:
+        if key not in Recipe.model_fields:
+            raise UserError(f"recipe {source}: unknown key {key!r}; {nearest(key, Recipe.model_fields)}")
+    try:
+        return Recipe(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"recipe {source}: {where}: {first['msg'].lower()}") from error
+
+
+def _read(source: str | Path) -> dict[str, Any]:
+    if str(source) in RECIPES:
+        text = files("promptmlr.recipes").joinpath(f"{source}.toml").read_text(encoding="utf-8")
+    else:
+        path = Path(source)
+        if not path.is_file():
+            raise UserError(f"no recipe {str(source)!r}: it is no file, and {nearest(str(source), RECIPES)}")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read the recipe {path}: {error}") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"recipe {source} is no valid TOML: {error}") from error

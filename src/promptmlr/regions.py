@@ -1,0 +1,200 @@
+"""The seam between images and everything else: a `RegionSource` gives batches of regions (B, R, D).
+
+Training, evaluation and prediction see nothing of an image but this. Regions are held in memory or made fresh from
+pixels; both give the same numbers.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from promptmlr.augmentation import Augmentation
+from promptmlr.backbone import Backbone
+from promptmlr.data.images import ImageRef, UnreadableImage
+
+__all__ = [
+    "FreshRegions",
+    "InMemoryRegions",
+    "Indices",
+    "Progress",
+    "RegionSource",
+    "encode_stream",
+    "extract",
+    "index_batches",
+]
+
+Indices = NDArray[np.int64]
+Progress = Callable[[int, int], None]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class RegionSource(Protocol):
+    """Regions of N images, by index."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:
+        """For each index array of the plan, those of its images that could be read and their (B, R, D) regions."""
+
+
+class InMemoryRegions:
+    """Regions that are all at hand.
+
+    Args:
+        regions: (N, R, D) float, on the device where they are wanted.
+    """
+
+    def __init__(self, regions: Tensor) -> None:
+        self.regions = regions
+
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:  # noqa: ARG002
+        """The same regions in every epoch."""
+        for indices in plan:
+            yield indices, self.regions[torch.from_numpy(indices).to(self.regions.device)]
+
+
+class FreshRegions:
+    """Regions made from pixels each time they are asked for: decoded ahead in threads, then through the tower.
+
+    Args:
+        backbone: the frozen CLIP.
+        images: N images.
+        augmentation: views for training; None shows the image as it is.
+        workers: decoding threads.
+        skip_unreadable: leave unreadable images out of their batch instead of raising `UnreadableImage`.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        images: Sequence[ImageRef],
+        *,
+        augmentation: Augmentation | None = None,
+        workers: int = 2,
+        skip_unreadable: bool = False,
+    ) -> None:
+        self.backbone = backbone
+        self.images = images
+        self.augmentation = augmentation
+        self.workers = workers
+        self.skip_unreadable = skip_unreadable
+        self.unreadable: dict[int, UnreadableImage] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:
+        """Regions of the plan's images as `epoch` sees them.
+
+        Raises:
+            UnreadableImage: an image cannot be read, unless they are skipped.
+        """
+
+        def pixels(index: int) -> Tensor | UnreadableImage:
+            try:
+                image = self.images[index].open()
+            except UnreadableImage as error:
+                return error
+            preprocessing = self.backbone.preprocessing
+            if self.augmentation is None:
+                return preprocessing.pixels(image)
+            return preprocessing.pixels(self.augmentation(preprocessing.resized(image), epoch, index))
+
+        flat = (int(index) for indices in plan for index in indices)
+        decoded = map_ahead(pixels, flat, self.workers)
+        for indices in plan:
+            results = list(islice(decoded, len(indices)))
+            for index, result in zip(indices, results, strict=True):
+                if isinstance(result, UnreadableImage):
+                    if not self.skip_unreadable:
+                        raise result
+                    self.unreadable[int(index)] = result
+            readable = [i for i, result in enumerate(results) if isinstance(result, Tensor)]
+            if readable:
+                batch = [result for result in results if isinstance(result, Tensor)]
+                yield indices[readable], encode_pixels(self.backbone, batch)
+
+
+def index_batches(count: int, batch_size: int) -> list[Indices]:
+    """0 … count − 1 in order, cut into batches."""
+    return [np.arange(begin, min(begin + batch_size, count)) for begin in range(0, count, batch_size)]
+
+
+def extract(
+    source: FreshRegions, batch_size: int = 32, progress: Progress | None = None
+) -> tuple[Indices, InMemoryRegions]:
+    """All regions of a source, once, into memory.
+
+    Returns:
+        The (N',) indices of the images that could be read, and their regions in that order.
+    """
+    kept, regions, done = [], [], 0
+    for indices, batch in source.batches(index_batches(len(source), batch_size)):
+        kept.append(indices)
+        regions.append(batch)
+        done += len(indices)
+        if progress is not None:
+            progress(done, len(source))
+    if not kept:
+        raise UnreadableImage("no image could be read")
+    return np.concatenate(kept), InMemoryRegions(torch.cat(regions))
+
+
+def encode_stream(
+    backbone: Backbone, images: Iterable[ImageRef], batch_size: int = 32, workers: int = 2
+) -> Iterator[tuple[list[ImageRef], list[UnreadableImage | None], Tensor | None]]:
+    """Regions of a stream of images, batch by batch, in order; memory does not grow with its length.
+
+    Yields:
+        The images of a batch, for each None or why it could not be read, and the regions of the readable ones
+        (None when there is none).
+    """
+
+    def pixels(image: ImageRef) -> tuple[ImageRef, Tensor | UnreadableImage]:
+        try:
+            return image, backbone.preprocessing.pixels(image.open())
+        except UnreadableImage as error:
+            return image, error
+
+    decoded = map_ahead(pixels, images, workers)
+    while batch := list(islice(decoded, batch_size)):
+        readable = [result for _, result in batch if isinstance(result, Tensor)]
+        regions = encode_pixels(backbone, readable) if readable else None
+        errors = [result if isinstance(result, UnreadableImage) else None for _, result in batch]
+        yield [image for image, _ in batch], errors, regions
+
+
+def encode_pixels(backbone: Backbone, pixels: Sequence[Tensor]) -> Tensor:
+    """(3, S, S) uint8 images → (B, R, D) regions."""
+    batch = torch.stack(list(pixels)).to(backbone.device)
+    return backbone.encode_image(backbone.preprocessing.normalise(batch, backbone.dtype))
+
+
+def map_ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """`map` in threads, in order, a bounded number of items ahead of whoever consumes the results."""
+    if workers < 1:
+        yield from map(work, items)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= 32 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
