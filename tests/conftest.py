@@ -6,19 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-
-
-def require_shared(*parts: str) -> Path:
-    """A path below ../shared, or a skip that says so."""
-    path = SHARED.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"../shared/{'/'.join(parts)} is not beside the project")
-    return path
+from promptmlr.backbone import Backbone, load_backbone
+from support import require_shared
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +38,65 @@ def parity_checkpoint(parity_state, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("parity") / "clip.safetensors"
     save_file(parity_state(20), path)
     return path
+
+
+def _random_weights(shapes: dict[str, torch.Size], seed: int) -> dict[str, torch.Tensor]:
+    """Random weights of unit-size activations under the keys of a CLIP; batch norms have seen something."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for key, shape in sorted(shapes.items()):
+        noise = torch.randn(shape, generator=generator)
+        if key.endswith("num_batches_tracked"):
+            state[key] = torch.tensor(0)
+        elif key == "logit_scale":
+            state[key] = torch.tensor(4.6)
+        elif key.endswith("running_var"):
+            state[key] = 1 + noise.abs() / 4
+        elif key.endswith(("positional_embedding", "class_embedding")) or key == "token_embedding.weight":
+            state[key] = noise / 3
+        elif key.endswith(("text_projection", "visual.proj")):
+            state[key] = noise / shape[0] ** 0.5
+        elif len(shape) > 1:
+            state[key] = noise / shape[1:].numel() ** 0.5
+        else:
+            state[key] = noise / 10 + (1 if key.endswith("weight") else 0)
+    return state
+
+
+def _tiny_clip(vision: dict[str, object], seed: int) -> dict[str, torch.Tensor]:
+    text = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
+    with torch.device("meta"):
+        model = open_clip.model.CLIP(96, vision_cfg=vision, text_cfg=text)
+    return _random_weights({key: value.shape for key, value in model.state_dict().items()}, seed)
+
+
+@pytest.fixture(scope="session")
+def tiny_resnet() -> dict[str, torch.Tensor]:
+    """A CLIP ResNet of random weights in OpenAI's layout: 64 px native (2 × 2 regions + 1), D = 96, W = 64."""
+    return _tiny_clip({"layers": [1, 1, 1, 1], "width": 8, "image_size": 64, "patch_size": None}, seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_vit() -> dict[str, torch.Tensor]:
+    """A CLIP ViT of random weights in OpenAI's layout: 48 px native in patches of 16 (3 × 3 + 1), D = 96, W = 64."""
+    return _tiny_clip({"layers": 2, "width": 64, "image_size": 48, "patch_size": 16}, seed=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_resnet, tmp_path_factory) -> Path:
+    """`tiny_resnet` as a `.safetensors` file."""
+    path = tmp_path_factory.mktemp("tiny") / "clip.safetensors"
+    save_file(tiny_resnet, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tiny_checkpoint) -> Backbone:
+    """`tiny_resnet`, loaded."""
+    return load_backbone(tiny_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def scenes_backbone() -> Backbone:
+    """The miniature CLIP that comes with promptmlr: the only one here whose texts mean something."""
+    return load_backbone("scenes")

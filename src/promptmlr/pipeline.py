@@ -2,8 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,25 +19,15 @@ from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_source
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
-from promptmlr.regions import FreshRegions, Progress, RegionSource, extract
+from promptmlr.regions import FreshRegions, RegionSource, extract
+from promptmlr.reporting import Reporter
 from promptmlr.run import DataRecord, RunConfig, RunInProgress, Selection, versions
 from promptmlr.training import EpochReport, TrainingState, fit
 
-__all__ = ["Reporter", "TrainingJob", "images_sha256", "score_on", "train_run"]
+__all__ = ["TrainingJob", "images_sha256", "score_on", "train_run"]
 
 MEMORY_FOR_REGIONS = 4 << 30  # bytes; more than that is made fresh in every epoch
 HELD_OUT = 0.1  # of the observed labels, for selection on "val"
-
-
-class Reporter:
-    """Where a long job says how it goes; this one is silent."""
-
-    def note(self, message: str) -> None:
-        """A line."""
-
-    def progress(self, label: str) -> AbstractContextManager[Progress]:  # noqa: ARG002
-        """A display for one piece of work, called with (done, total)."""
-        return _silent()
 
 
 @dataclass(frozen=True)
@@ -253,8 +242,3 @@ def _selection(
     with reporter.progress("encoding test images") as say:
         kept, encoded = extract(images, progress=say)
     return score_on(encoded, job.selection_data.labels[kept])
-
-
-@contextmanager
-def _silent() -> Iterator[Progress]:
-    yield lambda _done, _total: None

@@ -19,7 +19,8 @@ from promptmlr.errors import UserError
 from promptmlr.files import replacing
 from promptmlr.functional import presence_probability
 from promptmlr.recognizer import Recognizer
-from promptmlr.regions import Indices, Progress, RegionSource, encode_stream, index_batches
+from promptmlr.regions import Indices, RegionSource, encode_stream, index_batches
+from promptmlr.reporting import Progress
 from promptmlr.run import Run
 
 __all__ = ["PredictionSummary", "chosen_labels", "predict_source", "predict_to_file"]

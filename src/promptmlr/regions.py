@@ -18,12 +18,12 @@ from torch import Tensor
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
 from promptmlr.data.images import ImageRef, UnreadableImage
+from promptmlr.reporting import Progress
 
 __all__ = [
     "FreshRegions",
     "InMemoryRegions",
     "Indices",
-    "Progress",
     "RegionSource",
     "encode_stream",
     "extract",
@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 Indices = NDArray[np.int64]
-Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -252,7 +252,7 @@ class RunInProgress:
     def save(self, line: dict[str, Any], groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
         """After an epoch: its metrics line, and all that `resume` gives back."""
         self.lines.append(json.dumps(line))
-        tensors = {f"{group}.{name}": tensor for group, part in groups.items() for name, tensor in part.items()}
+        tensors = {f"{group}.{name}": tensor.clone() for group, part in groups.items() for name, tensor in part.items()}
         metadata = {"counters": json.dumps({**counters, "lines": self.lines})}
         write_bytes(self.partial / "state.safetensors", save(tensors, metadata))
         write_text(self.partial / "metrics.jsonl", "".join(f"{line}\n" for line in self.lines))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import promptmlr as pm
-from conftest import SHARED
+from support import SHARED
 
 FIXTURES = sorted((SHARED / "parity" / "fixtures").glob("*.npz"))
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}

@@ -57,7 +57,11 @@ def main() -> None:
     2: a mistake of the user; 1: the environment (disk, memory, network); 130: Ctrl-C.
     """
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort:
+        _leave("interrupted", 130)
+    except typer.TyperException as error:  # a wrong command line
+        _leave(f"{error.format_message()} (see --help)", 2)
     except UserError as error:
         _leave(str(error), 2)
     except EnvironmentFault as error:

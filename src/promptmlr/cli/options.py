@@ -1,7 +1,7 @@
 """Options that several verbs share, declared once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,8 +32,8 @@ Data = Annotated[
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `promptmlr train`.")]
 Format = Annotated[
-    str | None,
-    typer.Option("--format", help="csv, voc, coco or scenes: when the detection is wrong.", show_default=False),
+    Literal["csv", "voc", "coco", "scenes"] | None,
+    typer.Option("--format", help="When the detection is wrong.", show_default=False),
 ]
 ImageFolder = Annotated[
     Path | None,
@@ -46,12 +46,17 @@ Split = Annotated[
     typer.Option(help="Which part of the data, by its own name (train, val2014, trainval …).", show_default=False),
 ]
 Difficult = Annotated[
-    str, typer.Option(help="VOC objects marked difficult: skip (as released: absent if alone) or unknown.")
+    Literal["skip", "unknown"],
+    typer.Option(help="VOC classes shown by difficult objects alone: skip them (as released: absent) or unknown."),
 ]
 CocoImages = Annotated[
-    str, typer.Option("--coco-images", help="Which COCO images count: annotated (as released) or all.")
+    Literal["annotated", "all"],
+    typer.Option("--coco-images", help="Which COCO images count: annotated (as released) or all."),
 ]
-Crowd = Annotated[str, typer.Option(help="COCO crowd objects: present (as released), unknown or absent.")]
+Crowd = Annotated[
+    Literal["present", "unknown", "absent"],
+    typer.Option(help="COCO classes shown by crowds alone; as released: present."),
+]
 BackboneName = Annotated[
     str | None,
     typer.Option(

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from promptmlr.reporting import Reporter
+
 __all__ = ["Progress", "Terminal", "note", "progress"]
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -71,8 +73,8 @@ def progress(label: str) -> Iterator[Progress]:
         yield bar
 
 
-class Terminal:
-    """A `promptmlr.pipeline.Reporter` that speaks on stderr."""
+class Terminal(Reporter):
+    """Speaks on stderr."""
 
     def note(self, message: str) -> None:
         """A line."""

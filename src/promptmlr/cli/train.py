@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,7 +21,6 @@ from promptmlr.cli.options import (
     Workers,
 )
 from promptmlr.cli.progress import Terminal, note
-from promptmlr.errors import UserError
 
 __all__ = ["train"]
 
@@ -39,12 +38,12 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: the recipe's]", show_default=False)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="[default: the recipe's]", show_default=False)] = None,
     start: Annotated[
-        str | None,
-        typer.Option(help="Embeddings start random, agnostic or text. [default: the recipe's]", show_default=False),
+        Literal["random", "agnostic", "text"] | None,
+        typer.Option(help="Where embeddings start. [default: the recipe's]", show_default=False),
     ] = None,
     offset: Annotated[
-        str | None,
-        typer.Option(help="Prompts' offset: none, zero or random. [default: the recipe's]", show_default=False),
+        Literal["none", "zero", "random"] | None,
+        typer.Option(help="Of prompts, as the released code adds it. [default: the recipe's]", show_default=False),
     ] = None,
     context_length: Annotated[
         int | None, typer.Option(min=1, help="[default: the recipe's, 16]", show_default=False)
@@ -54,7 +53,7 @@ def train(
     ] = None,
     shared_context: Annotated[bool, typer.Option("--shared-context", help="One context for all classes.")] = False,
     select: Annotated[
-        str,
+        Literal["last", "val", "test"],
         typer.Option(
             help="Keep the last epoch; the best on a tenth of the observed labels, held out (val); or the best on test "
             "data (test: only to compare with papers that do it, and marked wherever it appears)."
@@ -86,15 +85,13 @@ def train(
 ) -> None:
     """Train one recognizer from partial labels and write a run folder."""
     from promptmlr.backbone import load_backbone
-    from promptmlr.data import DataOptions, load_data
-    from promptmlr.labels import keep_mask, load_keep_mask
+    from promptmlr.data import DataOptions, load_data, load_keep_mask
+    from promptmlr.labels import keep_mask
     from promptmlr.pipeline import TrainingJob, train_run
     from promptmlr.recipes import load_recipe
     from promptmlr.run import RunInProgress
 
     RunInProgress.check_free(out, resume)
-    if select not in ("last", "val", "test"):
-        raise UserError(f"unknown --select {select!r}; it is last, val or test")
     chosen = load_recipe(
         recipe,
         method,
@@ -126,7 +123,7 @@ def train(
         observed=float(keep.mean()) if mask is not None else observed,
         seed=seed,
         order_seed=order_seed,
-        select=select,  # type: ignore[arg-type]
+        select=select,
         selection_data=tested,
     )
     tower = load_backbone(*backbone_arguments(data, backbone, pretrained, image_size), device)

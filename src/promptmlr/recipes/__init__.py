@@ -4,6 +4,7 @@ A rate only fits the vectors it was measured on (0.5 fits vectors of length 22),
 """
 
 import tomllib
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,12 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promptmlr.errors import UserError, nearest
+from promptmlr.methods import METHOD_TABLE
 
 __all__ = ["RECIPES", "Recipe", "load_recipe"]
 
 RECIPES = ("default", "released")
 
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Recipe(BaseModel):
@@ -58,23 +60,36 @@ def load_recipe(source: str | Path, method: str, **changes: Any) -> Recipe:
         changes: values that replace the file's, for example `epochs=10`; None leaves the file's.
 
     Raises:
-        UserError: no such recipe, bad TOML, an unknown key (the nearest known one is named) or a bad value.
+        UserError: no such method or recipe, bad TOML, an unknown key (the nearest known one is named) or a bad value.
     """
+    if method not in METHOD_TABLE:
+        raise UserError(f"unknown method {method!r}; {nearest(method, METHOD_TABLE)}")
     content = _read(source)
-    for key in content:
-        if key not in ("shared", "method"):
-            raise UserError(f"recipe {source}: unknown table [{key}]; {nearest(key, ('shared', 'method'))}")
-    values = {**content.get("shared", {}), **content.get("method", {}).get(method, {})}
+    _check_keys(source, "table", content, ("shared", "method"))
+    shared, own = content.get("shared", {}), content.get("method", {})
+    _check_keys(source, "method", own, METHOD_TABLE)
+    for table in (shared, *own.values()):
+        _check_keys(source, "key", table, Recipe.model_fields)
+    values = {**shared, **own.get(method, {})}
     values |= {key: value for key, value in changes.items() if value is not None}
-    for key in values:
-        if key not in Recipe.model_fields:
-            raise UserError(f"recipe {source}: unknown key {key!r}; {nearest(key, Recipe.model_fields)}")
     try:
         return Recipe(**values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"recipe {source}: {where}: {first['msg'].lower()}") from error
+
+
+def _table(source: str | Path, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"recipe {source}: {value!r} stands where a table belongs: [shared] or [method.NAME]")
+    return value
+
+
+def _check_keys(source: str | Path, kind: str, table: Any, known: Iterable[str]) -> None:
+    for key in _table(source, table):
+        if key not in known:
+            raise UserError(f"recipe {source}: unknown {kind} {key!r}; {nearest(key, known)}")
 
 
 def _read(source: str | Path) -> dict[str, Any]:

@@ -1,0 +1,23 @@
+"""How a long job says where it stands: to nobody here, to the terminal in `promptmlr.cli.progress`."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+__all__ = ["Progress", "Reporter"]
+
+Progress = Callable[[int, int], None]  # (done, total)
+
+
+class Reporter:
+    """Says nothing; whoever wants to hear it overrides both methods."""
+
+    def note(self, message: str) -> None:
+        """A line."""
+
+    def progress(self, label: str) -> AbstractContextManager[Progress]:  # noqa: ARG002
+        """A display for one piece of work, called with (done, total)."""
+        return nullcontext(_ignore)
+
+
+def _ignore(_done: int, _total: int) -> None:
+    pass

@@ -1,0 +1,223 @@
+"""From a folder of photos and a CSV full of blanks to predictions, through the command line alone."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import promptmlr as pm
+from promptmlr import training
+from promptmlr.methods import METHOD_TABLE
+from support import require_shared
+
+SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "weights.safetensors")
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+@pytest.mark.parametrize("method", sorted(METHOD_TABLE))
+def test_csv_to_predictions(promptmlr, photos: Path, method: str) -> None:
+    run, table = photos / "run", photos / "labels.csv"
+    trained = promptmlr("train", table, "--out", run, "--method", method, "--observed", "0.9", *SMALL)
+    assert trained.code == 0, trained.err
+    assert "never observed" in trained.err or "training sees" in trained.err
+    assert sorted(path.name for path in run.iterdir()) == [
+        "config.json",
+        "mask.npy",
+        "metrics.json",
+        "metrics.jsonl",
+        "weights.safetensors",
+    ]
+    epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [epoch["epoch"] for epoch in epochs] == ([1, 2] if METHOD_TABLE[method].trained else [])
+
+    evaluated = promptmlr("evaluate", run, table, "--resamples", "20", "--workers", "0")
+    assert evaluated.code == 0, evaluated.err
+    assert "mAP" in evaluated.out
+    scores = json.loads((run / "evaluation.json").read_text())
+    assert scores["images"] == 16
+    assert 0 <= scores["mean_ap"] <= 1
+
+    out = photos / "predictions.csv"
+    predicted = promptmlr("predict", run, photos / "photos", "--out", out, "--workers", "0")
+    assert predicted.code == 0, predicted.err
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["image"]).name for row in rows] == [f"{index:02d}.png" for index in range(48)]
+    assert list(rows[0]) == ["image", "labels", *pm.load_run(run).class_names]
+    for row in rows:
+        above = {name for name in pm.load_run(run).class_names if float(row[name]) > 0.5}
+        assert set(filter(None, row["labels"].split(";"))) == above
+
+
+def test_predictions_agree_between_forms(promptmlr, photos: Path) -> None:
+    run = photos / "run"
+    assert promptmlr("train", photos / "labels.csv", "--out", run, *SMALL).code == 0
+    pattern = str(photos / "photos" / "0*.png")
+    for suffix in ("csv", "jsonl", "parquet"):
+        done = promptmlr("predict", run, pattern, "--top", "2", "--out", photos / f"p.{suffix}")
+        assert done.code == 0, done.err
+    names = pm.load_run(run).class_names
+    with (photos / "p.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (photos / "p.jsonl").read_text().splitlines()]
+    table = pq.read_table(photos / "p.parquet").to_pylist()
+    expected = pm.load_run(run).predict(sorted((photos / "photos").glob("0*.png")))
+    assert len(rows) == len(lines) == len(table) == len(expected) == 10
+    for row, line, entry, values in zip(rows, lines, table, expected, strict=True):
+        best_two = [names[index] for index in np.argsort(-values)[:2]]
+        assert row["labels"].split(";") == line["labels"] == entry["labels"] == best_two
+        for name, value in zip(names, values, strict=True):
+            assert float(row[name]) == pytest.approx(value, abs=1e-5)
+            assert line["probabilities"][name] == pytest.approx(value, abs=1e-5)
+            assert entry[name] == pytest.approx(value, abs=1e-5)
+
+
+@pytest.mark.parametrize("select", ["last", "val"])
+def test_interrupted_run_resumes_to_the_same_weights(promptmlr, photos: Path, monkeypatch, select: str) -> None:
+    arguments = ("train", photos / "labels.csv", "--backbone", "scenes", "--epochs", "4", "--select", select)
+    assert promptmlr(*arguments, "--out", photos / "whole").code == 0
+
+    real = training.asymmetric_loss
+    calls = []
+
+    def interrupted(*args, **options):
+        calls.append(1)
+        if len(calls) == 3:  # 32 images are one step: in the third epoch
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(training, "asymmetric_loss", interrupted)
+    stopped = promptmlr(*arguments, "--out", photos / "cut")
+    assert stopped.code == 130
+    assert not (photos / "cut").exists()
+    assert (photos / "cut.partial").is_dir()
+    monkeypatch.undo()
+
+    refused = promptmlr(*arguments, "--out", photos / "cut")
+    assert refused.code == 2
+    assert "--resume" in refused.err
+    changed = promptmlr(*arguments, "--seed", "1", "--out", photos / "cut", "--resume")
+    assert changed.code == 2
+    assert "another" in changed.err
+    resumed = promptmlr(*arguments, "--out", photos / "cut", "--resume")
+    assert resumed.code == 0, resumed.err
+    assert_same(weights(photos / "cut"), weights(photos / "whole"))
+    epochs = [json.loads(line)["epoch"] for line in (photos / "cut" / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == [1, 2, 3, 4]
+
+
+def test_same_seed_same_weights_other_seed_others(promptmlr, photos: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        done = promptmlr("train", photos / "labels.csv", "--out", photos / name, "--seed", seed, *SMALL)
+        assert done.code == 0, done.err
+    assert_same(weights(photos / "a"), weights(photos / "b"))
+    assert not torch.equal(
+        weights(photos / "a")["learned.presence.context"], weights(photos / "c")["learned.presence.context"]
+    )
+
+
+def test_selection_on_test_data_is_marked_everywhere(promptmlr, photos: Path) -> None:
+    run, table = photos / "run", photos / "labels.csv"
+    trained = promptmlr("train", table, "--out", run, "--select", "test", *SMALL)
+    assert trained.code == 0, trained.err
+    assert "test data" in trained.err
+    evaluated = promptmlr("evaluate", run, table, "--resamples", "20")
+    assert "selected on test data" in evaluated.out
+    assert json.loads((run / "evaluation.json").read_text())["select"] == "test"
+
+
+def test_released_recipe_trains_on_augmented_views(promptmlr, photos: Path) -> None:
+    run = photos / "run"
+    arguments = ("--backbone", "scenes", "--recipe", "released", "--epochs", "1", "--method", "negativecoop")
+    done = promptmlr("train", photos / "labels.csv", "--out", run, *arguments)
+    assert done.code == 0, done.err
+    assert "fresh from pixels" in done.err
+    recipe = json.loads((run / "config.json").read_text())["recipe"]
+    assert (recipe["embedding_rate"], recipe["loss_weight"], recipe["start"]) == (0.5, 0.03, "random")
+
+
+def test_training_images_as_test_images_are_warned_of(promptmlr, photos: Path) -> None:
+    run, table = photos / "run", photos / "labels.csv"
+    assert promptmlr("train", table, "--out", run, "--split", "test", *SMALL).code == 0
+    evaluated = promptmlr("evaluate", run, table, "--resamples", "20")
+    assert "trained on" in evaluated.err
+
+
+def test_a_run_refuses_another_backbone(promptmlr, photos: Path, parity_checkpoint: Path) -> None:
+    run = photos / "run"
+    assert promptmlr("train", photos / "labels.csv", "--out", run, *SMALL).code == 0
+    done = promptmlr("evaluate", run, photos / "labels.csv", "--backbone", parity_checkpoint)
+    assert done.code == 2
+    assert "needs the weights of scenes" in done.err
+
+
+def test_unreadable_images(promptmlr, photos: Path) -> None:
+    (photos / "photos" / "03.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    table, run = photos / "labels.csv", photos / "run"
+    refused = promptmlr("train", table, "--out", run, *SMALL)
+    assert refused.code == 2
+    assert "03.png" in refused.err
+    assert not run.exists()
+    (photos / "run.partial").exists()
+    done = promptmlr("train", table, "--out", photos / "run2", "--skip-unreadable", *SMALL)
+    assert done.code == 0, done.err
+    assert "03.png" in done.err
+    predicted = promptmlr("predict", photos / "run2", photos / "photos", "--out", photos / "p.csv")
+    assert predicted.code == 0
+    assert "47 images predicted, 1 unreadable" in predicted.err
+    strict = promptmlr("predict", photos / "run2", photos / "photos", "--out", photos / "q.csv", "--strict")
+    assert strict.code == 2
+    assert not (photos / "q.csv").exists()
+
+
+def test_full_disk_is_the_environments_fault(promptmlr, photos: Path, monkeypatch) -> None:
+    run = photos / "run"
+    assert promptmlr("train", photos / "labels.csv", "--out", run, *SMALL).code == 0
+    (photos / "p.csv").write_text("kept")
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("promptmlr.files.os.fsync", full)
+    done = promptmlr("predict", run, photos / "photos", "--out", photos / "p.csv")
+    assert done.code == 1
+    assert "No space left on device" in done.err
+    assert (photos / "p.csv").read_text() == "kept"
+    assert not list(photos.glob(".p.csv*"))
+
+
+def test_real_photos_with_a_released_mask(promptmlr, tmp_path: Path, parity_checkpoint: Path) -> None:
+    """COCO's own layout, a random checkpoint, and a keep-mask as the released code saves it."""
+    data = require_shared("coco-photos")
+    with_annotations = {
+        row["image_id"]
+        for row in json.loads((data / "annotations/instances_train2017.json").read_text())["annotations"]
+    }
+    keep = (torch.rand(len(with_annotations), 80, generator=torch.Generator().manual_seed(0)) < 0.5).long()
+    torch.save(torch.stack([keep] * 3, dim=1), tmp_path / "partial_label_0.50.pt")
+    run = tmp_path / "run"
+    arguments = ("--backbone", parity_checkpoint, "--image-size", "96", "--epochs", "1", "--context-length", "4")
+    mask = ("--mask", tmp_path / "partial_label_0.50.pt")
+    done = promptmlr("train", data, "--out", run, "--method", "dualcoop", *mask, *arguments)
+    assert done.code == 0, done.err
+    assert np.load(run / "mask.npy").sum() == int(keep.sum())
+    evaluated = promptmlr("evaluate", run, data, "--resamples", "20")
+    assert evaluated.code == 0, evaluated.err
+    assert "left out of the means" in evaluated.out
+    predicted = promptmlr("predict", run, data / "val2017", "--out", tmp_path / "p.jsonl")
+    assert predicted.code == 0
+    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == len(list((data / "val2017").iterdir()))
