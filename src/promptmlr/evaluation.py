@@ -41,6 +41,7 @@ class Evaluation:
         mean_ap_interval: Its basic bootstrap interval over images, (low, high); NaN without resamples. Repeated
             positives rank together, so resampled mAPs lean high; this interval reflects them around `mean_ap`.
         per_class_ap: Average precision by class name, NaN for the classes in `without_positive`.
+        prevalence: Share of present among the known labels by class name: the average precision of guessing.
         without_positive: Classes with no label present.
         without_negative: Classes with labels present but none absent: kept, though any scores give them AP 1.
         cf1: Mean over classes of per-class F1, which the released code of DualCoOp prints.
@@ -58,6 +59,7 @@ class Evaluation:
     mean_ap: float
     mean_ap_interval: tuple[float, float]
     per_class_ap: dict[str, float]
+    prevalence: dict[str, float]
     without_positive: tuple[str, ...]
     without_negative: tuple[str, ...]
     cf1: float
@@ -156,6 +158,7 @@ def evaluate(
         mean_ap=mean_ap,
         mean_ap_interval=(2 * mean_ap - high, 2 * mean_ap - low),
         per_class_ap=dict(zip(class_names, aps.tolist(), strict=True)),
+        prevalence=dict(zip(class_names, _prevalence(labels).tolist(), strict=True)),
         without_positive=tuple(names[~present]),
         without_negative=tuple(names[present & ~absent]),
         **_decision_scores(probabilities > thresholds, labels),
@@ -271,6 +274,10 @@ def _class_aps(scores: NDArray[np.float64], labels: Labels) -> NDArray[np.float6
     for c in np.flatnonzero((labels == PRESENT).any(axis=0)):
         aps[c] = _weighted_ap(_rank(scores[:, c], labels[:, c]), np.ones((1, len(labels)), np.int32))[0]
     return aps
+
+
+def _prevalence(labels: Labels) -> NDArray[np.float64]:
+    return _ratio((labels == PRESENT).sum(axis=0), (labels != UNKNOWN).sum(axis=0), empty=math.nan)
 
 
 def _resampled_counts(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.int32]]:

@@ -40,7 +40,8 @@ class Recognizer(nn.Module):
         self.weighting: Weighting = weighting
 
     def maps(self, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """Presence and absence map, each (B, C, R), of (B, R, D) regions."""
+        """Presence and absence map, each (B, C, R), of (B, R, D) regions of any float dtype."""
+        regions = regions.to(next(self.parameters()).dtype)
         return self.presence(regions), self.absence(regions)
 
     def forward(self, regions: Tensor) -> Tensor:

@@ -7,19 +7,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.modified_resnet import ModifiedResNet
-from open_clip.pretrained import get_pretrained_cfg
+from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load
 from torch import Tensor
 
 from promptmlr.backbone.catalogue import catalogue, find_entry, uses_quick_gelu
-from promptmlr.backbone.checkpoint import SUFFIXES, build_openai_model, read_state_dict
+from promptmlr.backbone.checkpoint import SUFFIXES, build_open_clip_model, build_openai_model, read_state_dict
 from promptmlr.backbone.image import patch_side, resnet_regions, vit_regions
-from promptmlr.backbone.packing import unpack
+from promptmlr.backbone.packing import is_packed, unpack
 from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.backbone.text import TextTower
 from promptmlr.errors import EnvironmentFault, UserError, nearest
@@ -142,20 +141,21 @@ def load_backbone(
         UserError: unknown name or tag, no regions, an unreadable or foreign checkpoint, a size that does not fit.
         EnvironmentFault: the weights could not be downloaded.
     """
+    device = _checked_device(device)
     path = Path(name)
     if str(name) == "scenes":
-        packed = load(files("promptmlr.backbone").joinpath("scenes.safetensors").read_bytes())
-        model = build_openai_model(unpack(packed), "scenes")
+        state = load(files("promptmlr.backbone").joinpath("scenes.safetensors").read_bytes())
     elif path.suffix in SUFFIXES or path.is_file():
         if not path.is_file():
             raise UserError(f"no checkpoint at {path}; give the path of an existing file")
-        gelu = True if quick_gelu is None else quick_gelu
-        model = build_openai_model(read_state_dict(path), str(path), gelu)
+        name, state = path.resolve(), read_state_dict(path)
     else:
         return _load_open_clip(str(name), pretrained, image_size, device, quick_gelu, dtype)
     if pretrained is not None:
         raise UserError(f"{name} already names its weights; leave `pretrained` out")
-    size = image_size or _native_size(model)
+    state = unpack(state) if is_packed(state) else state
+    model = build_openai_model(state, str(name), True if quick_gelu is None else quick_gelu)
+    size = _native_size(model) if image_size is None else image_size
     preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
     return Backbone(model.to(device, dtype), str(name), None, preprocessing)
 
@@ -164,44 +164,59 @@ def _load_open_clip(
     name: str,
     pretrained: str | Path | None,
     image_size: int | None,
-    device: str | torch.device | None,
+    device: torch.device,
     quick_gelu: bool | None,
     dtype: torch.dtype,
 ) -> Backbone:
     entry = find_entry(name)
     weights = str(pretrained or "openai")
-    is_file = Path(weights).is_file()
-    if not is_file and weights not in entry.tags:
-        raise UserError(
-            f"{name} has no pretrained tag {weights!r} and there is no such file; {nearest(weights, entry.tags)}"
-        )
+    if weights in entry.tags:
+        file = _download(name, weights)
+    elif Path(weights).is_file():
+        file = Path(weights).resolve()
+        weights = str(file)
+    else:
+        known = nearest(weights, entry.tags) if entry.tags else "it has no tags: name a file"
+        raise UserError(f"{name} has no pretrained tag {weights!r} and there is no such file; {known}")
     gelu = uses_quick_gelu(name, weights) if quick_gelu is None else quick_gelu
-    try:
-        model = open_clip.create_model(
-            name, pretrained=weights, precision="fp32", force_quick_gelu=gelu, require_pretrained=True
-        )
-    except Exception as error:  # open_clip raises whatever its downloader or loader met
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        if is_file:
-            raise UserError(f"cannot load {weights} as {name}: {reason}") from error
-        raise EnvironmentFault(_how_to_place(name, weights, reason)) from error
+    model = build_open_clip_model(name, read_state_dict(file), str(file), gelu)
     config = get_pretrained_cfg(name, weights)
     preprocessing = Preprocessing(
-        image_size or entry.image_size,
+        entry.image_size if image_size is None else image_size,
         tuple(config.get("mean") or OPENAI_DATASET_MEAN),
         tuple(config.get("std") or OPENAI_DATASET_STD),
     )
     return Backbone(model.to(device, dtype), name, weights, preprocessing)
 
 
+def _download(name: str, tag: str) -> Path:
+    try:
+        return Path(download_pretrained(get_pretrained_cfg(name, tag)))
+    except Exception as error:  # whatever its downloaders met
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise EnvironmentFault(_how_to_place(name, tag, reason)) from error
+
+
 def _how_to_place(name: str, tag: str, reason: str) -> str:
     """One line that says which file to put where when there is no network."""
     config = get_pretrained_cfg(name, tag)
-    source = config.get("url") or f"the Hugging Face repository {config.get('hf_hub')}"
+    source = config.get("url") or f"open_clip_pytorch_model.bin of {config['hf_hub'].strip('/')} on Hugging Face"
+    # A file does not tell its activation; the name of the model must.
+    by_tag_alone = uses_quick_gelu(name, tag) and not uses_quick_gelu(name, "")
     return (
         f"cannot download {name} ({tag}): {reason}; without a network, fetch {source} on another machine and pass "
-        f"the file: --backbone {name} --pretrained FILE"
+        f"the file: --backbone {name}{'-quickgelu' if by_tag_alone else ''} --pretrained FILE"
     )
+
+
+def _checked_device(device: str | torch.device | None) -> torch.device:
+    try:
+        chosen = torch.device(device or "cpu")
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].split(". ")[0]
+        raise UserError(f"device {str(device)!r} cannot be used: {reason}; cpu always can") from error
+    return chosen
 
 
 def _native_size(model: Any) -> int:

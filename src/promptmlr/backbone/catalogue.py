@@ -60,7 +60,8 @@ def find_entry(name: str) -> CatalogueEntry:
     Raises:
         UserError: open_clip has no such model, or it has no regions.
     """
-    config = open_clip.get_model_config(name)
+    # Asked for "hf-hub:…", open_clip would go to the network for a configuration.
+    config = open_clip.get_model_config(name) if name in open_clip.list_models() else None
     supported = [entry.name for entry in catalogue()]
     if config is None:
         raise UserError(

@@ -1,50 +1,41 @@
 """Checkpoints in OpenAI's layout: read from a file, architecture inferred, built in float32."""
 
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import open_clip
 import open_clip.model
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from promptmlr.errors import UserError
 
-__all__ = ["build_openai_model", "read_state_dict"]
+__all__ = ["build_open_clip_model", "build_openai_model", "read_state_dict"]
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # entries of OpenAI's archives
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint file; nothing of the file is executed.
+    """All weights of a checkpoint file, read without running code of the file.
 
-    `.safetensors`, `.pt` (read with `weights_only`; a dict, or one under "state_dict", keys with or without
-    "module."), or the TorchScript archive that OpenAI publishes.
+    `.safetensors`, `.pt` (read with `weights_only`; a dict, or one under "state_dict"), or the TorchScript archive
+    that OpenAI publishes; keys with or without "module.".
 
     Raises:
         UserError: the file cannot be read as any of these.
     """
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        if _is_torchscript(path):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-    ) as error:
+        # torch warns that TorchScript is old and that a damaged header is odd: neither helps whoever waits for weights.
+        with warnings.catch_warnings(action="ignore"):
+            content = _read(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes make readers raise anything, from BadZipFile to struct.error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"cannot read the checkpoint {path}: {reason}; give a whole {', '.join(SUFFIXES)} file of tensors"
@@ -53,7 +44,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"the checkpoint {path} holds no state dict (a mapping of names to tensors)")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+    state = {str(key).removeprefix("module."): value for key, value in content.items()}
+    return {key: value for key, value in state.items() if key not in NOT_WEIGHTS}
 
 
 def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: bool = True) -> nn.Module:
@@ -69,16 +61,12 @@ def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: boo
     Raises:
         UserError: keys or shapes are not those of a CLIP in OpenAI's layout.
     """
-    state = {
-        key: value for key, value in state.items() if key not in ("input_resolution", "context_length", "vocab_size")
-    }
     try:
-        model = open_clip.model.build_model_from_openai_state_dict(dict(state), quick_gelu=quick_gelu)
+        # cast_dtype is that of the norms, which could not be cast to another dtype later if it were float16.
+        model = open_clip.model.build_model_from_openai_state_dict(dict(state), quick_gelu, cast_dtype=torch.float32)
         model.float()
-        model.load_state_dict(
-            {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-        )
-    except (KeyError, RuntimeError, AssertionError, IndexError, ValueError) as error:
+        model.load_state_dict(dict(state))
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"the checkpoint {source} is no CLIP in OpenAI's layout: {type(error).__name__} {reason}; for a file "
@@ -86,6 +74,37 @@ def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: boo
         ) from error
     built: nn.Module = model
     return built
+
+
+def build_open_clip_model(name: str, state: Mapping[str, Tensor], source: str, quick_gelu: bool) -> nn.Module:
+    """The model that open_clip calls `name`, with these weights.
+
+    Args:
+        name: a model of open_clip with regions; all of them are plain CLIPs.
+        state: its tensors.
+        source: what to call them in an error.
+        quick_gelu: the activation.
+
+    Raises:
+        UserError: the tensors are not those of this model.
+    """
+    model: nn.Module = open_clip.model.CLIP(**{**open_clip.get_model_config(name), "quick_gelu": quick_gelu})
+    try:
+        model.load_state_dict(dict(state))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"the checkpoint {source} does not fit {name}: {reason}; name the model it was saved from"
+        ) from error
+    return model
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    if _is_torchscript(path):
+        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _is_torchscript(path: Path) -> bool:

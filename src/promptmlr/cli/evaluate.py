@@ -107,17 +107,18 @@ def _common_classes(trained: tuple[str, ...], labelled: tuple[str, ...]) -> tupl
 
 
 def _table(result: "Evaluation", select: str) -> list[str]:
-    width = max(map(len, result.per_class_ap))
-    lines = [
-        f"{name.ljust(width)}  {'-' if math.isnan(ap) else f'{100 * ap:5.1f}'}"
-        for name, ap in result.per_class_ap.items()
-    ]
+    width = max(map(len, ("class", *result.per_class_ap)))
+    lines = [f"{'class'.ljust(width)}     AP  share present"]
+    for name, ap in result.per_class_ap.items():
+        lines.append(f"{name.ljust(width)}  {_percent(ap)}  {_percent(result.prevalence[name])}")
     lines.append("")
     if result.without_positive:
         lines.append(f"left out of the means, no positive label: {', '.join(result.without_positive)}")
     low, high = result.mean_ap_interval
     interval = "" if math.isnan(low) else f" ({100 * low:.1f} to {100 * high:.1f}, 95 % bootstrap interval)"
-    lines.append(f"mAP {100 * result.mean_ap:.1f}{interval}")
+    scored = [share for name, share in result.prevalence.items() if name not in result.without_positive]
+    guessing = 100 * sum(scored) / len(scored)
+    lines.append(f"mAP {100 * result.mean_ap:.1f}{interval}; guessing gives {guessing:.1f}, the mean share present")
     lines.append(
         f"at {result.threshold}: CF1 {100 * result.cf1:.1f} (mean of per-class F1; harmonic of CP and CR "
         f"{100 * result.cf1_harmonic:.1f}), CP {100 * result.cp:.1f}, CR {100 * result.cr:.1f}, "
@@ -127,3 +128,7 @@ def _table(result: "Evaluation", select: str) -> list[str]:
     if select == "test":
         lines.append("epoch selected on test data: only for comparison with papers that do the same")
     return lines
+
+
+def _percent(fraction: float) -> str:
+    return "    -" if math.isnan(fraction) else f"{100 * fraction:5.1f}"

@@ -23,4 +23,5 @@ class Side(nn.Module, ABC):
 
 def seeded_generator(seed: int, name: str) -> torch.Generator:
     """A CPU generator for the tensor called `name`: starts do not depend on what else is drawn, or on the device."""
-    return torch.Generator().manual_seed((seed << 32) ^ zlib.crc32(name.encode()))
+    # torch's CPU generator reads no more than the low 32 bits of its seed.
+    return torch.Generator().manual_seed(zlib.crc32(f"{name} {seed}".encode()))

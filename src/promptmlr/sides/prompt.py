@@ -90,7 +90,9 @@ class PromptSide(Side):
             name: of this side, so that two sides of one seed start differently.
         """
         if context_words is not None:
-            context = text.embed(text.tokenize(context_words))[1:-1]
+            context = text.embed(text.tokenize(context_words))[1:-1].float()
+            if not len(context):
+                raise UserError("context_words are empty; name some words, or leave them out for random contexts")
             if class_specific:
                 context = context.expand(len(class_names), -1, -1)
         else:

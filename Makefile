@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Needed are make and Python 3.11 or newer with venv; another one is named with `make PYTHON=python3.12 …`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+
+demo: $(VENV)/.installed ## the whole job on the drawn world, offline; writes report/
+	$(BIN)/promptmlr demo --out report
+
+test: $(VENV)/.installed-all ## all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-all ## lint, formatting, types, import direction
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# Stamps: an installation that was cut short leaves none and is gone over again.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	@echo "installing promptmlr into $(VENV); the first time takes minutes and some gigabytes (PyTorch)"
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-all: $(VENV)/.installed
+	$(INSTALL) --editable '.[test,check]'
+	@touch $@

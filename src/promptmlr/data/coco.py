@@ -1,0 +1,159 @@
+"""COCO: a folder with `annotations/instances_*.json` and the images."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from promptmlr.data.images import ImageFile
+from promptmlr.data.labelled import LabelledImages, require_files, spaced_class_names
+from promptmlr.data.options import DataOptions, Purpose
+from promptmlr.errors import UserError, nearest
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+
+__all__ = ["has_instances", "read_coco"]
+
+_PREFIX = "instances_"
+_CROWD_CODES = {"present": PRESENT, "unknown": UNKNOWN, "absent": ABSENT}
+
+
+class _Instances(NamedTuple):
+    """What labels need of an annotation file."""
+
+    category_names: list[str]  # by ascending id
+    file_names: dict[Any, str]  # image id → file name
+    objects: list[tuple[Any, int, bool]]  # image id, column, whether it is a crowd
+
+
+def has_instances(folder: Path) -> bool:
+    """Whether `folder` holds `annotations/instances_*.json`."""
+    return bool(_known_splits(folder))
+
+
+def read_coco(
+    path: Path, split: str | None, purpose: Purpose, images: Path | None, options: DataOptions
+) -> LabelledImages:
+    """Read one `instances_*.json`; a class is present where the image has an object of it.
+
+    Classes are the categories by ascending id, image ids are COCO's with leading zeros; rows of the released masks are
+    images by their first annotation in the file.
+
+    Args:
+        path: the folder above `annotations`.
+        split: what follows `instances_`, such as "val2014"; by default the one that starts with train or val.
+        purpose: chooses between train and val.
+        images: the folder of the images; by default SPLIT, images/SPLIT, images or the folder itself.
+        options: `coco_images` and `crowd`.
+
+    Raises:
+        UserError: the file is missing, damaged or something else; the split is unclear; an image is missing.
+    """
+    split = _choose_split(path, split, purpose)
+    source = path / "annotations" / f"{_PREFIX}{split}.json"
+    instances = _read_instances(source)
+    chosen, note = _choose_images(instances, options)
+    if not chosen:
+        raise UserError(f"{source}: no image with annotations; --coco-images all takes the others too")
+    labels, lone_crowds = _labels(instances, chosen, options)
+    folder = _image_folder(path, split, images, instances.file_names[chosen[0]])
+    files = [ImageFile(folder / instances.file_names[image_id]) for image_id in chosen]
+    require_files(files, lambda i: f"{source}, image {chosen[i]}")
+    return LabelledImages.from_rows(
+        [f"{image_id:012d}" if isinstance(image_id, int) else str(image_id) for image_id in chosen],
+        files,
+        labels,
+        spaced_class_names(instances.category_names, str(source)),
+        f"COCO {path}, split {split}",
+        [note, f"{lone_crowds} labels rest on crowds alone: {options.crowd}"],
+    )
+
+
+def _known_splits(root: Path) -> list[str]:
+    return sorted(path.stem.removeprefix(_PREFIX) for path in root.glob(f"annotations/{_PREFIX}*.json"))
+
+
+def _choose_split(root: Path, split: str | None, purpose: Purpose) -> str:
+    known = _known_splits(root)
+    if not known:
+        raise UserError(f"{root} is no COCO folder: no annotations/{_PREFIX}*.json in it")
+    if split is not None:
+        if split not in known:
+            raise UserError(f"no split {split!r} in {root / 'annotations'}; {nearest(split, known)}")
+        return split
+    prefix = {"train": "train", "test": "val"}[purpose]
+    matches = [name for name in known if name.startswith(prefix)]
+    if len(matches) != 1:
+        raise UserError(f"{root} has {len(matches)} splits {prefix}*; choose one with --split: {', '.join(known)}")
+    return matches[0]
+
+
+def _read_instances(source: Path) -> _Instances:
+    try:
+        with source.open(encoding="utf-8") as file:
+            content = json.load(file, object_hook=_without_outline)
+    except OSError as error:
+        raise UserError(f"cannot read {source}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{source}: damaged JSON ({error}); download it again") from error
+    try:
+        return _parse(content, source)
+    except KeyError as error:
+        raise UserError(f"{source}: not a COCO instances file: an entry lacks {error}") from error
+    except (AttributeError, TypeError) as error:
+        raise UserError(f"{source}: not a COCO instances file: {error}") from error
+
+
+def _without_outline(entry: dict[str, Any]) -> dict[str, Any]:
+    # Outlines are nine tenths of the file; kept while it is read, they would take gigabytes.
+    entry.pop("segmentation", None)
+    return entry
+
+
+def _parse(content: Any, source: Path) -> _Instances:
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    columns = {category["id"]: column for column, category in enumerate(categories)}
+    file_names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+    for kind, distinct in (("categories", columns), ("images", file_names)):
+        if len(distinct) != len(content[kind]):
+            raise UserError(f"{source}: two of its {kind} have the same id")
+    objects = []
+    for number, entry in enumerate(content["annotations"], start=1):
+        image_id, category_id = entry["image_id"], entry["category_id"]
+        if image_id not in file_names or category_id not in columns:
+            raise UserError(
+                f"{source}, annotation {number}: image {image_id!r} or category {category_id!r} is not in the file"
+            )
+        objects.append((image_id, columns[category_id], bool(entry.get("iscrowd", 0))))
+    return _Instances([str(category["name"]) for category in categories], file_names, objects)
+
+
+def _choose_images(instances: _Instances, options: DataOptions) -> tuple[list[Any], str]:
+    """Image ids by their first annotation, then those without any if they count; and what to say about it."""
+    annotated = dict.fromkeys(image_id for image_id, _, _ in instances.objects)
+    counts = f"{len(annotated)} of {len(instances.file_names)} images have annotations"
+    if options.coco_images == "annotated":
+        return list(annotated), f"{counts}: the others are left out, as in the released code"
+    others = [image_id for image_id in instances.file_names if image_id not in annotated]
+    return [*annotated, *others], f"{counts}: all are used"
+
+
+def _labels(instances: _Instances, chosen: list[Any], options: DataOptions) -> tuple[Labels, int]:
+    """(N, C) int8, and how many of them rest on crowds alone."""
+    rows = {image_id: row for row, image_id in enumerate(chosen)}
+    seen = np.zeros((2, len(chosen), len(instances.category_names)), dtype=np.bool_)
+    for image_id, column, is_crowd in instances.objects:
+        seen[int(is_crowd), rows[image_id], column] = True
+    single, crowd = seen
+    lone_crowds = crowd & ~single
+    labels = np.where(single, PRESENT, ABSENT).astype(np.int8)
+    labels[lone_crowds] = _CROWD_CODES[options.crowd]
+    return labels, int(np.count_nonzero(lone_crowds))
+
+
+def _image_folder(root: Path, split: str, images: Path | None, file_name: str) -> Path:
+    folders = [images] if images else [root / split, root / "images" / split, root / "images", root]
+    for folder in folders:
+        if ImageFile(folder / file_name).exists():
+            return folder
+    raise UserError(f"image {file_name!r} is not in {', '.join(map(str, folders))}; name its folder with --images")

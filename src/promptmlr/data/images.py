@@ -1,0 +1,195 @@
+"""Image files in any of the usual encodings, as 8-bit RGB; and finding them in folders."""
+
+import contextlib
+import glob
+import itertools
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from promptmlr.errors import UserError
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "ImageFile",
+    "ImageRef",
+    "UnreadableImage",
+    "find_images",
+    "open_image",
+]
+
+# Only these decoders are tried: others (EPS, for one) start programs outside.
+_FORMATS = {
+    ".avif": "AVIF",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".jpeg": "JPEG",
+    ".jpg": "JPEG",
+    ".pgm": "PPM",
+    ".png": "PNG",
+    ".ppm": "PPM",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+IMAGE_SUFFIXES = frozenset(_FORMATS)
+MAX_PIXELS = 178_956_970
+
+
+class UnreadableImage(UserError):
+    """A file that is missing, is no image, is damaged, or has more than `MAX_PIXELS` pixels."""
+
+
+class ImageRef(Protocol):
+    """An image that is read when it is needed; small, and picklable for loader processes."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages and tables."""
+
+    def open(self) -> Image.Image:
+        """The image, RGB, upright; raises `UnreadableImage`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image in a file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The path as it was given."""
+        return str(self.path)
+
+    def exists(self) -> bool:
+        """Whether there is such a file, readable or not."""
+        return os.path.isfile(self.path)  # noqa: PTH113 - Path.is_file raises for a name that is too long
+
+    def open(self) -> Image.Image:
+        """The image as `open_image` reads it."""
+        return open_image(self.path)
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Read an image as a browser would show it on a white page: the first frame, upright, 8-bit RGB.
+
+    EXIF rotation is applied, alpha is laid over white, 16-bit greys are scaled from 0..65535 to 0..255.
+
+    Raises:
+        UnreadableImage: see there. The size is checked before a pixel is decoded.
+    """
+    try:
+        # Odd metadata makes Pillow warn, file after file; whether there are pixels is all that counts here.
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_decoders()) as image:
+            _check_size(image)
+            image.load()
+            return _to_rgb(_upright(image))
+    except (UnreadableImage, MemoryError):
+        raise
+    except Exception as error:  # damaged bytes make decoders raise anything from EOFError to SyntaxError
+        raise UnreadableImage(f"{path}: {_reason(error)}") from error
+
+
+def find_images(arguments: Sequence[str | Path]) -> Iterator[Path]:
+    """The images that files, folders and glob patterns name, in the order of the arguments.
+
+    Folders are searched to their depth, sorted by name, without hidden entries and linked folders; only
+    `IMAGE_SUFFIXES` count there and in patterns. A file named outright is taken whatever its suffix. Folders are
+    listed one at a time, as they are reached.
+
+    Raises:
+        UserError: at the call, for an argument that does not exist or holds no image.
+    """
+    return itertools.chain.from_iterable([_expand(argument) for argument in arguments])
+
+
+def _decoders() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_FORMATS.values()))
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    with contextlib.suppress(Exception):  # a damaged EXIF block is no reason to lose the pixels
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its floating-point pixels have no known range; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        return _from_16_bit(image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image).astype(np.int64)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError("its 32-bit pixels exceed 0..65535; save it with 8 or 16 bits")
+    return Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, or damaged at its start"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {MAX_PIXELS:,} pixels, refused as a possible decompression bomb; make it smaller"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "cannot be decoded: " + (" ".join(str(error).split()) or type(error).__name__)
+
+
+def _expand(argument: str | Path) -> Iterator[Path]:
+    path = Path(argument)
+    if path.is_dir():
+        found, missing = _walk(path), f"no image in folder {argument}"
+    elif path.exists():
+        return iter([path])
+    elif glob.has_magic(str(argument)):
+        found, missing = _matches(str(argument)), f"no image matches {argument}"
+    else:
+        raise UserError(f"{argument}: no such file or folder")
+    first = next(found, None)
+    if first is None:
+        raise UserError(f"{missing}; looked for {' '.join(sorted(IMAGE_SUFFIXES))}")
+    return itertools.chain([first], found)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted((e for e in listing if not e.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"cannot list folder {folder}: {error.strerror}") from error
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        elif _is_image(entry.name):
+            yield Path(entry.path)
+
+
+def _matches(pattern: str) -> Iterator[Path]:
+    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
+    return (Path(match) for match in found if _is_image(match))
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(tuple(IMAGE_SUFFIXES))

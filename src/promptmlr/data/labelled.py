@@ -1,0 +1,140 @@
+"""What every data format becomes: images and their labels, sorted by id."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from promptmlr.data.images import ImageFile, ImageRef
+from promptmlr.errors import UserError
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+
+__all__ = ["LabelledImages", "require_files", "spaced_class_names"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """N images and their labels for C classes.
+
+    Attributes:
+        image_ids: N different names, sorted.
+        images: N images in the same order, read when opened.
+        labels: (N, C) int8: 1 present, 0 absent, -1 unknown.
+        class_names: C different names.
+        source: what was read, in a few words.
+        notes: lines worth printing: counts, choices made, what was left out.
+        annotation_order: (N,) the row that each image has in the annotation file, which is the order of the
+            released masks; None for a part of a data set.
+
+    Raises:
+        UserError: on construction, when these contradict each other.
+    """
+
+    image_ids: tuple[str, ...]
+    images: Sequence[ImageRef]
+    labels: Labels
+    class_names: tuple[str, ...]
+    source: str
+    notes: tuple[str, ...] = ()
+    annotation_order: NDArray[np.intp] | None = None
+
+    def __post_init__(self) -> None:
+        count, shape = len(self.image_ids), (len(self.image_ids), len(self.class_names))
+        if list(self.image_ids) != sorted(set(self.image_ids)):
+            raise UserError(f"{self.source}: the image ids are not sorted, or one comes twice")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise UserError(f"{self.source}: a class name comes twice")
+        if len(self.images) != count:
+            raise UserError(f"{self.source}: {len(self.images)} images for {count} image ids")
+        if self.labels.shape != shape:
+            raise UserError(f"{self.source}: labels of shape {self.labels.shape} where {shape} are needed")
+        if self.labels.dtype != np.int8 or not np.isin(self.labels, (ABSENT, PRESENT, UNKNOWN)).all():
+            raise UserError(f"{self.source}: labels must be int8: 1 present, 0 absent, -1 unknown")
+        order = self.annotation_order
+        if order is not None and not np.array_equal(np.sort(order), np.arange(count)):
+            raise UserError(f"{self.source}: the annotation order does not name every row once")
+
+    @classmethod
+    def from_rows(
+        cls,
+        image_ids: Sequence[str],
+        images: Sequence[ImageRef],
+        labels: Labels,
+        class_names: Sequence[str],
+        source: str,
+        notes: Sequence[str] = (),
+    ) -> "LabelledImages":
+        """Sort rows that are in the order of their annotation file by image id."""
+        order = np.array(sorted(range(len(image_ids)), key=image_ids.__getitem__), dtype=np.intp)
+        return cls(
+            tuple(image_ids[i] for i in order),
+            tuple(images[i] for i in order),
+            labels[order],
+            tuple(class_names),
+            source,
+            tuple(notes),
+            order,
+        )
+
+    def subset(self, indices: ArrayLike) -> "LabelledImages":
+        """The images at ascending `indices` ((n,) int, or (N,) bool); the annotation order is lost."""
+        chosen = np.arange(len(self.image_ids))[np.asarray(indices)]
+        return dataclasses.replace(
+            self,
+            image_ids=tuple(self.image_ids[i] for i in chosen),
+            images=tuple(self.images[i] for i in chosen),
+            labels=self.labels[chosen],
+            annotation_order=None,
+        )
+
+    def with_labels(self, labels: Labels) -> "LabelledImages":
+        """The same images with other `labels`, (N, C) int8."""
+        return dataclasses.replace(self, labels=labels)
+
+    def with_notes(self, *notes: str) -> "LabelledImages":
+        """The same data with `notes` before its own."""
+        return dataclasses.replace(self, notes=(*notes, *self.notes))
+
+
+def spaced_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Class names with spaces for underscores, as a text encoder should read them.
+
+    Args:
+        names: as written.
+        where: the file, for messages.
+
+    Raises:
+        UserError: there is no name, an empty one, or two that become the same.
+    """
+    if not names:
+        raise UserError(f"{where}: no class; at least one is needed")
+    spaced = tuple(name.replace("_", " ").strip() for name in names)
+    if "" in spaced:
+        raise UserError(f"{where}: class {spaced.index('') + 1} of {len(names)} has an empty name")
+    twice = _first_repeated(spaced)
+    if twice is not None:
+        written = " and ".join(repr(name) for name, clean in zip(names, spaced, strict=True) if clean == twice)
+        raise UserError(f"{where}: duplicate class name {twice!r} ({written}; underscores count as spaces)")
+    return spaced
+
+
+def require_files(images: Sequence[ImageFile], where: Callable[[int], str]) -> None:
+    """Refuse missing image files, naming the first one (`where(i)` says who asks for image i) and how many.
+
+    Raises:
+        UserError: an image is missing.
+    """
+    missing = [i for i, image in enumerate(images) if not image.exists()]
+    if missing:
+        first = missing[0]
+        raise UserError(
+            f"{where(first)}: no image {images[first].name!r} ({len(missing)} of {len(images)} images are missing); "
+            "name their folder with --images"
+        )
+
+
+def _first_repeated(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)

@@ -1,0 +1,127 @@
+"""Mask files: which labels a learner may see, drawn elsewhere."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from promptmlr.data.table import LabelTable, read_table
+from promptmlr.errors import UserError
+from promptmlr.labels import Keep
+
+__all__ = ["load_keep_mask"]
+
+
+def load_keep_mask(
+    path: Path,
+    image_ids: Sequence[str],
+    class_names: Sequence[str],
+    annotation_order: NDArray[np.intp] | None,
+    unknown_code: str | None = None,
+) -> Keep:
+    """Read a mask and bring it into the order of a data set.
+
+    - `.pt`, as the released code writes it: (N, C), (N, 1, C) or (N, 3, C) with equal rows, 1 kept and 0 hidden, images
+      in the order of the annotation file.
+    - `.npy`: (N, C) bool, images sorted by id.
+    - `.csv`: column `image` and one per class, 1 kept and 0 hidden; with `unknown_code` it holds labels instead, and
+      those that differ from the code are kept. Rows of other images and columns of other classes are ignored.
+
+    Args:
+        path: the file.
+        image_ids: N sorted ids.
+        class_names: C names.
+        annotation_order: (N,) the row of each image in the annotation file.
+        unknown_code: how a CSV of labels writes unknown, such as "-1", "0" or "". Repositories contradict each other
+            on -1 and 0, so it is never guessed.
+
+    Returns:
+        (N, C) bool, True where the label is kept.
+
+    Raises:
+        UserError: the file cannot be read, does not fit the data, or its code is unclear.
+    """
+    suffix, shape = path.suffix.lower(), (len(image_ids), len(class_names))
+    if unknown_code is not None and suffix != ".csv":
+        raise UserError(f"{path}: --unknown-code is for masks in a CSV of labels; leave it out")
+    if suffix == ".pt":
+        return _from_released(path, shape, annotation_order)
+    if suffix == ".npy":
+        return _from_array(path, shape)
+    if suffix == ".csv":
+        return _from_table(read_table(path), image_ids, class_names, unknown_code)
+    raise UserError(f"{path}: a mask is a .pt, .npy or .csv file, not {suffix or 'without suffix'}")
+
+
+def _from_released(path: Path, shape: tuple[int, int], annotation_order: NDArray[np.intp] | None) -> Keep:
+    try:
+        mask = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # torch raises anything from EOFError to UnpicklingError for a file of another kind
+        raise UserError(f"{path}: not a tensor saved by torch") from error
+    if not isinstance(mask, torch.Tensor):
+        raise UserError(f"{path}: holds a {type(mask).__name__}, not a tensor")
+    rows = mask.detach().float().numpy()
+    if rows.ndim == 3 and rows.shape[1] and (rows == rows[:, :1]).all():
+        rows = rows[:, 0]
+    _require_shape(path, rows, shape)
+    if not np.isin(rows, (0, 1)).all():
+        raise UserError(f"{path}: a keep mask holds 1 (kept) and 0 (hidden) alone")
+    if annotation_order is None:
+        raise UserError(f"{path}: a .pt mask is for a whole data set, whose annotation file gives the order")
+    return np.asarray(rows[annotation_order] == 1)
+
+
+def _from_array(path: Path, shape: tuple[int, int]) -> Keep:
+    try:
+        mask = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not a NumPy array'}") from error
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        raise UserError(f"{path}: not an array of bool, True where the label is kept")
+    _require_shape(path, mask, shape)
+    return mask
+
+
+def _require_shape(path: Path, mask: NDArray[np.generic], shape: tuple[int, int]) -> None:
+    if mask.shape != shape:
+        raise UserError(f"{path}: a mask of shape {mask.shape} does not fit {shape[0]} images and {shape[1]} classes")
+
+
+def _from_table(
+    table: LabelTable, image_ids: Sequence[str], class_names: Sequence[str], unknown_code: str | None
+) -> Keep:
+    """Kept cells decode to 1, the others to 0."""
+    if unknown_code is None:
+        codes = {"1": 1, "0": 0}
+    else:
+        unknown = unknown_code.strip().lower()
+        codes = dict.fromkeys(("1", "0", "-1", "1.0", "0.0", "-1.0"), 1) | {unknown: 0, f"{unknown}.0": 0}
+    keep = table.decode(codes, _hint if unknown_code is None else _label_hint) == 1
+    rows = _positions(table, "image", image_ids, table.image_ids)
+    columns = _positions(table, "class", class_names, table.class_names)
+    return np.asarray(keep[np.ix_(rows, columns)])
+
+
+def _positions(table: LabelTable, kind: str, wanted: Sequence[str], present: Sequence[str]) -> list[int]:
+    positions = {name: position for position, name in enumerate(present)}
+    missing = [name for name in wanted if name not in positions]
+    if missing:
+        raise UserError(f"{table.path}: no {kind} {missing[0]!r} ({len(missing)} of {len(wanted)} are missing)")
+    return [positions[name] for name in wanted]
+
+
+def _hint(cell: str) -> str:
+    if cell in ("-1", ""):
+        return (
+            "a mask is 1 (kept) or 0 (hidden); if these are labels, say how they write unknown: --unknown-code=-1 "
+            "(DualCoOp, CSL; 0 is absent), --unknown-code=0 (TaI-DPT, HCP-MLR-PL; -1 is absent) or --unknown-code=''"
+        )
+    return "a mask is 1 (kept) or 0 (hidden)"
+
+
+def _label_hint(_cell: str) -> str:
+    return "labels are 1, 0, -1 or what --unknown-code says"

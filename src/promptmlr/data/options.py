@@ -1,0 +1,41 @@
+"""The choices a data format leaves open; the defaults are those of the released code."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args, get_type_hints
+
+from promptmlr.errors import UserError, nearest
+
+__all__ = ["DataOptions", "Purpose"]
+
+Purpose = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How to read what the formats leave open.
+
+    Attributes:
+        difficult: VOC, a class all of whose objects in an image are marked difficult: "skip" them, so that it is
+            absent, or make it "unknown".
+        coco_images: COCO, the "annotated" images alone, or "all" of them.
+        crowd: COCO, a class of which an image shows only crowds: "present", "unknown" or "absent".
+        scenes_train: how many scenes to draw for training.
+        scenes_test: how many scenes to draw for testing.
+
+    Raises:
+        UserError: on construction, for a value that is none of these.
+    """
+
+    difficult: Literal["skip", "unknown"] = "skip"
+    coco_images: Literal["annotated", "all"] = "annotated"
+    crowd: Literal["present", "unknown", "absent"] = "present"
+    scenes_train: int = 2000
+    scenes_test: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if kind is int and value < 1:
+                raise UserError(f"{name} is {value}; draw at least one scene")
+            if kind is not int and value not in get_args(kind):
+                raise UserError(f"unknown choice {value!r} for {name}; {nearest(str(value), get_args(kind))}")

@@ -1,0 +1,64 @@
+"""The drawn world as a data set: scenes are drawn as they are needed."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from promptmlr.data.labelled import LabelledImages
+from promptmlr.data.options import DataOptions, Purpose
+from promptmlr.errors import UserError, nearest
+from promptmlr.scenes import CLASS_NAMES, draw_scene
+
+__all__ = ["DrawnImage", "read_scenes"]
+
+_SEEDS = {"train": 1, "test": 2}
+
+# A scene takes milliseconds to draw, for its labels and again for every epoch; 4096 of them take 200 MB.
+_drawn = functools.lru_cache(maxsize=4096)(draw_scene)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnImage:
+    """Scene `index` of the drawn world `seed`."""
+
+    seed: int
+    index: int
+
+    @property
+    def name(self) -> str:
+        """World and scene, padded so that names sort like numbers."""
+        return f"scene-{self.seed}-{self.index:06d}"
+
+    def open(self) -> Image.Image:
+        """The scene, drawn once and remembered."""
+        return Image.fromarray(_drawn(self.seed, self.index).image)
+
+
+def read_scenes(
+    _path: Path, split: str | None, purpose: Purpose, images: Path | None, options: DataOptions
+) -> LabelledImages:
+    """Draw a data set: train is the world of seed 1, test that of seed 2.
+
+    Args:
+        split: "train" or "test", by default `purpose`.
+        purpose: see `split`.
+        images: must be None.
+        options: `scenes_train` and `scenes_test`.
+
+    Raises:
+        UserError: another split, or a folder of images.
+    """
+    split = split or purpose
+    if split not in _SEEDS:
+        raise UserError(f"the drawn world has no split {split!r}; {nearest(split, _SEEDS)}")
+    if images is not None:
+        raise UserError(f"scenes are drawn: leave out --images {images}")
+    seed, count = _SEEDS[split], {"train": options.scenes_train, "test": options.scenes_test}[split]
+    drawn = [DrawnImage(seed, index) for index in range(count)]
+    labels = np.stack([_drawn(seed, index).labels for index in range(count)])
+    return LabelledImages.from_rows(
+        [image.name for image in drawn], drawn, labels, CLASS_NAMES, f"drawn scenes, split {split} (seed {seed})"
+    )

@@ -1,0 +1,185 @@
+"""README.md does what it says: its code blocks are run, or at least read by the command line.
+
+The reader stands in a folder that holds
+
+    labels.csv     image,split,<classes of the drawn world>: 48 rows of train with half the cells blank, 16 of test
+    photos/        the 64 images of labels.csv, 0000.png … 0063.png; the column `image` says photos/0000.png
+    new-photos/    4 more
+
+and goes through the blocks in order; Python names and files of one block are there in the next. What happens to a
+block is decided by its language and by a comment on the line before it:
+
+    ```python                        executed
+    ```console, ```bash              `promptmlr` lines are run; in a console block only lines after "$ " are commands
+    <!-- network -->                 needs a download: Python is compiled, `promptmlr` lines are parsed, nothing runs
+    <!-- shown -->                   runs elsewhere: as above, and `make` lines must name a target of the Makefile
+    any other language, or none      text
+"""
+
+import contextlib
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+from promptmlr.cli import app
+from promptmlr.scenes import CLASS_NAMES, draw_scene
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"^(?:<!-- (?P<mark>\w+) -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+OTHER_NAMES = {"py": "python", "sh": "bash", "shell": "bash", "zsh": "bash"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a Markdown file."""
+
+    language: str
+    text: str
+    mark: str | None
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """Its command lines as words, without comments; a line that ends in a backslash goes on."""
+        lines = re.sub(r"\\\n\s*(> )?", " ", self.text).splitlines()
+        if self.language == "console":
+            lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+        return [words for line in lines if (words := shlex.split(line.removeprefix("$ "), comments=True))]
+
+
+def blocks(markdown: str) -> list[Block]:
+    found = [Block(match["language"], match["text"], match["mark"]) for match in BLOCK.finditer(markdown)]
+    assert 2 * len(found) == len(re.findall(r"^\s*```", markdown, re.MULTILINE)), "a fence is not closed, or indented"
+    return found
+
+
+def parse(words: list[str]) -> None:
+    """Let the command line read `promptmlr …` without running it."""
+    assert words[0] == "promptmlr"
+    group: Any = typer.main.get_command(app)
+    with contextlib.suppress(typer.Exit):  # --version and --help
+        if words[1].startswith("-"):
+            group.make_context("promptmlr", words[1:])
+        else:
+            assert words[1] in group.commands, f"No such command: {words[1]}"
+            group.commands[words[1]].make_context(words[1], words[2:])
+
+
+def execute(words: list[str]) -> None:
+    """Run `promptmlr …`; mistakes are raised."""
+    app(words[1:], standalone_mode=False)
+
+
+def check_shown(block: Block) -> None:
+    if block.language == "python":
+        compile(block.text, "README.md", "exec")
+        return
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for words in block.commands:
+        if words[0] == "promptmlr":
+            parse(words)
+        elif words[0] == "make":
+            assert set(words[1:]) <= set(targets), f"the Makefile lacks a target of: {shlex.join(words)}"
+
+
+def check(markdown: str) -> None:
+    """Go through a README from the current folder."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(markdown):
+        assert block.language not in OTHER_NAMES, f"write ```{OTHER_NAMES.get(block.language)}"
+        assert block.mark in (None, "network", "shown"), f"unknown mark: {block.mark}"
+        if block.language not in ("python", "console", "bash"):
+            continue
+        if block.mark is not None:
+            check_shown(block)
+        elif block.language == "python":
+            exec(compile(block.text, "README.md", "exec"), names)
+        else:
+            for words in block.commands:
+                assert words[0] == "promptmlr", f"only promptmlr can be run here; mark the block: {shlex.join(words)}"
+                execute(words)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The reader's folder, as the module says; it becomes the current one."""
+    train, test, new = 48, 16, 4
+    rng = np.random.default_rng(0)
+    rows = [["image", "split", *CLASS_NAMES]]
+    for place in ("photos", "new-photos"):
+        (tmp_path / place).mkdir()
+    for index in range(train + test + new):
+        scene = draw_scene(7, index)
+        name = f"photos/{index:04d}.png" if index < train + test else f"new-photos/{index:04d}.png"
+        Image.fromarray(scene.image).save(tmp_path / name)
+        blank = rng.random(len(CLASS_NAMES)) < (0.5 if index < train else 0)
+        cells = ["" if hidden else str(label) for label, hidden in zip(scene.labels, blank, strict=True)]
+        if index < train + test:
+            rows.append([name, "train" if index < train else "test", *cells])
+    (tmp_path / "labels.csv").write_text("".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_readme_does_what_it_says(folder: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {"python", "console"} <= {block.language for block in blocks(readme) if block.mark is None}
+    check(readme)
+
+
+def test_blocks_share_names_and_files(folder: Path) -> None:
+    check("```python\nfrom pathlib import Path\nwords = 'here'\n```\n\n```python\nPath('a').write_text(words)\n```\n")
+    assert (folder / "a").read_text() == "here"
+
+
+@pytest.mark.parametrize("mark", ["", "<!-- network -->\n", "<!-- shown -->\n\n"])
+@pytest.mark.parametrize(
+    ("block", "complaint"),
+    [
+        ("```console\n$ promptmlr train scenes --colour red --out runs/x\n```", "No such option.*--colour"),
+        ("```bash\npromptmlr train scenes \\\n  --out\n```", "'--out' requires an argument"),
+        ("```bash\npromptmlr learn scenes --out runs/x\n```", "No such command.*learn"),
+        ("```python\nthis is no Python\n```", "invalid syntax"),
+        ("```sh\npromptmlr methods\n```", "write ```bash"),
+    ],
+)
+def test_a_wrong_readme_fails(folder: Path, mark: str, block: str, complaint: str) -> None:
+    with pytest.raises(Exception, match=complaint):
+        check(f"# Title\n\n{mark}{block}\n")
+    assert not (folder / "runs").exists()
+
+
+def test_marked_blocks_are_read_and_not_run(folder: Path) -> None:
+    check(
+        "<!-- network -->\n```console\n$ promptmlr train VOCdevkit --method dualcoop --out runs/voc\nsome output\n```\n"
+        "<!-- network -->\n```python\nraise SystemExit\n```\n"
+        "<!-- shown -->\n```console\n$ git clone somewhere\n$ make demo\npromptmlr 0.0\n```\n"
+        "```text\npromptmlr --nonsense\n```\n"
+    )
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("markdown", "complaint"),
+    [
+        ("<!-- shown -->\n```bash\nmake coffee\n```\n", "make coffee"),
+        ("```bash\nmake demo\n```\n", "mark the block"),
+        ("<!-- never -->\n```bash\nmake demo\n```\n", "unknown mark"),
+        ("```python\nassert 1 == 2\n", "not closed"),
+    ],
+)
+def test_complaints(folder: Path, markdown: str, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        check(markdown)
+
+
+def test_output_of_a_console_block_is_no_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check("```console\n$ promptmlr --version  # a comment\npromptmlr 9.9 --nonsense\n```\n")
+    assert capsys.readouterr().out.startswith("promptmlr ")

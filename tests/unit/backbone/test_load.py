@@ -1,0 +1,195 @@
+"""`load_backbone`: by path, by open_clip's names and tags, and without a network."""
+
+from collections.abc import Iterator
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import promptmlr.backbone
+from promptmlr.backbone import load_backbone
+from promptmlr.backbone.checkpoint import build_openai_model
+from promptmlr.errors import EnvironmentFault, UserError
+
+TINY = {
+    "embed_dim": 96,
+    "vision_cfg": {"image_size": 48, "layers": 2, "width": 64, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
+}
+IMAGES = torch.randn(2, 3, 48, 48)
+
+
+@pytest.fixture
+def open_clip_knows(monkeypatch) -> Iterator[None]:
+    """Two small models in open_clip's tables, "Tiny" with two tags, and a network that is away."""
+    quick = {"url": "there/tiny-quick.pt", "quick_gelu": True, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    plain = {"url": "", "hf_hub": "someone/tiny-plain/"}
+    tags = {"quick": quick, "plain": plain}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "Tiny", TINY)
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "Tiny-quickgelu", TINY | {"quick_gelu": True})
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "Tiny", tags)
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "Tiny-quickgelu", {"quick": quick})
+
+    def away(*_arguments, **_options):
+        raise OSError("Name or service not known\nand a long story after it")
+
+    monkeypatch.setattr(promptmlr.backbone, "download_pretrained", away)
+
+
+@pytest.fixture
+def vit_file(tiny_vit, tmp_path):
+    """A file as open_clip's own training saves it."""
+    torch.save({"epoch": 1, "name": "Tiny", "state_dict": tiny_vit, "optimizer": {}}, tmp_path / "epoch_1.pt")
+    return tmp_path / "epoch_1.pt"
+
+
+def regions_with(state: dict[str, torch.Tensor], quick_gelu: bool) -> torch.Tensor:
+    model = build_openai_model(state, "here", quick_gelu).eval()
+    with torch.no_grad():
+        return model.encode_image(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "quick"),
+    [
+        ("Tiny", None, False),
+        ("Tiny", True, True),
+        ("Tiny-quickgelu", None, True),
+        ("Tiny-quickgelu", False, False),
+        (None, None, True),
+        (None, False, False),
+    ],
+)
+def test_the_activation_of_a_file(open_clip_knows, vit_file, tiny_vit, name, override, quick: bool) -> None:
+    """A name means open_clip's configuration, a bare file means OpenAI's, and `quick_gelu` overrides either."""
+    if name is None:
+        backbone = load_backbone(vit_file, quick_gelu=override)
+    else:
+        backbone = load_backbone(name, pretrained=vit_file, quick_gelu=override)
+    assert (backbone.image_size, backbone.feature_width, backbone.regions) == (48, 96, 10)
+    torch.testing.assert_close(backbone.encode_image(IMAGES)[:, 0], regions_with(tiny_vit, quick), rtol=1e-4, atol=1e-4)
+    assert (regions_with(tiny_vit, True) - regions_with(tiny_vit, False)).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(("tag", "quick"), [("quick", True), ("plain", False)])
+@pytest.mark.filterwarnings("error")
+def test_a_tag_brings_activation_and_normalisation(
+    open_clip_knows, vit_file, tiny_vit, tag, quick, monkeypatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(promptmlr.backbone, "download_pretrained", lambda config: asked.append(config) or str(vit_file))
+    backbone = load_backbone("Tiny", pretrained=tag, image_size=32)
+    assert asked == [open_clip.pretrained._PRETRAINED["Tiny"][tag]]
+    assert backbone.image_size == 32
+    assert backbone.preprocessing.mean == ((0.1, 0.2, 0.3) if quick else open_clip.OPENAI_DATASET_MEAN)
+    assert backbone.preprocessing.std == ((0.4, 0.5, 0.6) if quick else open_clip.OPENAI_DATASET_STD)
+    native = load_backbone("Tiny", pretrained=tag)
+    torch.testing.assert_close(native.encode_image(IMAGES)[:, 0], regions_with(tiny_vit, quick), rtol=1e-4, atol=1e-4)
+
+
+def test_other_forms_of_file_by_name(open_clip_knows, tiny_vit, write_torchscript, tmp_path) -> None:
+    """Safetensors, and OpenAI's archive, which open_clip's own loader refuses to read without running it."""
+    save_file(tiny_vit, tmp_path / "tiny.safetensors")
+    write_torchscript({key: value.half() for key, value in tiny_vit.items()}, tmp_path / "tiny.pt")
+    for name, expected in (
+        ("tiny.safetensors", tiny_vit),
+        ("tiny.pt", {k: v.half().float() for k, v in tiny_vit.items()}),
+    ):
+        loaded = load_backbone("Tiny", pretrained=tmp_path / name)._model.state_dict()
+        assert all(torch.equal(loaded[key], value) for key, value in expected.items())
+
+
+def test_a_file_of_another_model_is_refused(open_clip_knows, tiny_checkpoint) -> None:
+    with pytest.raises(UserError, match="does not fit Tiny: .*; name the model it was saved from") as error:
+        load_backbone("Tiny", pretrained=tiny_checkpoint)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("tag", "fetch", "option"),
+    [
+        ("quick", "there/tiny-quick.pt", "--backbone Tiny-quickgelu --pretrained FILE"),
+        ("plain", "open_clip_pytorch_model.bin of someone/tiny-plain on", "--backbone Tiny --pretrained FILE"),
+    ],
+)
+def test_without_a_network_one_line_says_which_file_to_put_where(open_clip_knows, tag, fetch, option) -> None:
+    """And that the file means the same weights: its activation then comes from the model's name."""
+    with pytest.raises(EnvironmentFault) as error:
+        load_backbone("Tiny", pretrained=tag)
+    message = str(error.value)
+    assert f"cannot download Tiny ({tag}): Name or service not known; without a network, fetch {fetch}" in message
+    assert message.endswith(option)
+    assert "\n" not in message
+
+
+def test_every_model_that_a_line_without_network_names_exists() -> None:
+    for entry in promptmlr.backbone.catalogue():
+        for tag in entry.tags:
+            name = promptmlr.backbone._how_to_place(entry.name, tag, "").split("--backbone ")[1].split()[0]
+            assert name in open_clip.list_models()
+            assert promptmlr.backbone.uses_quick_gelu(name, "") == promptmlr.backbone.uses_quick_gelu(entry.name, tag)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Tiny", "quik"), "Tiny has no pretrained tag 'quik' and there is no such file; did you mean 'quick'?"),
+        (("ViT-S-32",), "it has no tags: name a file"),
+        (("missing.pt",), "no checkpoint at missing.pt"),
+        (("missing/clip.safetensors",), "no checkpoint at missing/clip.safetensors"),
+        (("missing/clip",), "unknown backbone 'missing/clip': neither a file nor a model of open_clip"),
+        (("scenes", "openai"), "scenes already names its weights; leave `pretrained` out"),
+    ],
+)
+def test_what_cannot_be_loaded(open_clip_knows, arguments, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_backbone(*arguments)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [0, -64, 31, 100])
+def test_sizes_that_do_not_fit(tiny_checkpoint, size: int) -> None:
+    with pytest.raises(UserError, match=f"image size {size} does not fit .*: it must be a multiple of 32"):
+        load_backbone(tiny_checkpoint, image_size=size)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_devices_that_are_not_there(tiny_checkpoint, device: str) -> None:
+    with pytest.raises(UserError, match=f"device '{device}' cannot be used") as error:
+        load_backbone(tiny_checkpoint, device=device)
+    assert "\n" not in str(error.value)
+
+
+def test_a_backbone_is_known_by_its_weights(tiny_resnet, tiny_checkpoint, tmp_path) -> None:
+    """The same weights in another file and at another size are the same; one changed number is not."""
+    first = load_backbone(tiny_checkpoint)
+    torch.save(tiny_resnet, tmp_path / "same.pt")
+    same = load_backbone(tmp_path / "same.pt", image_size=96)
+    other = dict(tiny_resnet)
+    other["visual.layer1.0.bn1.running_mean"] = other["visual.layer1.0.bn1.running_mean"].clone()
+    other["visual.layer1.0.bn1.running_mean"][3] += 1e-3
+    torch.save(other, tmp_path / "other.pt")
+    assert same.weights_sha256 == first.weights_sha256
+    assert load_backbone(tmp_path / "other.pt").weights_sha256 != first.weights_sha256
+    assert same.identity() == {
+        "name": str(tmp_path / "same.pt"),
+        "pretrained": None,
+        "weights_sha256": first.weights_sha256,
+        "feature_width": 96,
+        "preprocessing": same.preprocessing.as_dict(),
+    }
+
+
+def test_the_miniature_clip_comes_with_the_package(scenes_backbone) -> None:
+    assert scenes_backbone.name == "scenes"
+    assert scenes_backbone.encode_image(torch.randn(1, 3, 128, 128)).shape == (1, 17, scenes_backbone.feature_width)
+    foreign = scenes_backbone.encode_text(["a photo of a theodolite.", "a photo of a samovar."])
+    assert torch.isfinite(foreign).all()
+    assert not torch.equal(foreign[0], foreign[1])
+
+
+def test_a_text_too_long_is_refused(tiny_backbone) -> None:
+    with pytest.raises(UserError, match="the text 'dog dog .* takes 82 of 77 positions; shorten it"):
+        tiny_backbone.encode_text(["dog", " ".join(["dog"] * 80)])

@@ -1,0 +1,52 @@
+import pytest
+
+from promptmlr.data import DataOptions, load_data
+
+VOC = {"trainval": {"1": [("dog", False)]}, "test": {"2": [("dog", False)]}}
+
+
+def test_nothing_there(tmp_path, refused):
+    refused(["no such file or folder", "nowhere"], load_data, str(tmp_path / "nowhere"))
+
+
+def test_a_folder_of_another_kind_says_what_was_looked_for(tmp_path, refused):
+    refused([".csv", "JPEGImages", "instances_*.json", "--format"], load_data, str(tmp_path))
+
+
+def test_two_kinds_in_one_folder_need_a_format(make_voc, make_coco, refused):
+    root = make_coco([(7, 3, 0)])
+    make_voc(VOC).rename(root / "VOC2007")
+    refused(["--format voc", "--format coco"], load_data, str(root))
+    assert load_data(str(root), format="coco").source.startswith("COCO")
+    assert load_data(str(root), format="voc").source.startswith("VOC")
+
+
+def test_a_format_can_be_named(make_csv, refused):
+    path = make_csv("image,cat\na.png,1\n")
+    text = path.rename(path.with_suffix(".txt"))
+    assert load_data(str(text), format="csv").labels.tolist() == [[1]]
+    refused(["'cvs'", "'csv'"], load_data, str(text), format="cvs")
+
+
+@pytest.mark.parametrize("kind", ["voc", "coco"])
+def test_a_format_that_does_not_fit_is_refused(tmp_path, refused, kind):
+    refused([kind.upper(), str(tmp_path)], load_data, str(tmp_path), format=kind)
+
+
+def test_a_folder_named_scenes_is_no_drawn_world(tmp_path, monkeypatch, refused):
+    (tmp_path / "scenes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    refused(["neither"], load_data, "./scenes")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"difficult": "skp"}, ["'skp'", "difficult", "'skip'"]),
+        ({"crowd": "maybe"}, ["'maybe'", "crowd", "absent"]),
+        ({"coco_images": "some"}, ["'some'", "coco_images"]),
+        ({"scenes_train": 0}, ["scenes_train", "0"]),
+    ],
+)
+def test_unknown_options_are_refused(refused, options, words):
+    refused(words, DataOptions, **options)

@@ -1,0 +1,181 @@
+"""The three kinds of side: where they start, what they learn, and that the tower they borrow stays as it is."""
+
+import hashlib
+
+import open_clip
+import pytest
+import torch
+
+from promptmlr.backbone import Backbone
+from promptmlr.errors import UserError
+from promptmlr.functional import cosine_map
+from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide
+
+NAMES = ["dog", "traffic light", "umbrella"]
+
+
+def fingerprint(backbone: Backbone) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(backbone._model.state_dict().items()):
+        digest.update(key.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("class_specific", [True, False])
+def test_an_unlearned_prompt_of_words_is_clips_own_sentence(tiny_backbone: Backbone, class_specific: bool) -> None:
+    """Against open_clip's `encode_text` over all 77 positions: the trimmed text is the whole text."""
+    side = PromptSide.create(
+        tiny_backbone.text, NAMES, context_words="a photo of a", class_specific=class_specific, offset="none"
+    )
+    tokens = open_clip.tokenize([f"a photo of a {name}." for name in NAMES])
+    assert tokens.shape == (3, 77)
+    with torch.no_grad():
+        expected = tiny_backbone._model.encode_text(tokens)
+        torch.testing.assert_close(side.text_features(), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(side.class_vectors(), expected, rtol=1e-5, atol=1e-5)
+        without_stop = tiny_backbone._model.encode_text(open_clip.tokenize([f"a photo of a {name}" for name in NAMES]))
+    assert (without_stop - expected).abs().max() > 0.1
+
+
+def test_sentences_are_encoded_as_clip_encodes_them(tiny_backbone: Backbone) -> None:
+    texts = ["a photo.", "not a photo of a really long row of many small traffic lights.", "Dog & cat"]
+    with torch.no_grad():
+        expected = tiny_backbone._model.encode_text(open_clip.tokenize(texts))
+    torch.testing.assert_close(tiny_backbone.encode_text(texts), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_only_positions_up_to_the_longest_end_are_encoded(tiny_backbone: Backbone, monkeypatch) -> None:
+    lengths = []
+    encode = tiny_backbone.text.encode
+    monkeypatch.setattr(tiny_backbone.text, "encode", lambda x, ends: lengths.append(x.shape[1]) or encode(x, ends))
+    PromptSide.create(tiny_backbone.text, NAMES, context_length=4).text_features()
+    assert lengths == [1 + 4 + len(["traffic", "light", "."]) + 1]
+
+
+@pytest.mark.parametrize(
+    ("class_specific", "offset", "shapes"),
+    [
+        (True, "none", {"context": (3, 5, 64)}),
+        (False, "none", {"context": (5, 64)}),
+        (True, "zero", {"context": (3, 5, 64), "offset": (3, 96)}),
+        (False, "random", {"context": (5, 64), "offset": (3, 96)}),
+    ],
+)
+def test_what_a_prompt_learns(tiny_backbone: Backbone, class_specific: bool, offset: str, shapes: dict) -> None:
+    side = PromptSide.create(tiny_backbone.text, NAMES, context_length=5, class_specific=class_specific, offset=offset)
+    assert {name: tuple(value.shape) for name, value in side.named_parameters()} == shapes
+    assert {name: tuple(value.shape) for name, value in side.state_dict().items()} == shapes
+
+
+def test_offsets_are_added_to_the_text_features(tiny_backbone: Backbone) -> None:
+    none, zero, random = (
+        PromptSide.create(tiny_backbone.text, NAMES, context_length=4, offset=offset)
+        for offset in ("none", "zero", "random")
+    )
+    assert torch.equal(zero.class_vectors(), none.class_vectors())
+    torch.testing.assert_close(random.class_vectors() - none.class_vectors(), random.offset, rtol=1e-4, atol=1e-5)
+    assert 0.8 < random.offset.std() < 1.2
+
+
+def test_random_contexts_start_small(tiny_backbone: Backbone) -> None:
+    side = PromptSide.create(tiny_backbone.text, NAMES, context_length=16)
+    assert side.context.std().item() == pytest.approx(0.02, rel=0.1)
+    assert not torch.equal(side.context[0], side.context[1])
+
+
+def test_a_name_too_long_for_the_context_is_refused_in_one_line(tiny_backbone: Backbone) -> None:
+    fits = " ".join(["dog"] * 58)  # 16 contexts + 58 words + full stop + start + end = 77
+    PromptSide.create(tiny_backbone.text, [fits], context_length=16)
+    with pytest.raises(UserError, match=r"^class name 'dog .* takes 78 of 77 positions; shorten [^\n]*$"):
+        PromptSide.create(tiny_backbone.text, ["cat", f"{fits} dog"], context_length=16)
+
+
+@pytest.mark.parametrize("words", ["", "  "])
+def test_empty_context_words_are_refused(tiny_backbone: Backbone, words: str) -> None:
+    with pytest.raises(UserError, match="context_words are empty"):
+        PromptSide.create(tiny_backbone.text, NAMES, context_words=words)
+
+
+def test_training_a_prompt_leaves_the_tower_alone(tiny_backbone: Backbone) -> None:
+    """No gradient is computed for its weights, and none of its tensors changes, batch statistics included."""
+    before = fingerprint(tiny_backbone)
+    side = PromptSide.create(tiny_backbone.text, NAMES, context_length=4, offset="zero")
+    side.train()
+    optimizer = torch.optim.SGD(side.parameters(), lr=1.0, weight_decay=0.1)
+    regions = tiny_backbone.encode_image(torch.randn(2, 3, 64, 64))
+    for _ in range(2):
+        optimizer.zero_grad()
+        side(regions).square().sum().backward()
+        optimizer.step()
+    assert side.context.grad.abs().sum() > 0
+    weights = list(tiny_backbone._model.parameters())
+    assert not any(weight.requires_grad for weight in weights)
+    assert all(weight.grad is None for weight in weights)
+    assert fingerprint(tiny_backbone) == before
+    assert not regions.requires_grad
+
+
+def test_a_prompt_folds_to_an_embedding_of_its_own(tiny_backbone: Backbone) -> None:
+    side = PromptSide.create(tiny_backbone.text, NAMES, context_length=4, offset="random")
+    folded = side.fold()
+    assert isinstance(folded, EmbeddingSide)
+    assert not folded.embedding.grad_fn
+    regions = torch.randn(2, 5, 96)
+    with torch.no_grad():
+        expected = side(regions)
+        side.context.zero_()
+    torch.testing.assert_close(folded(regions), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_embedding_is_a_vector_per_class() -> None:
+    vectors, regions = torch.randn(3, 8), torch.randn(2, 5, 8)
+    side = EmbeddingSide(vectors)
+    assert torch.equal(side(regions), cosine_map(regions, vectors))
+    copy = side.fold()
+    with torch.no_grad():
+        side.embedding.zero_()
+    assert torch.equal(copy.embedding, vectors)
+
+
+def test_embeddings_start_at_the_length_of_the_released_ones() -> None:
+    random = EmbeddingSide.random(50, 400, seed=0)
+    features = torch.randn(50, 400) * torch.rand(50, 1)
+    started = EmbeddingSide.from_features(features)
+    assert random.embedding.norm(dim=1).mean().item() == pytest.approx(20, rel=0.05)
+    torch.testing.assert_close(started.embedding.norm(dim=1), torch.full((50,), 20.0))
+    torch.testing.assert_close(
+        torch.nn.functional.cosine_similarity(started.embedding, features), torch.ones(50), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_linear_side_starts_within_the_bounds_of_torchs_layer() -> None:
+    side = LinearSide.random(40, 25, seed=0)
+    weight, bias = side.projector.weight, side.projector.bias
+    assert weight.abs().max() <= 0.2
+    assert weight.abs().max() > 0.19
+    assert bias.abs().max() <= 0.2
+    regions = torch.randn(2, 5, 25)
+    torch.testing.assert_close(side(regions), torch.einsum("brd,cd->bcr", regions, weight) + bias[:, None])
+
+
+def test_a_linear_side_folds_to_a_copy() -> None:
+    side = LinearSide.random(4, 8, seed=0)
+    folded, weight = side.fold(), side.projector.weight.detach().clone()
+    with torch.no_grad():
+        side.projector.weight.zero_()
+    assert torch.equal(folded.projector.weight, weight)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32, 2**63, -1])
+def test_random_starts_follow_from_seed_and_name_alone(tiny_backbone: Backbone, seed: int) -> None:
+    def starts(seed: int, name: str) -> list[torch.Tensor]:
+        prompt = PromptSide.create(tiny_backbone.text, NAMES, context_length=4, offset="random", seed=seed, name=name)
+        linear = LinearSide.random(3, 96, seed, name).projector
+        embedding = EmbeddingSide.random(3, 96, seed, name)
+        return [prompt.context, prompt.offset, linear.weight, linear.bias, embedding.embedding]
+
+    first = starts(seed, "presence")
+    torch.manual_seed(123)
+    assert all(torch.equal(a, b) for a, b in zip(first, starts(seed, "presence"), strict=True))
+    for other in (starts(seed, "absence"), starts(seed + 3, "presence")):
+        assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
