@@ -14,6 +14,12 @@ from safetensors.torch import save_file
 from promptmlr.backbone import Backbone, load_backbone
 from support import require_shared
 
+torch.set_num_threads(1)  # the tensors here are small: a second thread would only be waited for
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write the golden loss curves instead of comparing")
+
 
 @pytest.fixture(scope="session")
 def parity_state() -> Callable[[int], dict[str, torch.Tensor]]:

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import itertools
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,35 @@ class ImageFile:
         return open_image(self.path)
 
 
+class _Quiet:
+    """No warnings while any thread decodes: odd metadata makes Pillow warn file after file, and only pixels count.
+
+    `warnings.catch_warnings` alone does not bear threads, so the first thread in enters it and the last one leaves it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught: warnings.catch_warnings[None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._caught is None:
+                self._caught = warnings.catch_warnings(action="ignore")
+                self._caught.__enter__()
+
+    def __exit__(self, *_error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._caught is not None:
+                self._caught.__exit__(None, None, None)
+                self._caught = None
+
+
+_quiet = _Quiet()
+
+
 def open_image(path: str | Path) -> Image.Image:
     """Read an image as a browser would show it on a white page: the first frame, upright, 8-bit RGB.
 
@@ -87,8 +117,7 @@ def open_image(path: str | Path) -> Image.Image:
         UnreadableImage: see there. The size is checked before a pixel is decoded.
     """
     try:
-        # Odd metadata makes Pillow warn, file after file; whether there are pixels is all that counts here.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_decoders()) as image:
+        with _quiet, Image.open(path, formats=_decoders()) as image:
             _check_size(image)
             image.load()
             return _to_rgb(_upright(image))

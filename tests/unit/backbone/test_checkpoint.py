@@ -1,5 +1,6 @@
 """Checkpoint files: every format that is promised, exact to the last bit, and what is no checkpoint refused."""
 
+import contextlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -97,19 +98,15 @@ def test_damaged_files_are_refused_in_one_line(form: str, write) -> None:
     """Cut short at many places, and with bytes of the last hundred changed (where zip files keep their index)."""
     path = write(SMALL, form)
     whole = path.read_bytes()
-    cuts = [whole[: len(whole) * cut // 16] for cut in range(16)]
-    flips = [
-        whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :] for at in range(max(len(whole) - 100, 0), len(whole), 7)
-    ]
-    for content in [*cuts, *flips]:
-        path.write_bytes(content)
-        try:
+    for cut in range(16):
+        path.write_bytes(whole[: len(whole) * cut // 16])
+        with pytest.raises(UserError, match=r"cannot read the checkpoint|holds no state dict") as error:
             read_state_dict(path)
-        except UserError as error:
-            assert str(path) in str(error)
-            assert "\n" not in str(error)
-        else:
-            assert content not in cuts
+        assert "\n" not in str(error.value)
+    for at in range(max(len(whole) - 100, 0), len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+        with contextlib.suppress(UserError):  # a changed weight cannot be noticed; anything but a UserError can
+            read_state_dict(path)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
 def bicubic(grid: np.ndarray, size: int) -> np.ndarray:
-    """(g, g, W) → (size, size, W): cubic convolution with a = −0.75, half-pixel centres, edges repeated, no antialias."""
+    """(g, g, W) → (size, size, W): cubic convolution with a = −0.75, half-pixel centres, no antialias."""
 
     def weights(source: int) -> np.ndarray:
         matrix = np.zeros((size, source))

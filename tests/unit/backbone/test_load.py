@@ -101,7 +101,7 @@ def test_other_forms_of_file_by_name(open_clip_knows, tiny_vit, write_torchscrip
 
 
 def test_a_file_of_another_model_is_refused(open_clip_knows, tiny_checkpoint) -> None:
-    with pytest.raises(UserError, match="does not fit Tiny: .*; name the model it was saved from") as error:
+    with pytest.raises(UserError, match=r"does not fit Tiny: .*; name the model it was saved from") as error:
         load_backbone("Tiny", pretrained=tiny_checkpoint)
     assert "\n" not in str(error.value)
 
@@ -191,5 +191,5 @@ def test_the_miniature_clip_comes_with_the_package(scenes_backbone) -> None:
 
 
 def test_a_text_too_long_is_refused(tiny_backbone) -> None:
-    with pytest.raises(UserError, match="the text 'dog dog .* takes 82 of 77 positions; shorten it"):
+    with pytest.raises(UserError, match=r"the text 'dog dog .* takes 82 of 77 positions; shorten it"):
         tiny_backbone.encode_text(["dog", " ".join(["dog"] * 80)])

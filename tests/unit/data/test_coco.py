@@ -3,11 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from support import require_shared
 from promptmlr.data import DataOptions, load_data
+from support import require_shared
 
 # Image 100 is annotated first, 7 next, 30 never; category 3 is cat (column 0), 18 hot dog (column 1).
-OBJECTS = [(100, 18, 0), (7, 3, 1), (7, 18, 0), (100, 18, 0)]
+# Image 7 has a crowd of cats alone, and hot dogs both single and in a crowd.
+OBJECTS = [(100, 18, 0), (7, 3, 1), (7, 18, 0), (7, 18, 1), (100, 18, 0)]
 
 
 def test_labels_classes_and_annotation_order(make_coco):

@@ -122,7 +122,7 @@ SPLIT = "image,split,cat\na.png,train,1\nb.png,val,0\nc.png,test,1\n"
 def test_the_purpose_chooses_the_split(make_csv, text, split, purpose, image):
     data = load_data(str(make_csv(text)), split, purpose=purpose)
     assert data.image_ids == (image,)
-    assert data.labels.shape == (1, 1)
+    assert data.labels.tolist() == [[{"a.png": 1, "b.png": 0, "c.png": 1}[image]]]
 
 
 def test_notes_say_what_was_chosen(make_csv):

@@ -48,7 +48,7 @@ def test_the_purpose_chooses_the_list(make_voc):
 @pytest.mark.parametrize("with_list", [True, False])
 def test_val_stands_in_where_test_annotations_are_not_public(make_voc, with_list):
     lists = {"train": {"1": [DOG]}, "val": {"2": [CAT]}, "trainval": {"1": [DOG], "2": [CAT]}}
-    root = make_voc({**lists, "test": {"3": None}} if with_list else lists, "VOC2012")
+    root = make_voc({**lists, "test": {"3": [DOG], "4": None}} if with_list else lists, "VOC2012")
     train, test = (load_data(str(root), purpose=purpose) for purpose in ("train", "test"))
     assert (train.image_ids, test.image_ids) == (("1",), ("2",))
     assert any("no annotations of the test images" in note for note in train.notes)
@@ -69,7 +69,8 @@ def test_two_years_are_refused(make_voc, refused):
 def test_an_unknown_split_names_the_nearest(make_voc, refused):
     root = make_voc(LISTS)
     (root / "ImageSets" / "Main" / "cat_trainval.txt").write_text("000009 1\n")
-    message = refused(["'trainvl'", "'trainval'"], load_data, str(root), "trainvl")
+    refused(["'trainvl'", "did you mean 'trainval'"], load_data, str(root), "trainvl")
+    message = refused(["known: test, trainval"], load_data, str(root), "xyz")
     assert "cat_trainval" not in message
 
 

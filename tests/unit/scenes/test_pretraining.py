@@ -43,7 +43,7 @@ def test_another_seed_gives_another(tiny: dict[str, Tensor]) -> None:
     assert not torch.equal(other["visual.conv1.weight"], tiny["visual.conv1.weight"])
 
 
-@pytest.mark.parametrize("interrupted_after", [2, 3, 4, 6])
+@pytest.mark.parametrize("interrupted_after", [2, 3, 6])
 def test_an_interrupted_run_ends_at_the_same_bits(
     interrupted_after: int, tiny: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

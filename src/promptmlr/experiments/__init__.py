@@ -1,0 +1,1 @@
+"""Whole experiments: what is trained and compared, and the report of it."""

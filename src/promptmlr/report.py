@@ -1,0 +1,203 @@
+"""One self-contained HTML page: text, tables, figures and cards, with the pictures inside it and no scripts.
+
+Everything given as text is escaped. Tables and figures scroll by themselves where a screen is narrow.
+"""
+
+import base64
+import io
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from promptmlr.files import write_text
+
+__all__ = ["MARKS", "Card", "Mark", "Report", "figure_png", "image_png"]
+
+Mark = Literal["right", "wrong", "missed"]
+
+MARKS: dict[Mark, str] = {"right": "✓", "wrong": "✗", "missed": "○"}
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1b2330; --faint: #566072; --line: #d9dee6; --panel: #f5f7fa; --accent: #1a5fb4;
+  --right: #1d6b3c; --wrong: #a51d2d; --missed: #7a4b00; }
+* { box-sizing: border-box; }
+body { margin: 0; color: var(--ink); background: #fff; font: 1.0625rem/1.6 system-ui, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 2.1rem; line-height: 1.2; margin: 0 0 .5rem; letter-spacing: -.015em; }
+h2 { font-size: 1.4rem; line-height: 1.3; margin: 3rem 0 .75rem; padding-top: 1.25rem;
+  border-top: 1px solid var(--line); }
+h3 { font-size: 1.1rem; line-height: 1.3; margin: 2rem 0 .4rem; }
+p, ul { max-width: 44rem; margin: 0 0 1rem; }
+.lead { font-size: 1.2rem; color: var(--faint); }
+.scroll { overflow-x: auto; margin: 0 0 1.25rem; }
+table { border-collapse: collapse; min-width: 32rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: var(--faint); padding-bottom: .5rem; }
+th, td { padding: .4rem 1.5rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
+th { font-weight: 600; }
+tbody th { font-weight: 400; }
+thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; }
+.number { text-align: right; }
+.strong > * { font-weight: 700; background: #e9f1fb; }
+figure { margin: 0 0 1.5rem; }
+figure img { display: block; width: 100%; min-width: 38rem; height: auto; }
+figcaption { max-width: 44rem; color: var(--faint); font-size: .95rem; margin-top: .5rem; }
+.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); list-style: none;
+  max-width: none; margin: 0 0 1rem; padding: 0; }
+.card { border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; background: var(--panel); }
+.card img { display: block; width: 100%; height: auto; }
+.card div { padding: .75rem .9rem; }
+.card h3 { font-size: 1rem; margin: 0 0 .4rem; }
+.card ul { list-style: none; margin: 0; padding: 0; font-size: .95rem; line-height: 1.5; }
+.right { color: var(--right); } .wrong { color: var(--wrong); } .missed { color: var(--missed); }
+pre { overflow-x: auto; padding: 1rem 1.1rem; background: #1b2330; color: #f3f6fa; border-radius: .5rem;
+  font: .95rem/1.7 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+"""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture with a few marked lines under it.
+
+    Attributes:
+        png: the picture.
+        alt: what it shows, for those who do not see it.
+        heading: the first line.
+        lines: a mark and the words beside it; the words must do without the mark's colour.
+    """
+
+    png: bytes
+    alt: str
+    heading: str
+    lines: Sequence[tuple[Mark, str]]
+
+
+class Report:
+    """A page, written from top to bottom.
+
+    Args:
+        title: of the page.
+        lead: what it says, in a sentence or two.
+    """
+
+    def __init__(self, title: str, lead: str) -> None:
+        self.title = title
+        self._parts = [f'<h1>{escape(title)}</h1>\n<p class="lead">{escape(lead)}</p>']
+
+    def section(self, heading: str) -> None:
+        """Begin a section; all that follows belongs to it."""
+        self._parts.append(f"<h2>{escape(heading)}</h2>")
+
+    def subsection(self, heading: str) -> None:
+        """Begin a part of a section."""
+        self._parts.append(f"<h3>{escape(heading)}</h3>")
+
+    def paragraph(self, text: str) -> None:
+        """A paragraph."""
+        self._parts.append(f"<p>{escape(text)}</p>")
+
+    def bullets(self, items: Iterable[str]) -> None:
+        """A list."""
+        self._parts.append("<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>")
+
+    def code(self, lines: Iterable[str]) -> None:
+        """Commands or code, as they stand; they can be reached by keyboard where they scroll."""
+        self._parts.append(f'<pre tabindex="0"><code>{escape(chr(10).join(lines))}</code></pre>')
+
+    def table(
+        self,
+        header: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        caption: str,
+        words: int = 1,
+        strong: Container[int] = (),
+    ) -> None:
+        """A table.
+
+        Args:
+            header: K column names.
+            rows: K cells each; the first names its row.
+            caption: what the table shows.
+            words: how many columns, from the left, hold words; the others hold numbers, set to the right.
+            strong: the indices of rows that stand out.
+        """
+        kinds = ["" if column < words else ' class="number"' for column in range(len(header))]
+        head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(kinds, header, strict=True))
+        body = []
+        for index, row in enumerate(rows):
+            name, *cells = [escape(cell) for cell in row]
+            tail = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds[1:], cells, strict=True))
+            mark = ' class="strong"' if index in strong else ""
+            body.append(f'<tr{mark}><th scope="row">{name}</th>{tail}</tr>')
+        self._parts.append(
+            f'<div class="scroll" tabindex="0"><table><caption>{escape(caption)}</caption>\n'
+            f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody></table></div>"
+        )
+
+    def figure(self, png: bytes, *, alt: str, caption: str) -> None:
+        """A picture over the full width.
+
+        Args:
+            png: the picture.
+            alt: what it shows, for those who do not see it.
+            caption: what to see in it.
+        """
+        self._parts.append(
+            f'<figure><div class="scroll" tabindex="0">{_img(png, alt)}</div>'
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
+        )
+
+    def cards(self, cards: Iterable[Card]) -> None:
+        """Pictures side by side, as many as the screen holds."""
+        self._parts.append('<ul class="cards">\n' + "\n".join(map(_card, cards)) + "\n</ul>")
+
+    def html(self) -> str:
+        """The whole page."""
+        content = "\n".join(self._parts)
+        return (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{escape(self.title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+            f"<body>\n<main>\n{content}\n</main>\n</body>\n</html>\n"
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Write the page as UTF-8, whole or not at all.
+
+        Raises:
+            EnvironmentFault: the file cannot be written.
+        """
+        write_text(path, self.html())
+
+
+def figure_png(figure: Figure, width: int) -> bytes:
+    """A matplotlib figure as PNG, `width` pixels wide."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=width / figure.get_figwidth(), metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def image_png(pixels: NDArray[np.uint8]) -> bytes:
+    """An (H, W, 3) uint8 image as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _img(png: bytes, alt: str) -> str:
+    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{escape(alt)}">'
+
+
+def _card(card: Card) -> str:
+    lines = "".join(
+        f'<li class="{mark}"><span aria-hidden="true">{MARKS[mark]}</span> {escape(text)}</li>'
+        for mark, text in card.lines
+    )
+    return f'<li class="card">{_img(card.png, card.alt)}<div><h3>{escape(card.heading)}</h3><ul>{lines}</ul></div></li>'

@@ -1,0 +1,259 @@
+"""Scenes: sprites rendered once, then tinted and blended before a backdrop; numpy and Pillow only."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from promptmlr.scenes.glyphs import GLYPHS, Pen
+from promptmlr.scenes.world import (
+    BACKDROPS,
+    CLASS_NAMES,
+    COLOURS,
+    FREQUENCIES,
+    IMAGE_SIZE,
+    OBJECT_COUNTS,
+    OBJECT_SIZES,
+    RGB,
+    THEMES,
+)
+
+__all__ = ["Scene", "SceneObject", "draw_scene"]
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+_CANVAS = 256
+_WHITE = np.float32(255)
+_ANGLES = (-20, -10, 0, 10, 20)
+_IN_THEME = 0.8
+_OWN_BACKDROP = 0.7
+_SEEN = 0.65  # the share of an object that must stay in view, or it is not put there
+_PLACES = 12  # places tried for an object before it is left out
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One object of a scene.
+
+    Attributes:
+        class_index: its place in `CLASS_NAMES`.
+        colour: a key of `COLOURS`.
+        box: left, top, right, bottom in pixels; right and bottom are exclusive.
+    """
+
+    class_index: int
+    colour: str
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A drawn image and what is in it.
+
+    Attributes:
+        image: (S, S, 3) uint8, RGB, S = `IMAGE_SIZE`.
+        objects: from back to front; at least 65 % of each is in view.
+    """
+
+    image: NDArray[np.uint8]
+    objects: tuple[SceneObject, ...]
+
+    @property
+    def labels(self) -> NDArray[np.int8]:
+        """(C,) int8, complete: 1 present, 0 absent."""
+        labels = np.zeros(len(CLASS_NAMES), np.int8)
+        labels[[thing.class_index for thing in self.objects]] = 1
+        return labels
+
+
+@dataclass(frozen=True, eq=False)
+class _Sprite:
+    """A rendered glyph: its opacity, and the part of its colour that is the object's and that is its own."""
+
+    opacity: Floats  # (H, W, 1) in [0, 1]
+    tint: Floats  # (H, W, 1), times opacity
+    paint: Floats  # (H, W, 3) in [0, 255], times opacity
+
+    @functools.cached_property
+    def mask(self) -> Bools:
+        return self.opacity[..., 0] > 0.5
+
+    def mirrored(self) -> "_Sprite":
+        return _Sprite(self.opacity[:, ::-1], self.tint[:, ::-1], self.paint[:, ::-1])
+
+
+def draw_scene(seed: int, index: int) -> Scene:
+    """Draw scene `index` of the world `seed`: the same one whatever else is drawn.
+
+    Args:
+        seed: which world of scenes, not negative.
+        index: which scene of it, not negative.
+    """
+    rng = np.random.default_rng([seed, index])
+    theme = list(THEMES)[_pick(rng, _THEME_CUTS)]
+    canvas = _backdrop(rng, theme)
+    _scatter_clutter(rng, canvas)
+    owners = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.int8)
+    areas: list[int] = []
+    objects: list[SceneObject] = []
+    for class_index in _classes(rng, theme):
+        colour = list(COLOURS)[rng.integers(len(COLOURS))]
+        sprite = _random_sprite(rng, class_index)
+        corner = _free_corner(rng, sprite.mask, owners, areas)
+        if corner is None:
+            continue
+        _blend(canvas, sprite, corner, COLOURS[colour])
+        (left, top), (height, width) = corner, sprite.mask.shape
+        owners[top : top + height, left : left + width][sprite.mask] = len(areas)
+        areas.append(int(sprite.mask.sum()))
+        objects.append(SceneObject(class_index, colour, (left, top, left + width, top + height)))
+    light = rng.uniform(0.85, 1.1)
+    return Scene(np.clip(canvas * light, 0, 255).astype(np.uint8), tuple(objects))
+
+
+def _cuts(weights: list[float]) -> Floats:
+    """Upper ends of the intervals of [0, 1) that belong to each weight."""
+    return np.asarray(np.cumsum(weights) / np.sum(weights), np.float32)
+
+
+_THEME_CUTS = _cuts([theme.weight for theme in THEMES.values()])
+_WORLD_CUTS = _cuts(list(FREQUENCIES.values()))
+_COUNT_CUTS = _cuts(list(OBJECT_COUNTS))
+_COMPANY_CUTS = {name: _cuts([FREQUENCIES[kind] for kind in theme.classes]) for name, theme in THEMES.items()}
+
+
+def _pick(rng: np.random.Generator, cuts: Floats) -> int:
+    return min(int(np.searchsorted(cuts, rng.random(), side="right")), len(cuts) - 1)
+
+
+def _classes(rng: np.random.Generator, theme: str) -> list[int]:
+    """The classes of the objects asked for; a class may come twice."""
+    names = [
+        THEMES[theme].classes[_pick(rng, _COMPANY_CUTS[theme])]
+        if rng.random() < _IN_THEME
+        else CLASS_NAMES[_pick(rng, _WORLD_CUTS)]
+        for _ in range(1 + _pick(rng, _COUNT_CUTS))
+    ]
+    return [CLASS_NAMES.index(name) for name in names]
+
+
+def _free_corner(
+    rng: np.random.Generator, mask: Bools, owners: NDArray[np.int8], areas: list[int]
+) -> tuple[int, int] | None:
+    """A left and top at which the object hides none of the others too much, together with those before it."""
+    height, width = mask.shape
+    in_view = np.bincount(owners[owners >= 0], minlength=len(areas))
+    for _ in range(_PLACES):
+        left, top = int(rng.integers(IMAGE_SIZE - width + 1)), int(rng.integers(IMAGE_SIZE - height + 1))
+        covered = owners[top : top + height, left : left + width][mask]
+        hidden = np.bincount(covered[covered >= 0], minlength=len(areas))
+        if np.all(in_view - hidden >= _SEEN * np.asarray(areas)):
+            return left, top
+    return None
+
+
+def _blend(canvas: Floats, sprite: _Sprite, corner: tuple[int, int], colour: RGB, strength: float = 1.0) -> None:
+    (left, top), (height, width) = corner, sprite.mask.shape
+    patch = canvas[top : top + height, left : left + width]
+    patch *= 1 - strength * sprite.opacity
+    patch += strength * (sprite.tint * np.asarray(colour, np.float32) + sprite.paint)
+
+
+def _random_sprite(rng: np.random.Generator, class_index: int) -> _Sprite:
+    size, angle = OBJECT_SIZES[rng.integers(len(OBJECT_SIZES))], _ANGLES[rng.integers(len(_ANGLES))]
+    sprite = _sprites(CLASS_NAMES[class_index], angle)[size]
+    return sprite.mirrored() if rng.integers(2) else sprite
+
+
+@functools.cache
+def _sprites(name: str, angle: int) -> dict[int, _Sprite]:
+    """A glyph turned by `angle` degrees, at each of the object sizes.
+
+    Rendered once in black and once in white: as a drawing is linear in the object's colour, the difference is the tint.
+    """
+    black, white = _turned(name, (0, 0, 0), angle), _turned(name, (255, 255, 255), angle)
+    return {size: _sprite(_shrunk(black, size), _shrunk(white, size)) for size in OBJECT_SIZES}
+
+
+def _sprite(black: Floats, white: Floats) -> _Sprite:
+    opacity = black[..., 3:] / _WHITE
+    tint = (white[..., :1] - black[..., :1]) / _WHITE * opacity
+    return _Sprite(opacity, tint, black[..., :3] * opacity)
+
+
+def _turned(name: str, body: RGB, angle: int) -> Image.Image:
+    image = Image.new("RGBA", (_CANVAS, _CANVAS), (0, 0, 0, 0))
+    GLYPHS[name](Pen(ImageDraw.Draw(image), _CANVAS, body))
+    return image.rotate(angle, Image.Resampling.BICUBIC)
+
+
+def _shrunk(image: Image.Image, size: int) -> Floats:
+    return np.asarray(image.resize((size, size), Image.Resampling.BOX), np.float32)
+
+
+def _backdrop(rng: np.random.Generator, theme: str) -> Floats:
+    """(S, S, 3) float32: two gradients that meet at a horizon, with a texture."""
+    choices = THEMES[theme].backdrops if rng.random() < _OWN_BACKDROP else tuple(BACKDROPS)
+    stops = np.asarray(BACKDROPS[choices[rng.integers(len(choices))]], np.float32)
+    horizon = int(rng.integers(IMAGE_SIZE // 2, IMAGE_SIZE * 7 // 8))
+    rise = np.concatenate([np.linspace(0, 1, horizon), np.linspace(2, 3, IMAGE_SIZE - horizon)])
+    columns = [np.interp(rise, range(4), stops[:, channel]) for channel in range(3)]
+    rows = np.stack(columns, axis=-1).astype(np.float32) + rng.uniform(-10, 10, 3).astype(np.float32)
+    textures = _textures()
+    x, y = rng.integers(textures.shape[1] - IMAGE_SIZE, size=2)
+    texture = textures[rng.integers(len(textures)), y : y + IMAGE_SIZE, x : x + IMAGE_SIZE, None]
+    return np.asarray(rows[:, None] + np.float32(rng.uniform(2, 12)) * texture)
+
+
+@functools.cache
+def _textures() -> Floats:
+    """(12, 256, 256) float32: grain, blots and stripes of unit spread."""
+    rng = np.random.default_rng(0)
+    x, y = np.meshgrid(np.arange(256), np.arange(256))
+    bank = []
+    for grain in (1, 2, 4, 8, 16, 32):
+        noise = Image.fromarray(rng.normal(size=(256 // grain,) * 2).astype(np.float32))
+        bank.append(np.asarray(noise.resize((256, 256), Image.Resampling.BICUBIC)))
+    for period, angle in ((6, 0.0), (9, 1.57), (12, 0.8), (16, 2.3), (24, 0.3), (30, 1.2)):
+        bank.append(np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period))
+    stack = np.stack(bank)
+    return np.asarray(stack / stack.std(axis=(1, 2), keepdims=True), np.float32)
+
+
+def _scatter_clutter(rng: np.random.Generator, canvas: Floats) -> None:
+    """Put a few shapes that belong to no class behind the objects."""
+    for _ in range(rng.integers(3, 9)):
+        shape = _SHAPES[rng.integers(len(_SHAPES))]
+        sprite = _clutter_sprite(shape, int(rng.integers(2, 7)) * 5, int(rng.integers(6)) * 30)
+        height, width = sprite.mask.shape
+        corner = int(rng.integers(IMAGE_SIZE - width + 1)), int(rng.integers(IMAGE_SIZE - height + 1))
+        red, green, blue = (int(channel) for channel in rng.integers(30, 226, 3))
+        _blend(canvas, sprite, corner, (red, green, blue), strength=float(rng.uniform(0.35, 0.9)))
+
+
+_SHAPES = ("disc", "triangle", "bar", "square", "ring", "zigzag")
+
+
+@functools.cache
+def _clutter_sprite(shape: str, size: int, angle: int) -> _Sprite:
+    image = Image.new("L", (_CANVAS, _CANVAS), 0)
+    draw, s = ImageDraw.Draw(image), _CANVAS
+    match shape:
+        case "disc":
+            draw.ellipse((0.15 * s, 0.15 * s, 0.85 * s, 0.85 * s), fill=255)
+        case "triangle":
+            draw.polygon([(0.5 * s, 0.1 * s), (0.9 * s, 0.8 * s), (0.1 * s, 0.8 * s)], fill=255)
+        case "bar":
+            draw.rectangle((0.05 * s, 0.4 * s, 0.95 * s, 0.6 * s), fill=255)
+        case "square":
+            draw.rectangle((0.2 * s, 0.2 * s, 0.8 * s, 0.8 * s), fill=255)
+        case "ring":
+            draw.ellipse((0.15 * s, 0.15 * s, 0.85 * s, 0.85 * s), outline=255, width=s // 8)
+        case "zigzag":
+            points = [(0.05 * s, 0.3 * s), (0.35 * s, 0.7 * s), (0.65 * s, 0.3 * s), (0.95 * s, 0.7 * s)]
+            draw.line(points, fill=255, width=s // 9)
+    opacity = _shrunk(image.rotate(angle, Image.Resampling.BICUBIC), size)[..., None] / _WHITE
+    return _Sprite(opacity, opacity, np.zeros((size, size, 3), np.float32))

@@ -1,0 +1,238 @@
+"""Pretraining of the miniature CLIP on drawn scenes and their captions, in three stages.
+
+1. words: the image tower learns which words its caption holds (binary cross-entropy; contrastive learning from scratch
+   stays on its plateau at this budget).
+2. text: contrastive, with a frozen image tower; the text tower learns to describe what the image tower sees.
+3. joint: contrastive, both towers.
+
+Steps are counted, never seconds, and each step draws from its own generator: a seed gives one result, and a run
+that was interrupted continues to that same result.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
+
+from promptmlr import files
+from promptmlr.backbone.packing import pack, unpack
+from promptmlr.errors import UserError
+from promptmlr.scenes import miniature
+from promptmlr.scenes.captions import ABSENCE_RATE, caption
+from promptmlr.scenes.drawing import draw_scene
+from promptmlr.scenes.world import IMAGE_SIZE
+
+__all__ = ["PretrainingConfig", "pretrain", "pretrain_to_file"]
+
+Progress = Callable[[int, int], None]
+"""Called after each step with the steps done and the steps in all."""
+
+_FIRST_SCENE = 1_000_000_000  # far from the scenes that anyone trains or tests on with the same seed
+_CHECKPOINT_EVERY = 250  # steps
+_WARM_UP = 100  # steps
+_WEIGHT_DECAY = 0.02
+
+
+@dataclass(frozen=True)
+class PretrainingConfig:
+    """What makes a pretraining.
+
+    Attributes:
+        seed: of the scenes, the initial weights, the batches and the captions.
+        scenes: how many scenes are drawn beforehand; captions and mirroring are drawn afresh for every batch.
+        batch_size: scenes per step.
+        word_steps: steps of the first stage.
+        text_steps: steps of the second stage.
+        joint_steps: steps of the third stage.
+        absence_rate: share of captions with a statement of absence, in [0, 1].
+    """
+
+    seed: int = 0
+    scenes: int = 30_000
+    batch_size: int = 128
+    word_steps: int = 2_200
+    text_steps: int = 800
+    joint_steps: int = 1_500
+    absence_rate: float = ABSENCE_RATE
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.absence_rate <= 1:
+            raise UserError(f"absence rate {self.absence_rate} is not a share: give a number from 0 to 1")
+        if min(self.scenes, self.batch_size) < 1:
+            raise UserError(f"{self.scenes} scenes in batches of {self.batch_size}: give at least 1 of each")
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.word_steps + self.text_steps + self.joint_steps
+
+
+class _Album:
+    """The scenes of a pretraining, drawn once, and the batches drawn from them."""
+
+    def __init__(self, config: PretrainingConfig, ids: Tensor) -> None:
+        self._config, self._tokenize = config, miniature.Tokenizer(ids)
+        self._scenes = [draw_scene(config.seed, _FIRST_SCENE + index) for index in range(config.scenes)]
+        # one value per column and channel: broadcasting over the channels alone takes ten times as long
+        self._centre, self._spread = (
+            255 * torch.tensor(x).repeat(IMAGE_SIZE) for x in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+        )
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, S, S), CLIP-normalised, half of them mirrored; captions (B, L) as rows of the token table."""
+        config = self._config
+        rng = np.random.default_rng([config.seed, config.scenes, step])
+        chosen = [self._scenes[index] for index in rng.integers(config.scenes, size=config.batch_size)]
+        captions = [caption(scene, rng, config.absence_rate) for scene in chosen]
+        mirrored = rng.random(len(chosen)) < 0.5
+        pixels = np.stack([scene.image[:, :: -1 if flip else 1] for scene, flip in zip(chosen, mirrored, strict=True)])
+        rows = torch.from_numpy(pixels).flatten(2).float().sub_(self._centre).div_(self._spread)
+        return rows.unflatten(2, (IMAGE_SIZE, 3)).permute(0, 3, 1, 2), self._tokenize(captions)
+
+
+class _Pupil(nn.Module):
+    """The miniature CLIP in training, with a head of one vector per word that only the first stage uses."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.clip = miniature.build(rows)
+        self.words = nn.Parameter(torch.randn(rows, miniature.WIDTH))
+        self.bias = nn.Parameter(torch.full((rows,), -3.0))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+
+    def word_loss(self, images: Tensor, rows: Tensor) -> Tensor:
+        """Which words does the caption hold? Summed over words; asked of the pooled image and of its regions."""
+        target = torch.zeros(len(rows), len(self.words)).scatter_(1, rows, 1.0)
+        pooled, regions = self._see(images)
+        logits = [self.log_scale.exp() * score + self.bias for score in _similarities(pooled, regions, self.words)]
+        losses = [binary_cross_entropy_with_logits(x, target) for x in logits]
+        return torch.stack(losses).sum() * len(self.words)
+
+    def contrastive_loss(self, images: Tensor, rows: Tensor, *, frozen_image: bool) -> Tensor:
+        """CLIP's loss, twice: with the pooled image, and with the regions weighted as recognition weights them."""
+        with torch.set_grad_enabled(not frozen_image):
+            pooled, regions = self._see(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            texts = miniature.encode_text(self.clip, rows)
+        scale, pairs = self.clip.logit_scale.exp().clamp(max=100), torch.arange(len(rows))
+        logits = [scale * score for score in _similarities(pooled, regions, texts)]
+        losses = [(cross_entropy(x, pairs) + cross_entropy(x.T, pairs)) / 2 for x in logits]
+        return torch.stack(losses).mean()
+
+    def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return miniature.encode_image(self.clip, images)
+
+
+def _similarities(pooled: Tensor, regions: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, C) cosines of C vectors with B images: pooled by attention, and by the weights of recognition."""
+    return normalize(pooled, dim=-1) @ normalize(vectors, dim=-1).T, miniature.local_similarity(regions, vectors)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Steps with one loss and one schedule."""
+
+    steps: int
+    peak_rate: float
+    loss: Callable[[Tensor, Tensor], Tensor]
+
+    def rate(self, step: int) -> float:
+        """Learning rate: a linear warm-up, then half a cosine down to zero."""
+        progress = step / self.steps
+        return self.peak_rate * min(1.0, (step + 1) / _WARM_UP) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _stages(pupil: _Pupil, config: PretrainingConfig) -> tuple[_Stage, ...]:
+    return (
+        _Stage(config.word_steps, 3e-3, pupil.word_loss),
+        _Stage(config.text_steps, 2e-3, functools.partial(pupil.contrastive_loss, frozen_image=True)),
+        _Stage(config.joint_steps, 1e-3, functools.partial(pupil.contrastive_loss, frozen_image=False)),
+    )
+
+
+def pretrain(
+    config: PretrainingConfig, progress: Progress | None = None, partial: Path | None = None
+) -> dict[str, Tensor]:
+    """Pretrain a miniature CLIP.
+
+    Args:
+        config: what makes the pretraining.
+        progress: called after each step.
+        partial: where unfinished work is kept; if it is there, the run goes on from it.
+
+    Returns:
+        A state dict in OpenAI's layout, float32, with the full token table (`promptmlr.backbone.packing`).
+
+    Raises:
+        UserError: `partial` holds the unfinished work of another configuration.
+        EnvironmentFault: `partial` cannot be written.
+    """
+    ids = miniature.vocabulary_ids()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        pupil = _Pupil(len(ids)).to(memory_format=torch.channels_last)
+    _train(pupil, _Album(config, ids), config, progress, partial)
+    rows = {key: value.detach() for key, value in pupil.clip.state_dict().items()}
+    return unpack(rows | {"token_embedding.ids": ids})
+
+
+def pretrain_to_file(out: Path, config: PretrainingConfig, progress: Progress | None = None) -> None:
+    """Pretrain and write the packed weights to `out`; unfinished work is kept beside it in `OUT.partial`.
+
+    Raises:
+        UserError: the unfinished work of another configuration lies beside `out`.
+        EnvironmentFault: `out` cannot be written.
+    """
+    partial = out.with_name(out.name + ".partial")
+    packed = pack(pretrain(config, progress, partial), miniature.vocabulary_ids())
+    files.write_bytes(out, save({key: value.contiguous() for key, value in packed.items()}))
+    partial.unlink(missing_ok=True)
+
+
+def _train(
+    pupil: _Pupil, album: _Album, config: PretrainingConfig, progress: Progress | None, partial: Path | None
+) -> None:
+    """All steps of all stages, from the checkpoint if there is one; each stage has an optimizer of its own."""
+    schedule = [(stage, step) for stage in _stages(pupil, config) for step in range(stage.steps)]
+    optimizer = torch.optim.AdamW(pupil.parameters(), weight_decay=_WEIGHT_DECAY, fused=True)
+    done = _load(partial, pupil, optimizer, config)
+    for number, (stage, step) in enumerate(schedule[done:], start=done):
+        if step == 0:
+            optimizer = torch.optim.AdamW(pupil.parameters(), weight_decay=_WEIGHT_DECAY, fused=True)
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate(step)
+        loss = stage.loss(*album.batch(number))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if partial is not None and (number + 1) % _CHECKPOINT_EVERY == 0:
+            _save(partial, pupil, optimizer, config, number + 1)
+        if progress is not None:
+            progress(number + 1, config.steps)
+
+
+def _save(partial: Path, pupil: _Pupil, optimizer: torch.optim.Optimizer, config: PretrainingConfig, done: int) -> None:
+    state = {"pupil": pupil.state_dict(), "optimizer": optimizer.state_dict()}
+    with files.replacing(partial) as file:
+        torch.save(state | {"config": asdict(config), "done": done}, file)
+
+
+def _load(partial: Path | None, pupil: _Pupil, optimizer: torch.optim.Optimizer, config: PretrainingConfig) -> int:
+    """Steps that are done already."""
+    if partial is None or not partial.exists():
+        return 0
+    state = torch.load(partial, weights_only=True)
+    if state["config"] != asdict(config):
+        raise UserError(f"{partial} was begun with other settings: delete it, or give those settings again")
+    pupil.load_state_dict(state["pupil"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["done"])

@@ -1,0 +1,110 @@
+"""The drawn world as data: what there is, how often, with what, in which colours, before which backdrop.
+
+The classes are long-tailed (`FREQUENCIES`) and keep company (`THEMES`): most objects of a scene are drawn from its
+theme, the rest from the whole world.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = [
+    "BACKDROPS",
+    "CLASS_NAMES",
+    "COLOURS",
+    "FREQUENCIES",
+    "IMAGE_SIZE",
+    "OBJECT_COUNTS",
+    "OBJECT_SIZES",
+    "THEMES",
+    "Theme",
+]
+
+RGB = tuple[int, int, int]
+
+IMAGE_SIZE = 128
+"""Height and width of a scene in pixels."""
+
+FREQUENCIES = MappingProxyType(
+    {
+        "tree": 14.0,
+        "house": 10.0,
+        "cloud": 10.0,
+        "car": 8.0,
+        "flower": 8.0,
+        "fish": 7.0,
+        "boat": 7.0,
+        "bird": 6.0,
+        "star": 6.0,
+        "cat": 5.0,
+        "dog": 5.0,
+        "cup": 5.0,
+        "chair": 4.5,
+        "butterfly": 4.0,
+        "moon": 4.0,
+        "clock": 4.0,
+        "umbrella": 3.5,
+        "balloon": 3.0,
+        "mushroom": 3.0,
+        "bicycle": 3.0,
+    }
+)
+"""Relative frequency of each class: a long tail, steeper once themes are chosen."""
+
+CLASS_NAMES: tuple[str, ...] = tuple(FREQUENCIES)
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Classes that keep company, how often the theme is drawn, and the backdrops that suit it."""
+
+    weight: float
+    classes: tuple[str, ...]
+    backdrops: tuple[str, ...]
+
+
+THEMES = MappingProxyType(
+    {
+        "street": Theme(5.0, ("house", "tree", "car", "dog", "bicycle", "cat"), ("day", "town", "dusk")),
+        "garden": Theme(4.0, ("flower", "tree", "butterfly", "mushroom", "bird", "chair"), ("meadow", "day")),
+        "sea": Theme(3.0, ("boat", "fish", "cloud", "bird", "umbrella"), ("water", "beach")),
+        "sky": Theme(3.0, ("cloud", "star", "moon", "bird", "balloon"), ("night", "dusk", "air")),
+        "room": Theme(3.0, ("cup", "cat", "chair", "clock", "dog", "flower"), ("wall", "parlour")),
+    }
+)
+
+COLOURS = MappingProxyType(
+    {
+        "red": (204, 51, 51),
+        "orange": (232, 132, 38),
+        "yellow": (240, 200, 60),
+        "green": (72, 150, 82),
+        "blue": (56, 104, 196),
+        "purple": (132, 78, 168),
+        "pink": (232, 128, 168),
+        "white": (240, 238, 232),
+        "brown": (134, 88, 56),
+        "black": (52, 50, 58),
+    }
+)
+
+BACKDROPS = MappingProxyType(
+    {
+        "day": ((168, 206, 236), (214, 232, 240), (138, 176, 110), (112, 152, 92)),
+        "town": ((206, 214, 222), (228, 226, 220), (150, 150, 154), (126, 126, 132)),
+        "dusk": ((92, 92, 146), (238, 170, 138), (98, 92, 106), (72, 70, 88)),
+        "meadow": ((206, 230, 236), (236, 240, 214), (158, 192, 104), (124, 166, 86)),
+        "water": ((186, 214, 234), (222, 232, 236), (92, 150, 186), (50, 104, 152)),
+        "beach": ((150, 202, 226), (196, 226, 226), (228, 210, 166), (210, 184, 136)),
+        "night": ((24, 28, 62), (44, 48, 98), (58, 62, 112), (76, 74, 122)),
+        "air": ((118, 176, 226), (162, 204, 236), (186, 216, 240), (214, 230, 244)),
+        "wall": ((226, 212, 190), (218, 200, 174), (158, 118, 84), (134, 98, 70)),
+        "parlour": ((176, 196, 190), (160, 184, 178), (146, 112, 104), (122, 92, 88)),
+    }
+)
+"""Four colours from top to bottom: the first two above the horizon, the last two below."""
+
+OBJECT_COUNTS = (0.14, 0.26, 0.28, 0.20, 0.12)
+"""Probability that 1, 2, … objects are asked for; one that finds no free place is left out."""
+
+OBJECT_SIZES = (24, 28, 32, 38, 44, 52)
+"""Height and width of the square that an object fills, in pixels."""

@@ -1,0 +1,143 @@
+"""The page as a browser parses it, with Python's own HTML parser as the reader."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from promptmlr.errors import EnvironmentFault
+from promptmlr.report import MARKS, Card, Report, figure_png, image_png
+
+VOID = {"meta", "img", "br", "link"}
+HOSTILE = "<script>alert('x')</script> & \"quoted\" 'words'"
+
+
+class Page(HTMLParser):
+    """Elements with their attributes and text; fails on a page that is not well nested."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[tuple[str, dict[str, str], list[str]]] = []
+        self.elements: list[tuple[str, dict[str, str], str]] = []
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs) -> None:
+        if tag in VOID:
+            self.elements.append((tag, dict(attrs), ""))
+        else:
+            self.open.append((tag, dict(attrs), []))
+
+    def handle_data(self, data: str) -> None:
+        for _, _, text in self.open:
+            text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        opened, attributes, text = self.open.pop()
+        assert opened == tag
+        self.elements.append((tag, attributes, "".join(text)))
+
+    def texts(self, tag: str) -> list[str]:
+        return [text for name, _, text in self.elements if name == tag]
+
+    def attributes(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes, _ in self.elements if name == tag]
+
+
+@pytest.fixture
+def png() -> bytes:
+    return image_png(np.full((4, 6, 3), 90, np.uint8))
+
+
+def full_report(png: bytes, text: str) -> Report:
+    report = Report(text, text)
+    report.section(text)
+    report.subsection(text)
+    report.paragraph(text)
+    report.bullets([text])
+    report.code([text])
+    report.table([text, text], [[text, text]], caption=text)
+    report.figure(png, alt=text, caption=text)
+    report.cards([Card(png, text, text, [("right", text)])])
+    return report
+
+
+def test_every_text_is_escaped(png: bytes) -> None:
+    page = Page(full_report(png, HOSTILE).html())
+    assert not page.texts("script")
+    for tag in ("title", "h1", "h2", "caption", "figcaption", "code", "p"):
+        assert HOSTILE in page.texts(tag), tag
+    assert page.texts("h3") == [HOSTILE, HOSTILE]
+    assert [attributes["alt"] for attributes in page.attributes("img")] == [HOSTILE, HOSTILE]
+    assert page.texts("td") == [HOSTILE]
+
+
+def test_page_stands_alone_and_says_what_it_is(png: bytes) -> None:
+    html = full_report(png, "text").html()
+    page = Page(html)
+    assert html.startswith("<!doctype html>")
+    assert page.attributes("html") == [{"lang": "en"}]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.attributes("meta")
+    assert not page.texts("script")
+    assert not page.attributes("link")
+    assert not re.search(r"https?:|url\(|@import", html)
+    assert all(attributes["src"].startswith("data:image/png;base64,") for attributes in page.attributes("img"))
+
+
+def test_pictures_arrive_as_they_were(png: bytes) -> None:
+    report = Report("t", "l")
+    report.figure(png, alt="a", caption="c")
+    source = Page(report.html()).attributes("img")[0]["src"]
+    assert base64.b64decode(source.split(",")[1]) == png
+
+
+def test_table_names_rows_and_columns_and_sets_numbers_right() -> None:
+    report = Report("t", "l")
+    report.table(["a", "b", "c"], [["x", "y", "1"], ["z", "w", "2"]], caption="cap", words=2, strong=[1])
+    page = Page(report.html())
+    assert [attributes["scope"] for attributes in page.attributes("th")] == ["col"] * 3 + ["row"] * 2
+    assert page.texts("td") == ["y", "1", "w", "2"]
+    assert [attributes.get("class") for attributes in page.attributes("td")] == [None, "number"] * 2
+    assert [attributes.get("class") for attributes in page.attributes("tr")] == [None, None, "strong"]
+
+
+def test_ragged_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        Report("t", "l").table(["a", "b"], [["x", "1", "2"]], caption="c")
+
+
+def test_marks_differ_without_colour(png: bytes) -> None:
+    report = Report("t", "l")
+    report.cards([Card(png, "a", "h", [("right", "one"), ("wrong", "two"), ("missed", "three")])])
+    lines = [text for text in Page(report.html()).texts("li") if "\n" not in text]
+    assert {f"{MARKS['right']} one", f"{MARKS['wrong']} two", f"{MARKS['missed']} three"} <= set(lines)
+    assert len(set(MARKS.values())) == 3
+
+
+def test_figure_png_has_the_width_asked_for() -> None:
+    figure = Figure(figsize=(3, 2))
+    figure.subplots().plot([0, 1])
+    image = Image.open(io.BytesIO(figure_png(figure, 450)))
+    assert (image.format, image.size) == ("PNG", (450, 300))
+
+
+def test_write_replaces_the_page_alone(tmp_path, png: bytes) -> None:
+    (tmp_path / "mine.txt").write_text("kept")
+    for text in ("old", "näw"):
+        report = Report(text, text)
+        report.write(tmp_path / "index.html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "mine.txt"]
+    assert (tmp_path / "index.html").read_text(encoding="utf-8") == report.html()
+    assert Page(report.html()).texts("h1") == ["näw"]
+
+
+def test_a_folder_in_the_way_is_one_line(tmp_path) -> None:
+    (tmp_path / "index.html").mkdir()
+    with pytest.raises(EnvironmentFault, match=r"index\.html"):
+        Report("t", "l").write(tmp_path / "index.html")
