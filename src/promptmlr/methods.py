@@ -14,6 +14,7 @@ __all__ = ["METHODS", "METHOD_TABLE", "Method", "Start", "create_recognizer"]
 
 Kind = Literal["prompt", "embedding", "linear"]
 Start = Literal["random", "agnostic", "text"]
+LinearStart = Literal["random", "zero"]
 
 PRESENCE_TEMPLATE = "a photo of a {}."
 CLASS_FREE_TEMPLATE = "a photo."
@@ -52,6 +53,7 @@ def create_recognizer(
     class_specific: bool = True,
     offset: Offset = "none",
     start: Start = "agnostic",
+    linear_start: LinearStart = "random",
     absence_template: str = CLASS_FREE_TEMPLATE,
     seed: int = 0,
 ) -> Recognizer:
@@ -68,6 +70,7 @@ def create_recognizer(
             feature. Ignored by other sides.
         start: of embedding sides. "random" as released; "agnostic" from the class-free text "a photo."; "text" from
             "a photo of a {}.". Both of the latter start the pair near a margin of zero. Ignored by other sides.
+        linear_start: of linear sides. "random" as torch and as released; "zero" at a margin of zero.
         absence_template: of `zeroshot` alone. A negated one ("not a photo of a {}.") is possible, and poor: CLIP
             puts it beside the presence text.
         seed: of every random start.
@@ -81,6 +84,8 @@ def create_recognizer(
         raise UserError(f"unknown start {start!r}; {nearest(start, ('random', 'agnostic', 'text'))}")
     if offset not in ("none", "zero", "random"):
         raise UserError(f"unknown offset {offset!r}; {nearest(offset, ('none', 'zero', 'random'))}")
+    if linear_start not in ("random", "zero"):
+        raise UserError(f"unknown linear_start {linear_start!r}; {nearest(linear_start, ('random', 'zero'))}")
     if context_length < 1:
         raise UserError(f"context_length is {context_length}; it must be at least 1")
     row = METHOD_TABLE[method]
@@ -109,6 +114,8 @@ def create_recognizer(
         return EmbeddingSide.from_features(backbone.encode_text(texts).expand(len(names), -1))
 
     def linear(name: str) -> Side:
+        if linear_start == "zero":
+            return LinearSide.zero(len(names), backbone.feature_width)
         return LinearSide.random(len(names), backbone.feature_width, seed, name)
 
     build: dict[Kind, Callable[[str], Side]] = {"prompt": prompt, "embedding": embedding, "linear": linear}

@@ -140,6 +140,7 @@ def build(job: TrainingJob, backbone: Backbone) -> Recognizer:
         class_specific=recipe.class_specific,
         offset=recipe.offset,
         start=recipe.start,
+        linear_start=recipe.linear_start,
         seed=job.seed,
     )
 

@@ -35,13 +35,9 @@ def table(lines: list[str]) -> dict[tuple[str, str], tuple[float, float, float, 
 
 def test_table_has_every_method_and_both_starts_of_embeddings(small) -> None:
     rows = table(small[1])
-    starts = {
-        (method, start)
-        for method in METHODS
-        if "embedding" in method or "tivecoop" in method
-        for start in ("agnostic", "text")
-    }
-    assert set(rows) == starts | {("zeroshot", "–"), ("baseline", "–"), ("dualcoop", "–")}
+    once = {("zeroshot", "–"), ("baseline", "–"), ("dualcoop", "–")}
+    learned = ("positivecoop", "negativecoop", "dualembedding")
+    assert set(rows) == once | {(method, start) for method in learned for start in ("agnostic", "text")}
     assert {method for method, _ in rows} == set(METHODS)
     for score, low, high, _ in rows.values():
         assert 0 <= low <= high <= 100
@@ -107,8 +103,8 @@ def test_a_seed_gives_the_same_table(small, tmp_path: Path) -> None:
 
 def test_interrupted_while_writing_leaves_the_old_page(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "index.html").write_text("an older page")
-    monkeypatch.setattr(demo, "VARIANTS", demo.VARIANTS[:1])
-    monkeypatch.setattr(demo, "findings", lambda rows, labels: [])
+    monkeypatch.setattr(demo, "VARIANTS", demo.VARIANTS[:2])
+    monkeypatch.setattr(demo, "findings", lambda *_: [])
 
     def interrupted(path, content) -> None:
         with replacing(path, "w") as file:

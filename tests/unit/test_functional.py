@@ -106,12 +106,21 @@ def test_logits_of_unknown_labels_change_neither_loss_nor_gradient(value: float)
     assert not dirty.grad.movedim(1, -1)[LABELS == -1].any()
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64])
-@pytest.mark.parametrize("unknown", [2, 77, 255, -1, -128])
+@pytest.mark.parametrize(
+    ("dtype", "unknown"),
+    [
+        (torch.int8, -1),
+        (torch.int8, -128),
+        (torch.uint8, 2),
+        (torch.uint8, 255),
+        (torch.int16, -1),
+        (torch.int32, 77),
+        (torch.int64, -1),
+        (torch.int64, 255),
+    ],
+)
 def test_labels_of_any_integer_dtype(dtype: torch.dtype, unknown: int) -> None:
     """Everything but 0 and 1 is unknown."""
-    if not torch.iinfo(dtype).min <= unknown <= torch.iinfo(dtype).max:
-        pytest.skip("not a number of this dtype")
     logits = draw(2, 2, 4)
     labels = torch.where(LABELS == -1, unknown, LABELS).to(dtype)
     assert torch.equal(asymmetric_loss(logits, labels), asymmetric_loss(logits, LABELS))

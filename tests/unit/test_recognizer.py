@@ -67,6 +67,16 @@ def test_regions_of_any_dtype(dtype: torch.dtype) -> None:
     assert torch.equal(recognizer(regions), recognizer(regions.float()))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_prompts_of_any_dtype_beside_a_float32_tower(tiny_backbone, dtype: torch.dtype) -> None:
+    recognizer = create_recognizer("dualcoop", tiny_backbone, NAMES, context_length=4)
+    regions = torch.randn(2, 5, tiny_backbone.feature_width)
+    expected = recognizer(regions)
+    logits = recognizer.to(dtype)(regions)
+    assert logits.dtype == dtype
+    torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.5 if dtype == torch.bfloat16 else 1e-3)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("class_specific", [True, False])
 def test_folding_keeps_the_logits_and_drops_the_text_tower(tiny_backbone, method: str, class_specific: bool) -> None:

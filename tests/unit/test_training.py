@@ -12,7 +12,7 @@ import torch
 
 from promptmlr.functional import asymmetric_loss
 from promptmlr.methods import METHOD_TABLE, create_recognizer
-from promptmlr.recipes import load_recipe
+from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import InMemoryRegions
 from promptmlr.sides import EmbeddingSide, LinearSide
@@ -67,9 +67,18 @@ def test_the_released_recipe_learns(tiny_backbone) -> None:
 
 def test_golden_loss_curves(tiny_backbone, request) -> None:
     """Rewrite them with `pytest tests/unit/test_training.py --rewrite-golden` when they are meant to change."""
-    settings = {"start": "agnostic", "optimizer": "adam", "context_rate": 0.01, "embedding_rate": 0.1}
-    recipes = {method: small(method, linear_rate=0.01, loss_weight=1.0, **settings) for method in TRAINED}
-    curves = {method: losses(tiny_backbone, method, recipe) for method, recipe in recipes.items()}
+    recipe = Recipe(
+        start="agnostic",
+        offset="none",
+        context_length=4,
+        optimizer="adam",
+        context_rate=0.01,
+        embedding_rate=0.1,
+        linear_rate=0.01,
+        batch_size=16,
+        epochs=4,
+    )
+    curves = {method: losses(tiny_backbone, method, recipe) for method in TRAINED}
     if request.config.getoption("--rewrite-golden"):
         lines = [f"{method} {' '.join(f'{loss:.6f}' for loss in curve)}\n" for method, curve in curves.items()]
         GOLDEN.write_text("".join(lines), encoding="utf-8")

@@ -53,15 +53,15 @@ class TextTower:
         up to the longest end token (about 21 of 77), and only those are computed.
 
         Args:
-            embeddings: (N, L, W), before the positional embedding.
+            embeddings: (N, L, W) of any float dtype, before the positional embedding.
             ends: (N,) int64, position of each end token.
 
         Returns:
-            (N, D), not normalised.
+            (N, D) in the tower's dtype, not normalised.
         """
         tower = self._tower
         length = embeddings.shape[1]
-        x = embeddings + tower.positional_embedding[:length]
+        x = embeddings.to(tower.positional_embedding.dtype) + tower.positional_embedding[:length]
         x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
         x = tower.ln_final(x[torch.arange(len(x), device=x.device), ends])
         projection = tower.text_projection

@@ -17,5 +17,5 @@ def pretrain_scenes(
     from promptmlr.scenes.pretraining import PretrainingConfig, pretrain_to_file
 
     with progress("pretraining") as say:
-        pretrain_to_file(out, PretrainingConfig(seed=seed), lambda done, total, _loss: say(done, total))
+        pretrain_to_file(out, PretrainingConfig(seed=seed), say)
     note(f"{out}; use it with --backbone {out}")

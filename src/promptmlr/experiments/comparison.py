@@ -143,6 +143,8 @@ def findings(rows: Sequence[Row], labels: Labels) -> list[Finding]:
 def _answer_best(best: Row, behind: Sequence[Difference]) -> str:
     tied = [pair.a.name for pair in behind if pair.verdict == "within noise"]
     answer = f"{best.name}, with a mAP of {100 * best.evaluation.mean_ap:.1f} %. "
+    if not best.learned:
+        answer += "Nothing learned from these labels beats what the frozen CLIP knows from its captions. "
     if tied:
         answer += f"These images cannot tell it from {_listing(tied)}. "
     rest = len(behind) - len(tied)

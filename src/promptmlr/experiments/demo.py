@@ -96,7 +96,8 @@ def run_demo(
     reporter.note("comparing the rows on the same test scenes")
     found = findings(rows, test.data.labels)
 
-    examples = _examples(best_of(rows), test)
+    shown = best_of([row for row in rows if row.learned])
+    examples = _examples(shown, test)
     maps = figure_png(maps_figure(examples[:EXAMPLES_WITH_MAPS], test.data.class_names), 1200)
     result = DemoResult(
         seed=seed,
@@ -106,6 +107,7 @@ def run_demo(
         test_labels=test.data.labels,
         rows=rows,
         findings=found,
+        shown=shown,
         examples=examples,
         maps=maps,
         versions=versions(),

@@ -46,7 +46,8 @@ class DemoResult:
         test_labels: (N', C) int8.
         rows: one for each method and start.
         findings: what their differences say.
-        examples: test scenes as the best row sees them.
+        shown: the best of the rows that learned.
+        examples: test scenes as it sees them.
         maps: PNG of the maps of some of them.
         versions: that the result may depend on.
     """
@@ -58,6 +59,7 @@ class DemoResult:
     test_labels: Labels
     rows: Sequence[Row]
     findings: Sequence[Finding]
+    shown: Row
     examples: Sequence[Example]
     maps: bytes
     versions: dict[str, str]
@@ -68,14 +70,14 @@ def demo_page(result: DemoResult) -> Report:
     best = best_of(result.rows)
     report = Report(
         "What a tenth of the labels teaches",
-        f"Nine ways to recognise several things in one picture, each trained on {len(result.train_labels):,} drawn "
-        f"scenes with nine labels of ten hidden, and scored on {len(result.test_labels):,} others with every label "
+        f"Every method, from both starts where it learns embeddings, on the same {len(result.train_labels):,} drawn "
+        f"scenes with nine labels of ten hidden; scored on {len(result.test_labels):,} others whose labels are all "
         f"known. Best here: {best.name}, at a mAP of {100 * best.evaluation.mean_ap:.1f} %.",
     )
     _what_was_done(report, result)
     _scores(report, result)
     _differences(report, result)
-    _predictions(report, result, best)
+    _predictions(report, result)
     report.section("Your own photos")
     report.paragraph(
         "A CSV with a column image and one column per class is enough: 1 present, 0 absent, blank unknown. A column "
@@ -150,12 +152,12 @@ def _differences(report: Report, result: DemoResult) -> None:
     report.paragraph(CAVEAT)
 
 
-def _predictions(report: Report, result: DemoResult, best: Row) -> None:
+def _predictions(report: Report, result: DemoResult) -> None:
     report.section("What it says about new scenes")
     report.paragraph(
-        f"The first test scenes with several things in them, as {best.name} sees them: ✓ predicted and there, "
-        "✗ predicted but not there, ○ there but missed. A class is predicted where its probability, the number "
-        "beside it, is above 0.5."
+        f"The first test scenes with several things in them, as {result.shown.name} sees them, the best of the rows "
+        "that learned: ✓ predicted and there, ✗ predicted but not there, ○ there but missed. A class is predicted "
+        "where its probability, the number beside it, is above 0.5."
     )
     report.cards(example_card(example, result.class_names) for example in result.examples)
     report.section("Where it looks")

@@ -29,6 +29,7 @@ class Recipe(BaseModel):
     # where the learned tensors start
     start: Literal["random", "agnostic", "text"]
     offset: Literal["none", "zero", "random"]
+    linear_start: Literal["random", "zero"] = "random"
     context_length: Annotated[int, Field(ge=1)] = 16
     context_words: str | None = None
     class_specific: bool = True

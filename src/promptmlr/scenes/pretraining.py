@@ -27,6 +27,7 @@ from promptmlr.backbone.packing import pack, unpack
 from promptmlr.errors import UserError
 from promptmlr.scenes import miniature
 from promptmlr.scenes.captions import ABSENCE_RATE, caption
+from promptmlr.scenes.cones import into_cones
 from promptmlr.scenes.drawing import draw_scene
 from promptmlr.scenes.world import IMAGE_SIZE
 
@@ -193,7 +194,9 @@ def pretrain_to_file(out: Path, config: PretrainingConfig, progress: Progress | 
         EnvironmentFault: `out` cannot be written.
     """
     partial = out.with_name(out.name + ".partial")
-    packed = pack(pretrain(config, progress, partial), miniature.vocabulary_ids())
+    ids = miniature.vocabulary_ids()
+    packed = pack(pretrain(config, progress, partial), ids)
+    packed = pack(into_cones(unpack(packed), config.seed), ids)
     files.write_bytes(out, save({key: value.contiguous() for key, value in packed.items()}))
     partial.unlink(missing_ok=True)
 

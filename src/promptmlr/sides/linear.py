@@ -33,6 +33,11 @@ class LinearSide(Side):
         bias = torch.empty(classes).uniform_(-bound, bound, generator=generator)
         return cls(weight, bias)
 
+    @classmethod
+    def zero(cls, classes: int, width: int) -> "LinearSide":
+        """Start at a margin of zero: regions are not normalised, and where they are long random weights saturate."""
+        return cls(torch.zeros(classes, width), torch.zeros(classes))
+
     def forward(self, regions: Tensor) -> Tensor:
         """(B, R, D) → (B, C, R), unbounded."""
         return linear_map(regions, self.projector.weight, self.projector.bias)
