@@ -20,8 +20,7 @@ from promptmlr.data import load_data
 from promptmlr.labels import hide, hold_out, keep_mask
 from promptmlr.methods import create_recognizer
 from promptmlr.pipeline import score_on
-from promptmlr.recipes import Recipe, load_recipe
-from promptmlr.recognizer import Recognizer
+from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.training import fit
 
@@ -42,18 +41,6 @@ def world() -> tuple[InMemoryRegions, np.ndarray, tuple[str, ...]]:
     return regions, data.labels, data.class_names
 
 
-def build(recipe: Recipe, method: str, names: tuple[str, ...], seed: int) -> Recognizer:
-    return create_recognizer(
-        method,
-        load_backbone("scenes"),
-        names,
-        start=recipe.start,
-        linear_start=recipe.linear_start,
-        context_words=recipe.context_words,
-        seed=seed,
-    )
-
-
 def held_out_map(task: Task) -> float:
     torch.set_num_threads(1)
     kind, start, rate, fraction, seed = task
@@ -61,7 +48,7 @@ def held_out_map(task: Task) -> float:
     regions, labels, names = world()
     recipe = load_recipe("default", method, start=start, **{kind: rate})
     known, held = hold_out(hide(labels, keep_mask(labels.shape, fraction, seed)), 0.2, seed)
-    recognizer = build(recipe, method, names, seed)
+    recognizer = create_recognizer(method, load_backbone("scenes"), names, seed=seed, **recipe.start_options())
     fit(recognizer, regions, known, recipe, order_seed=seed)
     return score_on(regions, held)(recognizer.fold())
 

@@ -69,7 +69,8 @@ def create_recognizer(
         offset: "none" (paper), "zero" or "random": the (C, D) term that the released code adds to a prompt's text
             feature. Ignored by other sides.
         start: of embedding sides. "random" as released; "agnostic" from the class-free text "a photo."; "text" from
-            "a photo of a {}.". Both of the latter start the pair near a margin of zero. Ignored by other sides.
+            "a photo of a {}.", which beside a prompt that starts from these words is a margin of zero. Ignored by
+            other sides.
         linear_start: of linear sides. "random" as torch and as released; "zero" at a margin of zero.
         absence_template: of `zeroshot` alone. A negated one ("not a photo of a {}.") is possible, and poor: CLIP
             puts it beside the presence text.

@@ -130,19 +130,8 @@ def train_run(
 
 def build(job: TrainingJob, backbone: Backbone) -> Recognizer:
     """The recognizer of a job, where its recipe starts it."""
-    recipe = job.recipe
-    return create_recognizer(
-        job.method,
-        backbone,
-        job.labelled.class_names,
-        context_length=recipe.context_length,
-        context_words=recipe.context_words,
-        class_specific=recipe.class_specific,
-        offset=recipe.offset,
-        start=recipe.start,
-        linear_start=recipe.linear_start,
-        seed=job.seed,
-    )
+    names = job.labelled.class_names
+    return create_recognizer(job.method, backbone, names, seed=job.seed, **job.recipe.start_options())
 
 
 def score_on(source: RegionSource, labels: Labels) -> Callable[[Recognizer], float]:

@@ -37,16 +37,17 @@ h3 { font-size: 1.1rem; line-height: 1.3; margin: 2rem 0 .4rem; }
 p, ul { max-width: 44rem; margin: 0 0 1rem; }
 .lead { font-size: 1.2rem; color: var(--faint); }
 .scroll { overflow-x: auto; margin: 0 0 1.25rem; }
-table { border-collapse: collapse; min-width: 32rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--faint); padding-bottom: .5rem; }
-th, td { padding: .4rem 1.5rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
+th, td { padding: .4rem 1.5rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left;
+  vertical-align: baseline; }
 th { font-weight: 600; }
 tbody th { font-weight: 400; }
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; }
-.number { text-align: right; }
+.number { text-align: right; white-space: nowrap; }
 .strong > * { font-weight: 700; background: #e9f1fb; }
 figure { margin: 0 0 1.5rem; }
-figure img { display: block; width: 100%; min-width: 38rem; height: auto; }
+figure img { display: block; width: 100%; height: auto; }
 figcaption { max-width: 44rem; color: var(--faint); font-size: .95rem; margin-top: .5rem; }
 .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); list-style: none;
   max-width: none; margin: 0 0 1rem; padding: 0; }
@@ -58,6 +59,7 @@ figcaption { max-width: 44rem; color: var(--faint); font-size: .95rem; margin-to
 .right { color: var(--right); } .wrong { color: var(--wrong); } .missed { color: var(--missed); }
 pre { overflow-x: auto; padding: 1rem 1.1rem; background: #1b2330; color: #f3f6fa; border-radius: .5rem;
   font: .95rem/1.7 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+@media (max-width: 40rem) { table { font-size: .85rem; } th, td { padding-right: .7rem; } }
 """
 
 
@@ -141,16 +143,17 @@ class Report:
             f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody></table></div>"
         )
 
-    def figure(self, png: bytes, *, alt: str, caption: str) -> None:
+    def figure(self, png: bytes, *, alt: str, caption: str, least: int = 0) -> None:
         """A picture over the full width.
 
         Args:
             png: the picture.
             alt: what it shows, for those who do not see it.
             caption: what to see in it.
+            least: the width below which it scrolls instead of shrinking, in times the height of a letter (rem).
         """
         self._parts.append(
-            f'<figure><div class="scroll" tabindex="0">{_img(png, alt)}</div>'
+            f'<figure><div class="scroll" tabindex="0"><div style="min-width: {least}rem">{_img(png, alt)}</div></div>'
             f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
 

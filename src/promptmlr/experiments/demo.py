@@ -1,7 +1,12 @@
 """The whole job on the drawn world: every method on the same few labels, scored, compared and shown."""
 
+import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from textwrap import wrap
 
@@ -33,7 +38,7 @@ from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report import figure_png
 from promptmlr.reporting import Reporter
 from promptmlr.run import versions
-from promptmlr.training import fit
+from promptmlr.training import EpochReport, TrainingState, fit
 
 __all__ = ["VARIANTS", "run_demo"]
 
@@ -54,11 +59,23 @@ VARIANTS: tuple[tuple[str, str | None], ...] = (
 )
 
 
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Without torch's own threads: at this size they give little, and on a busy machine they stall each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_single_threaded()
 def run_demo(
     out: str | Path,
     *,
     seed: int = 0,
-    train_scenes: int = 512,
+    train_scenes: int = 1000,
     test_scenes: int = 1000,
     epochs: int | None = None,
     reporter: Reporter | None = None,
@@ -88,11 +105,12 @@ def run_demo(
     keep = keep_mask(train.data.labels.shape, OBSERVED, seed)
     seen = hide(train.data.labels, keep)
     check_labels(seen, train.data.class_names, reporter)
-    rows = []
-    for method, start in VARIANTS:
-        recipe = load_recipe("default", method, start=start, epochs=epochs)
-        job = TrainingJob(method, recipe, train.data, keep, OBSERVED, seed)
-        rows.append(_row(job, backbone, train.regions, test, reporter))
+    recipes = [load_recipe("default", method, start=start, epochs=epochs) for method, start in VARIANTS]
+    jobs = [
+        TrainingJob(method, recipe, train.data, keep, OBSERVED, seed)
+        for (method, _), recipe in zip(VARIANTS, recipes, strict=True)
+    ]
+    rows = _rows(jobs, backbone, train.regions, test, reporter)
     reporter.note("comparing the rows on the same test scenes")
     found = findings(rows, test.data.labels)
 
@@ -101,7 +119,7 @@ def run_demo(
     maps = figure_png(maps_figure(examples[:EXAMPLES_WITH_MAPS], test.data.class_names), 1200)
     result = DemoResult(
         seed=seed,
-        epochs=recipe.epochs,
+        epochs=recipes[-1].epochs,
         class_names=test.data.class_names,
         train_labels=seen,
         test_labels=test.data.labels,
@@ -140,22 +158,47 @@ def _encoded(backbone: Backbone, purpose: Purpose, options: DataOptions, reporte
         return _Encoded(data, extract(FreshRegions(backbone, data.images), progress=say)[1])
 
 
-def _row(job: TrainingJob, backbone: Backbone, regions: InMemoryRegions, test: _Encoded, reporter: Reporter) -> Row:
+def _rows(
+    jobs: Sequence[TrainingJob], backbone: Backbone, regions: InMemoryRegions, test: _Encoded, reporter: Reporter
+) -> list[Row]:
+    """Train and score every job, two at a time, each on one core."""
+    total = sum(job.recipe.epochs for job in jobs if METHOD_TABLE[job.method].trained)
+    finished, stopped = count(1), threading.Event()
+    pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
+    with reporter.progress(f"training {len(jobs)} recognizers, epochs") as say:
+
+        def on_epoch(*_: object) -> None:
+            if stopped.is_set():
+                raise CancelledError
+            say(next(finished), total)
+
+        try:
+            waiting = [pool.submit(_row, job, backbone, regions, test, on_epoch) for job in jobs]
+            return [row.result() for row in waiting]
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _row(
+    job: TrainingJob,
+    backbone: Backbone,
+    regions: InMemoryRegions,
+    test: _Encoded,
+    on_epoch: Callable[[EpochReport, TrainingState], None],
+) -> Row:
     """Train one recognizer and score it."""
     method = METHOD_TABLE[job.method]
-    start = job.recipe.start if method.trained and "embedding" in (method.presence, method.absence) else None
     begin = time.perf_counter()
     recognizer = build(job, backbone)
     if method.trained:
-        labels = hide(job.labelled.labels, job.keep)
-        with reporter.progress(f"{job.method} from {start}" if start else job.method) as say:
-            fit(recognizer, regions, labels, job.recipe, on_epoch=lambda epoch, _: say(epoch.epoch, epoch.epochs))
+        fit(recognizer, regions, hide(job.labelled.labels, job.keep), job.recipe, on_epoch=on_epoch)
     seconds = time.perf_counter() - begin
     folded = recognizer.fold()
     _, probabilities = predict_source(folded, test.regions)
     return Row(
         method=job.method,
-        start=start,
+        start=job.recipe.start if method.trained and "embedding" in (method.presence, method.absence) else None,
         learned=recognizer.learned_parameters() if method.trained else 0,
         seconds=seconds,
         probabilities=probabilities,

@@ -122,12 +122,12 @@ def _scores(report: Report, result: DemoResult) -> None:
     report.table(
         HEADER,
         [row.cells() for row in result.rows],
-        caption="mAP on the test scenes with a 95 % bootstrap interval; learned numbers; seconds to build and train.",
+        caption="mAP on the test scenes with a 95 % bootstrap interval; learned numbers; seconds of one core to train.",
         words=2,
         strong=[list(result.rows).index(best)],
     )
     report.figure(
-        figure_png(interval_chart(result.rows, chance), 1400),
+        figure_png(interval_chart(result.rows), 1400),
         alt="mAP and interval of every row of the table above, as dots and bars.",
         caption=f"Dots: mAP; bars: 95 % interval; blue: the best row. A ranking at random would reach about "
         f"{100 * chance:.1f} %, the share of labels that are present.",
@@ -167,4 +167,5 @@ def _predictions(report: Report, result: DemoResult) -> None:
         caption="The first of these scenes again, under each its predictions; below, how similar each region is to "
         "the presence and to the absence of one class: of those there, the one the recognizer is surest of. "
         "One colour scale for all maps; the region of the whole picture is left out.",
+        least=36,
     )

@@ -71,14 +71,9 @@ def example_card(example: Example, class_names: Sequence[str]) -> Card:
     )
 
 
-def interval_chart(rows: Sequence[Row], chance: float) -> Figure:
-    """MAP of every row with its interval; the best row stands out.
-
-    Args:
-        rows: from top to bottom.
-        chance: mAP of a ranking at random, in 0..1.
-    """
-    figure = Figure(figsize=(9, 0.42 * len(rows) + 1.0), layout="constrained")
+def interval_chart(rows: Sequence[Row]) -> Figure:
+    """The mAP of every row with its interval, from top to bottom; the best row stands out."""
+    figure = Figure(figsize=(7, 0.36 * len(rows) + 0.8), layout="constrained")
     axes = figure.subplots()
     best = best_of(rows)
     for height, row in enumerate(rows):
@@ -86,10 +81,8 @@ def interval_chart(rows: Sequence[Row], chance: float) -> Figure:
         colour = _ACCENT if row is best else _INK
         axes.plot([low, high], [height, height], color=colour, linewidth=6, alpha=0.3, solid_capstyle="butt")
         axes.plot(100 * row.evaluation.mean_ap, height, "o", color=colour, markersize=8)
-    axes.axvline(100 * chance, color=_FAINT, linestyle=":")
-    axes.text(100 * chance, -0.75, " by chance", color=_FAINT, fontsize=10, va="center")
     axes.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=12)
-    axes.set_ylim(len(rows) - 0.5, -1.1)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("mAP, %", fontsize=12)
     axes.grid(axis="x", color="#e3e7ed")
     axes.set_axisbelow(True)
@@ -103,8 +96,10 @@ def maps_figure(examples: Sequence[Example], class_names: Sequence[str]) -> Figu
 
     All maps share one colour scale.
     """
-    figure = Figure(figsize=(3.1 * len(examples) + 0.8, 12.4))
-    heights, widths = (1, 0.62, 1, 1), (*(1,) * len(examples), 0.05)
+    lines = [_lines(example, class_names) for example in examples]
+    most = max(map(len, lines))
+    heights, widths = (1, 0.04 + 0.1 * most, 1, 1), (*(1,) * len(examples), 0.05)
+    figure = Figure(figsize=(3.1 * len(examples) + 0.8, 3.3 * sum(heights)))
     cells = figure.add_gridspec(4, len(examples) + 1, height_ratios=heights, width_ratios=widths)
     cells.update(left=0.01, right=0.94, top=0.97, bottom=0.01, wspace=0.09, hspace=0.11)
     grids = [_grid(side[example.shown_class]) for example in examples for side in (example.presence, example.absence)]
@@ -112,7 +107,7 @@ def maps_figure(examples: Sequence[Example], class_names: Sequence[str]) -> Figu
     for column, example in enumerate(examples):
         image, text, presence, absence = (figure.add_subplot(cells[row, column]) for row in range(4))
         _image(image, example.image, f"there: {_names(example.labels == PRESENT, class_names)}")
-        _labels(text, example, class_names)
+        _write(text, lines[column], most)
         name = class_names[example.shown_class]
         _overlay(presence, example.image, grids[2 * column], limits, f"presence of “{name}”")
         mapped = _overlay(absence, example.image, grids[2 * column + 1], limits, f"absence of “{name}”")
@@ -122,13 +117,19 @@ def maps_figure(examples: Sequence[Example], class_names: Sequence[str]) -> Figu
     return figure
 
 
-def _labels(axes: Axes, example: Example, class_names: Sequence[str]) -> None:
+def _lines(example: Example, class_names: Sequence[str]) -> list[tuple[str, str]]:
+    """What became of the labels of an example, line by line, each with its colour."""
     marks = example.marks()
     lines = [(f"{MARKS[mark]} {example.line(mark, index, class_names)}", _COLOURS[mark]) for mark, index in marks]
     if len(lines) > _LINES:
         lines[_LINES - 1 :] = [(f"… and {len(lines) - _LINES + 1} more", _FAINT)]
+    return lines
+
+
+def _write(axes: Axes, lines: Sequence[tuple[str, str]], most: int) -> None:
+    """Write lines from the top of axes that hold `most` of them."""
     for place, (line, colour) in enumerate(lines):
-        axes.text(0, 1.12 - place / _LINES, line, va="top", fontsize=14, color=colour, transform=axes.transAxes)
+        axes.text(0, 1.2 - place / most, line, va="top", fontsize=14, color=colour, transform=axes.transAxes)
     axes.set_axis_off()
 
 

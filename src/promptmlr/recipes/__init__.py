@@ -50,6 +50,11 @@ class Recipe(BaseModel):
     # what they see
     augmentation: Literal["none", "cutout+randaugment"] = "none"
 
+    def start_options(self) -> dict[str, Any]:
+        """What `create_recognizer` is to be told."""
+        names = {"start", "offset", "linear_start", "context_length", "context_words", "class_specific"}
+        return self.model_dump(include=names)
+
 
 def load_recipe(source: str | Path, method: str, **changes: Any) -> Recipe:
     """The recipe of one method.
