@@ -95,29 +95,15 @@ def train_run(
         progress.begin()
 
     begin = time.perf_counter()
-    state = TrainingState(**{key: value for key, value in saved.items() if key != "seconds"})
+    state = TrainingState(**saved)
     if METHOD_TABLE[job.method].trained:
-        labels, held = hold_out(labels, HELD_OUT, job.seed) if job.select == "val" else (labels, None)
-        kept, source = _source(job, backbone, skip_unreadable, workers, reporter)
-        score = _selection(job, backbone, source, None if held is None else held[kept], workers, reporter)
-        with reporter.progress("epochs") as say:
-
-            def on_epoch(report: EpochReport, state: TrainingState) -> None:
-                groups = {"learned": state.learned, "optimizer": state.optimizer, "best": state.best}
-                counters = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_score": state.best_score}
-                progress.save(asdict(report), groups, counters)
-                say(report.epoch, report.epochs)
-
-            fit(
-                recognizer,
-                source,
-                labels[kept],
-                job.recipe,
-                order_seed=job.order_seed,
-                score=score,
-                state=state,
-                on_epoch=on_epoch,
-            )
+        with progress.dropped_if_refused():
+            held = None
+            if job.select == "val":
+                labels, held = hold_out(labels, HELD_OUT, job.seed)
+            kept, source = _source(job, backbone, skip_unreadable, workers, reporter)
+            score = _selection(job, backbone, source, None if held is None else held[kept], workers, reporter)
+            _fit(job, recognizer, source, labels[kept], score, state, progress, reporter)
     metrics = {
         "learned_parameters": recognizer.learned_parameters() if METHOD_TABLE[job.method].trained else 0,
         "epoch": state.best_epoch if job.select != "last" else state.epoch,
@@ -126,6 +112,37 @@ def train_run(
         "seconds": round(time.perf_counter() - begin, 3),
     }
     return progress.finish(recognizer, metrics)
+
+
+def _fit(
+    job: TrainingJob,
+    recognizer: Recognizer,
+    source: RegionSource,
+    labels: Labels,
+    score: Callable[[Recognizer], float] | None,
+    state: TrainingState,
+    progress: RunInProgress,
+    reporter: Reporter,
+) -> None:
+    """Train, and keep every epoch in the unfinished run folder."""
+    with reporter.progress("epochs") as say:
+
+        def on_epoch(report: EpochReport, state: TrainingState) -> None:
+            groups = {"learned": state.learned, "optimizer": state.optimizer, "best": state.best}
+            counters = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_score": state.best_score}
+            progress.save(asdict(report), groups, counters)
+            say(report.epoch, report.epochs)
+
+        fit(
+            recognizer,
+            source,
+            labels,
+            job.recipe,
+            order_seed=job.order_seed,
+            score=score,
+            state=state,
+            on_epoch=on_epoch,
+        )
 
 
 def build(job: TrainingJob, backbone: Backbone) -> Recognizer:

@@ -14,7 +14,7 @@ import contextlib
 import json
 import platform
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -223,6 +223,16 @@ class RunInProgress:
         with replacing(self.partial / "mask.npy") as file:
             np.save(file, self.keep, allow_pickle=False)
         write_text(self.partial / "config.json", self.config.model_dump_json(indent=2) + "\n")
+
+    @contextlib.contextmanager
+    def dropped_if_refused(self) -> Iterator[None]:
+        """Remove the folder again when bad input is found before the first epoch is done: nothing is lost with it."""
+        try:
+            yield
+        except UserError:
+            if not self.lines:
+                shutil.rmtree(self.partial)
+            raise
 
     def resume(self) -> dict[str, Any]:
         """What the last finished epoch left: tensors by group, and counters; empty before the first.

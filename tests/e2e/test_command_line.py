@@ -173,7 +173,7 @@ def test_unreadable_images(promptmlr, photos: Path) -> None:
     assert refused.code == 2
     assert "03.png" in refused.err
     assert not run.exists()
-    (photos / "run.partial").exists()
+    assert not (photos / "run.partial").exists()
     done = promptmlr("train", table, "--out", photos / "run2", "--skip-unreadable", *SMALL)
     assert done.code == 0, done.err
     assert "03.png" in done.err

@@ -4,6 +4,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
@@ -36,7 +37,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes make readers raise anything, from BadZipFile to struct.error
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        # of pickles torch says at length how to load them all the same, which runs their code
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = "not a file of tensors alone" if isinstance(error, UnpicklingError) else first
         raise UserError(
             f"cannot read the checkpoint {path}: {reason}; give a whole {', '.join(SUFFIXES)} file of tensors"
         ) from error

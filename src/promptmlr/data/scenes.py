@@ -1,7 +1,7 @@
-"""The drawn world as a data set: scenes are drawn as they are needed."""
+"""The drawn world as a data set: scenes are drawn, and photographed, as they are needed."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +10,23 @@ from PIL import Image
 from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.errors import UserError, nearest
-from promptmlr.scenes import CLASS_NAMES, draw_scene
+from promptmlr.scenes import CLASS_NAMES, Scene, draw_scene, photograph
 
 __all__ = ["DrawnImage", "read_scenes"]
 
 _SEEDS = {"train": 1, "test": 2}
 
+
 # A scene takes milliseconds to draw, for its labels and again for every epoch; 4096 of them take 200 MB.
-_drawn = functools.lru_cache(maxsize=4096)(draw_scene)
+@functools.lru_cache(maxsize=4096)
+def _photographed(seed: int, index: int) -> Scene:
+    scene = draw_scene(seed, index)
+    return replace(scene, image=photograph(scene.image, seed, index))
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnImage:
-    """Scene `index` of the drawn world `seed`."""
+    """Scene `index` of the drawn world `seed`, photographed."""
 
     seed: int
     index: int
@@ -33,8 +37,8 @@ class DrawnImage:
         return f"scene-{self.seed}-{self.index:06d}"
 
     def open(self) -> Image.Image:
-        """The scene, drawn once and remembered."""
-        return Image.fromarray(_drawn(self.seed, self.index).image)
+        """The photograph, made once and remembered."""
+        return Image.fromarray(_photographed(self.seed, self.index).image)
 
 
 def read_scenes(
@@ -58,7 +62,7 @@ def read_scenes(
         raise UserError(f"scenes are drawn: leave out --images {images}")
     seed, count = _SEEDS[split], {"train": options.scenes_train, "test": options.scenes_test}[split]
     drawn = [DrawnImage(seed, index) for index in range(count)]
-    labels = np.stack([_drawn(seed, index).labels for index in range(count)])
+    labels = np.stack([_photographed(seed, index).labels for index in range(count)])
     return LabelledImages.from_rows(
         [image.name for image in drawn], drawn, labels, CLASS_NAMES, f"drawn scenes, split {split} (seed {seed})"
     )

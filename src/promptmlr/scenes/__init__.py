@@ -1,7 +1,8 @@
 """The drawn world: scenes, their labels and their captions (numpy and Pillow only)."""
 
+from promptmlr.scenes.camera import photograph
 from promptmlr.scenes.captions import caption
 from promptmlr.scenes.drawing import Scene, SceneObject, draw_scene
 from promptmlr.scenes.world import CLASS_NAMES, IMAGE_SIZE
 
-__all__ = ["CLASS_NAMES", "IMAGE_SIZE", "Scene", "SceneObject", "caption", "draw_scene"]
+__all__ = ["CLASS_NAMES", "IMAGE_SIZE", "Scene", "SceneObject", "caption", "draw_scene", "photograph"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from promptmlr.data import DataOptions, load_data
-from promptmlr.scenes import CLASS_NAMES, draw_scene
+from promptmlr.scenes import CLASS_NAMES, draw_scene, photograph
 
 FEW = DataOptions(scenes_train=4, scenes_test=3)
 
@@ -15,10 +15,10 @@ def test_scenes_are_those_of_the_drawn_world(purpose, seed, count):
     scenes = [draw_scene(seed, index) for index in range(count)]
     assert data.class_names == CLASS_NAMES
     np.testing.assert_array_equal(data.labels, np.stack([scene.labels for scene in scenes]))
-    for image, scene in zip(data.images, scenes, strict=True):
+    for index, (image, scene) in enumerate(zip(data.images, scenes, strict=True)):
         copy = pickle.loads(pickle.dumps(image))
         assert copy.name == image.name
-        np.testing.assert_array_equal(np.asarray(copy.open()), scene.image)
+        np.testing.assert_array_equal(np.asarray(copy.open()), photograph(scene.image, seed, index))
 
 
 def test_a_split_can_be_named(refused):

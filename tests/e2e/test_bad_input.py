@@ -1,0 +1,151 @@
+"""Bad input through the command line: one line that says what and where, exit 2, and nothing half-written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+HEADER = "image,dog,car\n"
+GOOD = HEADER + "a.png,1,0\nb.png,0,1\n"
+OPTIONS = ("--backbone", "scenes", "--epochs", "1", "--workers", "0")
+
+Folder = Path
+TABLES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
+    "empty": ("", ("labels.csv",)),
+    "header alone": (HEADER, ("labels.csv",)),
+    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff", ("labels.csv",)),
+    "bad cell": (HEADER + "a.png,1,maybe\n", ("maybe", "row 2", "car")),
+    "ragged row": (HEADER + "a.png,1,0\nb.png,1\n", ("row 3",)),
+    "missing image": (HEADER + "a.png,1,0\nnowhere.png,0,1\n", ("nowhere.png", "row 3")),
+    "no image column": ("picture,dog\na.png,1\n", ("image",)),
+    "no class": ("image\na.png\n", ("class",)),
+    "duplicate class": ("image,dog,dog\na.png,1,0\n", ("dog",)),
+    "duplicate class by underscore": ("image,traffic light,traffic_light\na.png,1,0\n", ("traffic light",)),
+    "empty class name": ("image,dog,\na.png,1,0\n", ("class",)),
+    "long class name": ("image," + "dog " * 90 + "\na.png,1\n", ("too long",)),
+    "all labels unknown": (HEADER + "a.png,,\nb.png,,\n", ("unknown",)),
+    "unreadable image": (HEADER + "a.png,1,0\nbroken.png,0,1\n", ("broken.png",)),
+}
+ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "fraction of zero": (("--observed", "0"), ("0", "observed")),
+    "fraction above one": (("--observed", "1.5"), ("1.5",)),
+    "fraction that is no number": (("--observed", "nan"), ("observed",)),
+    "unknown method": (("--method", "positivcoop"), ("positivcoop", "'positivecoop'")),
+    "unknown backbone": (("--backbone", "RN51"), ("RN51", "RN50")),
+    "backbone without regions": (("--backbone", "ViT-B-16-SigLIP"), ("SigLIP",)),
+    "unknown recipe": (("--recipe", "defalt"), ("defalt", "default")),
+    "unknown device": (("--device", "gpu0"), ("gpu0",)),
+    "image size of no tower": (("--image-size", "97"), ("97", "32")),
+    "missing mask": (("--mask", "nowhere.pt"), ("nowhere.pt",)),
+    "unknown split": (("--split", "tarin"), ("tarin",)),
+    "checkpoint that is no checkpoint": (("--backbone", "labels.csv"), ("labels.csv",)),
+    "no epoch": (("--epochs", "0"), ("epochs",)),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """Two photos, one broken one and a good table, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name, colour in (("a.png", "red"), ("b.png", "blue")):
+        Image.new("RGB", (40, 30), colour).save(name)
+    Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    Path("labels.csv").write_text(GOOD)
+    return tmp_path
+
+
+def assert_refused(done, parts: tuple[str, ...], left_before: set[str]) -> None:
+    lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert done.code == 2, done.err
+    assert len(lines) == 1, done.err
+    assert done.err.splitlines()[-1] == lines[0]
+    assert "Traceback" not in done.err
+    assert all(part in lines[0] for part in parts), lines[0]
+    assert {path.name for path in Path().iterdir()} == left_before
+
+
+def files() -> set[str]:
+    return {path.name for path in Path().iterdir()}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_a_bad_table_is_refused(promptmlr: Callable, folder: Folder, case: str) -> None:
+    content, parts = TABLES[case]
+    Path("labels.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = files()
+    assert_refused(promptmlr("train", "labels.csv", "--out", "run", *OPTIONS), parts, before)
+
+
+@pytest.mark.parametrize("case", ARGUMENTS)
+def test_a_bad_argument_is_refused(promptmlr: Callable, folder: Folder, case: str) -> None:
+    arguments, parts = ARGUMENTS[case]
+    before = files()
+    options = [*OPTIONS, *arguments]
+    assert_refused(promptmlr("train", "labels.csv", "--out", "run", *options), parts, before)
+
+
+def test_a_bad_recipe_key_is_refused_with_the_nearest(promptmlr: Callable, folder: Folder) -> None:
+    Path("mine.toml").write_text("[shared]\nepochz = 3\n")
+    before = files()
+    options = ("--backbone", "scenes", "--recipe", "mine.toml")
+    assert_refused(promptmlr("train", "labels.csv", "--out", "run", *options), ("epochz", "'epochs'"), before)
+
+
+def test_missing_things_are_refused(promptmlr: Callable, folder: Folder) -> None:
+    before = files()
+    assert_refused(promptmlr("train", "nowhere.csv", "--out", "run"), ("nowhere.csv",), before)
+    assert_refused(promptmlr("train", "nowhere", "--out", "run"), ("nowhere",), before)
+    assert_refused(promptmlr("evaluate", "nowhere", "labels.csv"), ("nowhere",), before)
+    assert_refused(promptmlr("predict", "nowhere", "a.png", "--out", "p.csv"), ("nowhere",), before)
+
+
+@pytest.fixture
+def run(promptmlr: Callable, folder: Folder) -> Path:
+    assert promptmlr("train", "labels.csv", "--out", "run", *OPTIONS).code == 0
+    return Path("run")
+
+
+def test_a_run_folder_that_exists_is_kept(promptmlr: Callable, run: Path) -> None:
+    weights, before = (run / "weights.safetensors").read_bytes(), files()
+    assert_refused(promptmlr("train", "labels.csv", "--out", "run", *OPTIONS), ("run", "exists"), before)
+    assert (run / "weights.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("missing", ["config.json", "weights.safetensors", "mask.npy"])
+def test_a_run_folder_that_was_cut_short_is_refused(promptmlr: Callable, run: Path, missing: str) -> None:
+    content = (run / missing).read_bytes()
+    for rest in (None, content[: len(content) // 2]):
+        (run / missing).unlink(missing_ok=True)
+        if rest is not None:
+            (run / missing).write_bytes(rest)
+        before = files()
+        if missing != "mask.npy":  # prediction does not need the mask
+            done = promptmlr("predict", "run", "a.png", "--out", "p.csv")
+            assert_refused(done, ("run",), before)
+
+
+def test_weights_of_another_shape_are_refused(promptmlr: Callable, run: Path) -> None:
+    tensors = load_file(run / "weights.safetensors")
+    key = next(key for key in tensors if key.startswith("folded."))
+    save_file(tensors | {key: torch.zeros(3, 5)}, run / "weights.safetensors")
+    before = files()
+    assert_refused(promptmlr("predict", "run", "a.png", "--out", "p.csv"), ("run is damaged", "shape (3, 5)"), before)
+
+
+def test_predictions_of_nothing_or_to_nowhere_are_refused(promptmlr: Callable, run: Path) -> None:
+    Path("empty").mkdir()
+    before = files()
+    assert_refused(promptmlr("predict", "run", "empty", "--out", "p.csv"), ("empty",), before)
+    assert_refused(promptmlr("predict", "run", "*.gif", "--out", "p.csv"), ("*.gif",), before)
+    assert_refused(promptmlr("predict", "run", "a.png", "--out", "p.xls"), ("p.xls", ".csv"), before)
+    assert_refused(promptmlr("predict", "run", "a.png", "--out", "p.csv", "--threshold", "2"), ("threshold",), before)
+    assert_refused(promptmlr("predict", "run", "broken.png", "--out", "p.csv", "--strict"), ("broken.png",), before)
+
+
+def test_evaluation_on_other_classes_is_refused(promptmlr: Callable, run: Path) -> None:
+    Path("other.csv").write_text("image,cat\na.png,1\n")
+    before = files()
+    assert_refused(promptmlr("evaluate", "run", "other.csv"), ("run knows none", "cat"), before)
