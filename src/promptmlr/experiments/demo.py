@@ -75,7 +75,7 @@ def run_demo(
     out: str | Path,
     *,
     seed: int = 0,
-    train_scenes: int = 1000,
+    train_scenes: int = 1600,
     test_scenes: int = 1000,
     epochs: int | None = None,
     reporter: Reporter | None = None,

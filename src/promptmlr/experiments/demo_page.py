@@ -97,10 +97,10 @@ def _what_was_done(report: Report, result: DemoResult) -> None:
     present, absent = (int(np.count_nonzero(labels == code)) for code in (PRESENT, ABSENT))
     report.section("What was done")
     report.paragraph(
-        f"The scenes are drawn, not photographed: {len(result.class_names)} classes, common and rare ones, several "
-        "in a picture, over clutter. A miniature CLIP, pretrained on other drawn scenes with captions, turns each "
-        "scene once into regions: a grid, and one for the whole picture. It stays frozen; a method learns only how "
-        "the presence and the absence of each class look among regions."
+        f"The scenes are drawn: {len(result.class_names)} classes, common and rare ones, several in a picture, over "
+        "clutter, with grain as of a camera in poor light. A miniature CLIP, pretrained on other drawn scenes with "
+        "captions and without that grain, turns each scene once into regions: a grid, and one for the whole picture. "
+        "It stays frozen; a method learns only how the presence and the absence of each class look among regions."
     )
     report.paragraph(
         f"Of {labels.size:,} training labels, {present + absent:,} are seen: {present:,} say present, {absent:,} say "

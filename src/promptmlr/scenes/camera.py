@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 __all__ = ["GRAIN", "photograph"]
 
-GRAIN = 18.0
+GRAIN = 20.0
 """Standard deviation of the grain, in grey levels of 255."""
 
 _CAMERA = 1  # keeps its random numbers apart from those that drew the scene
