@@ -125,3 +125,11 @@ def test_a_recipe_that_is_no_text(tmp_path) -> None:
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="no recipe"):
         load_recipe(tmp_path, "positivecoop")
+
+
+def test_a_context_length_takes_the_place_of_words() -> None:
+    assert load_recipe("default", "positivecoop").context_words == "a photo of a"
+    asked = load_recipe("default", "positivecoop", context_length=8)
+    assert (asked.context_length, asked.context_words) == (8, None)
+    both = load_recipe("default", "positivecoop", context_length=8, context_words="a drawing of")
+    assert both.context_words == "a drawing of"

@@ -46,7 +46,10 @@ def train(
         typer.Option(help="Of prompts, as the released code adds it. [default: the recipe's]", show_default=False),
     ] = None,
     context_length: Annotated[
-        int | None, typer.Option(min=1, help="[default: the recipe's, 16]", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, help="That many context tokens from random values. [default: the recipe's]", show_default=False
+        ),
     ] = None,
     context_words: Annotated[
         str | None, typer.Option(help="Contexts start from these words instead of random values.", show_default=False)

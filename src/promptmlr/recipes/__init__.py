@@ -77,7 +77,10 @@ def load_recipe(source: str | Path, method: str, **changes: Any) -> Recipe:
     for table in (shared, *own.values()):
         _check_keys(source, "key", table, Recipe.model_fields)
     values = {**shared, **own.get(method, {})}
-    values |= {key: value for key, value in changes.items() if value is not None}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    if "context_length" in changes:  # a length asks for random contexts, not for the recipe's words
+        changes = {"context_words": None, **changes}
+    values |= changes
     try:
         return Recipe(**values)
     except ValidationError as error:
