@@ -10,6 +10,7 @@ from torch import Tensor
 
 __all__ = [
     "aggregate",
+    "asymmetric_cost",
     "asymmetric_loss",
     "cosine_map",
     "linear_map",
@@ -73,7 +74,16 @@ def presence_probability(logits: Tensor) -> Tensor:
     return logits.softmax(dim=1)[:, 1]
 
 
-def asymmetric_loss(
+def asymmetric_loss(logits: Tensor, labels: Tensor, **options: float) -> Tensor:
+    """Asymmetric loss: `asymmetric_cost` summed over the known labels, with its arguments.
+
+    Returns:
+        Scalar: a sum, not a mean. It grows with the number of known labels.
+    """
+    return asymmetric_cost(logits, labels, **options).sum()
+
+
+def asymmetric_cost(
     logits: Tensor,
     labels: Tensor,
     *,
@@ -82,7 +92,7 @@ def asymmetric_loss(
     margin: float = 0.05,
     clamp: float = 1e-6,
 ) -> Tensor:
-    """Asymmetric loss on the pair's probabilities, summed over the known labels.
+    """Asymmetric loss of every label, on the pair's probabilities.
 
     With p = P(present) and q = min(1 − p + margin, 1): a known present label costs −(1 − p)^γ₊ · log p, a known
     absent one −(1 − q)^γ₋ · log q. The focusing factor carries no gradient. An unknown label changes neither the
@@ -97,7 +107,7 @@ def asymmetric_loss(
         clamp: logarithms are taken of max(·, clamp).
 
     Returns:
-        Scalar: a sum, not a mean. It grows with the number of known labels.
+        (B, C): zero where the label is unknown.
     """
     present, absent = labels == 1, labels == 0
     known = (present | absent).unsqueeze(1)
@@ -107,4 +117,4 @@ def asymmetric_loss(
     gamma = torch.where(present, gamma_present, gamma_absent).to(probability.dtype)
     focus = (1.0 - probability).detach().pow(gamma)
     cost = -focus * probability.clamp(min=clamp).log()
-    return torch.where(known.squeeze(1), cost, torch.zeros_like(cost)).sum()
+    return torch.where(known.squeeze(1), cost, torch.zeros_like(cost))

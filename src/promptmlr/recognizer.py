@@ -11,7 +11,7 @@ from promptmlr.errors import UserError
 from promptmlr.functional import aggregate, region_weights
 from promptmlr.sides import Side
 
-__all__ = ["Recognizer", "Weighting", "checked_class_names"]
+__all__ = ["Recognizer", "Weighting", "checked_class_names", "joint_logits"]
 
 Weighting = Literal["presence", "own"]
 
@@ -46,10 +46,7 @@ class Recognizer(nn.Module):
 
     def forward(self, regions: Tensor) -> Tensor:
         """(B, R, D) regions → (B, 2, C) logits: index 0 absence, 1 presence."""
-        presence, absence = self.maps(regions)
-        weights = region_weights(presence)
-        absence_weights = weights if self.weighting == "presence" else region_weights(absence)
-        return torch.stack([aggregate(absence, absence_weights), aggregate(presence, weights)], dim=1)
+        return _logits(*self.maps(regions), self.weighting)
 
     def fold(self) -> "Recognizer":
         """The same recognizer without a text tower: prompt sides become embeddings. Logits agree to rounding."""
@@ -58,6 +55,21 @@ class Recognizer(nn.Module):
     def learned_parameters(self) -> int:
         """How many numbers are learned."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def joint_logits(recognizers: Sequence[Recognizer], regions: Tensor) -> Tensor:
+    """Logits of several recognizers with the same kinds of sides: (B, R, D) regions → (B, 2, ΣC), side by side."""
+    first = recognizers[0]
+    regions = regions.to(next(first.parameters()).dtype)
+    presence = first.presence.joint_map([recognizer.presence for recognizer in recognizers], regions)
+    absence = first.absence.joint_map([recognizer.absence for recognizer in recognizers], regions)
+    return _logits(presence, absence, first.weighting)
+
+
+def _logits(presence: Tensor, absence: Tensor, weighting: Weighting) -> Tensor:
+    weights = region_weights(presence)
+    absence_weights = weights if weighting == "presence" else region_weights(absence)
+    return torch.stack([aggregate(absence, absence_weights), aggregate(presence, weights)], dim=1)
 
 
 def checked_class_names(class_names: Sequence[str]) -> tuple[str, ...]:

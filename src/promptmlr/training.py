@@ -7,20 +7,23 @@ goes on to the same weights.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from promptmlr.functional import asymmetric_loss
+from promptmlr.functional import asymmetric_cost
 from promptmlr.labels import Labels
 from promptmlr.recipes import Recipe
-from promptmlr.recognizer import Recognizer
+from promptmlr.recognizer import Recognizer, joint_logits
 from promptmlr.regions import Indices, RegionSource
 
-__all__ = ["EpochReport", "TrainingState", "epoch_order", "fit", "rate_factor"]
+__all__ = ["EpochReport", "TrainingRun", "TrainingState", "epoch_order", "fit", "fit_runs", "rate_factor"]
+
+MAPS_IN_CACHE = 2**22
+"""Bytes of one map (B, columns, R) above which runs are no longer put side by side on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class EpochReport:
     epoch: int  # from 1
     epochs: int
     loss: float  # weighted, per image
-    seconds: float
+    seconds: float  # of all runs that were trained together
     score: float | None = None  # of the selection, in 0..1
 
 
@@ -46,6 +49,25 @@ class TrainingState:
     best: dict[str, Tensor] = field(default_factory=dict)  # learned tensors of the best epoch, under a selection
 
 
+@dataclass
+class TrainingRun:
+    """One recognizer in training; it may share its region batches with others.
+
+    Attributes:
+        recognizer: changed in place; at the end it holds the last epoch's tensors, or with `score` the best epoch's.
+        labels: (N, C) int8.
+        recipe: rates, epochs, batch size, loss weight.
+        score: called with the folded recognizer after every epoch, higher is better; None keeps the last epoch.
+        state: where an interrupted run stood.
+    """
+
+    recognizer: Recognizer
+    labels: Labels
+    recipe: Recipe
+    score: Callable[[Recognizer], float] | None = None
+    state: TrainingState = field(default_factory=TrainingState)
+
+
 def fit(
     recognizer: Recognizer,
     source: RegionSource,
@@ -58,58 +80,169 @@ def fit(
     on_epoch: Callable[[EpochReport, TrainingState], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> TrainingState:
-    """Train the learned tensors of a recognizer on the known labels.
+    """Train the learned tensors of one recognizer on the known labels: `fit_runs` with a single run.
 
     Args:
-        recognizer: changed in place; at the end it holds the last epoch's tensors, or with `score` the best epoch's.
+        recognizer: see `TrainingRun`; so are `labels`, `recipe`, `score` and `state`.
         source: regions of N images.
-        labels: (N, C) int8.
-        recipe: rates, epochs, batch size, loss weight.
+        labels: see `recognizer`.
+        recipe: see `recognizer`.
         order_seed: of the order of images in each epoch.
-        score: called with the folded recognizer after every epoch, higher is better; None keeps the last epoch.
-        state: where an interrupted run stood.
+        score: see `recognizer`.
+        state: see `recognizer`.
         on_epoch: called after every epoch with its report and the state to save.
         on_step: called with finished and planned steps of the epoch.
 
     Returns:
         The state after the last epoch.
     """
-    parameters = dict(recognizer.named_parameters())
-    optimizer = _optimizer(parameters, recipe)
-    state = state or TrainingState()
-    if state.epoch:
-        _restore(parameters, optimizer, state)
-    known = torch.from_numpy(labels).to(next(recognizer.parameters()).device)
+    run = TrainingRun(recognizer, labels, recipe, score, state or TrainingState())
 
-    for epoch in range(state.epoch, recipe.epochs):
+    def after(reports: Sequence[EpochReport]) -> None:
+        if on_epoch is not None:
+            on_epoch(reports[0], run.state)
+
+    fit_runs([run], source, order_seed=order_seed, on_epoch=after, on_step=on_step)
+    return run.state
+
+
+def fit_runs(
+    runs: Sequence[TrainingRun],
+    source: RegionSource,
+    *,
+    order_seed: int = 0,
+    on_epoch: Callable[[Sequence[EpochReport]], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> None:
+    """Train several runs of one method over the same batches of regions, as each would be trained alone.
+
+    Classes do not talk to each other, so T runs over C classes are T·C columns of one product. Labels, starts, rates
+    and loss weights may differ from run to run. The order of images and their views are common, so the spread over runs
+    of several seeds leaves out what the order adds.
+
+    Args:
+        runs: of recognizers with the same kinds of sides, and recipes of one batch size and number of epochs.
+        source: regions of N images.
+        order_seed: of the order of images in each epoch.
+        on_epoch: called after every epoch with one report per run; the states to save are in the runs.
+        on_step: called with finished and planned steps of the epoch.
+
+    Raises:
+        ValueError: the runs cannot be trained together.
+    """
+    recipe = _common_recipe(runs)
+    members = [_Member(run) for run in runs]
+    stacks: list[_Stack] = []
+    for epoch in range(runs[0].state.epoch, recipe.epochs):
         begin = time.perf_counter()
-        for group in optimizer.param_groups:
-            group["lr"] = _rate(recipe, group["base_rate"], epoch)
+        for member in members:
+            member.set_rates(epoch)
         plan = epoch_order(len(source), recipe.batch_size, order_seed, epoch)
-        total = torch.zeros((), device=known.device, dtype=torch.float64)
         for step, (indices, regions) in enumerate(source.batches(plan, epoch), start=1):
-            logits = recognizer(regions)
-            loss = recipe.loss_weight * asymmetric_loss(logits, known[torch.from_numpy(indices)])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach()
+            stacks = stacks or _stacks(members, regions)
+            rows = torch.from_numpy(indices).to(regions.device, non_blocking=True)
+            for stack in stacks:
+                stack.step(regions, rows)
             if on_step is not None:
                 on_step(step, len(plan))
-
-        state.epoch = epoch + 1
-        state.learned = _copies(parameters)
-        state.optimizer = _optimizer_tensors(parameters, optimizer)
-        value = None if score is None else score(recognizer.fold())
-        if value is not None and value > state.best_score:
-            state.best_epoch, state.best_score, state.best = state.epoch, value, state.learned
+        losses = [loss / len(source) for stack in stacks for loss in stack.take_losses()]
+        scores = [member.finish_epoch(epoch + 1) for member in members]
+        seconds = time.perf_counter() - begin
         if on_epoch is not None:
-            seconds = time.perf_counter() - begin
-            on_epoch(EpochReport(state.epoch, recipe.epochs, float(total) / len(source), seconds, value), state)
+            pairs = zip(losses, scores, strict=True)
+            on_epoch([EpochReport(epoch + 1, recipe.epochs, loss, seconds, score) for loss, score in pairs])
+    for member in members:
+        member.load_best()
 
-    if state.best:
-        _load(parameters, state.best)
-    return state
+
+class _Member:
+    """A run, its learned tensors and their optimizer."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        self.run = run
+        self.parameters = dict(run.recognizer.named_parameters())
+        self.optimizer = _optimizer(self.parameters, run.recipe)
+        if run.state.epoch:
+            _restore(self.parameters, self.optimizer, run.state)
+
+    def set_rates(self, epoch: int) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = _rate(self.run.recipe, group["base_rate"], epoch)
+
+    def finish_epoch(self, epoch: int) -> float | None:
+        """Bring the state up to date; the score, where there is one."""
+        run, state = self.run, self.run.state
+        state.epoch = epoch
+        state.learned = _copies(self.parameters)
+        state.optimizer = _optimizer_tensors(self.parameters, self.optimizer)
+        value = None if run.score is None else run.score(run.recognizer.fold())
+        if value is not None and value > state.best_score:
+            state.best_epoch, state.best_score, state.best = epoch, value, state.learned
+        return value
+
+    def load_best(self) -> None:
+        if self.run.state.best:
+            _load(self.parameters, self.run.state.best)
+
+
+class _Stack:
+    """Members whose columns go through together: their labels (N, ΣC) and loss weights (ΣC,) side by side."""
+
+    def __init__(self, members: Sequence[_Member], device: torch.device) -> None:
+        runs = [member.run for member in members]
+        self.members = members
+        self.recognizers = [run.recognizer for run in runs]
+        self.sizes = [run.labels.shape[1] for run in runs]
+        self.labels = torch.from_numpy(np.concatenate([run.labels for run in runs], axis=1)).to(device)
+        weights = np.repeat([run.recipe.loss_weight for run in runs], self.sizes)
+        self.weights = torch.from_numpy(weights).to(device, next(runs[0].recognizer.parameters()).dtype)
+        self.total = torch.zeros(sum(self.sizes), device=device, dtype=torch.float64)
+
+    def step(self, regions: Tensor, rows: Tensor) -> None:
+        """One step of every member on a batch of regions (B, R, D); `rows` are its images."""
+        cost = asymmetric_cost(joint_logits(self.recognizers, regions), self.labels[rows]).sum(0) * self.weights
+        for member in self.members:
+            member.optimizer.zero_grad(set_to_none=True)
+        cost.sum().backward()
+        for member in self.members:
+            member.optimizer.step()
+        self.total += cost.detach()
+
+    def take_losses(self) -> list[float]:
+        """Each member's loss, summed since the last call."""
+        losses = [float(part.sum()) for part in self.total.cpu().split(self.sizes)]
+        self.total.zero_()
+        return losses
+
+
+def _stacks(members: Sequence[_Member], regions: Tensor) -> list[_Stack]:
+    """As many members side by side as have maps that fit the cache together; on a GPU, all of them."""
+    if regions.device.type != "cpu":
+        return [_Stack(members, regions.device)]
+    per_column = regions.shape[0] * regions.shape[1] * regions.element_size()
+    stacks: list[list[_Member]] = [[]]
+    room = MAPS_IN_CACHE
+    for member in members:
+        size = member.run.labels.shape[1] * per_column
+        if stacks[-1] and size > room:
+            stacks.append([])
+            room = MAPS_IN_CACHE
+        stacks[-1].append(member)
+        room -= size
+    return [_Stack(stack, regions.device) for stack in stacks]
+
+
+def _common_recipe(runs: Sequence[TrainingRun]) -> Recipe:
+    """The first recipe, once it is certain that all runs can share batches, epochs and products."""
+
+    def shape(run: TrainingRun) -> tuple[object, ...]:
+        recognizer, recipe = run.recognizer, run.recipe
+        kinds = type(recognizer.presence), type(recognizer.absence), recognizer.weighting
+        return (*kinds, recipe.batch_size, recipe.epochs, run.state.epoch, len(run.labels))
+
+    if len({shape(run) for run in runs}) != 1:
+        raise ValueError("runs that are trained together need one method, batch size, number of epochs and of images")
+    return runs[0].recipe
 
 
 def epoch_order(count: int, batch_size: int, order_seed: int, epoch: int) -> list[Indices]:

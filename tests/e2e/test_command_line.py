@@ -91,7 +91,7 @@ def test_interrupted_run_resumes_to_the_same_weights(promptmlr, photos: Path, mo
     arguments = ("train", photos / "labels.csv", "--backbone", "scenes", "--epochs", "4", "--select", select)
     assert promptmlr(*arguments, "--out", photos / "whole").code == 0
 
-    real = training.asymmetric_loss
+    real = training.asymmetric_cost
     calls = []
 
     def interrupted(*args, **options):
@@ -100,7 +100,7 @@ def test_interrupted_run_resumes_to_the_same_weights(promptmlr, photos: Path, mo
             raise KeyboardInterrupt
         return real(*args, **options)
 
-    monkeypatch.setattr(training, "asymmetric_loss", interrupted)
+    monkeypatch.setattr(training, "asymmetric_cost", interrupted)
     stopped = promptmlr(*arguments, "--out", photos / "cut")
     assert stopped.code == 130
     assert not (photos / "cut").exists()

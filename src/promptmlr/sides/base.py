@@ -2,6 +2,8 @@
 
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,15 @@ class Side(nn.Module, ABC):
     @abstractmethod
     def forward(self, regions: Tensor) -> Tensor:
         """Similarity map: (B, R, D) regions → (B, C, R)."""
+
+    @classmethod
+    def joint_map(cls, sides: Sequence[Self], regions: Tensor) -> Tensor:
+        """Maps of several sides with their classes side by side: (B, R, D) → (B, ΣC, R).
+
+        Classes do not talk to each other, so columns may be computed together; a kind of side that gains by one
+        product over all of them overrides this.
+        """
+        return torch.cat([side(regions) for side in sides], dim=1)
 
     @abstractmethod
     def fold(self) -> "Side":

@@ -1,6 +1,7 @@
 """The embedding side: one learned vector per class, directly in CLIP's feature space; no text tower in training."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,11 @@ class EmbeddingSide(Side):
     def forward(self, regions: Tensor) -> Tensor:
         """(B, R, D) → (B, C, R), S = 20 · cos."""
         return cosine_map(regions, self.embedding)
+
+    @classmethod
+    def joint_map(cls, sides: Sequence["EmbeddingSide"], regions: Tensor) -> Tensor:
+        """(B, R, D) → (B, ΣC, R), one product."""
+        return cosine_map(regions, torch.cat([side.embedding for side in sides]))
 
     def fold(self) -> "EmbeddingSide":
         """A detached copy of itself."""

@@ -1,5 +1,7 @@
 """The linear side: a linear layer on regions as they are; the vision-only Baseline has two of them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,12 @@ class LinearSide(Side):
     def forward(self, regions: Tensor) -> Tensor:
         """(B, R, D) → (B, C, R), unbounded."""
         return linear_map(regions, self.projector.weight, self.projector.bias)
+
+    @classmethod
+    def joint_map(cls, sides: Sequence["LinearSide"], regions: Tensor) -> Tensor:
+        """(B, R, D) → (B, ΣC, R), one product."""
+        weight = torch.cat([side.projector.weight for side in sides])
+        return linear_map(regions, weight, torch.cat([side.projector.bias for side in sides]))
 
     def fold(self) -> "LinearSide":
         """A detached copy of itself."""
