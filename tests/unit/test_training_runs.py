@@ -24,7 +24,7 @@ def recipe(index: int, epochs: int, **changes) -> Recipe:
         "start": "agnostic",
         "offset": "none",
         "context_length": 4,
-        "context_rate": 0.005 * (1 + index),
+        "context_rate": 0.001 * (1 + index),
         "embedding_rate": 0.02 * (1 + index),
         "linear_rate": 0.002 * (1 + index),
         "optimizer": "adam",
