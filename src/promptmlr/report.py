@@ -18,7 +18,7 @@ from PIL import Image
 
 from promptmlr.files import write_text
 
-__all__ = ["MARKS", "Card", "Mark", "Report", "figure_png", "image_png"]
+__all__ = ["MARKS", "Card", "Mark", "Report", "figure_jpeg", "figure_png", "image_png"]
 
 Mark = Literal["right", "wrong", "missed"]
 
@@ -68,13 +68,13 @@ class Card:
     """A picture with a few marked lines under it.
 
     Attributes:
-        png: the picture.
+        picture: PNG or JPEG.
         alt: what it shows, for those who do not see it.
         heading: the first line.
         lines: a mark and the words beside it; the words must do without the mark's colour.
     """
 
-    png: bytes
+    picture: bytes
     alt: str
     heading: str
     lines: Sequence[tuple[Mark, str]]
@@ -143,18 +143,18 @@ class Report:
             f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody></table></div>"
         )
 
-    def figure(self, png: bytes, *, alt: str, caption: str, least: int = 0) -> None:
+    def figure(self, picture: bytes, *, alt: str, caption: str, least: int = 0) -> None:
         """A picture over the full width.
 
         Args:
-            png: the picture.
+            picture: PNG or JPEG.
             alt: what it shows, for those who do not see it.
             caption: what to see in it.
             least: the width below which it scrolls instead of shrinking, in times the height of a letter (rem).
         """
+        image = f'<div style="min-width: {least}rem">{_img(picture, alt)}</div>'
         self._parts.append(
-            f'<figure><div class="scroll" tabindex="0"><div style="min-width: {least}rem">{_img(png, alt)}</div></div>'
-            f"<figcaption>{escape(caption)}</figcaption></figure>"
+            f'<figure><div class="scroll" tabindex="0">{image}</div><figcaption>{escape(caption)}</figcaption></figure>'
         )
 
     def cards(self, cards: Iterable[Card]) -> None:
@@ -187,6 +187,13 @@ def figure_png(figure: Figure, width: int) -> bytes:
     return buffer.getvalue()
 
 
+def figure_jpeg(figure: Figure, width: int) -> bytes:
+    """A matplotlib figure as JPEG, `width` pixels wide: for photographs, which take five times the bytes as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpeg", dpi=width / figure.get_figwidth(), pil_kwargs={"quality": 88})
+    return buffer.getvalue()
+
+
 def image_png(pixels: NDArray[np.uint8]) -> bytes:
     """An (H, W, 3) uint8 image as PNG."""
     buffer = io.BytesIO()
@@ -194,8 +201,9 @@ def image_png(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _img(png: bytes, alt: str) -> str:
-    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{escape(alt)}">'
+def _img(picture: bytes, alt: str) -> str:
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    return f'<img src="data:image/{kind};base64,{base64.b64encode(picture).decode()}" alt="{escape(alt)}">'
 
 
 def _card(card: Card) -> str:
@@ -203,4 +211,5 @@ def _card(card: Card) -> str:
         f'<li class="{mark}"><span aria-hidden="true">{MARKS[mark]}</span> {escape(text)}</li>'
         for mark, text in card.lines
     )
-    return f'<li class="card">{_img(card.png, card.alt)}<div><h3>{escape(card.heading)}</h3><ul>{lines}</ul></div></li>'
+    text = f"<div><h3>{escape(card.heading)}</h3><ul>{lines}</ul></div>"
+    return f'<li class="card">{_img(card.picture, card.alt)}{text}</li>'

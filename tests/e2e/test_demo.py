@@ -82,16 +82,16 @@ def test_page_holds_table_findings_and_pictures(small) -> None:
 
 def test_only_two_files_are_written(small) -> None:
     out, _ = small
-    assert sorted(path.name for path in out.iterdir()) == ["demo.png", "index.html", "mine.txt"]
+    assert sorted(path.name for path in out.iterdir()) == ["demo.jpg", "index.html", "mine.txt"]
     assert (out / "mine.txt").read_text() == "kept"
 
 
 def test_picture_for_the_readme(small) -> None:
-    content = (small[0] / "demo.png").read_bytes()
+    content = (small[0] / "demo.jpg").read_bytes()
     assert len(content) < 500_000
     with Image.open(io.BytesIO(content)) as image:
         image.load()
-        assert (image.format, image.width) == ("PNG", 1200)
+        assert (image.format, image.width) == ("JPEG", 1200)
 
 
 def test_a_seed_gives_the_same_table(small, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from promptmlr.errors import EnvironmentFault
-from promptmlr.report import MARKS, Card, Report, figure_png, image_png
+from promptmlr.report import MARKS, Card, Report, figure_jpeg, figure_png, image_png
 
 VOID = {"meta", "img", "br", "link"}
 HOSTILE = "<script>alert('x')</script> & \"quoted\" 'words'"
@@ -120,11 +120,16 @@ def test_marks_differ_without_colour(png: bytes) -> None:
     assert len(set(MARKS.values())) == 3
 
 
-def test_figure_png_has_the_width_asked_for() -> None:
+@pytest.mark.parametrize(("save", "kind"), [(figure_png, "png"), (figure_jpeg, "jpeg")])
+def test_a_figure_has_the_width_asked_for_and_its_type_is_named(save, kind: str) -> None:
     figure = Figure(figsize=(3, 2))
     figure.subplots().plot([0, 1])
-    image = Image.open(io.BytesIO(figure_png(figure, 450)))
-    assert (image.format, image.size) == ("PNG", (450, 300))
+    content = save(figure, 450)
+    image = Image.open(io.BytesIO(content))
+    assert (image.format, image.size) == (kind.upper(), (450, 300))
+    report = Report("t", "l")
+    report.figure(content, alt="a", caption="c")
+    assert f"data:image/{kind};base64," in report.html()
 
 
 def test_write_replaces_the_page_alone(tmp_path, png: bytes) -> None:

@@ -35,7 +35,7 @@ from promptmlr.pipeline import TrainingJob, build, check_labels
 from promptmlr.prediction import predict_source
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
-from promptmlr.report import figure_png
+from promptmlr.report import figure_jpeg
 from promptmlr.reporting import Reporter
 from promptmlr.run import versions
 from promptmlr.training import EpochReport, TrainingState, fit
@@ -80,7 +80,7 @@ def run_demo(
     epochs: int | None = None,
     reporter: Reporter | None = None,
 ) -> list[str]:
-    """Draw scenes, hide nine labels of ten, train every method, and write `index.html` and `demo.png`.
+    """Draw scenes, hide nine labels of ten, train every method, and write `index.html` and `demo.jpg`.
 
     Args:
         out: the folder of the report, made when missing; nothing else in it is touched.
@@ -116,7 +116,7 @@ def run_demo(
 
     shown = best_of([row for row in rows if row.learned])
     examples = _examples(shown, test)
-    maps = figure_png(maps_figure(examples[:EXAMPLES_WITH_MAPS], test.data.class_names), 1200)
+    maps = figure_jpeg(maps_figure(examples[:EXAMPLES_WITH_MAPS], test.data.class_names), 1200)
     result = DemoResult(
         seed=seed,
         epochs=recipes[-1].epochs,
@@ -131,7 +131,7 @@ def run_demo(
         versions=versions(),
     )
     demo_page(result).write(out / "index.html")
-    write_bytes(out / "demo.png", maps)
+    write_bytes(out / "demo.jpg", maps)
     return _lines(result, out, time.perf_counter() - begin)
 
 
