@@ -73,7 +73,7 @@ def predict_to_file(
     threshold: float | None = None,
     top: int | None = None,
     strict: bool = False,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     workers: int = 2,
     on_batch: Callable[[PredictionSummary, list[UnreadableImage]], None] | None = None,
 ) -> PredictionSummary:
@@ -86,7 +86,7 @@ def predict_to_file(
         threshold: a class is a label when its probability is above it; None is the run's own, or no bound with `top`.
         top: at most this many labels per image, the most probable first.
         strict: refuse unreadable images instead of leaving them out.
-        batch_size: images through the tower at once.
+        batch_size: images through the tower at once; None chooses.
         workers: decoding threads.
         on_batch: called after every batch with the counts so far and what could not be read in it.
 

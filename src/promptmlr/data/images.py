@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import hashlib
 import itertools
 import os
 import threading
@@ -58,6 +59,9 @@ class ImageRef(Protocol):
     def open(self) -> Image.Image:
         """The image, RGB, upright; raises `UnreadableImage`."""
 
+    def fingerprint(self, content: bool = False) -> str:
+        """Hex digits that change when the image does, by its bytes under `content`; raises `UnreadableImage`."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
@@ -77,6 +81,19 @@ class ImageFile:
     def open(self) -> Image.Image:
         """The image as `open_image` reads it."""
         return open_image(self.path)
+
+    def fingerprint(self, content: bool = False) -> str:
+        """SHA-256 of resolved path, size and time of change; under `content` of the bytes, wherever they lie."""
+        try:
+            if content:
+                with self.path.open("rb") as file:
+                    return hashlib.file_digest(file, "sha256").hexdigest()
+            path = os.path.realpath(self.path)
+            status = os.stat(path)  # noqa: PTH116 - a Path for each of a million images costs more than the call
+        except (OSError, ValueError) as error:
+            raise UnreadableImage(f"{self.path}: {_reason(error)}") from error
+        identity = f"{path}\0{status.st_size}\0{status.st_mtime_ns}"
+        return hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
 
 
 class _Quiet:
