@@ -26,6 +26,9 @@ from promptmlr.run import Run
 __all__ = ["PredictionSummary", "chosen_labels", "predict_source", "predict_to_file"]
 
 LABEL_SEPARATOR = ";"
+ROW_GROUP = (
+    8192  # rows of Parquet that are written together: the writer keeps a description of each group until the end
+)
 
 Rows = list[tuple[str, list[str], NDArray[np.float32]]]
 WriteRows = Callable[[Rows], None]
@@ -168,10 +171,19 @@ def _parquet_writer(out: Path, class_names: tuple[str, ...]) -> Iterator[WriteRo
     ]
     schema = pa.schema(fields)
     with replacing(out) as file, pq.ParquetWriter(file, schema) as writer:
+        waiting: Rows = []
 
         def write(rows: Rows) -> None:
-            names, labels, probabilities = zip(*rows, strict=True)
+            waiting.extend(rows)
+            if len(waiting) >= ROW_GROUP:
+                flush()
+
+        def flush() -> None:
+            names, labels, probabilities = zip(*waiting, strict=True)
             columns = np.stack(probabilities).T
             writer.write_table(pa.table([pa.array(names), pa.array(labels), *columns], schema=schema))
+            waiting.clear()
 
         yield write
+        if waiting:
+            flush()

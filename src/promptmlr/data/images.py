@@ -222,14 +222,15 @@ def _expand(argument: str | Path) -> Iterator[Path]:
 def _walk(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as listing:
-            entries = sorted((e for e in listing if not e.name.startswith(".")), key=lambda entry: entry.name)
+            # Names alone: a folder may hold a million.
+            entries = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in listing if not e.name.startswith("."))
     except OSError as error:
         raise UserError(f"cannot list folder {folder}: {error.strerror}") from error
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
-        elif _is_image(entry.name):
-            yield Path(entry.path)
+    for name, is_folder in entries:
+        if is_folder:
+            yield from _walk(folder / name)
+        elif _is_image(name):
+            yield folder / name
 
 
 def _matches(pattern: str) -> Iterator[Path]:

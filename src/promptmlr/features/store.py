@@ -131,11 +131,11 @@ class RegionStore:
 
     def read(self, rows: NDArray[np.int64]) -> Tensor:
         """(B, `row_bytes`) uint8 copies of rows."""
-        gathered = np.empty((len(rows), self.format.row_bytes), dtype=np.uint8)
-        for out, row in zip(gathered, rows, strict=True):
+        gathered = torch.empty((len(rows), self.format.row_bytes), dtype=torch.uint8)
+        for out, row in zip(gathered.numpy(), rows, strict=True):
             shard, place = divmod(int(row), self._shard_rows)
             out[:] = self._shard(shard)[place]
-        return torch.from_numpy(gathered)
+        return gathered
 
     def _pieces(self, first: int, count: int) -> Iterator[tuple[int, int, int, int]]:
         """Cut `count` rows from row `first` on at the ends of shards: begin, end, shard, row within it."""
