@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 __all__ = ["Augmentation"]
 
 GREY = (128, 128, 128)
+_DRAW = 0x64726177  # keeps the draw of views apart from other generators of the same seed and epoch
 
 
 def _affine(image: Image.Image, matrix: tuple[float, ...], resample: Image.Resampling) -> Image.Image:
@@ -45,15 +47,20 @@ OPERATIONS: dict[str, tuple[float, Callable[[Image.Image, float], Image.Image]]]
 class Augmentation:
     """Cutout 0.5 then RandAugment, as the released dataloaders apply them to the resized training image.
 
-    Every view has a generator of its own, `default_rng([seed, epoch, image])`: the order in which images are decoded
+    Every view has a generator of its own, `default_rng([seed, view, image])`: the order in which images are decoded
     changes nothing. Unlike the `randaugment` package, rotation goes both ways and its small grey cutout is left out.
+
+    Attributes:
+        seed: of the views.
+        views: every image has that many views, of which each epoch draws one; None makes a new one for every epoch.
     """
 
     seed: int
+    views: int | None = None
 
-    def __call__(self, image: Image.Image, epoch: int, index: int) -> Image.Image:
-        """The view of image `index` in `epoch`; the size stays."""
-        rng = np.random.default_rng([self.seed, epoch, index])
+    def __call__(self, image: Image.Image, view: int, index: int) -> Image.Image:
+        """A view of image `index`; the size stays."""
+        rng = np.random.default_rng([self.seed, view, index])
         image = cutout(image, rng)
         for _ in range(2):
             name = str(rng.choice(list(OPERATIONS)))
@@ -62,6 +69,16 @@ class Augmentation:
             if rng.random() < 0.5:
                 image = operation(image, float(value))
         return image
+
+    def drawn(self, count: int, epoch: int) -> NDArray[np.int64]:
+        """(N,) which view each of `count` images shows in `epoch`."""
+        if self.views is None:
+            return np.full(count, epoch)
+        return np.random.default_rng([_DRAW, self.seed, epoch]).integers(self.views, size=count)
+
+    def identity(self, view: int, index: int) -> str:
+        """Tells a view of an image from all its other views."""
+        return f"cutout+randaugment {self.seed} {view} {index}"
 
 
 def cutout(image: Image.Image, rng: np.random.Generator, factor: float = 0.5) -> Image.Image:

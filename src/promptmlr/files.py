@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Write a file whole or not at all; files that only grow, in pieces that are on the disk when the call returns."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from promptmlr.errors import EnvironmentFault
 
-__all__ = ["replacing", "write_bytes", "write_text"]
+__all__ = ["replacing", "write_at", "write_bytes", "write_text"]
 
 
 @contextlib.contextmanager
@@ -54,6 +54,28 @@ def write_text(path: str | Path, content: str) -> None:
     """Write `content` to `path` as UTF-8, whole or not at all."""
     with replacing(path, "w", encoding="utf-8", newline="") as file:
         file.write(content)
+
+
+def write_at(path: str | Path, offset: int, content: bytes | memoryview) -> None:
+    """Write `content` at byte `offset` of a file that is made when missing, cut it off there, and sync it.
+
+    Raises:
+        EnvironmentFault: it cannot be written (disk full, no permission).
+    """
+    path = Path(path)
+    try:
+        new = not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb" if new else "r+b") as file:
+            file.seek(offset)
+            file.write(content)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def _cannot_write(path: Path, error: OSError) -> EnvironmentFault:

@@ -5,28 +5,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
+from promptmlr.features import RegionCache, open_regions
 from promptmlr.labels import UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_source
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
-from promptmlr.regions import FreshRegions, RegionSource, extract
+from promptmlr.regions import FreshRegions, Indices, RegionSource
 from promptmlr.reporting import Reporter
 from promptmlr.run import DataRecord, RunConfig, RunInProgress, Selection, versions
 from promptmlr.training import EpochReport, TrainingState, fit
 
 __all__ = ["TrainingJob", "images_sha256", "score_on", "train_run"]
 
-MEMORY_FOR_REGIONS = 4 << 30  # bytes; more than that is made fresh in every epoch
 HELD_OUT = 0.1  # of the observed labels, for selection on "val"
 
 
@@ -62,6 +59,7 @@ def train_run(
     backbone: Backbone,
     out: str | Path,
     *,
+    cache: RegionCache | None = None,
     resume: bool = False,
     skip_unreadable: bool = False,
     workers: int = 2,
@@ -73,6 +71,7 @@ def train_run(
         job: what to train.
         backbone: the frozen CLIP.
         out: the run folder; it must not exist.
+        cache: where regions are stored; None holds them in memory or makes them fresh.
         resume: go on with OUT.partial, to the same weights as if it had not been interrupted.
         skip_unreadable: leave unreadable images out instead of refusing them.
         workers: threads that decode images.
@@ -89,7 +88,7 @@ def train_run(
     labels = hide(job.labelled.labels, job.keep)
     check_labels(labels, job.labelled.class_names, reporter)
     recognizer = build(job, backbone)
-    progress = RunInProgress(out, _config(job, labels, recognizer, backbone), job.keep)
+    progress = RunInProgress(out, _config(job, labels, recognizer, backbone, cache), job.keep)
     saved = progress.resume() if resume else {}
     if not resume:
         progress.begin()
@@ -101,8 +100,10 @@ def train_run(
             held = None
             if job.select == "val":
                 labels, held = hold_out(labels, HELD_OUT, job.seed)
-            kept, source = _source(job, backbone, skip_unreadable, workers, reporter)
-            score = _selection(job, backbone, source, None if held is None else held[kept], workers, reporter)
+            images = _training_images(job, backbone, skip_unreadable, workers)
+            kept, source = _regions(images, cache, reporter)
+            as_is = (kept, source) if images.augmentation is None else None
+            score = _selection(job, images, as_is, held, cache, reporter)
             _fit(job, recognizer, source, labels[kept], score, state, progress, reporter)
     metrics = {
         "learned_parameters": recognizer.learned_parameters() if METHOD_TABLE[job.method].trained else 0,
@@ -182,7 +183,9 @@ def images_sha256(image_ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()
 
 
-def _config(job: TrainingJob, labels: Labels, recognizer: Recognizer, backbone: Backbone) -> RunConfig:
+def _config(
+    job: TrainingJob, labels: Labels, recognizer: Recognizer, backbone: Backbone, cache: RegionCache | None
+) -> RunConfig:
     data = DataRecord(
         source=job.labelled.source,
         images=len(labels),
@@ -200,52 +203,49 @@ def _config(job: TrainingJob, labels: Labels, recognizer: Recognizer, backbone: 
         data=data,
         seed=job.seed,
         order_seed=job.order_seed,
+        storage=None if cache is None else cache.storage,
         select=job.select,
         versions=versions(),
     )
 
 
-def _source(
-    job: TrainingJob, backbone: Backbone, skip_unreadable: bool, workers: int, reporter: Reporter
-) -> tuple[np.ndarray[Any, Any], RegionSource]:
-    """Regions in memory where they fit and every view is the same; else fresh ones."""
-    augmentation = None if job.recipe.augmentation == "none" else Augmentation(job.order_seed)
-    fresh = FreshRegions(
-        backbone,
-        job.labelled.images,
-        augmentation=augmentation,
-        workers=workers,
-        skip_unreadable=skip_unreadable,
-    )
-    size = len(fresh) * backbone.regions * backbone.feature_width * 4
-    if augmentation is not None or size > MEMORY_FOR_REGIONS:
-        reporter.note(f"regions are made fresh from pixels in each of {job.recipe.epochs} epochs")
-        return np.arange(len(fresh)), fresh
-    with reporter.progress("encoding images") as say:
-        kept, source = extract(fresh, progress=say)
-    for error in fresh.unreadable.values():
+def _training_images(job: TrainingJob, backbone: Backbone, skip_unreadable: bool, workers: int) -> FreshRegions:
+    """The images as the recipe shows them."""
+    augmentation = None
+    if job.recipe.augmentation != "none":
+        augmentation = Augmentation(job.order_seed, None if job.recipe.views == "exact" else job.recipe.views)
+    images = job.labelled.images
+    return FreshRegions(backbone, images, augmentation=augmentation, workers=workers, skip_unreadable=skip_unreadable)
+
+
+def _regions(images: FreshRegions, cache: RegionCache | None, reporter: Reporter) -> tuple[Indices, RegionSource]:
+    """Regions from wherever they are cheapest; what cannot be read is said."""
+    kept, source = open_regions(images, cache, reporter=reporter)
+    for error in images.unreadable.values():
         reporter.note(f"unreadable, left out: {error}")
     return kept, source
 
 
 def _selection(
     job: TrainingJob,
-    backbone: Backbone,
-    source: RegionSource,
+    images: FreshRegions,
+    as_is: tuple[Indices, RegionSource] | None,
     held: Labels | None,
-    workers: int,
+    cache: RegionCache | None,
     reporter: Reporter,
 ) -> Callable[[Recognizer], float] | None:
-    if held is not None:
-        if isinstance(source, FreshRegions):
-            source = FreshRegions(backbone, source.images, workers=workers, skip_unreadable=source.skip_unreadable)
-        return score_on(source, held)
-    if job.select != "test":
+    """A score on test images, or on held-out labels of the training images `as_is`, without augmentation."""
+    if job.select == "test":
+        if job.selection_data is None:
+            raise UserError("selection on test data needs test data")
+        reporter.note(
+            "warning: the epoch is selected on test data; compare its score only with papers that do the same"
+        )
+        tested = FreshRegions(images.backbone, job.selection_data.images, workers=images.workers)
+        kept, source = _regions(tested, cache, reporter)
+        return score_on(source, job.selection_data.labels[kept])
+    if held is None:
         return None
-    if job.selection_data is None:
-        raise UserError("selection on test data needs test data")
-    reporter.note("warning: the epoch is selected on test data; compare its score only with papers that do the same")
-    images = FreshRegions(backbone, job.selection_data.images, workers=workers)
-    with reporter.progress("encoding test images") as say:
-        kept, encoded = extract(images, progress=say)
-    return score_on(encoded, job.selection_data.labels[kept])
+    shown = FreshRegions(images.backbone, images.images, workers=images.workers, skip_unreadable=images.skip_unreadable)
+    kept, source = as_is or _regions(shown, cache, reporter)
+    return score_on(source, held[kept])

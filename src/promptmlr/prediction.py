@@ -26,6 +26,9 @@ from promptmlr.run import Run
 __all__ = ["PredictionSummary", "chosen_labels", "predict_source", "predict_to_file"]
 
 LABEL_SEPARATOR = ";"
+ROW_GROUP = (
+    8192  # rows of Parquet that are written together: the writer keeps a description of each group until the end
+)
 
 Rows = list[tuple[str, list[str], NDArray[np.float32]]]
 WriteRows = Callable[[Rows], None]
@@ -73,7 +76,7 @@ def predict_to_file(
     threshold: float | None = None,
     top: int | None = None,
     strict: bool = False,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     workers: int = 2,
     on_batch: Callable[[PredictionSummary, list[UnreadableImage]], None] | None = None,
 ) -> PredictionSummary:
@@ -86,7 +89,7 @@ def predict_to_file(
         threshold: a class is a label when its probability is above it; None is the run's own, or no bound with `top`.
         top: at most this many labels per image, the most probable first.
         strict: refuse unreadable images instead of leaving them out.
-        batch_size: images through the tower at once.
+        batch_size: images through the tower at once; None chooses.
         workers: decoding threads.
         on_batch: called after every batch with the counts so far and what could not be read in it.
 
@@ -168,10 +171,19 @@ def _parquet_writer(out: Path, class_names: tuple[str, ...]) -> Iterator[WriteRo
     ]
     schema = pa.schema(fields)
     with replacing(out) as file, pq.ParquetWriter(file, schema) as writer:
+        waiting: Rows = []
 
         def write(rows: Rows) -> None:
-            names, labels, probabilities = zip(*rows, strict=True)
+            waiting.extend(rows)
+            if len(waiting) >= ROW_GROUP:
+                flush()
+
+        def flush() -> None:
+            names, labels, probabilities = zip(*waiting, strict=True)
             columns = np.stack(probabilities).T
             writer.write_table(pa.table([pa.array(names), pa.array(labels), *columns], schema=schema))
+            waiting.clear()
 
         yield write
+        if waiting:
+            flush()

@@ -25,10 +25,14 @@ __all__ = [
     "InMemoryRegions",
     "Indices",
     "RegionSource",
+    "automatic_batch_size",
     "encode_stream",
     "extract",
     "index_batches",
+    "map_ahead",
 ]
+
+BATCH_PIXELS = 32 * 448**2  # through the tower at once; RN101 then takes about 3 GB in float32
 
 Indices = NDArray[np.int64]
 Item = TypeVar("Item")
@@ -109,10 +113,11 @@ class FreshRegions:
             preprocessing = self.backbone.preprocessing
             if self.augmentation is None:
                 return preprocessing.pixels(image)
-            return preprocessing.pixels(self.augmentation(preprocessing.resized(image), epoch, index))
+            return preprocessing.pixels(self.augmentation(preprocessing.resized(image), int(views[index]), index))
 
+        views = np.zeros(0) if self.augmentation is None else self.augmentation.drawn(len(self), epoch)
         flat = (int(index) for indices in plan for index in indices)
-        decoded = map_ahead(pixels, flat, self.workers)
+        decoded = map_ahead(pixels, flat, self.workers, ahead=2 * max(map(len, plan), default=1))
         for indices in plan:
             results = list(islice(decoded, len(indices)))
             for index, result in zip(indices, results, strict=True):
@@ -124,6 +129,12 @@ class FreshRegions:
             if readable:
                 batch = [result for result in results if isinstance(result, Tensor)]
                 yield indices[readable], encode_pixels(self.backbone, batch)
+
+
+def automatic_batch_size(backbone: Backbone) -> int:
+    """Images through the tower at once: as many as 32 of 448 px have pixels; on a GPU eight times as many."""
+    whole = BATCH_PIXELS * (8 if backbone.device.type == "cuda" else 1)
+    return min(max(whole // backbone.image_size**2, 1), 256)
 
 
 def index_batches(count: int, batch_size: int) -> list[Indices]:
@@ -152,9 +163,11 @@ def extract(
 
 
 def encode_stream(
-    backbone: Backbone, images: Iterable[ImageRef], batch_size: int = 32, workers: int = 2
+    backbone: Backbone, images: Iterable[ImageRef], batch_size: int | None = None, workers: int = 2
 ) -> Iterator[tuple[list[ImageRef], list[UnreadableImage | None], Tensor | None]]:
     """Regions of a stream of images, batch by batch, in order; memory does not grow with its length.
+
+    The next batch is decoded while this one is in the tower. A batch size of None chooses one.
 
     Yields:
         The images of a batch, for each None or why it could not be read, and the regions of the readable ones
@@ -167,7 +180,8 @@ def encode_stream(
         except UnreadableImage as error:
             return image, error
 
-    decoded = map_ahead(pixels, images, workers)
+    batch_size = batch_size or automatic_batch_size(backbone)
+    decoded = map_ahead(pixels, images, workers, ahead=2 * batch_size)
     while batch := list(islice(decoded, batch_size)):
         readable = [result for _, result in batch if isinstance(result, Tensor)]
         regions = encode_pixels(backbone, readable) if readable else None
@@ -181,8 +195,8 @@ def encode_pixels(backbone: Backbone, pixels: Sequence[Tensor]) -> Tensor:
     return backbone.encode_image(backbone.preprocessing.normalise(batch, backbone.dtype))
 
 
-def map_ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """`map` in threads, in order, a bounded number of items ahead of whoever consumes the results."""
+def map_ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int) -> Iterator[Result]:
+    """`map` in threads, in order, at most `ahead` items ahead of the consumer; without threads for 0 workers."""
     if workers < 1:
         yield from map(work, items)
         return
@@ -191,7 +205,7 @@ def map_ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: in
     try:
         for item in items:
             waiting.append(pool.submit(work, item))
-            if len(waiting) >= 32 * workers:
+            if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -30,6 +30,7 @@ from torch import Tensor
 from promptmlr.backbone import Backbone, load_backbone
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.errors import UserError
+from promptmlr.features import Storage
 from promptmlr.files import replacing, write_bytes, write_text
 from promptmlr.functional import presence_probability
 from promptmlr.labels import Keep
@@ -70,6 +71,7 @@ class RunConfig(BaseModel):
     data: DataRecord
     seed: int
     order_seed: int
+    storage: Storage | None = None  # of the regions it was trained on; None: as they leave the tower
     select: Selection
     threshold: float = 0.5
     versions: dict[str, str]
@@ -131,7 +133,7 @@ class Run:
         """The run's backbone, loaded when first needed."""
         return self._backbone or self.use_backbone()
 
-    def predict(self, paths: str | Path | Iterable[str | Path], batch_size: int = 32) -> NDArray[np.float32]:
+    def predict(self, paths: str | Path | Iterable[str | Path], batch_size: int | None = None) -> NDArray[np.float32]:
         """P(present) of every class in every image, (N, C), in the order of files, folders and globs given.
 
         Raises:

@@ -12,6 +12,7 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import QuickGELU
 from safetensors.torch import load
 from torch import Tensor
 
@@ -78,6 +79,11 @@ class Backbone:
     def dtype(self) -> torch.dtype:
         """Of the weights."""
         return self._some_weight.dtype
+
+    @property
+    def quick_gelu(self) -> bool:
+        """Whether the image tower's activation is QuickGELU, which its weights do not tell."""
+        return any(isinstance(module, QuickGELU) for module in self._model.visual.modules())
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> Tensor:

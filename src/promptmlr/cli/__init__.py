@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from promptmlr.cli.backbones import backbones
+from promptmlr.cli.cache import cache
 from promptmlr.cli.demo import demo
 from promptmlr.cli.evaluate import evaluate
 from promptmlr.cli.methods import methods
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(rich_help_panel="Your data")(demo)
+app.command(rich_help_panel="Your data")(cache)
 app.command(rich_help_panel="Train and use")(train)
 app.command(rich_help_panel="Train and use")(evaluate)
 app.command(rich_help_panel="Train and use")(predict)

@@ -10,6 +10,8 @@ import typer
 from promptmlr.cli.options import (
     BackboneName,
     BatchSize,
+    CacheFolder,
+    CacheKey,
     CocoImages,
     Crowd,
     Data,
@@ -17,13 +19,16 @@ from promptmlr.cli.options import (
     Difficult,
     Format,
     ImageFolder,
+    NoCache,
     Pretrained,
     RunFolder,
     SkipUnreadable,
     Split,
+    StorageFormat,
     Workers,
+    region_cache,
 )
-from promptmlr.cli.progress import note, progress
+from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,12 +55,17 @@ def evaluate(
     backbone: BackboneName = None,
     pretrained: Pretrained = None,
     device: Device = "cpu",
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
+    cache: CacheFolder = None,
+    no_cache: NoCache = False,
+    storage: StorageFormat = "float16",
+    cache_key: CacheKey = "file",
     workers: Workers = 2,
 ) -> None:
     """Score a run on labelled images: mAP with an interval, per class, CF1 and OF1."""
     from promptmlr.data import DataOptions, load_data
     from promptmlr.evaluation import evaluate as score
+    from promptmlr.features import open_regions
     from promptmlr.files import write_text
     from promptmlr.pipeline import images_sha256
     from promptmlr.prediction import predict_source
@@ -72,10 +82,13 @@ def evaluate(
     rows, columns = _common_classes(loaded.class_names, labelled.class_names)
 
     tower = loaded.use_backbone(backbone, pretrained, device)
-    source = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
-    with progress("encoding") as say:
-        kept, probabilities = predict_source(loaded.recognizer, source, batch_size, say)
-    for error in source.unreadable.values():
+    fresh = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
+    stored = region_cache(cache, no_cache, storage, cache_key)
+    readable, source = open_regions(fresh, stored, batch_size=batch_size, reporter=Terminal())
+    with Terminal().progress("predicting") as say:
+        found, probabilities = predict_source(loaded.recognizer, source, progress=say)
+    kept = readable[found]
+    for error in fresh.unreadable.values():
         note(f"unreadable, left out: {error}")
     result = score(
         probabilities[:, rows],

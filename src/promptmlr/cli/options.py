@@ -1,13 +1,18 @@
 """Options that several verbs share, declared once."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from promptmlr.features import RegionCache
 
 __all__ = [
     "BackboneName",
     "BatchSize",
+    "CacheFolder",
+    "CacheKey",
     "CocoImages",
     "Crowd",
     "Data",
@@ -15,11 +20,18 @@ __all__ = [
     "Difficult",
     "Format",
     "ImageFolder",
+    "ImageSize",
+    "NoCache",
+    "OrderSeed",
     "Pretrained",
     "RunFolder",
     "SkipUnreadable",
     "Split",
+    "StorageFormat",
     "Workers",
+    "backbone_arguments",
+    "cache_folder",
+    "region_cache",
 ]
 
 Data = Annotated[
@@ -70,7 +82,63 @@ Pretrained = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")]
 Workers = Annotated[int, typer.Option(min=0, help="Threads that decode images.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images through the image tower at once.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Images through the image tower at once. [default: by image size and device]", show_default=False
+    ),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(help="Pixels. [default: 448 for open_clip's models, else the backbone's own]", show_default=False),
+]
+OrderSeed = Annotated[int, typer.Option(min=0, help="Of the order of images, and of their augmented views.")]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        envvar="PROMPTMLR_CACHE",
+        help="Folder of stored regions. [default: promptmlr in the user's cache folder]",
+        show_default=False,
+    ),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Store no regions and use no stored ones.")]
+StorageFormat = Annotated[
+    Literal["float16", "float32", "bfloat16", "int8"],
+    typer.Option("--storage", help="Number format of stored regions."),
+]
+CacheKey = Annotated[
+    Literal["file", "content"],
+    typer.Option(help="Know stored images by path, size and time of change, or by their bytes."),
+]
 SkipUnreadable = Annotated[
     bool, typer.Option("--skip-unreadable", help="Leave unreadable images out instead of refusing them.")
 ]
+
+
+def cache_folder(chosen: Path | None) -> Path:
+    """The folder of `--cache`, or the user's own."""
+    from platformdirs import user_cache_path
+
+    return chosen or user_cache_path("promptmlr")
+
+
+def region_cache(
+    chosen: Path | None,
+    no_cache: bool,
+    storage: Literal["float16", "float32", "bfloat16", "int8"],
+    cache_key: Literal["file", "content"],
+) -> "RegionCache | None":
+    """Where and how to store regions; None under `--no-cache`."""
+    from promptmlr.features import RegionCache
+
+    return None if no_cache else RegionCache(cache_folder(chosen), storage, by_content=cache_key == "content")
+
+
+def backbone_arguments(
+    data: str, backbone: str | None, pretrained: str | None, image_size: int | None
+) -> tuple[str, str | None, int | None]:
+    """Name, weights and size for `load_backbone`: the paper's RN101 at 448 px, unless data or user say otherwise."""
+    name = backbone or ("scenes" if data == "scenes" else "RN101")
+    of_open_clip = name != "scenes" and not Path(name).is_file()
+    return name, pretrained, image_size or (448 if of_open_clip else None)

@@ -24,7 +24,7 @@ def predict(
     backbone: BackboneName = None,
     pretrained: Pretrained = None,
     device: Device = "cpu",
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     workers: Workers = 2,
 ) -> None:
     """Write the probability of every class, and the labels, for files, folders and globs of images."""

@@ -8,6 +8,8 @@ import typer
 
 from promptmlr.cli.options import (
     BackboneName,
+    CacheFolder,
+    CacheKey,
     CocoImages,
     Crowd,
     Data,
@@ -15,10 +17,16 @@ from promptmlr.cli.options import (
     Difficult,
     Format,
     ImageFolder,
+    ImageSize,
+    NoCache,
+    OrderSeed,
     Pretrained,
     SkipUnreadable,
     Split,
+    StorageFormat,
     Workers,
+    backbone_arguments,
+    region_cache,
 )
 from promptmlr.cli.progress import Terminal, note
 
@@ -33,7 +41,7 @@ def train(
         float, typer.Option(help="Keep each known label with this probability, hide the others; 1 hides nothing.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the mask and of random starts.")] = 0,
-    order_seed: Annotated[int, typer.Option(min=0, help="Of the order of images.")] = 0,
+    order_seed: OrderSeed = 0,
     recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: the recipe's]", show_default=False)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="[default: the recipe's]", show_default=False)] = None,
@@ -55,6 +63,15 @@ def train(
         str | None, typer.Option(help="Contexts start from these words instead of random values.", show_default=False)
     ] = None,
     shared_context: Annotated[bool, typer.Option("--shared-context", help="One context for all classes.")] = False,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K|exact",
+            help="Augmented views of each image, one drawn per epoch; exact: new ones in every epoch. "
+            "[default: the recipe's]",
+            show_default=False,
+        ),
+    ] = None,
     select: Annotated[
         Literal["last", "val", "test"],
         typer.Option(
@@ -64,10 +81,7 @@ def train(
     ] = "last",
     backbone: BackboneName = None,
     pretrained: Pretrained = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(help="Pixels. [default: 448 for open_clip's models, else the backbone's own]", show_default=False),
-    ] = None,
+    image_size: ImageSize = None,
     mask: Annotated[
         Path | None,
         typer.Option(help="Keep-mask instead of --observed: released .pt, .npy or .csv.", show_default=False),
@@ -82,6 +96,10 @@ def train(
     coco_images: CocoImages = "annotated",
     crowd: Crowd = "present",
     skip_unreadable: SkipUnreadable = False,
+    cache: CacheFolder = None,
+    no_cache: NoCache = False,
+    storage: StorageFormat = "float16",
+    cache_key: CacheKey = "file",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUT.partial.")] = False,
     device: Device = "cpu",
     workers: Workers = 2,
@@ -105,6 +123,7 @@ def train(
         context_length=context_length,
         context_words=context_words,
         class_specific=False if shared_context else None,
+        views=views,
     )
     options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
     labelled = load_data(data, split, purpose="train", format=format, images=images, options=options)
@@ -135,18 +154,10 @@ def train(
         job,
         tower,
         out,
+        cache=region_cache(cache, no_cache, storage, cache_key),
         resume=resume,
         skip_unreadable=skip_unreadable,
         workers=workers,
         reporter=Terminal(),
     )
     note(f"{path} in {time.perf_counter() - begin:.1f} s; next: promptmlr evaluate {path} {data}")
-
-
-def backbone_arguments(
-    data: str, backbone: str | None, pretrained: str | None, image_size: int | None
-) -> tuple[str, str | None, int | None]:
-    """Name, weights and size for `load_backbone`: the paper's RN101 at 448 px, unless data or user say otherwise."""
-    name = backbone or ("scenes" if data == "scenes" else "RN101")
-    of_open_clip = name != "scenes" and not Path(name).is_file()
-    return name, pretrained, image_size or (448 if of_open_clip else None)

@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import hashlib
 import itertools
 import os
 import threading
@@ -58,6 +59,9 @@ class ImageRef(Protocol):
     def open(self) -> Image.Image:
         """The image, RGB, upright; raises `UnreadableImage`."""
 
+    def fingerprint(self, content: bool = False) -> str:
+        """Hex digits that change when the image does, by its bytes under `content`; raises `UnreadableImage`."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
@@ -77,6 +81,19 @@ class ImageFile:
     def open(self) -> Image.Image:
         """The image as `open_image` reads it."""
         return open_image(self.path)
+
+    def fingerprint(self, content: bool = False) -> str:
+        """SHA-256 of resolved path, size and time of change; under `content` of the bytes, wherever they lie."""
+        try:
+            if content:
+                with self.path.open("rb") as file:
+                    return hashlib.file_digest(file, "sha256").hexdigest()
+            path = os.path.realpath(self.path)
+            status = os.stat(path)  # noqa: PTH116 - a Path for each of a million images costs more than the call
+        except (OSError, ValueError) as error:
+            raise UnreadableImage(f"{self.path}: {_reason(error)}") from error
+        identity = f"{path}\0{status.st_size}\0{status.st_mtime_ns}"
+        return hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
 
 
 class _Quiet:
@@ -205,14 +222,15 @@ def _expand(argument: str | Path) -> Iterator[Path]:
 def _walk(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as listing:
-            entries = sorted((e for e in listing if not e.name.startswith(".")), key=lambda entry: entry.name)
+            # Names alone: a folder may hold a million.
+            entries = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in listing if not e.name.startswith("."))
     except OSError as error:
         raise UserError(f"cannot list folder {folder}: {error.strerror}") from error
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
-        elif _is_image(entry.name):
-            yield Path(entry.path)
+    for name, is_folder in entries:
+        if is_folder:
+            yield from _walk(folder / name)
+        elif _is_image(name):
+            yield folder / name
 
 
 def _matches(pattern: str) -> Iterator[Path]:

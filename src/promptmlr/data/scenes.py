@@ -1,6 +1,7 @@
 """The drawn world as a data set: scenes are drawn, and photographed, as they are needed."""
 
 import functools
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +40,10 @@ class DrawnImage:
     def open(self) -> Image.Image:
         """The photograph, made once and remembered."""
         return Image.fromarray(_photographed(self.seed, self.index).image)
+
+    def fingerprint(self, content: bool = False) -> str:  # noqa: ARG002
+        """SHA-256 of the pixels in any case: another version may draw the scene differently."""
+        return hashlib.sha256(_photographed(self.seed, self.index).image.tobytes()).hexdigest()
 
 
 def read_scenes(

@@ -49,6 +49,7 @@ class Recipe(BaseModel):
 
     # what they see
     augmentation: Literal["none", "cutout+randaugment"] = "none"
+    views: Annotated[int, Field(ge=1)] | Literal["exact"] = "exact"  # of an augmented image; exact: new in every epoch
 
     def start_options(self) -> dict[str, Any]:
         """What `create_recognizer` is to be told."""
@@ -85,7 +86,7 @@ def load_recipe(source: str | Path, method: str, **changes: Any) -> Recipe:
         return Recipe(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = first["loc"][0]
         raise UserError(f"recipe {source}: {where}: {first['msg'].lower()}") from error
 
 

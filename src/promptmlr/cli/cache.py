@@ -1,0 +1,87 @@
+"""`promptmlr cache`: regions extracted beforehand, for all later runs."""
+
+from typing import Annotated
+
+import typer
+
+from promptmlr.cli.options import (
+    BackboneName,
+    BatchSize,
+    CacheFolder,
+    CacheKey,
+    CocoImages,
+    Crowd,
+    Data,
+    Device,
+    Difficult,
+    Format,
+    ImageFolder,
+    ImageSize,
+    OrderSeed,
+    Pretrained,
+    SkipUnreadable,
+    Split,
+    StorageFormat,
+    Workers,
+    backbone_arguments,
+    cache_folder,
+)
+from promptmlr.cli.progress import Terminal, note
+from promptmlr.errors import EnvironmentFault
+
+__all__ = ["cache"]
+
+
+def cache(
+    data: Data,
+    backbone: BackboneName = None,
+    pretrained: Pretrained = None,
+    image_size: ImageSize = None,
+    views: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Store that many augmented views of each image, for `train --views`. [default: images as they are]",
+            show_default=False,
+        ),
+    ] = None,
+    order_seed: OrderSeed = 0,
+    storage: StorageFormat = "float16",
+    cache: CacheFolder = None,
+    cache_key: CacheKey = "file",
+    split: Split = None,
+    format: Format = None,  # noqa: A002
+    images: ImageFolder = None,
+    difficult: Difficult = "skip",
+    coco_images: CocoImages = "annotated",
+    crowd: Crowd = "present",
+    skip_unreadable: SkipUnreadable = False,
+    device: Device = "cpu",
+    batch_size: BatchSize = None,
+    workers: Workers = 2,
+) -> None:
+    """Encode images once and keep their regions; `train` and `evaluate` find them there, and else do it themselves."""
+    from promptmlr.augmentation import Augmentation
+    from promptmlr.backbone import load_backbone
+    from promptmlr.data import DataOptions, load_data
+    from promptmlr.features import RegionCache, stored_regions
+    from promptmlr.features.extraction import size
+    from promptmlr.regions import FreshRegions
+
+    options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
+    labelled = load_data(data, split, purpose="train", format=format, images=images, options=options)
+    for line in (labelled.source, *labelled.notes):
+        note(line)
+    tower = load_backbone(*backbone_arguments(data, backbone, pretrained, image_size), device)
+    augmentation = None if views is None else Augmentation(order_seed, views)
+    fresh = FreshRegions(
+        tower, labelled.images, augmentation=augmentation, workers=workers, skip_unreadable=skip_unreadable
+    )
+    chosen = RegionCache(cache_folder(cache), storage, by_content=cache_key == "content")
+    stored = stored_regions(fresh, chosen, batch_size=batch_size, reporter=Terminal())
+    if stored is None:
+        raise EnvironmentFault("nothing was stored; name another place with --cache")
+    readable, source = stored
+    for error in fresh.unreadable.values():
+        note(f"unreadable, left out: {error}")
+    note(f"{len(readable)} images, {views or 1} views each, {size(source.nbytes)} in {source.store.folder}")

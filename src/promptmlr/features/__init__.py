@@ -1,0 +1,16 @@
+"""Regions kept on disk: extracted once, for every run that asks for the same images, tower and preprocessing."""
+
+from promptmlr.features.source import RegionCache, StoredRegions, open_regions, stored_regions
+from promptmlr.features.storage import STORAGES, RowFormat, Storage
+from promptmlr.features.store import RegionStore
+
+__all__ = [
+    "STORAGES",
+    "RegionCache",
+    "RegionStore",
+    "RowFormat",
+    "Storage",
+    "StoredRegions",
+    "open_regions",
+    "stored_regions",
+]

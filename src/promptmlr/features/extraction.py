@@ -1,0 +1,174 @@
+"""Filling a store: which views are missing, whether they fit, and extracting them once."""
+
+import hashlib
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from torch import Tensor
+
+from promptmlr.augmentation import Augmentation
+from promptmlr.data.images import UnreadableImage
+from promptmlr.features.store import RegionStore
+from promptmlr.regions import FreshRegions, Indices, index_batches, map_ahead
+from promptmlr.reporting import Reporter
+
+__all__ = ["WantedViews", "duration", "fill", "has_room", "size"]
+
+DISK_LEFT_FREE = 2 << 30  # bytes that a store never takes
+
+
+class WantedViews:
+    """The stored views that a job asks for: of each image one as it is, or all V augmented ones.
+
+    Args:
+        fresh: images, backbone and augmentation; unreadable images are noted in its `unreadable`.
+        by_content: know images by their bytes instead of path, size and time of change.
+
+    Attributes:
+        fingerprints: of N images; None where there is no file to look at.
+        keys: V lists of N keys; meaningless where there is no fingerprint.
+    """
+
+    def __init__(self, fresh: FreshRegions, by_content: bool) -> None:
+        self.fresh = fresh
+        threads = fresh.workers if by_content else 0
+        indices = range(len(fresh))
+        self.fingerprints = list(
+            map_ahead(lambda index: self._fingerprint(index, by_content), indices, threads, ahead=1024)
+        )
+        views = 1 if fresh.augmentation is None else fresh.augmentation.views or 0
+        self.keys = [
+            [_key(fingerprint, fresh.augmentation, view, i) for i, fingerprint in enumerate(self.fingerprints)]
+            for view in range(views)
+        ]
+
+    def _fingerprint(self, index: int, by_content: bool) -> str | None:
+        try:
+            return self.fresh.images[index].fingerprint(by_content)
+        except UnreadableImage as error:
+            self.fresh.unreadable[index] = error
+            return None
+
+    def note_unreadable(self, store: RegionStore) -> None:
+        """Note the images that the store knows to be unreadable.
+
+        Raises:
+            UnreadableImage: there is one, from whatever source, and they are not to be skipped.
+        """
+        unreadable = self.fresh.unreadable
+        for index, fingerprint in enumerate(self.fingerprints):
+            if fingerprint in store.unreadable:
+                unreadable[index] = UnreadableImage(store.unreadable[fingerprint])
+        if unreadable and not self.fresh.skip_unreadable:
+            raise unreadable[min(unreadable)]
+
+    def readable(self) -> Indices:
+        """(N',) indices of the images that are not known to be unreadable."""
+        unreadable = self.fresh.unreadable
+        return np.array([index for index in range(len(self.fresh)) if index not in unreadable], dtype=np.int64)
+
+    def missing(self, store: RegionStore) -> list[Indices]:
+        """For each view the readable images that the store does not hold."""
+        readable = self.readable()
+        return [np.array([i for i in readable if keys[i] not in store.rows], dtype=np.int64) for keys in self.keys]
+
+
+def has_room(store: RegionStore, missing: list[Indices], reporter: Reporter) -> bool:
+    """Whether the missing views can be written, with `DISK_LEFT_FREE` to spare; says why not."""
+    folder = next(parent for parent in (store.folder, *store.folder.parents) if parent.exists())
+    needed = sum(map(len, missing)) * store.format.row_bytes
+    if not os.access(folder, os.W_OK):
+        reporter.note(f"no regions are stored: {folder} cannot be written to; name another place with --cache")
+        return False
+    free = shutil.disk_usage(folder).free
+    if needed + DISK_LEFT_FREE > free:
+        reporter.note(
+            f"no regions are stored: they need {size(needed)}, {folder} has {size(free)} free, of which "
+            f"{size(DISK_LEFT_FREE)} stay so; name another place with --cache"
+        )
+        return False
+    return True
+
+
+def fill(store: RegionStore, wanted: WantedViews, batch_size: int, reporter: Reporter) -> None:
+    """Extract what is missing, decoding in threads and writing in another while the tower works; within `writing`.
+
+    Every written batch stays, whatever happens later. The first batch tells how long it will take.
+    """
+    missing = wanted.missing(store)
+    total = sum(map(len, missing))
+    begin = time.perf_counter()
+    batches = _extracted(store, wanted, missing, batch_size)
+    first = next(batches, None)
+    if first is None:
+        return
+    seconds = (time.perf_counter() - begin) / len(first[0]) * (total - len(first[0]))
+    reporter.note(
+        f"{total} views of images are encoded once and kept in {store.folder}: "
+        f"{size(total * store.format.row_bytes)} as {store.format.storage}, about {duration(seconds)}; "
+        "Ctrl-C loses nothing"
+    )
+    done = 0
+    written: Future[None] | None = None
+    with reporter.progress("encoding images") as say, ThreadPoolExecutor(1, "store") as writer:
+        for keys, regions in itertools.chain([first], batches):
+            if written is not None:
+                written.result()
+            written = writer.submit(store.append, keys, regions)
+            done += len(keys)
+            say(done, total)
+    if written is not None:
+        written.result()
+
+
+def _extracted(
+    store: RegionStore, wanted: WantedViews, missing: list[Indices], batch_size: int
+) -> Iterator[tuple[list[bytes], Tensor]]:
+    """Keys and regions of the missing views, batch by batch."""
+    asked = wanted.fresh
+    seed = asked.augmentation and Augmentation(asked.augmentation.seed)  # without a draw: the epoch is the view
+    fresh = FreshRegions(asked.backbone, asked.images, augmentation=seed, workers=asked.workers, skip_unreadable=True)
+    for view, indices in enumerate(missing):
+        indices = np.setdiff1d(indices, list(fresh.unreadable))
+        plan = [indices[batch] for batch in index_batches(len(indices), batch_size)]
+        for chosen, regions in fresh.batches(plan, view):
+            yield [wanted.keys[view][i] for i in chosen], regions
+            _keep_unreadable(store, wanted, fresh)
+        _keep_unreadable(store, wanted, fresh)
+
+
+def _keep_unreadable(store: RegionStore, wanted: WantedViews, fresh: FreshRegions) -> None:
+    """Pass on what `fresh` could not read since the last call, and store what no later attempt can change."""
+    for index in fresh.unreadable.keys() - wanted.fresh.unreadable.keys():
+        error = wanted.fresh.unreadable[index] = fresh.unreadable[index]
+        fingerprint = wanted.fingerprints[index]
+        from_system = isinstance(error.__cause__, OSError) and error.__cause__.errno is not None
+        if fingerprint is not None and not from_system:
+            store.record_unreadable(fingerprint, wanted.fresh.images[index].name, error)
+    wanted.note_unreadable(store)
+
+
+def _key(fingerprint: str | None, augmentation: Augmentation | None, view: int, index: int) -> bytes:
+    shown = "as it is" if augmentation is None else augmentation.identity(view, index)
+    return hashlib.sha256(f"{fingerprint} {shown}".encode()).digest()
+
+
+def size(count: int) -> str:
+    """Bytes, readably."""
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return f"{count / 10**power:.3g} {unit}"
+    return f"{count} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, readably."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,180 @@
+"""Where a job's regions come from: the store, memory or pixels, whichever is cheapest."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from promptmlr.augmentation import Augmentation
+from promptmlr.data.images import UnreadableImage
+from promptmlr.features.extraction import WantedViews, fill, has_room
+from promptmlr.features.storage import Storage
+from promptmlr.features.store import RegionStore
+from promptmlr.regions import (
+    FreshRegions,
+    Indices,
+    RegionSource,
+    automatic_batch_size,
+    extract,
+    map_ahead,
+)
+from promptmlr.reporting import Reporter
+
+__all__ = ["RegionCache", "StoredRegions", "open_regions", "stored_regions"]
+
+MEMORY_FOR_REGIONS = 4 << 30  # bytes; more than that is read from the store, or made fresh, batch by batch
+SHARE_OF_DEVICE = 0.6  # of an accelerator's free memory
+ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class RegionCache:
+    """Where stores are kept, and how.
+
+    Attributes:
+        folder: it holds one folder per store.
+        storage: number format of stored regions.
+        by_content: know images by their bytes instead of path, size and time of change.
+    """
+
+    folder: Path
+    storage: Storage = "float16"
+    by_content: bool = False
+
+
+class StoredRegions:
+    """Regions of N images in a store; read ahead of the consumer, or held whole where they fit.
+
+    Args:
+        store: it holds all rows asked for.
+        rows: (V, N) the rows of V views of N images.
+        augmentation: draws the view of each image and epoch; None where V is 1.
+        device: where the regions are wanted.
+    """
+
+    def __init__(
+        self,
+        store: RegionStore,
+        rows: NDArray[np.int64],
+        augmentation: Augmentation | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.store = store
+        self.rows = rows
+        self.augmentation = augmentation
+        self.device = device or torch.device("cpu")
+        self._held: tuple[Tensor, ...] | None = None
+
+    def __len__(self) -> int:
+        return int(self.rows.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all rows asked for."""
+        return self.rows.size * self.store.format.row_bytes
+
+    def hold(self) -> None:
+        """Load all rows, as they are stored, onto the device."""
+        rows, held = self.rows.reshape(-1), None
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            parts = self.store.format.parts(self.store.read(rows[begin : begin + ROWS_AT_ONCE]))
+            if held is None:  # only now the shapes are known
+                held = tuple(part.new_empty((len(rows), *part.shape[1:]), device=self.device) for part in parts)
+            for whole, part in zip(held, parts, strict=True):
+                whole[begin : begin + len(part)] = part
+        self._held = held
+
+    def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:
+        """Regions as `epoch` sees them, float32 on the device."""
+        views = np.zeros(len(self), dtype=np.int64)
+        if self.augmentation is not None:
+            views = self.augmentation.drawn(len(self), epoch)
+        if self._held is not None:
+            places = views * len(self) + np.arange(len(self))
+            for indices in plan:
+                chosen = torch.from_numpy(places[indices]).to(self.device)
+                yield indices, self.store.format.unpack(tuple(part[chosen] for part in self._held))
+            return
+
+        def read(indices: Indices) -> Tensor:
+            rows = self.store.read(self.rows[views[indices], indices]).to(self.device)
+            return self.store.format.unpack(self.store.format.parts(rows))
+
+        yield from zip(plan, map_ahead(read, plan, workers=1, ahead=2), strict=True)
+
+
+def open_regions(
+    fresh: FreshRegions,
+    cache: RegionCache | None,
+    *,
+    batch_size: int | None = None,
+    reporter: Reporter | None = None,
+) -> tuple[Indices, RegionSource]:
+    """The same regions as `fresh` gives, from the cheapest place.
+
+    With a cache they are extracted once and stored, unless every epoch shows new views, or the disk has no room.
+    Without, they are held in memory where all epochs see the same and that is at most `MEMORY_FOR_REGIONS`;
+    otherwise they are `fresh` itself.
+
+    Args:
+        fresh: which images, backbone and augmentation; `fresh.unreadable` says afterwards what could not be read.
+        cache: where and how to store; None stores nothing.
+        batch_size: images through the tower at once; None chooses.
+        reporter: where to say what is about to be done, and how far it is.
+
+    Returns:
+        The (N',) indices of the images that can be read (all N where that is not known yet), and their regions.
+
+    Raises:
+        UnreadableImage: an image cannot be read, unless they are skipped.
+    """
+    reporter = reporter or Reporter()
+    augmentation = fresh.augmentation
+    if cache is not None and (augmentation is None or augmentation.views is not None):
+        found = stored_regions(fresh, cache, batch_size=batch_size, reporter=reporter)
+        if found is not None:
+            if found[1].nbytes <= _memory(found[1].device):
+                found[1].hold()
+            return found
+    size = len(fresh) * fresh.backbone.regions * fresh.backbone.feature_width * 4
+    if augmentation is not None or size > MEMORY_FOR_REGIONS:
+        reporter.note("regions are made fresh from pixels whenever they are needed")
+        return np.arange(len(fresh)), fresh
+    with reporter.progress("encoding images") as say:
+        return extract(fresh, batch_size or automatic_batch_size(fresh.backbone), say)
+
+
+def stored_regions(
+    fresh: FreshRegions, cache: RegionCache, *, batch_size: int | None = None, reporter: Reporter | None = None
+) -> tuple[Indices, StoredRegions] | None:
+    """Regions from the store, which is filled first; None when the disk has no room for them.
+
+    Args and errors as `open_regions`.
+    """
+    reporter = reporter or Reporter()
+    store = RegionStore(cache.folder, fresh.backbone, cache.storage)
+    wanted = WantedViews(fresh, cache.by_content)
+    wanted.note_unreadable(store)
+    missing = wanted.missing(store)
+    if any(map(len, missing)):
+        if not has_room(store, missing, reporter):
+            return None
+        with store.writing(reporter):
+            fill(store, wanted, batch_size or automatic_batch_size(fresh.backbone), reporter)
+        wanted.note_unreadable(store)
+    kept = wanted.readable()
+    if not len(kept):
+        raise UnreadableImage("no image could be read")
+    rows = np.array([[store.rows[keys[index]] for index in kept] for keys in wanted.keys])
+    return kept, StoredRegions(store, rows, fresh.augmentation, fresh.backbone.device)
+
+
+def _memory(device: torch.device) -> float:
+    """Bytes of regions that may be held at once."""
+    if device.type == "cuda":
+        return SHARE_OF_DEVICE * torch.cuda.mem_get_info(device)[0]
+    return MEMORY_FOR_REGIONS

@@ -1,0 +1,210 @@
+"""A folder of regions on disk that outlives its writer, whenever that is killed.
+
+    CACHE/<key>/store.json         what decides the regions besides the image: tower, preprocessing, number format
+    CACHE/<key>/regions-00000.bin  rows of equal size, one image view each; files of bounded size
+    CACHE/<key>/index.bin          one record per row, in the order of the rows: key of the view, checksum
+    CACHE/<key>/unreadable.jsonl   images that could not be decoded: fingerprint, name, reason
+    CACHE/<key>/lock               held by the one process that writes
+
+A row is synced before its record is written, and only rows with a whole record exist: whatever a killed writer left
+after the last whole record is ignored by readers and overwritten by the next writer. Nothing is ever changed in place.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from torch import Tensor
+
+from promptmlr.backbone import Backbone
+from promptmlr.data.images import UnreadableImage
+from promptmlr.errors import EnvironmentFault, UserError
+from promptmlr.features.storage import RowFormat, Storage
+from promptmlr.files import write_at, write_text
+from promptmlr.reporting import Reporter
+
+__all__ = ["RegionStore"]
+
+FORMAT = 1  # to be raised when the same weights and pixels come to give other regions
+SHARD_BYTES = 1 << 30
+KEY_BYTES = 32
+RECORD_BYTES = KEY_BYTES + 4
+
+
+class RegionStore:
+    """The store of one backbone at one preprocessing and number format; made when something is first written.
+
+    Args:
+        cache: the folder that holds stores.
+        backbone: the frozen CLIP.
+        storage: the number format.
+
+    Attributes:
+        rows: key of a view → its row.
+        unreadable: fingerprint of an image → why it cannot be decoded.
+
+    Raises:
+        UserError: the folder holds something else, or its description is damaged.
+    """
+
+    def __init__(self, cache: Path, backbone: Backbone, storage: Storage) -> None:
+        self.format = RowFormat(storage, backbone.regions, backbone.feature_width)
+        self._description: dict[str, Any] = {
+            "format": FORMAT,
+            "weights_sha256": backbone.weights_sha256,
+            "quick_gelu": backbone.quick_gelu,
+            "tower_dtype": str(backbone.dtype),
+            "preprocessing": backbone.preprocessing.as_dict(),
+            "regions": backbone.regions,
+            "feature_width": backbone.feature_width,
+            "storage": storage,
+        }
+        canonical = json.dumps(self._description, sort_keys=True)
+        self.folder = cache / hashlib.sha256(canonical.encode()).hexdigest()[:24]
+        self._names = {"backbone": backbone.name, "pretrained": backbone.pretrained}
+        self._shard_rows = max(SHARD_BYTES // self.format.row_bytes, 1)
+        self.rows: dict[bytes, int] = {}
+        self.unreadable: dict[str, str] = {}
+        self._records = 0
+        self._unreadable_bytes = 0
+        self._shards: dict[int, NDArray[np.uint8]] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """See what is on disk now."""
+        self._check_description()
+        self._shards.clear()
+        self._records, self.rows = self._read_index()
+        self._unreadable_bytes, self.unreadable = self._read_unreadable()
+
+    @contextlib.contextmanager
+    def writing(self, reporter: Reporter) -> Iterator[None]:
+        """Be the one writer; wait for another one, and see what it wrote."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / "lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                reporter.note(f"waiting for another process that writes to {self.folder}; its regions will be used")
+                lock.acquire()
+        except OSError as error:
+            raise EnvironmentFault(
+                f"cannot write {self.folder}: {error.strerror or error}; name another place with --cache"
+            ) from error
+        try:
+            if not (self.folder / "store.json").exists():
+                write_text(self.folder / "store.json", json.dumps(self._whole_description(), indent=2) + "\n")
+            self.reload()
+            # Records beyond the last good row must be gone before other data takes their rows.
+            write_at(self.folder / "index.bin", self._records * RECORD_BYTES, b"")
+            yield
+        finally:
+            lock.release()
+
+    def append(self, keys: Sequence[bytes], regions: Tensor) -> None:
+        """Store the (B, R, D) regions of B views for good; only within `writing`."""
+        packed = self.format.pack(regions)
+        for begin, end, shard, row in self._pieces(self._records, len(packed)):
+            write_at(self._shard_path(shard), row * self.format.row_bytes, packed[begin:end].data)
+        records = b"".join(key + zlib.crc32(key).to_bytes(4, "little") for key in keys)
+        write_at(self.folder / "index.bin", self._records * RECORD_BYTES, records)
+        self.rows.update((key, self._records + i) for i, key in enumerate(keys))
+        self._records += len(keys)
+        self._shards.clear()
+
+    def record_unreadable(self, fingerprint: str, name: str, error: UnreadableImage) -> None:
+        """Remember an image that cannot be decoded, so that nobody tries again; only within `writing`."""
+        line = json.dumps({"fingerprint": fingerprint, "name": name, "reason": str(error)}).encode() + b"\n"
+        write_at(self.folder / "unreadable.jsonl", self._unreadable_bytes, line)
+        self._unreadable_bytes += len(line)
+        self.unreadable[fingerprint] = str(error)
+
+    def read(self, rows: NDArray[np.int64]) -> Tensor:
+        """(B, `row_bytes`) uint8 copies of rows."""
+        gathered = torch.empty((len(rows), self.format.row_bytes), dtype=torch.uint8)
+        for out, row in zip(gathered.numpy(), rows, strict=True):
+            shard, place = divmod(int(row), self._shard_rows)
+            out[:] = self._shard(shard)[place]
+        return gathered
+
+    def _pieces(self, first: int, count: int) -> Iterator[tuple[int, int, int, int]]:
+        """Cut `count` rows from row `first` on at the ends of shards: begin, end, shard, row within it."""
+        begin = 0
+        while begin < count:
+            shard, row = divmod(first + begin, self._shard_rows)
+            end = min(count, begin + self._shard_rows - row)
+            yield begin, end, shard, row
+            begin = end
+
+    def _shard_path(self, shard: int) -> Path:
+        return self.folder / f"regions-{shard:05d}.bin"
+
+    def _shard(self, shard: int) -> NDArray[np.uint8]:
+        if shard not in self._shards:
+            count = min(self._shard_rows, self._records - shard * self._shard_rows)
+            shape = (count, self.format.row_bytes)
+            self._shards[shard] = np.memmap(self._shard_path(shard), np.uint8, "r", shape=shape)
+        return self._shards[shard]
+
+    def _whole_description(self) -> dict[str, Any]:
+        sizes = {"row_bytes": self.format.row_bytes, "shard_rows": self._shard_rows}
+        return self._names | self._description | sizes
+
+    def _check_description(self) -> None:
+        path = self.folder / "store.json"
+        if not path.exists():
+            return
+        try:
+            found = json.loads(path.read_bytes())
+            same = all(found[key] == value for key, value in self._description.items())
+            self._shard_rows = int(found["shard_rows"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}); remove {self.folder}") from error
+        if not same or self._shard_rows < 1:
+            raise UserError(f"{path} describes another store; remove {self.folder}")
+
+    def _read_index(self) -> tuple[int, dict[bytes, int]]:
+        """The number of leading rows that have a whole record and whose data is there, and the row of each key."""
+        path = self.folder / "index.bin"
+        content = path.read_bytes() if path.exists() else b""
+        held = self._rows_on_disk()
+        rows: dict[bytes, int] = {}
+        for row in range(min(len(content) // RECORD_BYTES, held)):
+            record = content[row * RECORD_BYTES : (row + 1) * RECORD_BYTES]
+            key, check = record[:KEY_BYTES], record[KEY_BYTES:]
+            if zlib.crc32(key) != int.from_bytes(check, "little"):
+                return row, rows
+            rows[key] = row
+        return min(len(content) // RECORD_BYTES, held), rows
+
+    def _rows_on_disk(self) -> int:
+        """Leading rows that are whole, up to the first shard that is not full."""
+        for shard in itertools.count():
+            path = self._shard_path(shard)
+            held = path.stat().st_size // self.format.row_bytes if path.exists() else 0
+            if held < self._shard_rows:
+                return shard * self._shard_rows + held
+        raise AssertionError
+
+    def _read_unreadable(self) -> tuple[int, dict[str, str]]:
+        path = self.folder / "unreadable.jsonl"
+        content = path.read_bytes() if path.exists() else b""
+        whole, found = 0, {}
+        while (end := content.find(b"\n", whole)) >= 0:
+            try:
+                entry = json.loads(content[whole:end])
+                found[str(entry["fingerprint"])] = str(entry["reason"])
+            except (ValueError, KeyError, TypeError):
+                break
+            whole = end + 1
+        return whole, found
