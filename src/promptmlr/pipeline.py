@@ -22,7 +22,7 @@ from promptmlr.reporting import Reporter
 from promptmlr.run import DataRecord, RunConfig, RunInProgress, Selection, versions
 from promptmlr.training import EpochReport, TrainingState, fit
 
-__all__ = ["TrainingJob", "images_sha256", "score_on", "train_run"]
+__all__ = ["TrainingJob", "images_sha256", "readable_regions", "score_on", "train_run", "training_images"]
 
 HELD_OUT = 0.1  # of the observed labels, for selection on "val"
 
@@ -100,8 +100,10 @@ def train_run(
             held = None
             if job.select == "val":
                 labels, held = hold_out(labels, HELD_OUT, job.seed)
-            images = _training_images(job, backbone, skip_unreadable, workers)
-            kept, source = _regions(images, cache, reporter)
+            images = training_images(
+                job.labelled, job.recipe, backbone, job.order_seed, skip_unreadable=skip_unreadable, workers=workers
+            )
+            kept, source = readable_regions(images, cache, reporter)
             as_is = (kept, source) if images.augmentation is None else None
             score = _selection(job, images, as_is, held, cache, reporter)
             _fit(job, recognizer, source, labels[kept], score, state, progress, reporter)
@@ -209,16 +211,26 @@ def _config(
     )
 
 
-def _training_images(job: TrainingJob, backbone: Backbone, skip_unreadable: bool, workers: int) -> FreshRegions:
-    """The images as the recipe shows them."""
+def training_images(
+    labelled: LabelledImages,
+    recipe: Recipe,
+    backbone: Backbone,
+    order_seed: int,
+    *,
+    skip_unreadable: bool = False,
+    workers: int = 2,
+) -> FreshRegions:
+    """The images as the recipe shows them, fresh from pixels."""
     augmentation = None
-    if job.recipe.augmentation != "none":
-        augmentation = Augmentation(job.order_seed, None if job.recipe.views == "exact" else job.recipe.views)
-    images = job.labelled.images
+    if recipe.augmentation != "none":
+        augmentation = Augmentation(order_seed, None if recipe.views == "exact" else recipe.views)
+    images = labelled.images
     return FreshRegions(backbone, images, augmentation=augmentation, workers=workers, skip_unreadable=skip_unreadable)
 
 
-def _regions(images: FreshRegions, cache: RegionCache | None, reporter: Reporter) -> tuple[Indices, RegionSource]:
+def readable_regions(
+    images: FreshRegions, cache: RegionCache | None, reporter: Reporter
+) -> tuple[Indices, RegionSource]:
     """Regions from wherever they are cheapest; what cannot be read is said."""
     kept, source = open_regions(images, cache, reporter=reporter)
     for error in images.unreadable.values():
@@ -242,10 +254,10 @@ def _selection(
             "warning: the epoch is selected on test data; compare its score only with papers that do the same"
         )
         tested = FreshRegions(images.backbone, job.selection_data.images, workers=images.workers)
-        kept, source = _regions(tested, cache, reporter)
+        kept, source = readable_regions(tested, cache, reporter)
         return score_on(source, job.selection_data.labels[kept])
     if held is None:
         return None
     shown = FreshRegions(images.backbone, images.images, workers=images.workers, skip_unreadable=images.skip_unreadable)
-    kept, source = as_is or _regions(shown, cache, reporter)
+    kept, source = as_is or readable_regions(shown, cache, reporter)
     return score_on(source, held[kept])

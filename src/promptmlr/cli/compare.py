@@ -1,0 +1,121 @@
+"""`promptmlr compare`: methods × observed fractions × seeds, trained side by side."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from promptmlr.cli.options import (
+    BackboneName,
+    CacheFolder,
+    CacheKey,
+    CocoImages,
+    Crowd,
+    Data,
+    Device,
+    Difficult,
+    Format,
+    ImageFolder,
+    ImageSize,
+    NoCache,
+    OrderSeed,
+    Pretrained,
+    SkipUnreadable,
+    StorageFormat,
+    Workers,
+    backbone_arguments,
+    region_cache,
+)
+from promptmlr.cli.progress import Terminal, note
+from promptmlr.errors import UserError
+
+__all__ = ["compare"]
+
+
+def compare(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The folder of cells.csv and table.md.", show_default=False)],
+    methods: Annotated[
+        str | None, typer.Option(help="Names of `promptmlr methods`, by commas. [default: all]", show_default=False)
+    ] = None,
+    observed: Annotated[str, typer.Option(help="Fractions of labels to keep, by commas.")] = "0.1,0.5,0.9",
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds; each hides labels and draws starts anew.")] = 3,
+    order_seed: OrderSeed = 0,
+    recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: the recipe's]", show_default=False)] = None,
+    start: Annotated[
+        Literal["random", "agnostic", "text"] | None,
+        typer.Option(help="Where embeddings start. [default: the recipe's]", show_default=False),
+    ] = None,
+    backbone: BackboneName = None,
+    pretrained: Pretrained = None,
+    image_size: ImageSize = None,
+    format: Format = None,  # noqa: A002
+    images: ImageFolder = None,
+    difficult: Difficult = "skip",
+    coco_images: CocoImages = "annotated",
+    crowd: Crowd = "present",
+    skip_unreadable: SkipUnreadable = False,
+    cache: CacheFolder = None,
+    no_cache: NoCache = False,
+    storage: StorageFormat = "float16",
+    cache_key: CacheKey = "file",
+    device: Device = "cpu",
+    workers: Workers = 2,
+) -> None:
+    """Train methods at several fractions of observed labels and seeds; the table goes to stdout.
+
+    An interrupted comparison goes on with the methods that are missing when it is repeated.
+    """
+    from promptmlr.backbone import load_backbone
+    from promptmlr.data import DataOptions, load_data
+    from promptmlr.experiments.compare import Grid, table
+    from promptmlr.experiments.compare import compare as run
+    from promptmlr.methods import METHODS
+
+    grid = Grid(
+        methods=METHODS if methods is None else _words(methods),
+        observed=[_fraction(word) for word in _words(observed)],
+        seeds=seeds,
+        order_seed=order_seed,
+        recipe=recipe,
+        changes={"epochs": epochs, "start": start},
+    )
+    options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
+    train = load_data(data, None, purpose="train", format=format, images=images, options=options)
+    test = load_data(data, None, purpose="test", format=format, images=images, options=options)
+    for labelled in (train, test):
+        for line in (labelled.source, *labelled.notes):
+            note(line)
+    tower = load_backbone(*backbone_arguments(data, backbone, pretrained, image_size), device)
+    cells = run(
+        grid,
+        train,
+        test,
+        tower,
+        out,
+        cache=region_cache(cache, no_cache, storage, cache_key),
+        skip_unreadable=skip_unreadable,
+        workers=workers,
+        reporter=Terminal(),
+    )
+    typer.echo(table(cells))
+
+
+def _words(text: str) -> list[str]:
+    """What commas separate, each once.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    words = list(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
+    if not words:
+        raise UserError(f"{text!r} is an empty list; separate its parts by commas")
+    return words
+
+
+def _fraction(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise UserError(f"--observed: {word!r} is no number; write for example 0.1,0.5") from None
