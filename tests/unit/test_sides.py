@@ -6,6 +6,7 @@ import open_clip
 import pytest
 import torch
 
+import promptmlr.sides.prompt
 from promptmlr.backbone import Backbone
 from promptmlr.errors import UserError
 from promptmlr.functional import cosine_map
@@ -44,12 +45,47 @@ def test_sentences_are_encoded_as_clip_encodes_them(tiny_backbone: Backbone) -> 
     torch.testing.assert_close(tiny_backbone.encode_text(texts), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_only_positions_up_to_the_longest_end_are_encoded(tiny_backbone: Backbone, monkeypatch) -> None:
-    lengths = []
-    encode = tiny_backbone.text.encode
-    monkeypatch.setattr(tiny_backbone.text, "encode", lambda x, ends: lengths.append(x.shape[1]) or encode(x, ends))
-    PromptSide.create(tiny_backbone.text, NAMES, context_length=4).text_features()
-    assert lengths == [1 + 4 + len(["traffic", "light", "."]) + 1]
+@pytest.mark.parametrize(("class_specific", "common", "own"), [(True, 1, 4 + 3 + 1), (False, 1 + 4, 3 + 1)])
+def test_no_position_is_encoded_twice_or_for_nothing(
+    tiny_backbone: Backbone, monkeypatch, class_specific: bool, common: int, own: int
+) -> None:
+    """[start] and a shared context once; of each class "traffic light." + [end] at most, and its own context."""
+    seen, text = [], tiny_backbone.text
+    prefix, encode = text.prefix, text.encode
+    monkeypatch.setattr(text, "prefix", lambda x: seen.append(tuple(x.shape)) or prefix(x))
+    monkeypatch.setattr(text, "encode", lambda x, *rest: seen.append(tuple(x.shape)) or encode(x, *rest))
+    PromptSide.create(text, NAMES, context_length=4, class_specific=class_specific).text_features()
+    assert seen == [(common, 64), (3, own, 64)]
+
+
+@pytest.mark.parametrize("class_specific", [True, False])
+def test_many_classes_go_through_in_chunks_with_the_same_features_and_gradients(
+    tiny_backbone: Backbone, monkeypatch, class_specific: bool
+) -> None:
+    """Nothing that the tower computes of a chunk is kept for the backward pass, and nothing comes out otherwise."""
+    names = [*NAMES, "cat", "a very long name indeed", "bus", "tree"]
+    side = PromptSide.create(tiny_backbone.text, names, context_length=4, class_specific=class_specific)
+    seen, encode = [], tiny_backbone.text.encode
+    monkeypatch.setattr(tiny_backbone.text, "encode", lambda x, *rest: seen.append(len(x)) or encode(x, *rest))
+
+    def features_and_gradient() -> tuple[torch.Tensor, torch.Tensor, int]:
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+            features = side.text_features()
+        side.zero_grad()
+        (features * torch.arange(features.numel()).view_as(features)).sum().backward()
+        return features.detach(), side.context.grad.clone(), sum(kept)
+
+    features, gradient, kept = features_and_gradient()
+    assert seen == [7]
+    seen.clear()
+    monkeypatch.setattr(promptmlr.sides.prompt, "KEPT_BYTES", 0)
+    monkeypatch.setattr(promptmlr.sides.prompt, "CHUNK_BYTES", 3 * tiny_backbone.text.activation_bytes * (4 + 7))
+    chunked = features_and_gradient()
+    assert seen[:3] == ([3, 3, 1] if class_specific else [4, 3, 3])
+    assert chunked[2] < kept / 2
+    torch.testing.assert_close(chunked[0], features, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(chunked[1], gradient, rtol=1e-4, atol=1e-4 * gradient.abs().max().item())
 
 
 @pytest.mark.parametrize(

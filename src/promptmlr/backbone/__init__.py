@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import QuickGELU
 from safetensors.torch import load
-from torch import Tensor
+from torch import Tensor, nn
 
 from promptmlr.backbone.catalogue import catalogue, find_entry, uses_quick_gelu
 from promptmlr.backbone.checkpoint import SUFFIXES, build_open_clip_model, build_openai_model, read_state_dict
-from promptmlr.backbone.image import patch_side, resnet_regions, vit_regions
+from promptmlr.backbone.image import fold_batch_norms, patch_side, resnet_regions, vit_regions
 from promptmlr.backbone.packing import is_packed, unpack
 from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.backbone.text import TextTower
@@ -31,28 +31,40 @@ class Backbone:
     """A CLIP whose weights never change.
 
     Args:
-        model: an open_clip model, kept in evaluation mode with frozen weights.
+        model: an open_clip model with float32 weights; kept in evaluation mode, frozen, cast in place.
         name: how `load_backbone` was asked for it.
         pretrained: tag or file of its weights, or None.
         preprocessing: size and normalisation of its images.
+        dtype: of the image tower's weights. Below 32 bits a ResNet also runs channels-last and without batch norms.
+        text_dtype: of the text tower's weights; None is `dtype`.
     """
 
-    def __init__(self, model: Any, name: str, pretrained: str | None, preprocessing: Preprocessing) -> None:
-        self._model = model.eval().requires_grad_(False)
-        self.name = name
-        self.pretrained = pretrained
-        self.preprocessing = preprocessing
-        self.text = TextTower(model, SimpleTokenizer())
+    def __init__(
+        self,
+        model: Any,
+        name: str,
+        pretrained: str | None,
+        preprocessing: Preprocessing,
+        dtype: torch.dtype = torch.float32,
+        text_dtype: torch.dtype | None = None,
+    ) -> None:
         patch = patch_side(model.visual)
         if preprocessing.image_size < patch or preprocessing.image_size % patch:
             raise UserError(
                 f"image size {preprocessing.image_size} does not fit {name}: it must be a multiple of {patch}"
             )
+        self._model = model.eval().requires_grad_(False)
+        self.weights_sha256 = _sha256(model)  # before any cast: the same weights are the same at every dtype
+        _cast(model, dtype, text_dtype or dtype)
+        self.name = name
+        self.pretrained = pretrained
+        self.preprocessing = preprocessing
+        self.text = TextTower(model, SimpleTokenizer())
         self.grid = preprocessing.image_size // patch
 
     @property
     def _some_weight(self) -> Tensor:
-        weight: Tensor = next(self._model.parameters())
+        weight: Tensor = next(self._model.visual.parameters())
         return weight
 
     @property
@@ -77,7 +89,7 @@ class Backbone:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """Of the image tower's weights."""
         return self._some_weight.dtype
 
     @property
@@ -103,21 +115,17 @@ class Backbone:
         """(N, D) features of N sentences, not normalised."""
         return self.text.encode_texts(texts)
 
-    @cached_property
-    def weights_sha256(self) -> str:
-        """Hash of all weights, names and shapes: what a run checks to know that it has its own backbone again."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self._model.state_dict().items()):
-            digest.update(f"{key}{tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
-
     def identity(self) -> dict[str, Any]:
-        """Name, weights and preprocessing, as written into a run's config."""
+        """Name, weights, precision and preprocessing, as written into a run's config.
+
+        `weights_sha256` is the hash of all weights, names and shapes as they were loaded, whatever they are cast to.
+        """
         return {
             "name": self.name,
             "pretrained": self.pretrained,
             "weights_sha256": self.weights_sha256,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "text_dtype": str(self.text.dtype).removeprefix("torch."),
             "feature_width": self.feature_width,
             "preprocessing": self.preprocessing.as_dict(),
         }
@@ -131,6 +139,7 @@ def load_backbone(
     *,
     quick_gelu: bool | None = None,
     dtype: torch.dtype = torch.float32,
+    text_dtype: torch.dtype | None = None,
 ) -> Backbone:
     """Load a frozen CLIP that has regions.
 
@@ -141,7 +150,9 @@ def load_backbone(
         image_size: S in pixels; None is the size it was trained at. Positions are interpolated.
         device: for example "cuda"; None is the CPU.
         quick_gelu: override the activation. None follows open_clip's tag; OpenAI's layout means QuickGELU.
-        dtype: of the weights, cast once.
+        dtype: of the image tower's weights, cast once. Below 32 bits a ResNet runs channels-last, its batch norms
+            folded into its convolutions; measured effect in bench/precision.py.
+        text_dtype: of the text tower's weights, cast once; None is `dtype`.
 
     Raises:
         UserError: unknown name or tag, no regions, an unreadable or foreign checkpoint, a size that does not fit.
@@ -156,14 +167,14 @@ def load_backbone(
             raise UserError(f"no checkpoint at {path}; give the path of an existing file")
         name, state = path.resolve(), read_state_dict(path)
     else:
-        return _load_open_clip(str(name), pretrained, image_size, device, quick_gelu, dtype)
+        return _load_open_clip(str(name), pretrained, image_size, device, quick_gelu, dtype, text_dtype)
     if pretrained is not None:
         raise UserError(f"{name} already names its weights; leave `pretrained` out")
     state = unpack(state) if is_packed(state) else state
     model = build_openai_model(state, str(name), True if quick_gelu is None else quick_gelu)
     size = _native_size(model) if image_size is None else image_size
     preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
-    return Backbone(model.to(device, dtype), str(name), None, preprocessing)
+    return Backbone(model.to(device), str(name), None, preprocessing, dtype, text_dtype)
 
 
 def _load_open_clip(
@@ -173,6 +184,7 @@ def _load_open_clip(
     device: torch.device,
     quick_gelu: bool | None,
     dtype: torch.dtype,
+    text_dtype: torch.dtype | None,
 ) -> Backbone:
     entry = find_entry(name)
     weights = str(pretrained or "openai")
@@ -192,7 +204,24 @@ def _load_open_clip(
         tuple(config.get("mean") or OPENAI_DATASET_MEAN),
         tuple(config.get("std") or OPENAI_DATASET_STD),
     )
-    return Backbone(model.to(device, dtype), name, weights, preprocessing)
+    return Backbone(model.to(device), name, weights, preprocessing, dtype, text_dtype)
+
+
+def _sha256(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(f"{key}{tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _cast(model: Any, dtype: torch.dtype, text_dtype: torch.dtype) -> None:
+    if dtype.itemsize < 4 and isinstance(model.visual, ModifiedResNet):
+        fold_batch_norms(model.visual)
+        model.visual.to(memory_format=torch.channels_last)
+    for key, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype if key.startswith("visual.") else text_dtype)
 
 
 def _download(name: str, tag: str) -> Path:

@@ -4,13 +4,25 @@ import torch
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["patch_side", "resnet_regions", "vit_regions"]
+__all__ = ["fold_batch_norms", "patch_side", "resnet_regions", "vit_regions"]
 
 
 def patch_side(visual: VisionTransformer | ModifiedResNet) -> int:
     """Pixels per region along one side: 32 for a CLIP ResNet, the patch for a ViT."""
     return int(visual.patch_size[0]) if isinstance(visual, VisionTransformer) else 32
+
+
+def fold_batch_norms(visual: ModifiedResNet) -> None:
+    """Fold every batch norm into the convolution before it; the tower must be in evaluation mode and float32."""
+    named = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))  # the last is a block's downsample
+    for module in list(visual.modules()):
+        for convolution, norm in named:
+            if isinstance(getattr(module, norm, None), nn.BatchNorm2d):
+                folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+                setattr(module, convolution, folded)
+                setattr(module, norm, nn.Identity())
 
 
 def resnet_regions(visual: ModifiedResNet, images: Tensor) -> Tensor:

@@ -35,10 +35,11 @@ class Preprocessing:
         return pixels
 
     def normalise(self, pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """(B, 3, S, S) uint8 → the same shape in float, CLIP-normalised."""
-        mean = torch.tensor(self.mean, device=pixels.device, dtype=dtype).view(3, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device, dtype=dtype).view(3, 1, 1)
-        return (pixels.to(dtype) / 255 - mean) / std
+        """(B, 3, S, S) uint8 → the same shape in float, CLIP-normalised; rounded once, to `dtype`."""
+        exact = torch.promote_types(dtype, torch.float32)
+        mean = torch.tensor(self.mean, device=pixels.device, dtype=exact).view(3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device, dtype=exact).view(3, 1, 1)
+        return ((pixels.to(exact) / 255 - mean) / std).to(dtype)
 
     def as_dict(self) -> dict[str, Any]:
         """For a run's config."""

@@ -1,10 +1,13 @@
 """The prompt side: M learned context vectors + a class name + ".", through a frozen text tower (CoOp's prompts)."""
 
+import itertools
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from promptmlr.errors import UserError
 from promptmlr.functional import cosine_map
@@ -16,6 +19,8 @@ __all__ = ["Offset", "PromptSide", "TextEncoder"]
 Offset = Literal["none", "zero", "random"]
 
 CONTEXT_STD = 0.02  # of random contexts; the released MLCPromptLearner uses the same
+KEPT_BYTES = 1 << 30  # of activations that a backward pass may keep: 80 classes at W = 512 take 0.9 GiB
+CHUNK_BYTES = 128 << 20  # of activations at a time beyond that
 
 
 class TextEncoder(Protocol):
@@ -23,19 +28,28 @@ class TextEncoder(Protocol):
 
     width: int
     context_length: int
+    start_token: int
+    end_token: int
 
     @property
     def feature_width(self) -> int:
         """D."""
 
+    @property
+    def activation_bytes(self) -> int:
+        """About what a backward pass keeps of one position of one prompt."""
+
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a text, without start and end token."""
 
-    def embed(self, tokens: Sequence[int]) -> Tensor:
-        """(L, W) embeddings of tokens, start and end token added around them."""
+    def embed(self, tokens: Tensor | Sequence[int]) -> Tensor:
+        """(…) token ids → (…, W) embeddings."""
 
-    def encode(self, embeddings: Tensor, ends: Tensor) -> Tensor:
-        """(N, L, W) embeddings and the (N,) positions of their end tokens → (N, D) text features."""
+    def prefix(self, embeddings: Tensor) -> Any:
+        """(P, W) embeddings of what stands before all prompts alike → what `encode` needs of it."""
+
+    def encode(self, embeddings: Tensor, ends: Tensor, prefix: Any) -> Tensor:
+        """(N, L, W) embeddings behind a prefix, and the (N,) positions of their end tokens → (N, D) text features."""
 
 
 class PromptSide(Side):
@@ -60,9 +74,10 @@ class PromptSide(Side):
         self._text = text
         self.context = nn.Parameter(context.detach().clone())
         self.offset = None if offset is None else nn.Parameter(offset.detach().clone())
-        names, ends = _embed_names(text, class_names, context.shape[-2])
-        self.register_buffer("_names", names, persistent=False)  # (C, 1 + L', W): start token, name, ".", end
-        self.register_buffer("_ends", ends, persistent=False)
+        # (C, L) token ids of name "." [end]: embedded when they are encoded, they are W times as large.
+        names, ends = _name_tokens(text, class_names, context.shape[-2])
+        self.register_buffer("_names", names, persistent=False)
+        self.register_buffer("_ends", ends, persistent=False)  # (C,) where [end] stands in them
 
     @classmethod
     def create(
@@ -90,7 +105,7 @@ class PromptSide(Side):
             name: of this side, so that two sides of one seed start differently.
         """
         if context_words is not None:
-            context = text.embed(text.tokenize(context_words))[1:-1].float()
+            context = text.embed(text.tokenize(context_words)).float()
             if not len(context):
                 raise UserError("context_words are empty; name some words, or leave them out for random contexts")
             if class_specific:
@@ -107,12 +122,34 @@ class PromptSide(Side):
         return cls(text, class_names, context, added)
 
     def text_features(self) -> Tensor:
-        """(C, D) text features of the prompts, before the offset and not normalised."""
+        """(C, D) text features of the prompts, before the offset and not normalised.
+
+        Memory does not grow with C: many classes go through the tower in chunks, whose activations the backward pass
+        computes again instead of keeping them.
+        """
         names: Tensor = self._names  # type: ignore[assignment]
         ends: Tensor = self._ends  # type: ignore[assignment]
-        context = self.context if self.context.dim() == 3 else self.context.expand(len(names), -1, -1)
-        prompts = torch.cat([names[:, :1], context.to(names.dtype), names[:, 1:]], dim=1)
-        return self._text.encode(prompts, ends).to(self.context.dtype)
+        start = self._text.embed([self._text.start_token])
+        specific = self.context.dim() == 3
+        prefix = self._text.prefix(start if specific else torch.cat([start, self.context.to(start.dtype)]))
+        positions = names.shape[1] + (self.context.shape[1] if specific else 0)
+        per_class = positions * self._text.activation_bytes
+        if len(names) * per_class <= KEPT_BYTES:
+            return self._encode(names, ends, self.context if specific else None, prefix)
+        size = max(1, CHUNK_BYTES // per_class)
+        # `split` and not slices: a slice's gradient is as large as the whole context.
+        contexts = self.context.split(size) if specific else itertools.repeat(None)
+        chunks = zip(names.split(size), ends.split(size), contexts, strict=False)
+        encode = partial(checkpoint, self._encode, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([encode(*chunk, prefix) for chunk in chunks])
+
+    def _encode(self, names: Tensor, ends: Tensor, context: Tensor | None, prefix: Any) -> Tensor:
+        """(C', D) features of some classes; `context` (C', M, W) stands between the prefix and their names."""
+        embeddings = self._text.embed(names)
+        if context is not None:
+            embeddings = torch.cat([context.to(embeddings.dtype), embeddings], dim=1)
+            ends = ends + context.shape[1]
+        return self._text.encode(embeddings, ends, prefix).to(self.context.dtype)
 
     def class_vectors(self) -> Tensor:
         """(C, D) text features plus the offset, where there is one."""
@@ -129,8 +166,8 @@ class PromptSide(Side):
             return EmbeddingSide(self.class_vectors())
 
 
-def _embed_names(text: TextEncoder, class_names: Sequence[str], context_length: int) -> tuple[Tensor, Tensor]:
-    """Embeddings of [start] name "." [end] padded to the longest, and the end positions once contexts stand between."""
+def _name_tokens(text: TextEncoder, class_names: Sequence[str], context_length: int) -> tuple[Tensor, Tensor]:
+    """(C, L) int64 tokens of name "." [end], padded to the longest, and the (C,) positions of [end]."""
     rows = []
     for name in class_names:
         tokens = text.tokenize(f"{name}.")
@@ -140,6 +177,6 @@ def _embed_names(text: TextEncoder, class_names: Sequence[str], context_length: 
                 f"class name {name!r} is too long: with {context_length} context tokens it takes {needed} of "
                 f"{text.context_length} positions; shorten the name or the context"
             )
-        rows.append(text.embed(tokens))
-    ends = torch.tensor([len(row) - 1 + context_length for row in rows], device=rows[0].device)
+        rows.append(torch.tensor([*tokens, text.end_token]))
+    ends = torch.tensor([len(row) - 1 for row in rows])
     return nn.utils.rnn.pad_sequence(rows, batch_first=True), ends

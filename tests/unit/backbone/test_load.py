@@ -177,6 +177,8 @@ def test_a_backbone_is_known_by_its_weights(tiny_resnet, tiny_checkpoint, tmp_pa
         "name": str(tmp_path / "same.pt"),
         "pretrained": None,
         "weights_sha256": first.weights_sha256,
+        "dtype": "float32",
+        "text_dtype": "float32",
         "feature_width": 96,
         "preprocessing": same.preprocessing.as_dict(),
     }
