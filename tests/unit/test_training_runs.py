@@ -47,7 +47,9 @@ def make_runs(backbone, method: str, epochs: int, dtype: torch.dtype, labels: np
     runs = []
     for index, seed in enumerate(SEEDS):
         start = ("agnostic", "text", "random")[index]
-        recognizer = create_recognizer(method, backbone, NAMES, context_length=4, start=start, seed=seed).to(dtype)
+        name, *shared = method.split()
+        options = {"context_length": 4, "start": start, "seed": seed, "class_specific": not shared}
+        recognizer = create_recognizer(name, backbone, NAMES, **options).to(dtype)
         hidden = hide(labels, keep_mask(labels.shape, 0.3 + 0.2 * index, seed))
         runs.append(TrainingRun(recognizer, hidden, recipe(index, epochs, optimizer=optimizer)))
     return runs
@@ -73,7 +75,7 @@ def together(runs: list[TrainingRun], source: InMemoryRegions) -> tuple[list[dic
 
 
 @pytest.mark.parametrize("in_cache", [2**22, 1], ids=["side by side", "one after the other"])
-@pytest.mark.parametrize("method", TRAINED)
+@pytest.mark.parametrize("method", [*TRAINED, "dualcoop shared"])
 @pytest.mark.parametrize(("dtype", "epochs", "tolerance"), [(torch.float64, 10, 1e-9), (torch.float32, 4, 1e-5)])
 def test_together_is_one_by_one(tiny_backbone, monkeypatch, method, dtype, epochs, tolerance, in_cache) -> None:
     """50 steps in float64, 20 in float32."""

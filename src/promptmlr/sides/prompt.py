@@ -76,6 +76,8 @@ class PromptSide(Side):
         self.offset = None if offset is None else nn.Parameter(offset.detach().clone())
         # (C, L) token ids of name "." [end]: embedded when they are encoded, they are W times as large.
         names, ends = _name_tokens(text, class_names, context.shape[-2])
+        self._names: Tensor
+        self._ends: Tensor
         self.register_buffer("_names", names, persistent=False)
         self.register_buffer("_ends", ends, persistent=False)  # (C,) where [end] stands in them
 
@@ -127,18 +129,19 @@ class PromptSide(Side):
         Memory does not grow with C: many classes go through the tower in chunks, whose activations the backward pass
         computes again instead of keeping them.
         """
-        names: Tensor = self._names  # type: ignore[assignment]
-        ends: Tensor = self._ends  # type: ignore[assignment]
+        return self._features(self._names, self._ends, self.context)
+
+    def _features(self, names: Tensor, ends: Tensor, context: Tensor) -> Tensor:
         start = self._text.embed([self._text.start_token])
-        specific = self.context.dim() == 3
-        prefix = self._text.prefix(start if specific else torch.cat([start, self.context.to(start.dtype)]))
-        positions = names.shape[1] + (self.context.shape[1] if specific else 0)
+        specific = context.dim() == 3
+        prefix = self._text.prefix(start if specific else torch.cat([start, context.to(start.dtype)]))
+        positions = names.shape[1] + (context.shape[1] if specific else 0)
         per_class = positions * self._text.activation_bytes
         if len(names) * per_class <= KEPT_BYTES:
-            return self._encode(names, ends, self.context if specific else None, prefix)
+            return self._encode(names, ends, context if specific else None, prefix)
         size = max(1, CHUNK_BYTES // per_class)
         # `split` and not slices: a slice's gradient is as large as the whole context.
-        contexts = self.context.split(size) if specific else itertools.repeat(None)
+        contexts = context.split(size) if specific else itertools.repeat(None)
         chunks = zip(names.split(size), ends.split(size), contexts, strict=False)
         encode = partial(checkpoint, self._encode, use_reentrant=False, preserve_rng_state=False)
         return torch.cat([encode(*chunk, prefix) for chunk in chunks])
@@ -153,12 +156,27 @@ class PromptSide(Side):
 
     def class_vectors(self) -> Tensor:
         """(C, D) text features plus the offset, where there is one."""
-        features = self.text_features()
+        return self._shifted(self.text_features())
+
+    def _shifted(self, features: Tensor) -> Tensor:
         return features if self.offset is None else features + self.offset
 
     def forward(self, regions: Tensor) -> Tensor:
         """(B, R, D) → (B, C, R), S = 20 · cos. Encodes the text of all classes at every call: fold to use it."""
         return cosine_map(regions, self.class_vectors())
+
+    @classmethod
+    def joint_map(cls, sides: Sequence["PromptSide"], regions: Tensor) -> Tensor:
+        """(B, R, D) → (B, ΣC, R). Class-specific prompts of equal length go through the text tower together."""
+        first = sides[0]
+        shapes = {(id(side._text), side._names.shape[1:], side.context.shape[1:]) for side in sides}
+        if first.context.dim() == 2 or len(shapes) > 1:
+            return super().joint_map(sides, regions)
+        names, ends = torch.cat([side._names for side in sides]), torch.cat([side._ends for side in sides])
+        features = first._features(names, ends, torch.cat([side.context for side in sides]))
+        parts = features.split([len(side._names) for side in sides])
+        vectors = [side._shifted(part) for side, part in zip(sides, parts, strict=True)]
+        return cosine_map(regions, torch.cat(vectors))
 
     def fold(self) -> EmbeddingSide:
         """The embedding side with this side's class vectors; the text tower is not needed again."""
