@@ -14,7 +14,7 @@ from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
-from promptmlr.labels import UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
+from promptmlr.labels import PRESENT, UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_source
 from promptmlr.recipes import Recipe
@@ -100,7 +100,7 @@ def train_run(
         with progress.dropped_if_refused():
             held = None
             if job.select == "val":
-                labels, held = hold_out(labels, HELD_OUT, job.seed)
+                labels, held = _held_out(labels, job.seed)
             kept, source = _source(job, backbone, skip_unreadable, workers, reporter)
             score = _selection(job, backbone, source, None if held is None else held[kept], workers, reporter)
             _fit(job, recognizer, source, labels[kept], score, state, progress, reporter)
@@ -174,12 +174,25 @@ def check_labels(labels: Labels, class_names: Sequence[str], reporter: Reporter)
     for value, word in ((1, "present"), (0, "absent")):
         never = [name for name, seen in zip(class_names, (labels == value).any(axis=0), strict=True) if not seen]
         if never:
-            reporter.note(f"warning: never observed {word}, kept all the same: {', '.join(never)}")
+            reporter.note(
+                f"warning: never observed {word}, so nothing tells it for these classes but CLIP: {', '.join(never)}"
+            )
 
 
 def images_sha256(image_ids: Sequence[str]) -> str:
     """Tells whether two data sets hold the same images, by their ids."""
     return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()
+
+
+def _held_out(labels: Labels, seed: int) -> tuple[Labels, Labels]:
+    """Labels without a tenth of the observed ones, and that tenth."""
+    rest, held = hold_out(labels, HELD_OUT, seed)
+    if not (held == PRESENT).any():
+        raise UserError(
+            f"--select val: among the {int((held != UNKNOWN).sum())} labels held out none is present, so no epoch can "
+            "be chosen by them; label more images, or leave --select out"
+        )
+    return rest, held
 
 
 def _config(job: TrainingJob, labels: Labels, recognizer: Recognizer, backbone: Backbone) -> RunConfig:

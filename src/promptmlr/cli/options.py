@@ -38,7 +38,7 @@ Format = Annotated[
 ImageFolder = Annotated[
     Path | None,
     typer.Option(
-        "--images", help="Folder that the CSV's image paths start from. [default: the CSV's own]", show_default=False
+        "--images", help="Folder that the CSV's image paths start from. (default: the CSV's own)", show_default=False
     ),
 ]
 Split = Annotated[
@@ -66,9 +66,9 @@ BackboneName = Annotated[
     ),
 ]
 Pretrained = Annotated[
-    str | None, typer.Option(help="open_clip's tag of the weights, or a file. [default: openai]", show_default=False)
+    str | None, typer.Option(help="open_clip's tag of the weights, or a file. (default: openai)", show_default=False)
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 … A GPU is used when it is named.")]
 Workers = Annotated[int, typer.Option(min=0, help="Threads that decode images.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images through the image tower at once.")]
 SkipUnreadable = Annotated[
