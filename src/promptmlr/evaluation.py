@@ -39,7 +39,8 @@ class Evaluation:
     Attributes:
         mean_ap: Mean over classes of average precision.
         mean_ap_interval: Its basic bootstrap interval over images, (low, high); NaN without resamples. Repeated
-            positives rank together, so resampled mAPs lean high; this interval reflects them around `mean_ap`.
+            positives rank together, so resampled mAPs lean high; this interval reflects them around `mean_ap`, which
+            it always holds, and ends at 0 and 1. With few images or positives it is narrower than it should be.
         per_class_ap: Average precision by class name, NaN for the classes in `without_positive`.
         prevalence: Share of present among the known labels by class name: the average precision of guessing.
         without_positive: Classes with no label present.
@@ -156,7 +157,10 @@ def evaluate(
     mean_ap = float(aps[present].mean())
     return Evaluation(
         mean_ap=mean_ap,
-        mean_ap_interval=(2 * mean_ap - high, 2 * mean_ap - low),
+        mean_ap_interval=(
+            float(np.clip(2 * mean_ap - high, 0, mean_ap)),
+            float(np.clip(2 * mean_ap - low, mean_ap, 1)),
+        ),
         per_class_ap=dict(zip(class_names, aps.tolist(), strict=True)),
         prevalence=dict(zip(class_names, _prevalence(labels).tolist(), strict=True)),
         without_positive=tuple(names[~present]),

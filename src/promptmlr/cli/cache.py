@@ -41,7 +41,7 @@ def cache(
         int | None,
         typer.Option(
             min=1,
-            help="Store that many augmented views of each image, for `train --views`. [default: images as they are]",
+            help="Store that many augmented views of each image, for `train --views`. (default: images as they are)",
             show_default=False,
         ),
     ] = None,

@@ -36,16 +36,16 @@ def compare(
     data: Data,
     out: Annotated[Path, typer.Option(help="The folder of cells.csv and table.md.", show_default=False)],
     methods: Annotated[
-        str | None, typer.Option(help="Names of `promptmlr methods`, by commas. [default: all]", show_default=False)
+        str | None, typer.Option(help="Names of `promptmlr methods`, by commas. (default: all)", show_default=False)
     ] = None,
     observed: Annotated[str, typer.Option(help="Fractions of labels to keep, by commas.")] = "0.1,0.5,0.9",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds; each hides labels and draws starts anew.")] = 3,
     order_seed: OrderSeed = 0,
     recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: the recipe's]", show_default=False)] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
     start: Annotated[
         Literal["random", "agnostic", "text"] | None,
-        typer.Option(help="Where embeddings start. [default: the recipe's]", show_default=False),
+        typer.Option(help="Where embeddings start. (default: the recipe's)", show_default=False),
     ] = None,
     backbone: BackboneName = None,
     pretrained: Pretrained = None,

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
+FEW_IMAGES = 500
+
 
 def evaluate(
     run: RunFolder,
@@ -49,7 +51,7 @@ def evaluate(
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the images.")] = 1000,
     out: Annotated[
         Path | None,
-        typer.Option(help="Where the numbers go, as JSON. [default: RUN/evaluation.json]", show_default=False),
+        typer.Option(help="Where the numbers go, as JSON. (default: RUN/evaluation.json)", show_default=False),
     ] = None,
     skip_unreadable: SkipUnreadable = False,
     backbone: BackboneName = None,
@@ -131,13 +133,21 @@ def _table(result: "Evaluation", select: str) -> list[str]:
     interval = "" if math.isnan(low) else f" ({100 * low:.1f} to {100 * high:.1f}, 95 % bootstrap interval)"
     scored = [share for name, share in result.prevalence.items() if name not in result.without_positive]
     guessing = 100 * sum(scored) / len(scored)
-    lines.append(f"mAP {100 * result.mean_ap:.1f}{interval}; guessing gives {guessing:.1f}, the mean share present")
+    lines.append(f"labels at a probability above {result.threshold}, against {result.labels_used:,} known ones:")
     lines.append(
-        f"at {result.threshold}: CF1 {100 * result.cf1:.1f} (mean of per-class F1; harmonic of CP and CR "
-        f"{100 * result.cf1_harmonic:.1f}), CP {100 * result.cp:.1f}, CR {100 * result.cr:.1f}, "
-        f"OF1 {100 * result.of1:.1f}, OP {100 * result.op:.1f}, OR {100 * result.or_:.1f}"
+        f"  means over classes: precision CP {100 * result.cp:.1f}, recall CR {100 * result.cr:.1f}, "
+        f"F1 CF1 {100 * result.cf1:.1f} (harmonic mean of CP and CR: {100 * result.cf1_harmonic:.1f})"
     )
-    lines.append(f"{result.images} images, {result.labels_used} known labels")
+    lines.append(
+        f"  all labels pooled: precision OP {100 * result.op:.1f}, recall OR {100 * result.or_:.1f}, "
+        f"F1 OF1 {100 * result.of1:.1f}"
+    )
+    lines.append(
+        f"mAP {100 * result.mean_ap:.1f}{interval} on {result.images:,} images; "
+        f"guessing gives {guessing:.1f}, the mean share present"
+    )
+    if interval and result.images < FEW_IMAGES:
+        lines.append(f"fewer than {FEW_IMAGES} images: the interval is narrower than it should be")
     if select == "test":
         lines.append("epoch selected on test data: only for comparison with papers that do the same")
     return lines

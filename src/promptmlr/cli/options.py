@@ -50,7 +50,7 @@ Format = Annotated[
 ImageFolder = Annotated[
     Path | None,
     typer.Option(
-        "--images", help="Folder that the CSV's image paths start from. [default: the CSV's own]", show_default=False
+        "--images", help="Folder that the CSV's image paths start from. (default: the CSV's own)", show_default=False
     ),
 ]
 Split = Annotated[
@@ -78,19 +78,19 @@ BackboneName = Annotated[
     ),
 ]
 Pretrained = Annotated[
-    str | None, typer.Option(help="open_clip's tag of the weights, or a file. [default: openai]", show_default=False)
+    str | None, typer.Option(help="open_clip's tag of the weights, or a file. (default: openai)", show_default=False)
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 … A GPU is used when it is named.")]
 Workers = Annotated[int, typer.Option(min=0, help="Threads that decode images.")]
 BatchSize = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Images through the image tower at once. [default: by image size and device]", show_default=False
+        min=1, help="Images through the image tower at once. (default: by image size and device)", show_default=False
     ),
 ]
 ImageSize = Annotated[
     int | None,
-    typer.Option(help="Pixels. [default: 448 for open_clip's models, else the backbone's own]", show_default=False),
+    typer.Option(help="Pixels. (default: 448 for open_clip's models, else the backbone's own)", show_default=False),
 ]
 OrderSeed = Annotated[int, typer.Option(min=0, help="Of the order of images, and of their augmented views.")]
 CacheFolder = Annotated[
@@ -98,7 +98,7 @@ CacheFolder = Annotated[
     typer.Option(
         "--cache",
         envvar="PROMPTMLR_CACHE",
-        help="Folder of stored regions. [default: promptmlr in the user's cache folder]",
+        help="Folder of stored regions. (default: promptmlr in the user's cache folder)",
         show_default=False,
     ),
 ]

@@ -17,9 +17,16 @@ def predict(
     out: Annotated[Path, typer.Option(help="Where the rows go: .csv, .jsonl or .parquet.")] = Path("predictions.csv"),
     threshold: Annotated[
         float | None,
-        typer.Option(help="Labels are the classes above it. [default: the run's, 0.5]", show_default=False),
+        typer.Option(help="Labels are the classes above it. (default: the run's, 0.5)", show_default=False),
     ] = None,
-    top: Annotated[int | None, typer.Option(help="At most this many labels per image.", show_default=False)] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            help="Label the K most probable classes, however improbable; with --threshold, those of them above it.",
+            metavar="K",
+            show_default=False,
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable images.")] = False,
     backbone: BackboneName = None,
     pretrained: Pretrained = None,

@@ -43,20 +43,20 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Of the mask and of random starts.")] = 0,
     order_seed: OrderSeed = 0,
     recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: the recipe's]", show_default=False)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="[default: the recipe's]", show_default=False)] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
     start: Annotated[
         Literal["random", "agnostic", "text"] | None,
-        typer.Option(help="Where embeddings start. [default: the recipe's]", show_default=False),
+        typer.Option(help="Where embeddings start. (default: the recipe's)", show_default=False),
     ] = None,
     offset: Annotated[
         Literal["none", "zero", "random"] | None,
-        typer.Option(help="Of prompts, as the released code adds it. [default: the recipe's]", show_default=False),
+        typer.Option(help="Of prompts, as the released code adds it. (default: the recipe's)", show_default=False),
     ] = None,
     context_length: Annotated[
         int | None,
         typer.Option(
-            min=1, help="That many context tokens from random values. [default: the recipe's]", show_default=False
+            min=1, help="That many context tokens from random values. (default: the recipe's)", show_default=False
         ),
     ] = None,
     context_words: Annotated[
@@ -68,7 +68,7 @@ def train(
         typer.Option(
             metavar="K|exact",
             help="Augmented views of each image, one drawn per epoch; exact: new ones in every epoch. "
-            "[default: the recipe's]",
+            "(default: the recipe's)",
             show_default=False,
         ),
     ] = None,
@@ -105,6 +105,8 @@ def train(
     workers: Workers = 2,
 ) -> None:
     """Train one recognizer from partial labels and write a run folder."""
+    from torch import cuda
+
     from promptmlr.backbone import load_backbone
     from promptmlr.data import DataOptions, load_data, load_keep_mask
     from promptmlr.labels import keep_mask
@@ -149,6 +151,10 @@ def train(
         selection_data=tested,
     )
     tower = load_backbone(*backbone_arguments(data, backbone, pretrained, image_size), device)
+    if tower.device.type == "cpu" and cuda.is_available():
+        note("note: this runs on the CPU; --device cuda uses the GPU")
+    if tower.name == "scenes" and data != "scenes":
+        note("note: the miniature CLIP knows drawn things alone; on photographs it shows that all runs, not how well")
     begin = time.perf_counter()
     path = train_run(
         job,

@@ -65,7 +65,7 @@ def read_coco(
         labels,
         spaced_class_names(instances.category_names, str(source)),
         f"COCO {path}, split {split}",
-        [note, f"{lone_crowds} labels rest on crowds alone: {options.crowd}"],
+        [note, *([f"{lone_crowds} labels rest on crowds alone: {options.crowd}"] if lone_crowds else [])],
     )
 
 
@@ -132,6 +132,8 @@ def _choose_images(instances: _Instances, options: DataOptions) -> tuple[list[An
     """Image ids by their first annotation, then those without any if they count; and what to say about it."""
     annotated = dict.fromkeys(image_id for image_id, _, _ in instances.objects)
     counts = f"{len(annotated)} of {len(instances.file_names)} images have annotations"
+    if len(annotated) == len(instances.file_names):
+        return list(annotated), f"all {len(annotated)} images have annotations"
     if options.coco_images == "annotated":
         return list(annotated), f"{counts}: the others are left out, as in the released code"
     others = [image_id for image_id in instances.file_names if image_id not in annotated]

@@ -73,4 +73,7 @@ def _choose_split(table: LabelTable, split: str | None, purpose: Purpose) -> tup
 def _hint(cell: str) -> str:
     if cell in ("-1", "-1.0"):
         return "-1 means absent to some and unknown to others: write 0 for absent, leave the cell blank for unknown"
-    return "write 1 for present, 0 for absent, leave the cell blank for unknown"
+    return (
+        "write 1 for present, 0 for absent, leave the cell blank for unknown "
+        "(every column but image and split is read as a class)"
+    )

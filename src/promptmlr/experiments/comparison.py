@@ -166,4 +166,4 @@ def _listing(names: Sequence[str]) -> str:
 
 
 def _signed(points: float) -> str:
-    return f"{points:+.1f}".replace("-", "−")
+    return f"{points:+.1f}".replace("-0.0", "+0.0").replace("-", "−")

@@ -165,7 +165,7 @@ def _rows(
     total = sum(job.recipe.epochs for job in jobs if METHOD_TABLE[job.method].trained)
     finished, stopped = count(1), threading.Event()
     pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
-    with reporter.progress(f"training {len(jobs)} recognizers, epochs") as say:
+    with reporter.progress("training the recognizers, epochs of all together") as say:
 
         def on_epoch(*_: object) -> None:
             if stopped.is_set():
