@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from promptmlr.augmentation import Augmentation
 from promptmlr.data.images import UnreadableImage
 from promptmlr.methods import create_recognizer
 from promptmlr.recipes import load_recipe
-from promptmlr.regions import FreshRegions, InMemoryRegions, encode_stream, extract, index_batches, map_ahead
+from promptmlr.regions import (
+    FreshRegions,
+    InMemoryRegions,
+    automatic_batch_size,
+    encode_stream,
+    extract,
+    index_batches,
+    map_ahead,
+)
 from promptmlr.training import fit
 
 
@@ -171,3 +180,34 @@ def test_map_ahead_passes_on_what_goes_wrong_and_ends_its_threads(workers: int) 
 def test_index_batches() -> None:
     assert [batch.tolist() for batch in index_batches(5, 2)] == [[0, 1], [2, 3], [4]]
     assert index_batches(0, 2) == []
+
+
+def test_a_stream_decodes_the_next_batch_while_one_is_in_the_tower(tiny_backbone, monkeypatch) -> None:
+    begun, real = set(), type(tiny_backbone).encode_image
+
+    class Watched(Picture):
+        def open(self) -> Image.Image:
+            begun.add(self.index)
+            return super().open()
+
+    def patient(self, images):
+        number = len(batches)
+        limit = time.monotonic() + 10
+        while number < 3 and not begun >= set(range(2 * number + 2, 2 * number + 4)):
+            assert time.monotonic() < limit, "nothing is decoded while the tower works"
+            time.sleep(0.001)
+        batches.append(len(images))
+        return real(self, images)
+
+    batches = []
+    monkeypatch.setattr(type(tiny_backbone), "encode_image", patient)
+    list(encode_stream(tiny_backbone, (Watched(index) for index in range(8)), batch_size=2, workers=1))
+    assert batches == [2, 2, 2, 2]
+
+
+def test_the_automatic_batch_shrinks_with_the_image(tiny_backbone) -> None:
+    sizes = [
+        automatic_batch_size(SimpleNamespace(image_size=size, device=torch.device(device)))
+        for size, device in ((64, "cpu"), (224, "cpu"), (448, "cpu"), (448, "cuda"), (8000, "cpu"))
+    ]
+    assert sizes == [256, 128, 32, 256, 1]

@@ -55,6 +55,7 @@ def test_rows_are_found_again_in_shards_of_bounded_size(opened: RegionStore, tin
     assert_holds(opened, [0, 1, 2, 3, 4])
     sizes = [path.stat().st_size for path in sorted(opened.folder.glob("regions-*.bin"))]
     assert sizes == [3 * 5 * 96 * 4, 2 * 5 * 96 * 4]
+    assert json.loads((opened.folder / "store.json").read_text())["tower_dtype"] == "torch.float32"
     monkeypatch.undo()  # the size of shards is the store's, whatever a later version thinks
     reopened = again(opened, tiny_backbone)
     assert_holds(reopened, [0, 1, 2, 3, 4])
@@ -174,3 +175,10 @@ def test_a_second_writer_waits_and_sees_what_the_first_wrote(opened: RegionStore
         assert_holds(second, [0, 1, 2, 3, 4, 5])
         second.append(KEYS[6:7], regions_of([6]))
     assert_holds(again(opened, tiny_backbone), list(range(COUNT)))
+
+
+def test_a_record_is_written_after_its_rows(opened: RegionStore, monkeypatch) -> None:
+    order, real = [], store.write_at
+    monkeypatch.setattr(store, "write_at", lambda path, *rest: (order.append(path.name), real(path, *rest)))
+    write(opened, [5, 6])
+    assert order == ["index.bin", "regions-00001.bin", "regions-00002.bin", "index.bin"]
