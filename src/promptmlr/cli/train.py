@@ -15,6 +15,7 @@ from promptmlr.cli.options import (
     Difficult,
     Format,
     ImageFolder,
+    PrecisionOption,
     Pretrained,
     SkipUnreadable,
     Split,
@@ -83,11 +84,12 @@ def train(
     crowd: Crowd = "present",
     skip_unreadable: SkipUnreadable = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUT.partial.")] = False,
+    precision: PrecisionOption = "auto",
     device: Device = "cpu",
     workers: Workers = 2,
 ) -> None:
     """Train one recognizer from partial labels and write a run folder."""
-    from promptmlr.backbone import load_backbone
+    from promptmlr.backbone import load_backbone, tower_dtypes
     from promptmlr.data import DataOptions, load_data, load_keep_mask
     from promptmlr.labels import keep_mask
     from promptmlr.pipeline import TrainingJob, train_run
@@ -129,7 +131,9 @@ def train(
         select=select,
         selection_data=tested,
     )
-    tower = load_backbone(*backbone_arguments(data, backbone, pretrained, image_size), device)
+    dtype, text_dtype = tower_dtypes(precision, device)
+    named = backbone_arguments(data, backbone, pretrained, image_size)
+    tower = load_backbone(*named, device, dtype=dtype, text_dtype=text_dtype)
     begin = time.perf_counter()
     path = train_run(
         job,
