@@ -1,6 +1,7 @@
 """Which dtypes the two towers are cast to."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 
@@ -25,5 +26,5 @@ def has_fast_bfloat16(device: str) -> bool:
     """Whether a device multiplies bfloat16 matrices in hardware; one that is not there does not."""
     if device.startswith("cuda"):
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 cannot be asked
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 cannot be asked
     return device == "cpu" and bool(capabilities.get("avx512_bf16", False))
