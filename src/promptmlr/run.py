@@ -112,7 +112,8 @@ class Run:
         size = wanted["preprocessing"]["image_size"]
         if name is None:
             name, pretrained = wanted["name"], wanted["pretrained"]
-        backbone = load_backbone(name, pretrained, size, device)
+        dtype = getattr(torch, wanted.get("dtype", "float32"))  # old run folders name none
+        backbone = load_backbone(name, pretrained, size, device, dtype=dtype)
         found = backbone.identity()
         for key, what in (("weights_sha256", "weights"), ("preprocessing", "preprocessing")):
             if found[key] != wanted[key]:

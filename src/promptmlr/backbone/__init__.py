@@ -21,11 +21,12 @@ from promptmlr.backbone.catalogue import catalogue, find_entry, uses_quick_gelu
 from promptmlr.backbone.checkpoint import SUFFIXES, build_open_clip_model, build_openai_model, read_state_dict
 from promptmlr.backbone.image import fold_batch_norms, patch_side, resnet_regions, vit_regions
 from promptmlr.backbone.packing import is_packed, unpack
+from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.backbone.text import TextTower
 from promptmlr.errors import EnvironmentFault, UserError, nearest
 
-__all__ = ["Backbone", "Preprocessing", "catalogue", "load_backbone"]
+__all__ = ["Backbone", "Precision", "Preprocessing", "catalogue", "load_backbone", "tower_dtypes"]
 
 
 class Backbone:

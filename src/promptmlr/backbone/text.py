@@ -6,7 +6,7 @@ every prompt attends to its keys and values.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from open_clip.tokenizer import SimpleTokenizer
@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from promptmlr.errors import UserError
 
 __all__ = ["TextTower"]
-
-KeysValues: TypeAlias = tuple[Tensor, Tensor]  # each (N, heads, L, W / heads)
 
 
 class TextTower:
@@ -68,22 +66,24 @@ class TextTower:
         embeddings: Tensor = weight[torch.as_tensor(tokens, dtype=torch.int64, device=weight.device)].detach()
         return embeddings
 
-    def prefix(self, embeddings: Tensor) -> list[KeysValues]:
+    def prefix(self, embeddings: Tensor) -> Tensor:
         """What stands before all prompts alike: its keys and values in every block, for `encode`.
 
         Args:
             embeddings: (P, W) of any float dtype, before the positional embedding; gradients reach it.
+
+        Returns:
+            (blocks, 2, 1, heads, P, W / heads) in the tower's dtype.
         """
         x = self._positioned(embeddings[None], 0)
         mask = self._mask(0, len(embeddings))
         found = []
         for block in self._tower.transformer.resblocks:
-            keys, values = _keys_values(block, x)
-            found.append((keys, values))
-            x = _attend(block, x, keys, values, mask)
-        return found
+            found.append(_keys_values(block, x))
+            x = _attend(block, x, found[-1], mask)
+        return torch.stack(found)
 
-    def encode(self, embeddings: Tensor, ends: Tensor, prefix: Sequence[KeysValues]) -> Tensor:
+    def encode(self, embeddings: Tensor, ends: Tensor, prefix: Tensor) -> Tensor:
         """Text features of embedded prompts; gradients reach embeddings and prefix, never the weights.
 
         Args:
@@ -95,16 +95,15 @@ class TextTower:
         Returns:
             (N, D) in the tower's dtype, not normalised.
         """
-        tower, before = self._tower, prefix[0][0].shape[2]
+        tower, before = self._tower, prefix.shape[-2]
         x = self._positioned(embeddings, before)
         mask = self._mask(before, embeddings.shape[1])
         *blocks, last = tower.transformer.resblocks
         for block, known in zip(blocks, prefix, strict=False):
-            x = _attend(block, x, *_behind(known, _keys_values(block, x)), mask)
+            x = _attend(block, x, _behind(known, _keys_values(block, x)), mask)
         # Of the last block only the end tokens' outputs are read.
-        keys, values = _behind(prefix[-1], _keys_values(last, x))
         at_ends = x[torch.arange(len(x), device=x.device), ends][:, None]
-        x = _attend(last, at_ends, keys, values, mask[ends][:, None, None])
+        x = _attend(last, at_ends, _behind(prefix[-1], _keys_values(last, x)), mask[ends][:, None, None])
         x = tower.ln_final(x[:, 0])
         projection = tower.text_projection
         if projection is None:
@@ -146,31 +145,28 @@ class TextTower:
         return torch.ones(length, before + length, dtype=torch.bool, device=device).tril(before)
 
 
-def _keys_values(block: ResidualAttentionBlock, x: Tensor) -> KeysValues:
-    """(N, L, W) inputs of a block → its keys and values."""
+def _keys_values(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
+    """(N, L, W) inputs of a block → its keys and values, (2, N, heads, L, W / heads)."""
     attention = block.attn
     weight, bias = attention.in_proj_weight[x.shape[-1] :], attention.in_proj_bias[x.shape[-1] :]
-    both = nn.functional.linear(block.ln_1(x), weight, bias).unflatten(-1, (2, attention.num_heads, -1))
-    keys, values = both.permute(2, 0, 3, 1, 4)
-    return keys, values
+    both: Tensor = nn.functional.linear(block.ln_1(x), weight, bias).unflatten(-1, (2, attention.num_heads, -1))
+    return both.permute(2, 0, 3, 1, 4)
 
 
-def _behind(prefix: KeysValues, own: KeysValues) -> KeysValues:
+def _behind(prefix: Tensor, own: Tensor) -> Tensor:
     """The N prompts' own keys and values behind those of their common prefix."""
-    keys, values = (torch.cat([p.expand(len(o), -1, -1, -1), o], dim=2) for p, o in zip(prefix, own, strict=True))
-    return keys, values
+    return torch.cat([prefix.expand(-1, own.shape[1], -1, -1, -1), own], dim=3)
 
 
-def _attend(block: ResidualAttentionBlock, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+def _attend(block: ResidualAttentionBlock, x: Tensor, keys_values: Tensor, mask: Tensor) -> Tensor:
     """A block's output at the positions x (N, Q, W), which look at keys and values where the mask allows."""
     attention, width = block.attn, x.shape[-1]
     queries = nn.functional.linear(block.ln_1(x), attention.in_proj_weight[:width], attention.in_proj_bias[:width])
     queries = queries.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
     # In bfloat16 the backward pass of this alone takes a quarter of a CPU's time; and sums are better in float32.
     exact = torch.promote_types(x.dtype, torch.float32)
-    mixed = nn.functional.scaled_dot_product_attention(
-        queries.to(exact), keys.to(exact), values.to(exact), attn_mask=mask
-    )
+    keys, values = keys_values.to(exact)
+    mixed = nn.functional.scaled_dot_product_attention(queries.to(exact), keys, values, attn_mask=mask)
     x = x + block.ls_1(attention.out_proj(mixed.transpose(1, 2).flatten(2).to(x.dtype)))
     result: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
     return result

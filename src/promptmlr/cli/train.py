@@ -20,6 +20,7 @@ from promptmlr.cli.options import (
     ImageSize,
     NoCache,
     OrderSeed,
+    PrecisionOption,
     Pretrained,
     SkipUnreadable,
     Split,
@@ -101,13 +102,14 @@ def train(
     storage: StorageFormat = "float16",
     cache_key: CacheKey = "file",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUT.partial.")] = False,
+    precision: PrecisionOption = "auto",
     device: Device = "cpu",
     workers: Workers = 2,
 ) -> None:
     """Train one recognizer from partial labels and write a run folder."""
     from torch import cuda
 
-    from promptmlr.backbone import load_backbone
+    from promptmlr.backbone import load_backbone, tower_dtypes
     from promptmlr.data import DataOptions, load_data, load_keep_mask
     from promptmlr.labels import keep_mask
     from promptmlr.pipeline import TrainingJob, train_run
@@ -150,7 +152,9 @@ def train(
         select=select,
         selection_data=tested,
     )
-    tower = load_backbone(*backbone_arguments(data, backbone, pretrained, image_size), device)
+    dtype, text_dtype = tower_dtypes(precision, device)
+    named = backbone_arguments(data, backbone, pretrained, image_size)
+    tower = load_backbone(*named, device, dtype=dtype, text_dtype=text_dtype)
     if tower.device.type == "cpu" and cuda.is_available():
         note("note: this runs on the CPU; --device cuda uses the GPU")
     if tower.name == "scenes" and data != "scenes":

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -45,10 +45,10 @@ class TextEncoder(Protocol):
     def embed(self, tokens: Tensor | Sequence[int]) -> Tensor:
         """(…) token ids → (…, W) embeddings."""
 
-    def prefix(self, embeddings: Tensor) -> Any:
+    def prefix(self, embeddings: Tensor) -> Tensor:
         """(P, W) embeddings of what stands before all prompts alike → what `encode` needs of it."""
 
-    def encode(self, embeddings: Tensor, ends: Tensor, prefix: Any) -> Tensor:
+    def encode(self, embeddings: Tensor, ends: Tensor, prefix: Tensor) -> Tensor:
         """(N, L, W) embeddings behind a prefix, and the (N,) positions of their end tokens → (N, D) text features."""
 
 
@@ -143,10 +143,14 @@ class PromptSide(Side):
         # `split` and not slices: a slice's gradient is as large as the whole context.
         contexts = context.split(size) if specific else itertools.repeat(None)
         chunks = zip(names.split(size), ends.split(size), contexts, strict=False)
-        encode = partial(checkpoint, self._encode, use_reentrant=False, preserve_rng_state=False)
+        encode = self._encode
+        if torch.is_grad_enabled() and self.context.requires_grad:
+            # The other kind of checkpoint keeps the graph of every chunk: small allocations between freed large ones,
+            # so that on a CPU the process grows with C after all.
+            encode = partial(checkpoint, encode, use_reentrant=True, preserve_rng_state=False)
         return torch.cat([encode(*chunk, prefix) for chunk in chunks])
 
-    def _encode(self, names: Tensor, ends: Tensor, context: Tensor | None, prefix: Any) -> Tensor:
+    def _encode(self, names: Tensor, ends: Tensor, context: Tensor | None, prefix: Tensor) -> Tensor:
         """(C', D) features of some classes; `context` (C', M, W) stands between the prefix and their names."""
         embeddings = self._text.embed(names)
         if context is not None:

@@ -1,0 +1,141 @@
+"""The released algorithm at its own cost: what bench/speed.py compares with.
+
+Written from what the released code is known to do (docs/paper-to-code.md), with open_clip's towers: in every step the
+augmented images go through the image tower in float32; the attention pool computes attention weights and throws them
+away; prompts go through the text tower at all 77 positions, and its weights ask for gradients that nobody reads; in
+evaluation the text is encoded anew for every batch. tests/parity holds its numbers to those of the released code.
+"""
+
+import open_clip
+import torch
+from torch import Tensor, nn
+
+NAME_POSITIONS = 77
+
+
+class ReleasedPrompt(nn.Module):
+    """Contexts before class names through the whole text tower, and the learned (C, D) offset added to the result."""
+
+    def __init__(self, clip: nn.Module, class_names: list[str], context: Tensor, offset: Tensor) -> None:
+        super().__init__()
+        self.clip = clip
+        self.context = nn.Parameter(context.clone())
+        self.offset = nn.Parameter(offset.clone())
+        placeholders = " ".join(["X"] * context.shape[-2])
+        self.tokens = open_clip.tokenize([f"{placeholders} {name}." for name in class_names], NAME_POSITIONS)
+        with torch.no_grad():
+            self.embedded = clip.token_embedding(self.tokens)
+
+    def forward(self) -> Tensor:
+        clip, length = self.clip, self.context.shape[-2]
+        context = self.context.expand(len(self.tokens), length, -1)
+        x = torch.cat([self.embedded[:, :1], context, self.embedded[:, 1 + length :]], dim=1)
+        x = clip.transformer(x + clip.positional_embedding, attn_mask=clip.attn_mask)
+        x = clip.ln_final(x)[torch.arange(len(x)), self.tokens.argmax(dim=-1)] @ clip.text_projection
+        return x + self.offset
+
+
+class ReleasedPositiveCoOp(nn.Module):
+    """A prompt for presence, an embedding for absence; both maps weighted by the presence map."""
+
+    def __init__(
+        self, clip: nn.Module, class_names: list[str], context: Tensor, offset: Tensor, absence: Tensor
+    ) -> None:
+        super().__init__()
+        self.clip = clip
+        self.prompt = ReleasedPrompt(clip, class_names, context, offset)
+        self.absence = nn.Parameter(absence.clone())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) → (B, 2, C) logits."""
+        regions = nn.functional.normalize(dense_regions(self.clip.visual, images), dim=-1)
+        vectors = nn.functional.normalize(torch.cat([self.absence, self.prompt()]), dim=-1)
+        maps = 20 * nn.functional.conv1d(regions.transpose(1, 2), vectors[:, :, None])
+        absence, presence = maps.chunk(2, dim=1)
+        weights = presence.softmax(dim=-1)
+        return 5 * torch.stack([(absence * weights).sum(-1), (presence * weights).sum(-1)], dim=1)
+
+
+class ReleasedBaseline(nn.Module):
+    """One linear layer with 2 C rows, absence first, on the regions; every row weighted by its own map."""
+
+    def __init__(self, clip: nn.Module, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.clip = clip
+        self.weight = nn.Parameter(weight.clone())
+        self.bias = nn.Parameter(bias.clone())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) → (B, 2, C) logits."""
+        maps = nn.functional.linear(dense_regions(self.clip.visual, images), self.weight, self.bias).transpose(1, 2)
+        return 5 * (maps * maps.softmax(dim=-1)).sum(-1).unflatten(1, (2, -1))
+
+
+@torch.no_grad()
+def dense_regions(visual: nn.Module, images: Tensor) -> Tensor:
+    """(B, R, D) values of the attention pool; its attention is computed as well, and not used."""
+    x = visual.stem(images)
+    for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+        x = layer(x)
+    pool, (height, width) = visual.attnpool, x.shape[-2:]
+    positions = pool.positional_embedding
+    side = round((len(positions) - 1) ** 0.5)
+    grid = positions[1:].T.reshape(1, -1, side, side)
+    grid = nn.functional.interpolate(grid, (height, width), mode="bicubic", align_corners=False)
+    tokens = x.flatten(2).permute(2, 0, 1)
+    tokens = torch.cat([tokens.mean(0, keepdim=True), tokens])
+    tokens = tokens + torch.cat([positions[:1], grid.flatten(2)[0].T])[:, None]
+    nn.functional.multi_head_attention_forward(
+        tokens,
+        tokens,
+        tokens,
+        tokens.shape[-1],
+        pool.num_heads,
+        in_proj_weight=None,
+        in_proj_bias=torch.cat([pool.q_proj.bias, pool.k_proj.bias, pool.v_proj.bias]),
+        bias_k=None,
+        bias_v=None,
+        add_zero_attn=False,
+        dropout_p=0.0,
+        out_proj_weight=pool.c_proj.weight,
+        out_proj_bias=pool.c_proj.bias,
+        q_proj_weight=pool.q_proj.weight,
+        k_proj_weight=pool.k_proj.weight,
+        v_proj_weight=pool.v_proj.weight,
+        use_separate_proj_weight=True,
+        need_weights=True,
+    )
+    return pool.c_proj(pool.v_proj(tokens)).transpose(0, 1)
+
+
+def asymmetric_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """γ₊ = 1, γ₋ = 2, margin 0.05, on the pair's softmax, summed over known labels."""
+    absence, presence = logits.softmax(dim=1).unbind(dim=1)
+    absence = (absence + 0.05).clamp(max=1)
+    with torch.no_grad():
+        focus_present, focus_absent = 1 - presence, (1 - absence) ** 2
+    of_present = focus_present * presence.clamp(min=1e-6).log()
+    of_absent = focus_absent * absence.clamp(min=1e-6).log()
+    return -of_present[labels == 1].sum() - of_absent[labels == 0].sum()
+
+
+def open_text_tower(clip: nn.Module) -> nn.Module:
+    """As released: the image tower is frozen, every weight of the text tower asks for gradients."""
+    clip.eval().requires_grad_(True)
+    clip.visual.requires_grad_(False)
+    return clip
+
+
+def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> Tensor:
+    """One step on augmented images; the text tower's gradients pile up, as nobody clears them."""
+    loss = asymmetric_loss(model(images), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, images: Tensor, batch_size: int = 32) -> Tensor:
+    """(N, C) P(present); the model encodes its text again in every batch."""
+    return torch.cat([model(batch).softmax(dim=1)[:, 1] for batch in images.split(batch_size)])
