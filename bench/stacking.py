@@ -1,7 +1,7 @@
 """What training several runs side by side saves: python bench/stacking.py
 
-T runs of a method on the same region batches, at once (`fit_runs`) and one by one (`fit`); the ratio of the times, medians
-of several rounds in turn. On the drawn world with its miniature CLIP, and on synthetic regions of COCO's size.
+T runs of a method on the same region batches, at once (`fit_runs`) and one by one (`fit`); the ratio of the times,
+medians of several rounds in turn. On the drawn world with its miniature CLIP, and on synthetic regions of COCO's size.
 """
 
 import argparse

@@ -62,10 +62,10 @@ def find_entry(name: str) -> CatalogueEntry:
     """
     # Asked for "hf-hub:…", open_clip would go to the network for a configuration.
     config = open_clip.get_model_config(name) if name in open_clip.list_models() else None
-    supported = ["scenes", *(entry.name for entry in catalogue())]
+    supported = [entry.name for entry in catalogue()]
     if config is None:
         raise UserError(
-            f"unknown backbone {name!r}: neither a file nor a model of open_clip; {nearest(name, supported)} "
+            f"unknown backbone {name!r}: neither a file nor a model of open_clip; {nearest(name, ['scenes', *supported])} "
             "(`promptmlr backbones` lists all)"
         )
     reason = refusal(config)

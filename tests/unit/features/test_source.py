@@ -261,11 +261,12 @@ def test_durations_are_readable(value: float, shown: str) -> None:
     assert extraction.duration(value) == shown
 
 
-def test_a_changed_checkpoint_is_another_tower(images, cache, tiny_backbone, tiny_checkpoint, encoded) -> None:
+def test_a_changed_checkpoint_is_another_tower(images, cache, tiny_backbone, tiny_resnet, tmp_path, encoded) -> None:
     open_regions(FreshRegions(tiny_backbone, images), cache)
-    other = load_backbone(tiny_checkpoint)
-    with torch.no_grad():
-        other._model.visual.conv1.weight[0, 0, 0, 0] += 1e-3
+    weight = tiny_resnet["visual.conv1.weight"].clone()
+    weight[0, 0, 0, 0] += 1e-3
+    torch.save(tiny_resnet | {"visual.conv1.weight": weight}, tmp_path / "other.pt")
+    other = load_backbone(tmp_path / "other.pt")
     _, stored = open_regions(FreshRegions(other, images), cache)
     assert encoded == [COUNT, COUNT]
     torch.testing.assert_close(collected(stored), collected(FreshRegions(other, images)), rtol=1e-5, atol=1e-5)
