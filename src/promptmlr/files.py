@@ -1,6 +1,7 @@
 """Write a file whole or not at all; files that only grow, in pieces that are on the disk when the call returns."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -79,7 +80,8 @@ def write_at(path: str | Path, offset: int, content: bytes | memoryview) -> None
 
 
 def _cannot_write(path: Path, error: OSError) -> EnvironmentFault:
-    return EnvironmentFault(f"cannot write {path}: {error.strerror or error}; free some space or name another place")
+    advice = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another place"
+    return EnvironmentFault(f"cannot write {path}: {error.strerror or error}; {advice}")
 
 
 def _umask() -> int:

@@ -87,8 +87,8 @@ def create_recognizer(
         raise UserError(f"unknown offset {offset!r}; {nearest(offset, ('none', 'zero', 'random'))}")
     if linear_start not in ("random", "zero"):
         raise UserError(f"unknown linear_start {linear_start!r}; {nearest(linear_start, ('random', 'zero'))}")
-    if context_length < 1:
-        raise UserError(f"context_length is {context_length}; it must be at least 1")
+    if not 1 <= context_length < backbone.text.context_length:
+        raise UserError(f"context_length is {context_length}; it must lie in 1..{backbone.text.context_length - 1}")
     row = METHOD_TABLE[method]
     names = checked_class_names(class_names)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
+from promptmlr.data.images import ImageRef, UnreadableImage
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, open_regions
@@ -19,8 +20,9 @@ from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, Indices, RegionSource
 from promptmlr.reporting import Reporter
-from promptmlr.run import DataRecord, RunConfig, RunInProgress, Selection, versions
+from promptmlr.run import BackboneRecord, DataRecord, RunConfig, Selection, versions
 from promptmlr.training import EpochReport, TrainingState, fit
+from promptmlr.unfinished import RunInProgress
 
 __all__ = ["TrainingJob", "images_sha256", "readable_regions", "score_on", "train_run", "training_images"]
 
@@ -89,14 +91,11 @@ def train_run(
     check_labels(labels, job.labelled.class_names, reporter)
     recognizer = build(job, backbone)
     progress = RunInProgress(out, _config(job, labels, recognizer, backbone, cache), job.keep)
-    saved = progress.resume() if resume else {}
-    if not resume:
-        progress.begin()
-
     begin = time.perf_counter()
-    state = TrainingState(**saved)
-    if METHOD_TABLE[job.method].trained:
-        with progress.dropped_if_refused():
+    with progress.held(resume) as saved:
+        state = TrainingState(**saved)
+        trained = METHOD_TABLE[job.method].trained
+        if trained:
             held = None
             if job.select == "val":
                 labels, held = _held_out(labels, job.seed)
@@ -104,17 +103,19 @@ def train_run(
                 job.labelled, job.recipe, backbone, job.order_seed, skip_unreadable=skip_unreadable, workers=workers
             )
             kept, source = readable_regions(images, cache, reporter)
+            if not (labels[kept] != UNKNOWN).any():
+                raise UserError("all images with a known label are unreadable, so there is nothing to learn from")
             as_is = (kept, source) if images.augmentation is None else None
             score = _selection(job, images, as_is, held, cache, reporter)
             _fit(job, recognizer, source, labels[kept], score, state, progress, reporter)
-    metrics = {
-        "learned_parameters": recognizer.learned_parameters() if METHOD_TABLE[job.method].trained else 0,
-        "epoch": state.best_epoch if job.select != "last" else state.epoch,
-        "select": job.select,
-        "selection_map": state.best_score if job.select != "last" else None,
-        "seconds": round(time.perf_counter() - begin, 3),
-    }
-    return progress.finish(recognizer, metrics)
+        metrics = {
+            "learned_parameters": recognizer.learned_parameters() if trained else 0,
+            "epoch": state.best_epoch if job.select != "last" else state.epoch,
+            "select": job.select,
+            "selection_map": state.best_score if job.select != "last" else None,
+            "seconds": round(time.perf_counter() - begin, 3),
+        }
+        return progress.finish(recognizer, metrics)
 
 
 def _fit(
@@ -205,6 +206,7 @@ def _config(
         source=job.labelled.source,
         images=len(labels),
         images_sha256=images_sha256(job.labelled.image_ids),
+        labels_sha256=hashlib.sha256(labels.tobytes()).hexdigest(),
         observed=job.observed,
         mask_sha256=mask_hash(job.keep),
         known_labels=int((labels != UNKNOWN).sum()),
@@ -214,7 +216,7 @@ def _config(
         class_names=recognizer.class_names,
         weighting=recognizer.weighting,
         recipe=job.recipe,
-        backbone=backbone.identity(),
+        backbone=BackboneRecord(**backbone.identity()),
         data=data,
         seed=job.seed,
         order_seed=job.order_seed,
@@ -245,9 +247,12 @@ def readable_regions(
     images: FreshRegions, cache: RegionCache | None, reporter: Reporter
 ) -> tuple[Indices, RegionSource]:
     """Regions from wherever they are cheapest; what cannot be read is said."""
-    kept, source = open_regions(images, cache, reporter=reporter)
-    for error in images.unreadable.values():
-        reporter.note(f"unreadable, left out: {error}")
+    try:
+        kept, source = open_regions(images, cache, reporter=reporter)
+    except UnreadableImage as error:
+        raise UserError(f"{error}; --skip-unreadable leaves such images out") from error
+    for reason in images.unreadable.values():
+        reporter.note(f"unreadable, left out: {reason}")
     return kept, source
 
 
@@ -266,11 +271,15 @@ def _selection(
         reporter.note(
             "warning: the epoch is selected on test data; compare its score only with papers that do the same"
         )
-        tested = FreshRegions(images.backbone, job.selection_data.images, workers=images.workers)
-        kept, source = readable_regions(tested, cache, reporter)
-        return score_on(source, job.selection_data.labels[kept])
+        test = job.selection_data.with_classes(job.labelled.class_names)
+        kept, source = readable_regions(_as_they_are(images, test.images), cache, reporter)
+        return score_on(source, test.labels[kept])
     if held is None:
         return None
-    shown = FreshRegions(images.backbone, images.images, workers=images.workers, skip_unreadable=images.skip_unreadable)
-    kept, source = as_is or readable_regions(shown, cache, reporter)
+    kept, source = as_is or readable_regions(_as_they_are(images, images.images), cache, reporter)
     return score_on(source, held[kept])
+
+
+def _as_they_are(images: FreshRegions, shown: Sequence[ImageRef]) -> FreshRegions:
+    """Other images through the same tower, without augmentation."""
+    return FreshRegions(images.backbone, shown, workers=images.workers, skip_unreadable=images.skip_unreadable)

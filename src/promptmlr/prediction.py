@@ -117,6 +117,8 @@ def predict_to_file(
             summary.unreadable += len(bad)
             if on_batch is not None:
                 on_batch(summary, bad)
+        if not summary.predicted:
+            raise UnreadableImage(f"none of {summary.unreadable} images could be read, so nothing is written to {out}")
     return summary
 
 

@@ -5,41 +5,35 @@
     mask.npy             (N, C) bool: which labels training was allowed to see
     metrics.jsonl        one line per epoch
     metrics.json         what came out
-    state.safetensors    only in RUN.partial, the folder of a run in progress: tensors and optimizer to resume from
 
-A folder gets its final name when the run is finished, so RUN is whole or is not there.
+While it grows it is called RUN.partial (`promptmlr.unfinished`); it gets its name when it is whole.
 """
 
-import contextlib
-import json
 import platform
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from promptmlr.backbone import Backbone, load_backbone
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.errors import UserError
 from promptmlr.features import Storage
-from promptmlr.files import replacing, write_bytes, write_text
 from promptmlr.functional import presence_probability
-from promptmlr.labels import Keep
 from promptmlr.recipes import Recipe
-from promptmlr.recognizer import Recognizer, Weighting
+from promptmlr.recognizer import Recognizer, Weighting, checked_class_names
 from promptmlr.regions import encode_stream
 from promptmlr.sides import EmbeddingSide, LinearSide, Side
 
-__all__ = ["DataRecord", "Run", "RunConfig", "RunInProgress", "load_run", "versions"]
+__all__ = ["BackboneRecord", "DataRecord", "Run", "RunConfig", "load_run", "read_config", "read_tensors", "versions"]
 
 Selection = Literal["last", "val", "test"]
 
@@ -52,9 +46,36 @@ class DataRecord(BaseModel):
     source: str
     images: int
     images_sha256: str  # over the sorted image ids
+    labels_sha256: str  # of what training saw of them
     observed: float
     mask_sha256: str
     known_labels: int
+
+
+class PreprocessingRecord(BaseModel):
+    """`backbone.preprocessing` of `config.json`, as `Preprocessing.as_dict` gives it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    resize: str
+
+
+class BackboneRecord(BaseModel):
+    """`backbone` of `config.json`, as `Backbone.identity` gives it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    pretrained: str | None
+    weights_sha256: str
+    dtype: Literal["float32", "bfloat16", "float16", "float64"]
+    text_dtype: str
+    feature_width: int
+    preprocessing: PreprocessingRecord
 
 
 class RunConfig(BaseModel):
@@ -67,13 +88,13 @@ class RunConfig(BaseModel):
     class_names: tuple[str, ...]
     weighting: Weighting
     recipe: Recipe
-    backbone: dict[str, Any]
+    backbone: BackboneRecord
     data: DataRecord
     seed: int
     order_seed: int
     storage: Storage | None = None  # of the regions it was trained on; None: as they leave the tower
     select: Selection
-    threshold: float = 0.5
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     versions: dict[str, str]
 
 
@@ -109,17 +130,17 @@ class Run:
             UserError: other weights than those the run was trained on.
         """
         wanted = self.config.backbone
-        size = wanted["preprocessing"]["image_size"]
         if name is None:
-            name, pretrained = wanted["name"], wanted["pretrained"]
-        dtype = getattr(torch, wanted.get("dtype", "float32"))  # old run folders name none
+            name, pretrained = wanted.name, wanted.pretrained
+        size, dtype = wanted.preprocessing.image_size, getattr(torch, wanted.dtype)
         backbone = load_backbone(name, pretrained, size, device, dtype=dtype)
-        found = backbone.identity()
+        found = BackboneRecord(**backbone.identity())
         for key, what in (("weights_sha256", "weights"), ("preprocessing", "preprocessing")):
-            if found[key] != wanted[key]:
+            has, needs = getattr(found, key), getattr(wanted, key)
+            if has != needs:
                 raise UserError(
-                    f"run {self.path} needs the {what} of {_named(wanted)} ({_short(wanted[key])}), "
-                    f"but {_named(found)} has {_short(found[key])}; name the right one with --backbone and --pretrained"
+                    f"run {self.path} needs the {what} of {_named(wanted)} ({needs!s:.80}), but {_named(found)} has "
+                    f"{has!s:.80}; name the right one with --backbone and --pretrained"
                 )
         self.attach(backbone)
         return backbone
@@ -173,118 +194,12 @@ def load_run(path: str | Path) -> Run:
     for name in ("config.json", "weights.safetensors", "metrics.json"):
         if not (path / name).is_file():
             raise UserError(f"{path} is no whole run folder: {name} is missing; train it again")
-    config = _read_config(path / "config.json")
-    tensors = _read_tensors(path / "weights.safetensors")
-    sides = {name: _folded_side(path, name, tensors) for name in ("presence", "absence")}
-    classes = len(config.class_names)
-    for name, side in sides.items():
-        rows = next(side.parameters()).shape
-        if rows[0] != classes or rows[1] != config.backbone["feature_width"]:
-            raise UserError(
-                f"{path} is damaged: its {name} side has shape {tuple(rows)}, its config speaks of {classes} classes "
-                f"and width {config.backbone['feature_width']}; train it again"
-            )
-    recognizer = Recognizer(sides["presence"], sides["absence"], config.class_names, config.weighting)
+    config = read_config(path / "config.json")
+    tensors = read_tensors(path / "weights.safetensors")
+    shape = (len(checked_class_names(config.class_names)), config.backbone.feature_width)
+    presence, absence = (_folded_side(path, name, tensors, shape) for name in ("presence", "absence"))
+    recognizer = Recognizer(presence, absence, config.class_names, config.weighting)
     return Run(path, config, recognizer.requires_grad_(False))
-
-
-class RunInProgress:
-    """RUN.partial: grows epoch by epoch, is renamed to RUN when the run is finished.
-
-    Args:
-        path: the final folder.
-        config: what is being run.
-        keep: (N, C) bool mask.
-    """
-
-    def __init__(self, path: str | Path, config: RunConfig, keep: Keep) -> None:
-        self.path = Path(path)
-        self.partial = Path(f"{path}.partial")
-        self.config = config
-        self.keep = keep
-        self.lines: list[str] = []
-
-    @staticmethod
-    def check_free(path: str | Path, resume: bool) -> None:
-        """Refuse a folder that exists, before any work is done.
-
-        Raises:
-            UserError: the run exists; or an unfinished one exists and is not to be resumed, or the other way round.
-        """
-        path, partial = Path(path), Path(f"{path}.partial")
-        if path.exists():
-            raise UserError(f"{path} exists already; name another folder with --out, or remove it")
-        if partial.exists() and not resume:
-            raise UserError(f"{partial} holds an unfinished run; go on with --resume, or remove it")
-        if resume and not (partial / "config.json").is_file():
-            raise UserError(f"nothing to resume: {partial} holds no unfinished run; leave --resume out")
-
-    def begin(self) -> None:
-        """Write what is known before the first epoch."""
-        if self.partial.exists():
-            shutil.rmtree(self.partial)
-        with replacing(self.partial / "mask.npy") as file:
-            np.save(file, self.keep, allow_pickle=False)
-        write_text(self.partial / "config.json", self.config.model_dump_json(indent=2) + "\n")
-
-    @contextlib.contextmanager
-    def dropped_if_refused(self) -> Iterator[None]:
-        """Remove the folder again when bad input is found before the first epoch is done: nothing is lost with it."""
-        try:
-            yield
-        except UserError:
-            if not self.lines:
-                shutil.rmtree(self.partial)
-            raise
-
-    def resume(self) -> dict[str, Any]:
-        """What the last finished epoch left: tensors by group, and counters; empty before the first.
-
-        Raises:
-            UserError: the unfinished run was started with other settings.
-        """
-        saved = _read_config(self.partial / "config.json")
-        for name in RunConfig.model_fields:
-            if name != "versions" and getattr(saved, name) != getattr(self.config, name):
-                raise UserError(
-                    f"{self.partial} was started with another {name}: {getattr(saved, name)!s:.200} instead of "
-                    f"{getattr(self.config, name)!s:.200}; repeat the first command and add --resume"
-                )
-        state = self.partial / "state.safetensors"
-        if not state.is_file():
-            return {}
-        with safe_open(state, "pt") as file:
-            counters: dict[str, Any] = json.loads(file.metadata()["counters"])
-        self.lines = counters.pop("lines")
-        groups: dict[str, Any] = {"learned": {}, "optimizer": {}, "best": {}}
-        for key, tensor in load_file(state).items():
-            group, name = key.split(".", 1)
-            groups[group][name] = tensor
-        return groups | counters
-
-    def save(self, line: dict[str, Any], groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
-        """After an epoch: its metrics line, and all that `resume` gives back."""
-        self.lines.append(json.dumps(line))
-        tensors = {f"{group}.{name}": tensor.clone() for group, part in groups.items() for name, tensor in part.items()}
-        metadata = {"counters": json.dumps({**counters, "lines": self.lines})}
-        write_bytes(self.partial / "state.safetensors", save(tensors, metadata))
-        write_text(self.partial / "metrics.jsonl", "".join(f"{line}\n" for line in self.lines))
-
-    def finish(self, recognizer: Recognizer, metrics: dict[str, Any]) -> Path:
-        """Write weights and final metrics, and give the folder its name."""
-        tensors = {
-            f"{form}.{name}": tensor.detach().cpu().contiguous()
-            for form, part in (("learned", recognizer), ("folded", recognizer.fold()))
-            for name, tensor in part.state_dict().items()
-        }
-        write_bytes(self.partial / "weights.safetensors", save(tensors))
-        write_text(self.partial / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-        if not self.lines:
-            write_text(self.partial / "metrics.jsonl", "")
-        with contextlib.suppress(FileNotFoundError):
-            (self.partial / "state.safetensors").unlink()
-        self.partial.rename(self.path)
-        return self.path
 
 
 def versions() -> dict[str, str]:
@@ -293,7 +208,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def _read_config(path: Path) -> RunConfig:
+def read_config(path: Path) -> RunConfig:
+    """`config.json`.
+
+    Raises:
+        UserError: it is missing, damaged, or of another version.
+    """
     try:
         return RunConfig.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
@@ -301,26 +221,37 @@ def _read_config(path: Path) -> RunConfig:
         raise UserError(f"{path} is no run config of this version: {reason}") from error
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged or cut short ({error}); train the run again") from error
 
 
-def _folded_side(path: Path, name: str, tensors: dict[str, Tensor]) -> Side:
-    embedding = tensors.get(f"folded.{name}.embedding")
-    if embedding is not None:
-        return EmbeddingSide(embedding)
-    weight, bias = (tensors.get(f"folded.{name}.projector.{part}") for part in ("weight", "bias"))
-    if weight is None or bias is None:
-        raise UserError(f"{path} is no whole run folder: weights.safetensors holds no {name} side; train it again")
-    return LinearSide(weight, bias)
+def _folded_side(path: Path, name: str, tensors: dict[str, Tensor], shape: tuple[int, int]) -> Side:
+    """The presence or absence side, (C, D)."""
+
+    def part(key: str, wanted: tuple[int, ...]) -> Tensor:
+        tensor = tensors[f"folded.{name}.{key}"]
+        if tuple(tensor.shape) != wanted or not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise UserError(
+                f"{path} is damaged: {name}.{key} has shape {tuple(tensor.shape)} and type {tensor.dtype} where its "
+                f"config needs {wanted} finite numbers; train it again"
+            )
+        return tensor.float()
+
+    try:
+        if f"folded.{name}.embedding" in tensors:
+            return EmbeddingSide(part("embedding", shape))
+        return LinearSide(part("projector.weight", shape), part("projector.bias", shape[:1]))
+    except KeyError as error:
+        raise UserError(f"{path} is no whole run folder: weights.safetensors lacks {error}; train it again") from error
 
 
-def _named(identity: dict[str, Any]) -> str:
-    return " ".join(str(part) for part in (identity["name"], identity["pretrained"]) if part)
-
-
-def _short(value: Any) -> str:
-    return value[:12] if isinstance(value, str) else str(value)
+def _named(record: BackboneRecord) -> str:
+    return " ".join(part for part in (record.name, record.pretrained) if part)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from promptmlr.errors import UserError
 from promptmlr.functional import asymmetric_cost
 from promptmlr.labels import Labels
 from promptmlr.recipes import Recipe
@@ -129,6 +130,7 @@ def fit_runs(
 
     Raises:
         ValueError: the runs cannot be trained together.
+        UserError: the loss is no longer a finite number.
     """
     recipe = _common_recipe(runs)
     members = [_Member(run) for run in runs]
@@ -146,6 +148,10 @@ def fit_runs(
             if on_step is not None:
                 on_step(step, len(plan))
         losses = [loss / len(source) for stack in stacks for loss in stack.take_losses()]
+        if not all(map(math.isfinite, losses)):
+            raise UserError(
+                f"training diverged in epoch {epoch + 1} (its loss is not finite); lower the recipe's rates"
+            )
         scores = [member.finish_epoch(epoch + 1) for member in members]
         seconds = time.perf_counter() - begin
         if on_epoch is not None:

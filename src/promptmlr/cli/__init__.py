@@ -73,11 +73,13 @@ def main() -> None:
     except MemoryError:
         _leave("out of memory; use a smaller --batch-size or --image-size", 1)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            _leave(f"{str(error.filename)[:80]}…: {error.strerror}; give a shorter path", 2)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EMFILE):
             raise
         _leave(f"{error.filename or 'a file'}: {error.strerror}", 1)
     except RuntimeError as error:
-        if "out of memory" not in str(error) and "not enough memory" not in str(error):
+        if not any(words in str(error) for words in ("out of memory", "not enough memory", "can't allocate memory")):
             raise
         _leave("out of memory; use a smaller --batch-size or --image-size", 1)
     except KeyboardInterrupt:

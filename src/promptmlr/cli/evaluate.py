@@ -80,7 +80,7 @@ def evaluate(
     for line in (labelled.source, *labelled.notes):
         note(line)
     if images_sha256(labelled.image_ids) == loaded.config.data.images_sha256:
-        note("warning: these are the images the run was trained on; its score on new ones will be lower")
+        note("warning: the run was trained on images of these names; its score on new ones will be lower")
     rows, columns = _common_classes(loaded.class_names, labelled.class_names)
 
     tower = loaded.use_backbone(backbone, pretrained, device)

@@ -99,7 +99,9 @@ BatchSize = Annotated[
 ]
 ImageSize = Annotated[
     int | None,
-    typer.Option(help="Pixels. (default: 448 for open_clip's models, else the backbone's own)", show_default=False),
+    typer.Option(
+        min=1, help="Pixels. (default: 448 for open_clip's models, else the backbone's own)", show_default=False
+    ),
 ]
 OrderSeed = Annotated[int, typer.Option(min=0, help="Of the order of images, and of their augmented views.")]
 CacheFolder = Annotated[

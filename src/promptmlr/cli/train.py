@@ -30,6 +30,7 @@ from promptmlr.cli.options import (
     region_cache,
 )
 from promptmlr.cli.progress import Terminal, note
+from promptmlr.errors import UserError
 
 __all__ = ["train"]
 
@@ -114,9 +115,13 @@ def train(
     from promptmlr.labels import keep_mask
     from promptmlr.pipeline import TrainingJob, train_run
     from promptmlr.recipes import load_recipe
-    from promptmlr.run import RunInProgress
+    from promptmlr.unfinished import RunInProgress
 
     RunInProgress.check_free(out, resume)
+    if mask is not None and observed != 1.0:
+        raise UserError("--observed and --mask both say which labels are hidden; give one of them")
+    if mask is None and unknown_code is not None:
+        raise UserError("--unknown-code is about a --mask, and there is none")
     chosen = load_recipe(
         recipe,
         method,

@@ -90,6 +90,18 @@ class LabelledImages:
             annotation_order=None,
         )
 
+    def with_classes(self, class_names: Sequence[str]) -> "LabelledImages":
+        """The same images with their classes in the order of `class_names`.
+
+        Raises:
+            UserError: the classes are others.
+        """
+        if set(class_names) != set(self.class_names):
+            odd = sorted(set(class_names) ^ set(self.class_names))
+            raise UserError(f"{self.source}: its classes differ from those of the training data, first in {odd[0]!r}")
+        columns = [self.class_names.index(name) for name in class_names]
+        return dataclasses.replace(self, labels=self.labels[:, columns], class_names=tuple(class_names))
+
     def with_labels(self, labels: Labels) -> "LabelledImages":
         """The same images with other `labels`, (N, C) int8."""
         return dataclasses.replace(self, labels=labels)

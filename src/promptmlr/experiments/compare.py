@@ -15,7 +15,6 @@ import numpy as np
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
-from promptmlr.errors import UserError
 from promptmlr.experiments.grid_folder import Cell, GridFolder
 from promptmlr.features import RegionCache
 from promptmlr.files import write_text
@@ -83,8 +82,7 @@ def compare(
         UserError: an unknown method, a fraction outside (0, 1], test data with other classes, cells of another grid.
     """
     reporter = reporter or Reporter()
-    if train.class_names != test.class_names:
-        raise UserError(f"{train.source} and {test.source} differ in their classes; compare needs the same in both")
+    test = test.with_classes(train.class_names)
     recipes = {method: load_recipe(grid.recipe, method, **grid.changes) for method in grid.methods}
     places = list(itertools.product(grid.observed, range(grid.seeds)))
     hidden = {place: hide(train.labels, keep_mask(train.labels.shape, *place)) for place in places}

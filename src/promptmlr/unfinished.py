@@ -1,0 +1,171 @@
+"""RUN.partial: a run folder in the making, by one process at a time; it can be gone on with after any interruption.
+
+Besides what a run folder holds (`promptmlr.run`):
+
+    state.safetensors    tensors, optimizer and counters after the last finished epoch
+    lock                 held by the process that trains
+"""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from promptmlr.errors import EnvironmentFault, UserError
+from promptmlr.files import replacing, write_bytes, write_text
+from promptmlr.labels import Keep
+from promptmlr.recognizer import Recognizer
+from promptmlr.run import RunConfig, read_config, read_tensors
+
+__all__ = ["RunInProgress"]
+
+
+class RunInProgress:
+    """RUN.partial: grows epoch by epoch, is renamed to RUN when the run is finished.
+
+    Args:
+        path: the final folder.
+        config: what is being run.
+        keep: (N, C) bool mask.
+    """
+
+    def __init__(self, path: str | Path, config: RunConfig, keep: Keep) -> None:
+        self.path = Path(path)
+        self.partial = Path(f"{path}.partial")
+        self.config = config
+        self.keep = keep
+        self.lines: list[str] = []
+
+    @staticmethod
+    def check_free(path: str | Path, resume: bool) -> None:
+        """Refuse a folder that exists, before any work is done.
+
+        Raises:
+            UserError: the run exists; or an unfinished one exists and is not to be resumed, or the other way round.
+        """
+        path, partial = Path(path), Path(f"{path}.partial")
+        if path.exists() or path.is_symlink():
+            raise UserError(f"{path} exists already; name another folder with --out, or remove it")
+        unfinished = (partial / "config.json").is_file()
+        if unfinished and not resume:
+            raise UserError(f"{partial} holds an unfinished run; go on with --resume, or remove it")
+        if resume and not unfinished:
+            raise UserError(f"nothing to resume: {partial} holds no unfinished run; leave --resume out")
+
+    @contextlib.contextmanager
+    def held(self, resume: bool) -> Iterator[dict[str, Any]]:
+        """Be the one process that trains this run; gives what the last finished epoch left, or nothing.
+
+        A folder in which no epoch was finished is removed again when bad input or the disk stops the run: it holds
+        nothing to go on with.
+
+        Raises:
+            UserError: another process trains it, it exists, or it was started with other settings.
+            EnvironmentFault: it cannot be written.
+        """
+        with self._locked():
+            self.check_free(self.path, resume)
+            saved = self._saved() if resume else {}
+            try:
+                if not resume:
+                    self._begin()
+                yield saved
+            except (UserError, EnvironmentFault):
+                if not self.lines:
+                    shutil.rmtree(self.partial, ignore_errors=True)
+                raise
+
+    def save(self, line: dict[str, Any], groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
+        """After an epoch: its metrics line, and all that a resumed run needs."""
+        self.lines.append(json.dumps(line))
+        tensors = {f"{group}.{name}": tensor.clone() for group, part in groups.items() for name, tensor in part.items()}
+        metadata = {"counters": json.dumps({**counters, "lines": self.lines})}
+        write_bytes(self.partial / "state.safetensors", save(tensors, metadata))
+        self._write_lines()
+
+    def finish(self, recognizer: Recognizer, metrics: dict[str, Any]) -> Path:
+        """Write weights and final metrics, and give the folder its name."""
+        tensors = {
+            f"{form}.{name}": tensor.detach().cpu().contiguous()
+            for form, part in (("learned", recognizer), ("folded", recognizer.fold()))
+            for name, tensor in part.state_dict().items()
+        }
+        self._write_mask()  # again, as the lines: an interrupted process may have left neither whole
+        self._write_lines()
+        write_bytes(self.partial / "weights.safetensors", save(tensors))
+        write_text(self.partial / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        self.partial.rename(self.path)
+        for rest in (self.path / "state.safetensors", self.path / "lock", *self.path.glob(".*.tmp")):
+            rest.unlink(missing_ok=True)
+        return self.path
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.partial.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.partial / "lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"another process is training {self.path}; name another folder with --out") from None
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write {self.partial}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+            if not (self.partial / "config.json").exists():  # finished, or never begun
+                shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _begin(self) -> None:
+        """Write what is known before the first epoch; the config last, so that whoever finds it finds all."""
+        self._write_mask()
+        write_text(self.partial / "config.json", self.config.model_dump_json(indent=2) + "\n")
+
+    def _saved(self) -> dict[str, Any]:
+        """What the last finished epoch left: tensors by group, and counters; empty before the first."""
+        difference = _first_difference(read_config(self.partial / "config.json"), self.config)
+        if difference is not None:
+            raise UserError(f"{self.partial} was started with another {difference}; repeat the first command")
+        state = self.partial / "state.safetensors"
+        if not state.is_file():
+            return {}
+        tensors = read_tensors(state)
+        groups: dict[str, Any] = {"learned": {}, "optimizer": {}, "best": {}}
+        try:
+            with safe_open(state, "pt") as file:
+                counters: dict[str, Any] = json.loads(file.metadata()["counters"])
+            self.lines = counters.pop("lines")
+            for key, tensor in tensors.items():
+                group, name = key.split(".", 1)
+                groups[group][name] = tensor
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{state} is damaged ({error}); remove {self.partial} and train again") from error
+        return groups | counters
+
+    def _write_mask(self) -> None:
+        with replacing(self.partial / "mask.npy") as file:
+            np.save(file, self.keep, allow_pickle=False)
+
+    def _write_lines(self) -> None:
+        write_text(self.partial / "metrics.jsonl", "".join(f"{line}\n" for line in self.lines))
+
+
+def _first_difference(saved: BaseModel, wanted: BaseModel, where: str = "") -> str | None:
+    """The first setting in which two configs differ, as "recipe.epochs: 5, now 6"; versions may differ."""
+    for name in type(wanted).model_fields:
+        one, other = getattr(saved, name), getattr(wanted, name)
+        if one == other or name == "versions":
+            continue
+        if isinstance(one, BaseModel) and isinstance(other, BaseModel):
+            return _first_difference(one, other, f"{where}{name}.")
+        return f"{where}{name}: {one!s:.80}, now {other!s:.80}"
+    return None
