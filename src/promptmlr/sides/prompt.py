@@ -20,7 +20,7 @@ Offset = Literal["none", "zero", "random"]
 
 CONTEXT_STD = 0.02  # of random contexts; the released MLCPromptLearner uses the same
 KEPT_BYTES = 1 << 30  # of activations that a backward pass may keep: 80 classes at W = 512 take 0.9 GiB
-CHUNK_BYTES = 128 << 20  # of activations at a time beyond that
+CHUNK_BYTES = 64 << 20  # of activations at a time beyond that
 
 
 class TextEncoder(Protocol):
