@@ -65,7 +65,7 @@ def find_entry(name: str) -> CatalogueEntry:
     supported = [entry.name for entry in catalogue()]
     if config is None:
         raise UserError(
-            f"unknown backbone {name!r}: neither a file nor a model of open_clip; {nearest(name, ['scenes', *supported])} "
+            f"unknown backbone {name!r}: neither a file nor a model of open_clip; {nearest(name, supported)} "
             "(`promptmlr backbones` lists all)"
         )
     reason = refusal(config)
