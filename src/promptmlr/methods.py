@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 from promptmlr.backbone import Backbone
 from promptmlr.errors import UserError, nearest
-from promptmlr.recognizer import Recognizer, Weighting, checked_class_names
+from promptmlr.names import checked_class_names
+from promptmlr.recognizer import Recognizer, Weighting
 from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide, Side
 from promptmlr.sides.prompt import Offset
 
@@ -77,7 +79,7 @@ def create_recognizer(
         seed: of every random start.
 
     Raises:
-        UserError: unknown method, start or offset, or class names that cannot be used.
+        UserError: unknown method, start or offset; a length, template or class names that cannot be used.
     """
     if method not in METHOD_TABLE:
         raise UserError(f"unknown method {method!r}; {nearest(method, METHODS)}")
@@ -87,8 +89,11 @@ def create_recognizer(
         raise UserError(f"unknown offset {offset!r}; {nearest(offset, ('none', 'zero', 'random'))}")
     if linear_start not in ("random", "zero"):
         raise UserError(f"unknown linear_start {linear_start!r}; {nearest(linear_start, ('random', 'zero'))}")
-    if not 1 <= context_length < backbone.text.context_length:
-        raise UserError(f"context_length is {context_length}; it must lie in 1..{backbone.text.context_length - 1}")
+    if not isinstance(context_length, Integral) or not 1 <= context_length < backbone.text.context_length:
+        longest = backbone.text.context_length - 1
+        raise UserError(f"context_length is {context_length}; it must be a whole number in 1..{longest}")
+    if set("{}") & set(absence_template.replace("{}", "", 1)):
+        raise UserError(f"absence_template {absence_template!r}: braces stand for the class alone, as one {{}} or none")
     row = METHOD_TABLE[method]
     names = checked_class_names(class_names)
 

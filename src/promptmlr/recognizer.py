@@ -1,17 +1,15 @@
 """A recognizer is two sides and the aggregation that turns their maps into pairs of logits."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from promptmlr.errors import UserError
 from promptmlr.functional import aggregate, region_weights
 from promptmlr.sides import Side
 
-__all__ = ["Recognizer", "Weighting", "checked_class_names", "joint_logits"]
+__all__ = ["Recognizer", "Weighting", "joint_logits"]
 
 Weighting = Literal["presence", "own"]
 
@@ -70,22 +68,3 @@ def _logits(presence: Tensor, absence: Tensor, weighting: Weighting) -> Tensor:
     weights = region_weights(presence)
     absence_weights = weights if weighting == "presence" else region_weights(absence)
     return torch.stack([aggregate(absence, absence_weights), aggregate(presence, weights)], dim=1)
-
-
-def checked_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
-    """Class names as the text tower reads them: underscores are spaces, none empty, none twice.
-
-    Raises:
-        UserError: no class, an empty or a duplicate name.
-    """
-    if isinstance(class_names, str) or not class_names:
-        raise UserError("class_names must be a list with at least one name")
-    names = tuple(name.replace("_", " ").strip() for name in class_names)
-    if "" in names:
-        raise UserError("a class name is empty; give every class a name")
-    name, times = Counter(names).most_common(1)[0]
-    if times > 1:
-        raise UserError(
-            f"class name {name!r} stands {times} times (underscores are read as spaces); rename or merge them"
-        )
-    return names

@@ -28,8 +28,9 @@ from promptmlr.data.images import ImageFile, find_images
 from promptmlr.errors import UserError
 from promptmlr.features import Storage
 from promptmlr.functional import presence_probability
+from promptmlr.names import checked_class_names
 from promptmlr.recipes import Recipe
-from promptmlr.recognizer import Recognizer, Weighting, checked_class_names
+from promptmlr.recognizer import Recognizer, Weighting
 from promptmlr.regions import encode_stream
 from promptmlr.sides import EmbeddingSide, LinearSide, Side
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
@@ -92,7 +93,12 @@ def test_only_the_baseline_weights_each_side_by_its_own_map() -> None:
         ({"start": "agnostik"}, "unknown start 'agnostik'; did you mean 'agnostic'?"),
         ({"offset": "zeros"}, "unknown offset 'zeros'; did you mean 'zero'?"),
         ({"context_length": 0}, "context_length is 0"),
-        ({"class_names": ["dog", "dog"]}, "'dog' stands 2 times"),
+        ({"context_length": 2.5}, "context_length is 2.5; it must be a whole number"),
+        ({"class_names": ["dog", "dog"]}, "duplicate class name 'dog'"),
+        ({"class_names": "dog"}, "class_names must be a list of class names"),
+        ({"absence_template": "{} {}"}, "absence_template '{} {}': braces stand for the class alone"),
+        ({"absence_template": "no {} {x}"}, "absence_template 'no {} {x}': braces"),
+        ({"absence_template": "no {0}"}, "absence_template 'no {0}': braces"),
     ],
 )
 def test_what_cannot_be_created(tiny_backbone, arguments: dict, message: str) -> None:
@@ -100,6 +106,11 @@ def test_what_cannot_be_created(tiny_backbone, arguments: dict, message: str) ->
         create_recognizer(**{"method": "positivecoop", "backbone": tiny_backbone, "class_names": NAMES, **arguments})
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_class_names_may_be_an_array(tiny_backbone) -> None:
+    recognizer = create_recognizer("positivecoop", tiny_backbone, np.array(NAMES))
+    assert recognizer.class_names == create("positivecoop", tiny_backbone).class_names
 
 
 def test_zeroshot_is_a_softmax_over_two_texts(tiny_backbone) -> None:

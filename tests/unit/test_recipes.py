@@ -90,6 +90,11 @@ def test_a_recipe_cannot_be_changed() -> None:
         (WHOLE.replace("0.1", '"much"'), "context_rate: input should be a valid number"),
         (WHOLE.replace("epochs = 3", "epochs = 0"), "epochs: input should be greater than or equal to 1"),
         (WHOLE.replace("epochs = 3", ""), "epochs: field required"),
+        (WHOLE + "weight_decay = inf\n", "weight_decay: input should be a finite number"),
+        (WHOLE + "loss_weight = inf\n", "loss_weight: input should be a finite number"),
+        (WHOLE + "momentum = nan\n", "momentum: input should be"),
+        (WHOLE + "epoch = " + "9" * 5000, "is no valid TOML"),
+        ("a = " + "[" * 20_000, "is no valid TOML"),
         ("[shared\n", "is no valid TOML"),
         ("", "field required"),
     ],
@@ -108,6 +113,7 @@ def test_mistakes_in_a_recipe_are_one_line(recipe, text: str, message: str) -> N
     [
         ("defaults", "did you mean 'default'?"),
         ("relesed", "did you mean 'released'?"),
+        ("x" * 300, "File name too long"),
         ("nowhere/mine.toml", "no recipe 'nowhere/mine.toml': it is no file"),
     ],
 )

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from promptmlr.errors import UserError
 from promptmlr.functional import presence_probability
 from promptmlr.methods import METHODS, create_recognizer
-from promptmlr.recognizer import Recognizer, checked_class_names
+from promptmlr.recognizer import Recognizer
 from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide
 
 NAMES = ["dog", "hot_dog", "umbrella"]
@@ -101,24 +100,3 @@ def test_folding_keeps_the_logits_and_drops_the_text_tower(tiny_backbone, method
 def test_probabilities_of_one_class() -> None:
     recognizer = Recognizer(EmbeddingSide.random(1, 8, 1), EmbeddingSide.random(1, 8, 2), ["dog"])
     assert presence_probability(recognizer(torch.randn(2, 5, 8))).shape == (2, 1)
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        ([], "at least one name"),
-        ("dog", "must be a list"),
-        (["dog", ""], "is empty"),
-        (["dog", "_ "], "is empty"),
-        (["dog", "cat", "dog"], "'dog' stands 2 times"),
-        (["hot dog", "hot_dog"], "'hot dog' stands 2 times"),
-    ],
-)
-def test_class_names_that_cannot_be_used(names, message: str) -> None:
-    with pytest.raises(UserError, match=message) as error:
-        checked_class_names(names)
-    assert "\n" not in str(error.value)
-
-
-def test_underscores_are_spaces() -> None:
-    assert checked_class_names(["hot_dog", " cat "]) == ("hot dog", "cat")

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from promptmlr.backbone.catalogue import catalogue, find_entry, uses_quick_gelu
 from promptmlr.backbone.checkpoint import SUFFIXES, build_open_clip_model, build_openai_model, read_state_dict
 from promptmlr.backbone.image import fold_batch_norms, patch_side, resnet_regions, vit_regions
-from promptmlr.backbone.packing import is_packed, unpack
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.backbone.text import TextTower
 from promptmlr.errors import EnvironmentFault, UserError, nearest
+from promptmlr.names import checked_path
 
 __all__ = ["Backbone", "Precision", "Preprocessing", "catalogue", "load_backbone", "tower_dtypes"]
 
@@ -114,7 +114,14 @@ class Backbone:
         return resnet_regions(visual, images) if isinstance(visual, ModifiedResNet) else vit_regions(visual, images)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """(N, D) features of N sentences, not normalised."""
+        """(N, D) features of N sentences, not normalised.
+
+        Raises:
+            UserError: no list of sentences, or one that does not fit the context.
+        """
+        texts = list(texts) if isinstance(texts, Iterable) and not isinstance(texts, str) else []
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise UserError("encode_text takes a list of one or more texts, such as ['a photo of a dog.']")
         return self.text.encode_texts(texts)
 
     def identity(self) -> dict[str, Any]:
@@ -161,7 +168,7 @@ def load_backbone(
         EnvironmentFault: the weights could not be downloaded.
     """
     device = _checked_device(device)
-    path = Path(name)
+    path = checked_path(name)
     if str(name) == "scenes":
         state = load(files("promptmlr.backbone").joinpath("scenes.safetensors").read_bytes())
     elif path.suffix in SUFFIXES or path.is_file():
@@ -172,7 +179,6 @@ def load_backbone(
         return _load_open_clip(str(name), pretrained, image_size, device, quick_gelu, dtype, text_dtype)
     if pretrained is not None:
         raise UserError(f"{name} already names its weights; leave `pretrained` out")
-    state = unpack(state) if is_packed(state) else state
     model = build_openai_model(state, str(name), True if quick_gelu is None else quick_gelu)
     size = _native_size(model) if image_size is None else image_size
     preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
@@ -192,7 +198,7 @@ def _load_open_clip(
     weights = str(pretrained or "openai")
     if weights in entry.tags:
         file = _download(name, weights)
-    elif Path(weights).is_file():
+    elif checked_path(weights).is_file():
         file = Path(weights).resolve()
         weights = str(file)
     else:
@@ -255,7 +261,7 @@ def _how_to_place(name: str, tag: str, reason: str) -> str:
 def _checked_device(device: str | torch.device | None) -> torch.device:
     try:
         chosen = torch.device(device or "cpu")
-        torch.empty(0, device=chosen)
+        torch.zeros(1, device=chosen).item()  # "meta" has shapes, but no numbers
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].split(". ")[0]
         raise UserError(f"device {str(device)!r} cannot be used: {reason}; cpu always can") from error

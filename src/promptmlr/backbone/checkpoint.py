@@ -13,12 +13,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from promptmlr.backbone.packing import VOCABULARY_SIZE, is_packed, unpack
 from promptmlr.errors import UserError
 
 __all__ = ["build_open_clip_model", "build_openai_model", "read_state_dict"]
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # entries of OpenAI's archives
+COUNTERS = ("num_batches_tracked", "token_embedding.ids")  # integers among the weights
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -57,18 +59,20 @@ def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: boo
     open_clip's builder rounds the weights to half precision, so they are loaded once more after it.
 
     Args:
-        state: tensors under the names of OpenAI's CLIP.
+        state: tensors under the names of OpenAI's CLIP, packed or not.
         source: what to call it in an error.
         quick_gelu: the activation; OpenAI's weights need QuickGELU, and the names cannot tell.
 
     Raises:
-        UserError: keys or shapes are not those of a CLIP in OpenAI's layout.
+        UserError: keys or shapes are not those of a CLIP in OpenAI's layout, or a weight is no finite number.
     """
     try:
+        _check_numbers(state, source)
+        state = _with_whole_vocabulary(state)
         # cast_dtype is that of the norms, which could not be cast to another dtype later if it were float16.
         model = open_clip.model.build_model_from_openai_state_dict(dict(state), quick_gelu, cast_dtype=torch.float32)
         model.float()
-        model.load_state_dict(dict(state))
+        model.load_state_dict(state)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
@@ -89,10 +93,11 @@ def build_open_clip_model(name: str, state: Mapping[str, Tensor], source: str, q
         quick_gelu: the activation.
 
     Raises:
-        UserError: the tensors are not those of this model.
+        UserError: the tensors are not those of this model, or a weight is no finite number.
     """
     model: nn.Module = open_clip.model.CLIP(**{**open_clip.get_model_config(name), "quick_gelu": quick_gelu})
     try:
+        _check_numbers(state, source)
         model.load_state_dict(dict(state))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
@@ -100,6 +105,24 @@ def build_open_clip_model(name: str, state: Mapping[str, Tensor], source: str, q
             f"the checkpoint {source} does not fit {name}: {reason}; name the model it was saved from"
         ) from error
     return model
+
+
+def _check_numbers(state: Mapping[str, Tensor], source: str) -> None:
+    for key, value in state.items():
+        if key.endswith(COUNTERS):
+            continue
+        if not value.is_floating_point():
+            raise UserError(f"the checkpoint {source} holds {key} as {value.dtype}; weights must be floating-point")
+        if not torch.stack(value.float().aminmax()).isfinite().all():  # thirty times as fast as to look at each
+            raise UserError(f"the checkpoint {source} holds NaN or infinity in {key}; get the file again")
+
+
+def _with_whole_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    state = unpack(dict(state)) if is_packed(state) else dict(state)
+    rows = len(state["token_embedding.weight"])
+    if rows != VOCABULARY_SIZE:
+        raise ValueError(f"its token table has {rows} rows instead of {VOCABULARY_SIZE}")
+    return state
 
 
 def _read(path: Path) -> Any:

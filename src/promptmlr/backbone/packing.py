@@ -46,9 +46,16 @@ def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
 
     Returns:
         OpenAI's layout in float32 (counters stay integers), which open_clip builds a model from.
+
+    Raises:
+        ValueError: the ids are no int64 numbers of tokens, one for each row.
     """
     state_dict = {key: value.float() if value.is_floating_point() else value for key, value in packed.items()}
     ids, rows = state_dict.pop(_IDS), state_dict[_TABLE]
+    if ids.dtype != torch.int64 or ids.shape != rows.shape[:1] or rows.dim() != 2:
+        raise ValueError(f"{_IDS} {tuple(ids.shape)} does not number the rows of {_TABLE} {tuple(rows.shape)}")
+    if not ((ids >= 0) & (ids < VOCABULARY_SIZE)).all():
+        raise ValueError(f"{_IDS} names a token outside 0 … {VOCABULARY_SIZE - 1}")
     generator = torch.Generator().manual_seed(_SEED)
     noise = torch.randn(VOCABULARY_SIZE, rows.shape[1], generator=generator)
     table = rows.mean(dim=0) + rows.std(dim=0) * noise

@@ -14,6 +14,7 @@ from promptmlr.data.scenes import DrawnImage, read_scenes
 from promptmlr.data.voc import find_devkit, read_voc
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
+from promptmlr.names import checked_path
 
 __all__ = [
     "FORMATS",
@@ -55,10 +56,11 @@ def load_data(
     Raises:
         UserError: there is no such data, it is damaged, or (for training) none of its labels is known.
     """
+    path = checked_path(data)
     kind = _detect(data) if format is None else format
     if kind not in FORMATS:
         raise UserError(f"unknown format {kind!r}; {nearest(kind, FORMATS)}")
-    loaded = FORMATS[kind](Path(data), split, purpose, images, options)
+    loaded = FORMATS[kind](path, split, purpose, images, options)
     counts = {code: np.count_nonzero(loaded.labels == code) for code in (PRESENT, ABSENT, UNKNOWN)}
     if purpose == "train" and counts[UNKNOWN] == loaded.labels.size:
         raise UserError(f"{loaded.source}: all {loaded.labels.size} labels are unknown; nothing can be learned")

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from promptmlr.data.images import ImageFile
-from promptmlr.data.labelled import LabelledImages, require_files, spaced_class_names
+from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+from promptmlr.names import checked_class_names
 
 __all__ = ["has_instances", "read_coco"]
 
@@ -63,7 +64,7 @@ def read_coco(
         [f"{image_id:012d}" if isinstance(image_id, int) else str(image_id) for image_id in chosen],
         files,
         labels,
-        spaced_class_names(instances.category_names, str(source)),
+        checked_class_names(instances.category_names, str(source)),
         f"COCO {path}, split {split}",
         [note, *([f"{lone_crowds} labels rest on crowds alone: {options.crowd}"] if lone_crowds else [])],
     )
@@ -124,7 +125,10 @@ def _parse(content: Any, source: Path) -> _Instances:
             raise UserError(
                 f"{source}, annotation {number}: image {image_id!r} or category {category_id!r} is not in the file"
             )
-        objects.append((image_id, columns[category_id], bool(entry.get("iscrowd", 0))))
+        is_crowd = entry.get("iscrowd", 0)
+        if is_crowd not in (0, 1):
+            raise UserError(f"{source}, annotation {number}: iscrowd is {is_crowd!r}; it must be the number 0 or 1")
+        objects.append((image_id, columns[category_id], bool(is_crowd)))
     return _Instances([str(category["name"]) for category in categories], file_names, objects)
 
 

@@ -37,7 +37,7 @@ def read_csv(
     Raises:
         UserError: see `read_table`; a bad cell; an image file or the split is missing.
     """
-    table = read_table(path)
+    table = read_table(path, images)
     labels = table.decode(_CODES, _hint)
     split, notes = _choose_split(table, split, purpose)
     chosen = [i for i in range(len(table.rows)) if table.splits is None or table.splits[i] == split]

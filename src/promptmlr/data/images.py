@@ -1,10 +1,12 @@
 """Image files in any of the usual encodings, as 8-bit RGB; and finding them in folders."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import itertools
 import os
+import stat
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from promptmlr.errors import UserError
+from promptmlr.names import shown
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -71,8 +74,8 @@ class ImageFile:
 
     @property
     def name(self) -> str:
-        """The path as it was given."""
-        return str(self.path)
+        """The path as it was given, as text that can be written down."""
+        return shown(self.path)
 
     def exists(self) -> bool:
         """Whether there is such a file, readable or not."""
@@ -85,13 +88,13 @@ class ImageFile:
     def fingerprint(self, content: bool = False) -> str:
         """SHA-256 of resolved path, size and time of change; under `content` of the bytes, wherever they lie."""
         try:
+            status = _file_status(self.path)
             if content:
                 with self.path.open("rb") as file:
                     return hashlib.file_digest(file, "sha256").hexdigest()
             path = os.path.realpath(self.path)
-            status = os.stat(path)  # noqa: PTH116 - a Path for each of a million images costs more than the call
         except (OSError, ValueError) as error:
-            raise UnreadableImage(f"{self.path}: {_reason(error)}") from error
+            raise UnreadableImage(f"{self.name}: {_reason(error)}") from error
         identity = f"{path}\0{status.st_size}\0{status.st_mtime_ns}"
         return hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
 
@@ -134,6 +137,7 @@ def open_image(path: str | Path) -> Image.Image:
         UnreadableImage: see there. The size is checked before a pixel is decoded.
     """
     try:
+        _file_status(path)
         with _quiet, Image.open(path, formats=_decoders()) as image:
             _check_size(image)
             image.load()
@@ -141,7 +145,7 @@ def open_image(path: str | Path) -> Image.Image:
     except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # damaged bytes make decoders raise anything from EOFError to SyntaxError
-        raise UnreadableImage(f"{path}: {_reason(error)}") from error
+        raise UnreadableImage(f"{shown(path)}: {_reason(error)}") from error
 
 
 def find_images(arguments: Sequence[str | Path]) -> Iterator[Path]:
@@ -154,7 +158,19 @@ def find_images(arguments: Sequence[str | Path]) -> Iterator[Path]:
     Raises:
         UserError: at the call, for an argument that does not exist or holds no image.
     """
-    return itertools.chain.from_iterable([_expand(argument) for argument in arguments])
+    try:
+        return itertools.chain.from_iterable([_expand(argument) for argument in arguments])
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise UserError(f"{shown(error.filename)}: {error.strerror}") from error
+
+
+def _file_status(path: str | Path) -> os.stat_result:
+    """Of a file that can be opened and named in a table; an error for any other: a pipe would be waited for."""
+    os.fspath(path).encode()
+    status = os.stat(path)  # noqa: PTH116 - a Path for each of a million images costs more than the call
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "no file, but a directory, a pipe or a device")
+    return status
 
 
 def _decoders() -> tuple[str, ...]:
@@ -194,6 +210,8 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if isinstance(error, UnicodeEncodeError):
+        return "its name is not UTF-8; rename it"
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or damaged at its start"
     if isinstance(error, Image.DecompressionBombError):
@@ -223,14 +241,23 @@ def _walk(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as listing:
             # Names alone: a folder may hold a million.
-            entries = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in listing if not e.name.startswith("."))
+            entries = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in listing if _counts(entry))
     except OSError as error:
         raise UserError(f"cannot list folder {folder}: {error.strerror}") from error
     for name, is_folder in entries:
         if is_folder:
             yield from _walk(folder / name)
-        elif _is_image(name):
+        else:
             yield folder / name
+
+
+def _counts(entry: os.DirEntry[str]) -> bool:
+    """Folders, and images that are files or links: neither pipes nor sockets, whatever their name."""
+    if entry.name.startswith("."):
+        return False
+    if entry.is_dir(follow_symlinks=False):
+        return True
+    return _is_image(entry.name) and (entry.is_file(follow_symlinks=False) or entry.is_symlink())
 
 
 def _matches(pattern: str) -> Iterator[Path]:

@@ -1,8 +1,7 @@
 """What every data format becomes: images and their labels, sorted by id."""
 
 import dataclasses
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 
-__all__ = ["LabelledImages", "require_files", "spaced_class_names"]
+__all__ = ["LabelledImages", "require_files"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,28 +110,6 @@ class LabelledImages:
         return dataclasses.replace(self, notes=(*notes, *self.notes))
 
 
-def spaced_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """Class names with spaces for underscores, as a text encoder should read them.
-
-    Args:
-        names: as written.
-        where: the file, for messages.
-
-    Raises:
-        UserError: there is no name, an empty one, or two that become the same.
-    """
-    if not names:
-        raise UserError(f"{where}: no class; at least one is needed")
-    spaced = tuple(name.replace("_", " ").strip() for name in names)
-    if "" in spaced:
-        raise UserError(f"{where}: class {spaced.index('') + 1} of {len(names)} has an empty name")
-    twice = _first_repeated(spaced)
-    if twice is not None:
-        written = " and ".join(repr(name) for name, clean in zip(names, spaced, strict=True) if clean == twice)
-        raise UserError(f"{where}: duplicate class name {twice!r} ({written}; underscores count as spaces)")
-    return spaced
-
-
 def require_files(images: Sequence[ImageFile], where: Callable[[int], str]) -> None:
     """Refuse missing image files, naming the first one (`where(i)` says who asks for image i) and how many.
 
@@ -146,7 +123,3 @@ def require_files(images: Sequence[ImageFile], where: Callable[[int], str]) -> N
             f"{where(first)}: no image {images[first].name!r} ({len(missing)} of {len(images)} images are missing); "
             "name their folder with --images"
         )
-
-
-def _first_repeated(names: Iterable[str]) -> str | None:
-    return next((name for name, count in Counter(names).items() if count > 1), None)

@@ -1,5 +1,6 @@
 """Mask files: which labels a learner may see, drawn elsewhere."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,15 +58,20 @@ def load_keep_mask(
 
 def _from_released(path: Path, shape: tuple[int, int], annotation_order: NDArray[np.intp] | None) -> Keep:
     try:
-        mask = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of tensors that are refused below
+            mask = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # torch raises anything from EOFError to UnpicklingError for a file of another kind
         raise UserError(f"{path}: not a tensor saved by torch") from error
     if not isinstance(mask, torch.Tensor):
         raise UserError(f"{path}: holds a {type(mask).__name__}, not a tensor")
+    if mask.layout != torch.strided or mask.is_meta or mask.is_quantized or mask.is_complex():
+        raise UserError(f"{path}: not a plain tensor ({mask.dtype}, {mask.layout}, {mask.device}); save a dense one")
     rows = mask.detach().float().numpy()
-    if rows.ndim == 3 and rows.shape[1] and (rows == rows[:, :1]).all():
+    if rows.ndim == 3 and rows.shape[1]:
+        if (rows != rows[:, :1]).any():
+            raise UserError(f"{path}: the {rows.shape[1]} rows of an image differ in a mask of shape {rows.shape}")
         rows = rows[:, 0]
     _require_shape(path, rows, shape)
     if not np.isin(rows, (0, 1)).all():
@@ -77,13 +83,15 @@ def _from_released(path: Path, shape: tuple[int, int], annotation_order: NDArray
 
 def _from_array(path: Path, shape: tuple[int, int]) -> Keep:
     try:
-        mask = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not a NumPy array'}") from error
-    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        # Mapped, not read: a damaged header may ask for terabytes.
+        mask = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # damaged headers raise anything from EOFError to TokenError
+        reason = getattr(error, "strerror", None) or "not a NumPy array, or cut short"
+        raise UserError(f"cannot read {path}: {reason}") from error
+    if mask.dtype != np.bool_:
         raise UserError(f"{path}: not an array of bool, True where the label is kept")
     _require_shape(path, mask, shape)
-    return mask
+    return np.array(mask)
 
 
 def _require_shape(path: Path, mask: NDArray[np.generic], shape: tuple[int, int]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from promptmlr.data.labelled import spaced_class_names
-from promptmlr.errors import UserError
+from promptmlr.errors import UserError, nearest
 from promptmlr.labels import Labels
+from promptmlr.names import checked_class_names
 
 __all__ = ["LabelTable", "read_table"]
 
@@ -74,8 +74,12 @@ class _Lookup(dict[str, int]):
         return self[cell]
 
 
-def read_table(path: Path) -> LabelTable:
+def read_table(path: Path, folder: Path | None = None) -> LabelTable:
     """Read a label table (UTF-8, comma-separated); blank rows are skipped, but counted in row numbers.
+
+    Args:
+        path: the file.
+        folder: what image paths are relative to, by default the folder of the file.
 
     Raises:
         UserError: the file is missing, empty or binary; a row has too few or too many cells; there is no column
@@ -89,13 +93,13 @@ def read_table(path: Path) -> LabelTable:
             raise UserError(f"{path}, row {row}: {len(record)} cells where the header has {len(header)}")
     rows = tuple(row for row, _ in body)
     image_ids = _column(body, header, "image")
-    _check_image_ids(path, rows, image_ids)
+    _check_image_ids(path, rows, image_ids, str((folder or path.parent).absolute()))
     return LabelTable(
         path,
         rows,
         image_ids,
         _column(body, header, "split") if "split" in header else None,
-        spaced_class_names([header[c] for c in class_columns], str(path)),
+        checked_class_names([header[c] for c in class_columns], str(path)),
         tuple([record[c] for c in class_columns] for _, record in body),
     )
 
@@ -135,7 +139,7 @@ def _class_columns(path: Path, header: list[str]) -> list[int]:
         for delimiter, name in ((";", "semicolons"), ("\t", "tabs")):
             if any(delimiter in cell for cell in header):
                 raise UserError(f"{path}: columns are separated by {name}; save it with commas")
-        raise UserError(f"{path}: no column 'image' in the header; its columns are {', '.join(map(repr, header))}")
+        raise UserError(f"{path}: no column 'image' (in small letters) in the header; {nearest('image', header)}")
     for name in ("image", "split"):
         if header.count(name) > 1:
             raise UserError(f"{path}: {header.count(name)} columns are named {name!r}; keep one")
@@ -147,13 +151,13 @@ def _column(body: list[tuple[int, list[str]]], header: list[str], name: str) -> 
     return tuple(record[column].strip() for _, record in body)
 
 
-def _check_image_ids(path: Path, rows: tuple[int, ...], image_ids: tuple[str, ...]) -> None:
+def _check_image_ids(path: Path, rows: tuple[int, ...], image_ids: tuple[str, ...], folder: str) -> None:
     if not rows:
         raise UserError(f"{path}: a header without rows; add one row per image")
     seen: dict[str, int] = {}
     for row, image_id in zip(rows, image_ids, strict=True):
         if not image_id:
             raise UserError(f"{path}, row {row}: no image name")
-        first = seen.setdefault(posixpath.normpath(image_id), row)
+        first = seen.setdefault(posixpath.normpath(posixpath.join(folder, image_id)), row)
         if first != row:
             raise UserError(f"{path}, row {row}: image {image_id!r} is in row {first} already; keep one of them")

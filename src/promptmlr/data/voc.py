@@ -88,10 +88,12 @@ def read_voc(
 
 
 def _default_split(root: Path, purpose: Purpose) -> tuple[str, list[str]]:
-    tested = (root / _LISTS / "test.txt").is_file() and all(
-        (root / "Annotations" / f"{image_id}.xml").is_file() for image_id in _image_list(root, "test")
-    )
-    if tested:
+    listed = _image_list(root, "test") if (root / _LISTS / "test.txt").is_file() else []
+    annotations = [root / "Annotations" / f"{image_id}.xml" for image_id in listed]
+    missing = [path for path in annotations if not path.is_file()]
+    if len(missing) < len(annotations):
+        if missing:
+            raise UserError(f"no annotation {missing[0]} ({len(missing)} of {len(listed)} of test); unpack it again")
         return {"train": "trainval", "test": "test"}[purpose], []
     split = {"train": "train", "test": "val"}[purpose]
     return split, [f"no annotations of the test images here: {split} is used, so that val can be the test"]
@@ -119,13 +121,15 @@ def _image_list(root: Path, split: str) -> list[str]:
 def _labels(path: Path) -> Labels:
     """The labels of one annotation, (C,) int8: unknown where all objects of a class are difficult."""
     try:
-        objects = ET.parse(path).getroot().findall("object")
+        root = ET.parse(path).getroot()
     except FileNotFoundError:
         raise UserError(f"no annotation {path}; unpack the devkit again") from None
-    except (ET.ParseError, OSError, ValueError) as error:
+    except (ET.ParseError, LookupError, OSError, ValueError) as error:
         raise UserError(f"{path}: damaged XML ({error}); unpack the devkit again") from error
+    if root.tag != "annotation":
+        raise UserError(f"{path}: its outermost tag is {root.tag!r}, not 'annotation'; unpack the devkit again")
     labels = np.full(len(VOC_CLASS_NAMES), ABSENT, dtype=np.int8)
-    for entry in objects:
+    for entry in root.findall("object"):
         name = entry.findtext("name", "").strip().lower()
         if name not in _COLUMNS:
             raise UserError(f"{path}: {name!r} is none of the 20 VOC classes; write your own classes as a CSV")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promptmlr.errors import UserError, nearest
 from promptmlr.methods import METHOD_TABLE
+from promptmlr.names import checked_path
 
 __all__ = ["RECIPES", "Recipe", "load_recipe"]
 
@@ -40,7 +41,7 @@ class Recipe(BaseModel):
     embedding_rate: Rate
     linear_rate: Rate
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     loss_weight: Rate = 1.0
     batch_size: Annotated[int, Field(ge=1)] = 32
     epochs: Annotated[int, Field(ge=1)]
@@ -106,7 +107,7 @@ def _read(source: str | Path) -> dict[str, Any]:
     if str(source) in RECIPES:
         text = files("promptmlr.recipes").joinpath(f"{source}.toml").read_text(encoding="utf-8")
     else:
-        path = Path(source)
+        path = checked_path(source)
         if not path.is_file():
             raise UserError(f"no recipe {str(source)!r}: it is no file, and {nearest(str(source), RECIPES)}")
         try:
@@ -115,5 +116,5 @@ def _read(source: str | Path) -> dict[str, Any]:
             raise UserError(f"cannot read the recipe {path}: {error}") from error
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # bad TOML, a number of 5000 digits, tables nested without end
         raise UserError(f"recipe {source} is no valid TOML: {error}") from error

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from promptmlr.backbone import load_backbone
-from promptmlr.backbone.checkpoint import build_openai_model, read_state_dict
+from promptmlr.backbone.checkpoint import build_open_clip_model, build_openai_model, read_state_dict
 from promptmlr.errors import UserError
 
 SMALL = {"a.weight": torch.randn(5, 3), "b": torch.arange(4)}
@@ -147,6 +147,21 @@ def changed(state: dict[str, torch.Tensor], how: str) -> dict[str, torch.Tensor]
             state = {key: torch.tensor(0.0) for key in state}
         case "a text tower too narrow":
             state["ln_final.weight"] = torch.zeros(16)
+        case "a short vocabulary":
+            state["token_embedding.weight"] = torch.zeros(1000, 64)
+        case "packed without a table":
+            del state["token_embedding.weight"]
+            state["token_embedding.ids"] = torch.arange(3)
+        case "packed in one dimension":
+            state |= {"token_embedding.weight": torch.zeros(3), "token_embedding.ids": torch.arange(3)}
+        case "packed beyond the vocabulary":
+            state |= {"token_embedding.weight": torch.zeros(2, 64), "token_embedding.ids": torch.tensor([3, 49408])}
+        case "packed below the vocabulary":
+            state |= {"token_embedding.weight": torch.zeros(2, 64), "token_embedding.ids": torch.tensor([3, -1])}
+        case "packed under fractions":
+            state |= {"token_embedding.weight": torch.zeros(2, 64), "token_embedding.ids": torch.tensor([3.0, 4.0])}
+        case "packed with too few ids":
+            state |= {"token_embedding.weight": torch.zeros(2, 64), "token_embedding.ids": torch.tensor([3])}
     return state
 
 
@@ -161,9 +176,39 @@ def changed(state: dict[str, torch.Tensor], how: str) -> dict[str, torch.Tensor]
         "positions of no square grid",
         "scalars",
         "a text tower too narrow",
+        "a short vocabulary",
+        "packed without a table",
+        "packed in one dimension",
+        "packed beyond the vocabulary",
+        "packed below the vocabulary",
+        "packed under fractions",
+        "packed with too few ids",
     ],
 )
 def test_tensors_of_another_model_are_refused_in_one_line(tiny_resnet, how: str) -> None:
     with pytest.raises(UserError, match=r"the checkpoint clip\.pt is no CLIP in OpenAI's layout") as error:
         build_openai_model(changed(tiny_resnet, how), "clip.pt")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.tensor(torch.nan), "NaN or infinity in logit_scale"),
+        (torch.tensor(-torch.inf).half(), "NaN or infinity in logit_scale"),
+        (torch.tensor(4), "logit_scale as torch.int64; weights must be floating-point"),
+        (torch.tensor(4 + 1j), "logit_scale as torch.complex64"),
+    ],
+)
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda state: build_openai_model(state, "clip.pt"),
+        lambda state: build_open_clip_model("RN50", state, "clip.pt", quick_gelu=True),
+    ],
+)
+def test_a_weight_that_is_no_finite_number_is_named(tiny_resnet, build, value: torch.Tensor, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        build(tiny_resnet | {"logit_scale": value})
+    assert f"the checkpoint clip.pt holds {message}" in str(error.value)
     assert "\n" not in str(error.value)

@@ -1,7 +1,9 @@
 """`load_backbone`: by path, by open_clip's names and tags, and without a network."""
 
+import os
 from collections.abc import Iterator
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -139,6 +141,9 @@ def test_every_model_that_a_line_without_network_names_exists() -> None:
         (("missing.pt",), "no checkpoint at missing.pt"),
         (("missing/clip.safetensors",), "no checkpoint at missing/clip.safetensors"),
         (("missing/clip",), "unknown backbone 'missing/clip': neither a file nor a model of open_clip"),
+        (("x" * 300,), "File name too long"),
+        (("Tiny", "x" * 300), "File name too long"),
+        ((os.fsdecode(b"bad\xff.pt"),), r"bad\udcff.pt: this name is not UTF-8"),
         (("scenes", "openai"), "scenes already names its weights; leave `pretrained` out"),
     ],
 )
@@ -155,7 +160,7 @@ def test_sizes_that_do_not_fit(tiny_checkpoint, size: int) -> None:
         load_backbone(tiny_checkpoint, image_size=size)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])
 def test_devices_that_are_not_there(tiny_checkpoint, device: str) -> None:
     with pytest.raises(UserError, match=f"device '{device}' cannot be used") as error:
         load_backbone(tiny_checkpoint, device=device)
@@ -195,3 +200,15 @@ def test_the_miniature_clip_comes_with_the_package(scenes_backbone) -> None:
 def test_a_text_too_long_is_refused(tiny_backbone) -> None:
     with pytest.raises(UserError, match=r"the text 'dog dog .* takes 82 of 77 positions; shorten it"):
         tiny_backbone.encode_text(["dog", " ".join(["dog"] * 80)])
+
+
+@pytest.mark.parametrize("texts", ["dog", [], None, ["dog", 3], [None]])
+def test_what_is_no_list_of_texts_is_refused(tiny_backbone, texts) -> None:
+    with pytest.raises(UserError, match="encode_text takes a list of one or more texts"):
+        tiny_backbone.encode_text(texts)
+
+
+def test_texts_may_be_any_sequence(tiny_backbone) -> None:
+    expected = tiny_backbone.encode_text(["dog", "cat"])
+    assert torch.equal(tiny_backbone.encode_text(np.array(["dog", "cat"])), expected)
+    assert torch.equal(tiny_backbone.encode_text(("dog", "cat")), expected)

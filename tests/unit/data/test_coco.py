@@ -92,6 +92,18 @@ def annotations_of_another_kind(content):
     content["annotations"] = {"7": "cat"}
 
 
+def crowd_as_text(content):
+    content["annotations"][1]["iscrowd"] = "0"
+
+
+def two_lines(content):
+    content["categories"][1]["name"] = "hot\ndog"
+
+
+def half_a_pair(content):
+    content["categories"][1]["name"] = "\ud800"
+
+
 def captions(content):
     content["annotations"] = [{"image_id": 7, "caption": "a cat"}]
 
@@ -106,6 +118,9 @@ def captions(content):
         (same_name, ["duplicate class name 'hot dog'"]),
         (nothing_annotated, ["no image with annotations"]),
         (annotations_of_another_kind, ["not a COCO instances file"]),
+        (crowd_as_text, ["annotation 2", "iscrowd is '0'", "0 or 1"]),
+        (two_lines, ["class 1 of 2", r"'hot\ndog'"]),
+        (half_a_pair, ["class 1 of 2", r"'\ud800'"]),
         (captions, ["lacks 'category_id'"]),
     ],
 )

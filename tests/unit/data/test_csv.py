@@ -46,7 +46,9 @@ def test_any_other_cell_is_refused_with_row_and_column(make_csv, refused, cell):
         ("", ["is empty"]),
         (" \n\n", ["is empty"]),
         ("image,cat\n", ["header without rows"]),
-        ("file,cat\na.png,1\n", ["no column 'image'", "'file', 'cat'"]),
+        ("Image,cat\na.png,1\n", ["no column 'image' (in small letters)", "did you mean 'Image'?"]),
+        ("picture,cat\na.png,1\n", ["no column 'image'", "known: picture, cat"]),
+        ('image,"hot\ndog"\na.png,1\n', ["class 1 of 1", r"'hot\ndog'"]),
         (",,\n,,\n", ["no column 'image'"]),
         ("image;cat\na.png;1\n", ["semicolons", "commas"]),
         ("image\tcat\na.png\t1\n", ["tabs", "commas"]),
@@ -72,6 +74,16 @@ def test_any_other_cell_is_refused_with_row_and_column(make_csv, refused, cell):
 )
 def test_bad_files_are_refused(make_csv, refused, text, words):
     refused(["labels.csv", *words], load_data, str(make_csv(text)))
+
+
+def test_an_image_by_its_relative_and_by_its_absolute_path_is_one(make_csv, tmp_path, refused):
+    path = make_csv(f"image,split,cat\na.png,train,1\n{tmp_path}/a.png,test,0\n")
+    refused(["labels.csv, row 3", "row 2"], load_data, str(path))
+    (tmp_path / "a.png").rename(tmp_path / "x.png")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "x.png").rename(tmp_path / "elsewhere" / "a.png")
+    path = make_csv(f"image,cat\na.png,1\n{tmp_path}/a.png,0\n")
+    assert len(load_data(str(path), images=tmp_path / "elsewhere").images) == 2
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path, refused):

@@ -1,4 +1,6 @@
+import os
 import pickle
+import socket
 import struct
 import warnings
 import zlib
@@ -225,11 +227,36 @@ def test_arguments_without_an_image_are_refused_at_the_call(tree, refused):
     refused(["nowhere", "no such file or folder"], find_images, [tree / "a.png", tree / "nowhere"])
     refused(["no image in folder", "empty", ".jpg"], find_images, [tree / "a.png", tree / "empty"])
     refused(["no image matches", "*.bmp"], find_images, [tree / "*.bmp"])
+    refused(["xxx", "too long"], find_images, ["x" * 300])
 
 
 def test_a_link_to_a_folder_above_does_not_loop(tree):
     (tree / "m" / "up").symlink_to(tree)
     assert found(tree, "m") == ["m/c.jpg", "m/z.webp"]
+
+
+@pytest.mark.parametrize("call", [open_image, lambda path: ImageFile(path).fingerprint(content=True)])
+def test_pipes_and_sockets_are_no_images_and_nobody_waits_for_them(tree, call, monkeypatch):
+    os.mkfifo(tree / "m" / "pipe.png")
+    (tree / "m" / "link.png").symlink_to("pipe.png")
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(tree)  # the name of a socket has to be short
+        listener.bind("m/socket.png")
+    assert found(tree, "m") == ["m/c.jpg", "m/link.png", "m/z.webp"]
+    for name in ("pipe.png", "link.png", "socket.png"):
+        with pytest.raises(UnreadableImage, match=rf"{name}: no file, but a directory, a pipe or a device"):
+            call(tree / "m" / name)
+    assert not ImageFile(tree / "m" / "pipe.png").exists()
+
+
+def test_a_name_that_is_not_utf_8_is_shown_and_refused(tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / os.fsdecode(b"bad\xff.png"))
+    (image,) = (ImageFile(path) for path in find_images([tmp_path]))
+    assert image.name == str(tmp_path / r"bad\udcff.png")
+    for call in (image.open, image.fingerprint):
+        with pytest.raises(UnreadableImage) as caught:
+            call()
+        assert str(caught.value) == f"{image.name}: its name is not UTF-8; rename it"
 
 
 def test_folders_are_listed_as_they_are_reached(tree):

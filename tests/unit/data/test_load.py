@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from promptmlr.data import DataOptions, load_data
@@ -26,6 +28,16 @@ def test_a_format_can_be_named(make_csv, refused):
     text = path.rename(path.with_suffix(".txt"))
     assert load_data(str(text), format="csv").labels.tolist() == [[1]]
     refused(["'cvs'", "'csv'"], load_data, str(text), format="cvs")
+
+
+@pytest.mark.parametrize("kind", [None, "csv"])
+@pytest.mark.parametrize(("name", "words"), [(b"bad\xff.csv", ["not UTF-8"]), (b"x" * 300, ["too long"])])
+def test_a_name_that_cannot_be_written_or_looked_for(make_csv, refused, name, words, kind):
+    path = make_csv("image,cat\na.png,1\n")
+    named = path.with_name(os.fsdecode(name))
+    if len(name) < 256:
+        path.rename(named)
+    refused(words, load_data, str(named), format=kind)
 
 
 @pytest.mark.parametrize("kind", ["voc", "coco"])

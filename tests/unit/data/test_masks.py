@@ -35,7 +35,10 @@ def unequal_rows():
     [
         (IN_FILE[:2], ["(2, 2)", "3 images and 2 classes"]),
         (IN_FILE[:, :1], ["(3, 1)"]),
-        (unequal_rows(), ["(3, 3, 2)"]),
+        (unequal_rows(), ["the 3 rows of an image differ", "(3, 3, 2)"]),
+        (IN_FILE.to_sparse(), ["not a plain tensor", "sparse_coo"]),
+        (IN_FILE.to("meta"), ["not a plain tensor", "meta"]),
+        (IN_FILE + 0j, ["not a plain tensor", "complex"]),
         (IN_FILE * 2 - 1, ["1 (kept) and 0 (hidden)"]),
         ({"mask": IN_FILE}, ["a dict"]),
         (print, ["not a tensor"]),
@@ -58,6 +61,34 @@ def test_missing_and_damaged_files_are_refused(tmp_path, refused, name, content)
     if content is not None:
         (tmp_path / name).write_bytes(content)
     refused([name], load, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "make", [IN_FILE.to_sparse_csr, lambda: torch.quantize_per_tensor(IN_FILE.float(), 1.0, 0, torch.quint8)]
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:torch.quantize_per_tensor")
+def test_tensors_that_torch_itself_warns_of_are_refused(tmp_path, refused, make):
+    torch.save(make(), tmp_path / "mask.pt")
+    refused(["mask.pt", "not a plain tensor"], load, tmp_path / "mask.pt")
+
+
+def array_file(header):
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04 no zip file",
+        array_file("{'descr': '|b1', 'fortran_order': False, 'shape': (((("),
+        array_file("{'descr': '|b1', 'fortran_order': False, 'shape': (1000000000000, 2), }\n"),
+        array_file("{'descr': '|b1', 'fortran_order': False, 'shape': (3, 2), }\n") + b"\1\0\1",
+        array_file("{'descr': '|O', 'fortran_order': False, 'shape': (3, 2), }\n") + b"\0" * 99,
+    ],
+)
+def test_damaged_arrays_are_refused(tmp_path, refused, content):
+    (tmp_path / "mask.npy").write_bytes(content)
+    refused(["mask.npy", "not a NumPy array, or cut short"], load, tmp_path / "mask.npy")
 
 
 def test_arrays_are_in_the_order_of_the_images(tmp_path, refused):

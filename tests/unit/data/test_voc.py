@@ -48,10 +48,17 @@ def test_the_purpose_chooses_the_list(make_voc):
 @pytest.mark.parametrize("with_list", [True, False])
 def test_val_stands_in_where_test_annotations_are_not_public(make_voc, with_list):
     lists = {"train": {"1": [DOG]}, "val": {"2": [CAT]}, "trainval": {"1": [DOG], "2": [CAT]}}
-    root = make_voc({**lists, "test": {"3": [DOG], "4": None}} if with_list else lists, "VOC2012")
+    root = make_voc({**lists, "test": {"3": None, "4": None}} if with_list else lists, "VOC2012")
     train, test = (load_data(str(root), purpose=purpose) for purpose in ("train", "test"))
     assert (train.image_ids, test.image_ids) == (("1",), ("2",))
     assert any("no annotations of the test images" in note for note in train.notes)
+
+
+def test_a_missing_test_annotation_does_not_change_the_training_list(make_voc, refused):
+    lists = {"train": {"1": [DOG]}, "val": {"2": [CAT]}, "trainval": {"1": [DOG], "2": [CAT]}}
+    root = make_voc({**lists, "test": {"3": [DOG], "4": None, "5": None}})
+    for purpose in ("train", "test"):
+        refused(["no annotation", "4.xml", "2 of 3 of test"], load_data, str(root), purpose=purpose)
 
 
 def test_the_devkit_is_found_from_above(make_voc):
@@ -84,6 +91,14 @@ def break_xml(root):
     (root / "Annotations" / "000009.xml").write_text("<annotation><object>")
 
 
+def unknown_encoding(root):
+    (root / "Annotations" / "000009.xml").write_text('<?xml version="1.0" encoding="foo"?><annotation/>')
+
+
+def web_page(root):
+    (root / "Annotations" / "000009.xml").write_text("<html/>")
+
+
 def remove_xml(root):
     (root / "Annotations" / "000009.xml").unlink()
 
@@ -108,6 +123,8 @@ def binary_list(root):
     ("damage", "words"),
     [
         (break_xml, ["000009.xml", "damaged XML"]),
+        (unknown_encoding, ["000009.xml", "damaged XML", "foo"]),
+        (web_page, ["000009.xml", "'html'", "'annotation'"]),
         (remove_xml, ["no annotation", "000009.xml"]),
         (other_class, ["000009.xml", "'zebra'"]),
         (empty_list, ["trainval.txt", "empty"]),
