@@ -19,6 +19,8 @@ from promptmlr.errors import EnvironmentFault, UserError
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130  # what shells say of Ctrl-C, and typer
+
 app = typer.Typer(
     name="promptmlr",
     help="Multi-label recognition from partial labels on a frozen CLIP.",
@@ -61,9 +63,12 @@ def main() -> None:
     2: a mistake of the user; 1: the environment (disk, memory, network); 130: Ctrl-C.
     """
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            _leave("interrupted", INTERRUPTED)
+        sys.exit(code)
     except typer.Abort:
-        _leave("interrupted", 130)
+        _leave("interrupted", INTERRUPTED)
     except typer.TyperException as error:  # a wrong command line
         _leave(f"{error.format_message()} (see --help)", 2)
     except UserError as error:
@@ -83,10 +88,10 @@ def main() -> None:
             raise
         _leave("out of memory; use a smaller --batch-size or --image-size", 1)
     except KeyboardInterrupt:
-        _leave("interrupted", 130)
+        _leave("interrupted", INTERRUPTED)
 
 
 def _leave(message: str, code: int) -> None:
     line = " ".join(message.split())
-    sys.stderr.write(line + "\n" if code == 130 else f"error: {line}\n")
+    sys.stderr.write(line + "\n" if code == INTERRUPTED else f"error: {line}\n")
     sys.exit(code)

@@ -165,14 +165,18 @@ def train(
     if tower.name == "scenes" and data != "scenes":
         note("note: the miniature CLIP knows drawn things alone; on photographs it shows that all runs, not how well")
     begin = time.perf_counter()
-    path = train_run(
-        job,
-        tower,
-        out,
-        cache=region_cache(cache, no_cache, storage, cache_key),
-        resume=resume,
-        skip_unreadable=skip_unreadable,
-        workers=workers,
-        reporter=Terminal(),
-    )
+    try:
+        path = train_run(
+            job,
+            tower,
+            out,
+            cache=region_cache(cache, no_cache, storage, cache_key),
+            resume=resume,
+            skip_unreadable=skip_unreadable,
+            workers=workers,
+            reporter=Terminal(),
+        )
+    except KeyboardInterrupt:
+        note(f"{out}.partial holds the unfinished run; repeat the command with --resume to go on")
+        raise
     note(f"{path} in {time.perf_counter() - begin:.1f} s; next: promptmlr evaluate {path} {data}")

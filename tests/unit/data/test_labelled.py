@@ -63,3 +63,10 @@ def test_it_can_go_to_a_loader_process():
     copy = pickle.loads(pickle.dumps(DATA))
     assert copy.images == DATA.images
     np.testing.assert_array_equal(copy.labels, DATA.labels)
+
+
+def test_classes_are_reordered_by_name_and_others_refused(refused):
+    turned = DATA.with_classes(["dog", "cat"])
+    assert turned.class_names == ("dog", "cat")
+    np.testing.assert_array_equal(turned.labels, DATA.labels[:, ::-1])
+    refused(["here", "'bird'"], DATA.with_classes, ["dog", "cat", "bird"])

@@ -1,0 +1,117 @@
+"""What two processes, a kill, a full disk or an edited table may do to a run: never a wrong one."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from promptmlr import training, unfinished
+from promptmlr.errors import EnvironmentFault
+
+SMALL = ("--backbone", "scenes", "--epochs", "3", "--workers", "0", "--no-cache")
+
+
+@pytest.fixture
+def stopped(promptmlr, photos: Path, monkeypatch) -> Path:
+    """A run that was interrupted in its third epoch; the folder it will be."""
+    real, calls = training.asymmetric_cost, []
+
+    def interrupted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 3:  # 32 images are one step
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "asymmetric_cost", interrupted)
+        done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", *SMALL)
+    assert done.code == 130
+    assert "--resume" in done.err
+    assert done.err.splitlines()[-1] == "interrupted"
+    return photos / "run"
+
+
+def resume(promptmlr, run: Path, *more: object):
+    return promptmlr("train", run.parent / "labels.csv", "--out", run, *SMALL, "--resume", *more)
+
+
+def epochs(run: Path) -> list[int]:
+    return [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_one_process_at_a_time(promptmlr, stopped: Path) -> None:
+    with FileLock(stopped.parent / "run.partial" / "lock"):
+        refused = resume(promptmlr, stopped)
+    assert refused.code == 2
+    assert "another process" in refused.err
+    assert resume(promptmlr, stopped).code == 0
+
+
+def test_nothing_of_the_unfinished_run_stays(promptmlr, stopped: Path) -> None:
+    (stopped.parent / "run.partial" / ".state.safetensors.abc.tmp").write_bytes(b"cut short")
+    assert resume(promptmlr, stopped).code == 0
+    expected = {"config.json", "mask.npy", "metrics.json", "metrics.jsonl", "weights.safetensors"}
+    assert {path.name for path in stopped.iterdir()} == expected
+    assert not (stopped.parent / "run.partial").exists()
+
+
+@pytest.mark.parametrize("lost", ["metrics.jsonl", "mask.npy"])
+def test_what_a_kill_may_have_taken_is_written_again(promptmlr, stopped: Path, lost: str) -> None:
+    (stopped.parent / "run.partial" / lost).unlink()
+    assert resume(promptmlr, stopped).code == 0
+    assert epochs(stopped) == [1, 2, 3]
+    assert np.load(stopped / "mask.npy").shape == (32, 5)
+
+
+def test_changed_labels_and_settings_are_named(promptmlr, stopped: Path) -> None:
+    other = resume(promptmlr, stopped, "--batch-size", "7")
+    assert other.code == 2
+    assert "recipe.batch_size: 32, now 7" in other.err
+    table = stopped.parent / "labels.csv"
+    lines = table.read_text().splitlines()
+    index = next(i for i, line in enumerate(lines) if ",train," in line and line.endswith((",1", ",0")))
+    lines[index] = lines[index][:-1] + str(1 - int(lines[index][-1]))
+    table.write_text("\n".join(lines) + "\n")
+    changed = resume(promptmlr, stopped)
+    assert changed.code == 2
+    assert "data.labels_sha256" in changed.err
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "foreign"])
+def test_a_damaged_state_is_refused(promptmlr, stopped: Path, damage: str) -> None:
+    state = stopped.parent / "run.partial" / "state.safetensors"
+    content = state.read_bytes()
+    if damage == "foreign":
+        shutil.copy(Path(unfinished.__file__).parent / "backbone" / "scenes.safetensors", state)
+    else:
+        state.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    refused = resume(promptmlr, stopped)
+    assert refused.code == 2
+    assert "damaged" in refused.err
+    assert state.exists()
+
+
+def test_a_disk_that_is_full_at_once_leaves_nothing(promptmlr, photos: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise EnvironmentFault(f"cannot write: {errno.errorcode[errno.ENOSPC]}")
+
+    monkeypatch.setattr(unfinished, "write_text", full)
+    done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", *SMALL)
+    assert done.code == 1
+    assert not (photos / "run.partial").exists()
+
+
+def test_divergence_is_said_and_is_no_run(promptmlr, photos: Path) -> None:
+    (photos / "wild.toml").write_text(
+        '[shared]\nstart = "text"\noffset = "none"\ncontext_length = 4\noptimizer = "sgd"\ncontext_rate = 1e30\n'
+        "embedding_rate = 1e30\nlinear_rate = 1e30\nloss_weight = 1e20\nbatch_size = 32\nepochs = 3\n"
+    )
+    options = ("--backbone", "scenes", "--workers", "0", "--method", "baseline", "--recipe", photos / "wild.toml")
+    done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", *options)
+    assert done.code == 2, done.err
+    assert "diverged" in done.err
+    assert not (photos / "run").exists()
