@@ -129,9 +129,7 @@ class PromptSide(Side):
         Memory does not grow with C: many classes go through the tower in chunks, whose activations the backward pass
         computes again instead of keeping them.
         """
-        return self._features(self._names, self._ends, self.context)
-
-    def _features(self, names: Tensor, ends: Tensor, context: Tensor) -> Tensor:
+        names, ends, context = self._names, self._ends, self.context
         start = self._text.embed([self._text.start_token])
         specific = context.dim() == 3
         prefix = self._text.prefix(start if specific else torch.cat([start, context.to(start.dtype)]))
@@ -160,9 +158,7 @@ class PromptSide(Side):
 
     def class_vectors(self) -> Tensor:
         """(C, D) text features plus the offset, where there is one."""
-        return self._shifted(self.text_features())
-
-    def _shifted(self, features: Tensor) -> Tensor:
+        features = self.text_features()
         return features if self.offset is None else features + self.offset
 
     def forward(self, regions: Tensor) -> Tensor:
@@ -171,16 +167,8 @@ class PromptSide(Side):
 
     @classmethod
     def joint_map(cls, sides: Sequence["PromptSide"], regions: Tensor) -> Tensor:
-        """(B, R, D) → (B, ΣC, R). Class-specific prompts of equal length go through the text tower together."""
-        first = sides[0]
-        shapes = {(id(side._text), side._names.shape[1:], side.context.shape[1:]) for side in sides}
-        if first.context.dim() == 2 or len(shapes) > 1:
-            return super().joint_map(sides, regions)
-        names, ends = torch.cat([side._names for side in sides]), torch.cat([side._ends for side in sides])
-        features = first._features(names, ends, torch.cat([side.context for side in sides]))
-        parts = features.split([len(side._names) for side in sides])
-        vectors = [side._shifted(part) for side, part in zip(sides, parts, strict=True)]
-        return cosine_map(regions, torch.cat(vectors))
+        """(B, R, D) → (B, ΣC, R), one product; the text of each side by itself, which costs no more than together."""
+        return cosine_map(regions, torch.cat([side.class_vectors() for side in sides]))
 
     def fold(self) -> EmbeddingSide:
         """The embedding side with this side's class vectors; the text tower is not needed again."""
