@@ -13,8 +13,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 def tower_dtypes(precision: Precision, device: str = "cpu") -> tuple[torch.dtype, torch.dtype]:
     """Dtypes of image and text tower, for `load_backbone`.
 
-    "auto" casts the text tower to bfloat16 where the device computes in it: bench/precision.py finds no effect on
-    mAP. The image tower then stays in float32.
+    "auto" casts the text tower to bfloat16 where the device computes in it, and leaves the image tower in float32;
+    bench/precision.py measures what each costs in mAP.
     """
     if precision == "auto":
         return torch.float32, torch.bfloat16 if has_fast_bfloat16(device) else torch.float32

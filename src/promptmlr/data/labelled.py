@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.errors import UserError
@@ -26,7 +26,7 @@ class LabelledImages:
         source: what was read, in a few words.
         notes: lines worth printing: counts, choices made, what was left out.
         annotation_order: (N,) the row that each image has in the annotation file, which is the order of the
-            released masks; None for a part of a data set.
+            released masks; None where there is none.
 
     Raises:
         UserError: on construction, when these contradict each other.
@@ -78,17 +78,6 @@ class LabelledImages:
             order,
         )
 
-    def subset(self, indices: ArrayLike) -> "LabelledImages":
-        """The images at ascending `indices` ((n,) int, or (N,) bool); the annotation order is lost."""
-        chosen = np.arange(len(self.image_ids))[np.asarray(indices)]
-        return dataclasses.replace(
-            self,
-            image_ids=tuple(self.image_ids[i] for i in chosen),
-            images=tuple(self.images[i] for i in chosen),
-            labels=self.labels[chosen],
-            annotation_order=None,
-        )
-
     def with_classes(self, class_names: Sequence[str]) -> "LabelledImages":
         """The same images with their classes in the order of `class_names`.
 
@@ -100,10 +89,6 @@ class LabelledImages:
             raise UserError(f"{self.source}: its classes differ from those of the training data, first in {odd[0]!r}")
         columns = [self.class_names.index(name) for name in class_names]
         return dataclasses.replace(self, labels=self.labels[:, columns], class_names=tuple(class_names))
-
-    def with_labels(self, labels: Labels) -> "LabelledImages":
-        """The same images with other `labels`, (N, C) int8."""
-        return dataclasses.replace(self, labels=labels)
 
     def with_notes(self, *notes: str) -> "LabelledImages":
         """The same data with `notes` before its own."""

@@ -43,22 +43,6 @@ def test_rows_are_sorted_by_id():
     np.testing.assert_array_equal(data.labels, labels[data.annotation_order])
 
 
-@pytest.mark.parametrize("indices", [[0, 2], np.array([True, False, True])])
-def test_a_subset(indices):
-    part = DATA.subset(indices)
-    assert part.image_ids == ("a", "c")
-    assert [image.name for image in part.images] == ["a", "c"]
-    np.testing.assert_array_equal(part.labels, [[1, 0], [0, 0]])
-    assert part.annotation_order is None
-
-
-def test_other_labels(refused):
-    labels = np.zeros((3, 2), np.int8)
-    assert DATA.with_labels(labels).labels is labels
-    assert DATA.labels[0, 0] == 1
-    refused(["(1, 2)"], DATA.with_labels, labels[:1])
-
-
 def test_it_can_go_to_a_loader_process():
     copy = pickle.loads(pickle.dumps(DATA))
     assert copy.images == DATA.images
