@@ -28,6 +28,8 @@ from promptmlr.names import checked_path
 
 __all__ = ["Backbone", "Precision", "Preprocessing", "catalogue", "load_backbone", "tower_dtypes"]
 
+CHUNK_PIXELS = 4 * 448**2  # through the tower at once on a CPU: what comes out of a layer then stays in its cache
+
 
 class Backbone:
     """A CLIP whose weights never change.
@@ -37,7 +39,7 @@ class Backbone:
         name: how `load_backbone` was asked for it.
         pretrained: tag or file of its weights, or None.
         preprocessing: size and normalisation of its images.
-        dtype: of the image tower's weights. Below 32 bits a ResNet also runs channels-last and without batch norms.
+        dtype: of the image tower's weights.
         text_dtype: of the text tower's weights; None is `dtype`.
     """
 
@@ -56,8 +58,8 @@ class Backbone:
                 f"image size {preprocessing.image_size} does not fit {name}: it must be a multiple of {patch}"
             )
         self._model = model.eval().requires_grad_(False)
-        self.weights_sha256 = _sha256(model)  # before any cast: the same weights are the same at every dtype
-        _cast(model, dtype, text_dtype or dtype)
+        self.weights_sha256 = _sha256(model)  # before folds and casts: the same weights are the same at every dtype
+        _make_fast(model, dtype, text_dtype or dtype)
         self.name = name
         self.pretrained = pretrained
         self.preprocessing = preprocessing
@@ -110,8 +112,9 @@ class Backbone:
             (B, R, D) in the weights' dtype, not normalised; region 0 is global.
         """
         visual = self._model.visual
-        images = images.to(self.device, self.dtype)
-        return resnet_regions(visual, images) if isinstance(visual, ModifiedResNet) else vit_regions(visual, images)
+        encode = resnet_regions if isinstance(visual, ModifiedResNet) else vit_regions
+        at_once = max(CHUNK_PIXELS // self.image_size**2, 1) if self.device.type == "cpu" else max(len(images), 1)
+        return torch.cat([encode(visual, chunk.to(self.device, self.dtype)) for chunk in images.split(at_once)])
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """(N, D) features of N sentences, not normalised.
@@ -159,8 +162,7 @@ def load_backbone(
         image_size: S in pixels; None is the size it was trained at. Positions are interpolated.
         device: for example "cuda"; None is the CPU.
         quick_gelu: override the activation. None follows open_clip's tag; OpenAI's layout means QuickGELU.
-        dtype: of the image tower's weights, cast once. Below 32 bits a ResNet runs channels-last, its batch norms
-            folded into its convolutions; measured effect in bench/precision.py.
+        dtype: of the image tower's weights, cast once; measured effect in bench/precision.py.
         text_dtype: of the text tower's weights, cast once; None is `dtype`.
 
     Raises:
@@ -223,8 +225,9 @@ def _sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _cast(model: Any, dtype: torch.dtype, text_dtype: torch.dtype) -> None:
-    if dtype.itemsize < 4 and isinstance(model.visual, ModifiedResNet):
+def _make_fast(model: Any, dtype: torch.dtype, text_dtype: torch.dtype) -> None:
+    """Once, in place: a ResNet runs channels-last, its batch norms folded into its convolutions; then the casts."""
+    if isinstance(model.visual, ModifiedResNet):
         fold_batch_norms(model.visual)
         model.visual.to(memory_format=torch.channels_last)
     for key, tensor in chain(model.named_parameters(), model.named_buffers()):

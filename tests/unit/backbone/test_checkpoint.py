@@ -53,9 +53,9 @@ def test_every_form_holds_the_same_tensors(form: str, write) -> None:
 
 @pytest.mark.parametrize("form", ["safetensors", "torchscript"])
 @pytest.mark.parametrize("half", [False, True])
-def test_weights_are_loaded_to_the_last_bit(tiny_resnet, form: str, half: bool, write) -> None:
+def test_weights_are_loaded_to_the_last_bit(tiny_vit, form: str, half: bool, write) -> None:
     """float32 is not rounded to half precision on the way, and half precision is not rounded twice."""
-    state = {key: value.half() if half and value.is_floating_point() else value for key, value in tiny_resnet.items()}
+    state = {key: value.half() if half and value.is_floating_point() else value for key, value in tiny_vit.items()}
     backbone = load_backbone(write(state, form))
     loaded = backbone._model.state_dict()
     assert sorted(loaded) == sorted(state)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from promptmlr.backbone import load_backbone, tower_dtypes
-from promptmlr.backbone.image import fold_batch_norms
+from promptmlr.backbone.checkpoint import build_openai_model
+from promptmlr.backbone.image import resnet_regions
 from promptmlr.sides import PromptSide
 
 NAMES = ["dog", "traffic light", "umbrella"]
@@ -39,28 +40,34 @@ def test_a_cast_backbone_is_the_same_backbone(tiny_checkpoint, tiny_backbone, dt
         assert torch.equal(cast.encode_text(["a dog."]), tiny_backbone.encode_text(["a dog."]))
 
 
-def test_folded_batch_norms_change_nothing_but_rounding(tiny_checkpoint, tiny_backbone) -> None:
+def test_a_resnet_runs_channels_last_without_batch_norms(tiny_checkpoint, tiny_resnet) -> None:
+    """And nothing but rounding tells."""
     folded = load_backbone(tiny_checkpoint)
-    fold_batch_norms(folded._model.visual)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded._model.modules())
-    images = torch.randn(2, 3, 64, 64).to(memory_format=torch.channels_last)
-    torch.testing.assert_close(
-        folded.encode_image(images), tiny_backbone.encode_image(images.contiguous()), rtol=1e-4, atol=1e-4
-    )
-
-
-def test_a_16_bit_resnet_has_no_batch_norms_left_and_runs_channels_last(tiny_checkpoint, tiny_backbone) -> None:
-    fast = load_backbone(tiny_checkpoint, dtype=torch.bfloat16)
-    visual = fast._model.visual
+    visual = folded._model.visual
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in visual.modules())
     assert visual.layer1[0].conv2.weight.is_contiguous(memory_format=torch.channels_last)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = resnet_regions(build_openai_model(dict(tiny_resnet), "tiny", True).eval().visual, images)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        regions = folded.encode_image(images.to(memory_format=memory_format))
+        torch.testing.assert_close(regions, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_bfloat16_resnet_is_the_same_tower(tiny_checkpoint, tiny_backbone) -> None:
+    fast = load_backbone(tiny_checkpoint, dtype=torch.bfloat16)
     pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     exact = tiny_backbone.encode_image(tiny_backbone.preprocessing.normalise(pixels))
     images = fast.preprocessing.normalise(pixels, fast.dtype)
     assert images.dtype == torch.bfloat16
-    for memory_format in (torch.contiguous_format, torch.channels_last):
-        regions = fast.encode_image(images.to(memory_format=memory_format))
-        assert torch.nn.functional.cosine_similarity(regions.float(), exact, dim=-1).min() > 0.98
+    assert torch.nn.functional.cosine_similarity(fast.encode_image(images).float(), exact, dim=-1).min() > 0.98
+
+
+def test_a_batch_through_the_tower_in_chunks_is_the_same_batch(tiny_backbone, monkeypatch) -> None:
+    images = torch.randn(7, 3, 64, 64)
+    whole = tiny_backbone.encode_image(images)
+    monkeypatch.setattr("promptmlr.backbone.CHUNK_PIXELS", 3 * 64**2)
+    torch.testing.assert_close(tiny_backbone.encode_image(images), whole, rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_learned_stays_in_float32_over_a_bfloat16_text_tower(tiny_checkpoint, tiny_backbone) -> None:
