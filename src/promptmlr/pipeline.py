@@ -16,6 +16,7 @@ from promptmlr.features import RegionCache, open_regions
 from promptmlr.labels import PRESENT, UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_source
+from promptmlr.profiling import part
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, Indices, RegionSource
@@ -134,7 +135,8 @@ def _fit(
         def on_epoch(report: EpochReport, state: TrainingState) -> None:
             groups = {"learned": state.learned, "optimizer": state.optimizer, "best": state.best}
             counters = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_score": state.best_score}
-            progress.save(asdict(report), groups, counters)
+            with part("saving the epoch"):
+                progress.save(asdict(report), groups, counters)
             say(report.epoch, report.epochs)
 
         fit(
@@ -248,7 +250,8 @@ def readable_regions(
 ) -> tuple[Indices, RegionSource]:
     """Regions from wherever they are cheapest; what cannot be read is said."""
     try:
-        kept, source = open_regions(images, cache, reporter=reporter)
+        with part("finding or decoding images"):
+            kept, source = open_regions(images, cache, reporter=reporter)
     except UnreadableImage as error:
         raise UserError(f"{error}; --skip-unreadable leaves such images out") from error
     for reason in images.unreadable.values():

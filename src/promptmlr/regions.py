@@ -18,6 +18,7 @@ from torch import Tensor
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
 from promptmlr.data.images import ImageRef, UnreadableImage
+from promptmlr.profiling import part
 from promptmlr.reporting import Progress
 
 __all__ = [
@@ -65,7 +66,7 @@ class InMemoryRegions:
     def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:  # noqa: ARG002
         """The same regions in every epoch."""
         for indices in plan:
-            yield indices, self.regions[torch.from_numpy(indices).to(self.regions.device)]
+            yield indices, self.regions[torch.from_numpy(indices).to(self.regions.device, non_blocking=True)]
 
 
 class FreshRegions:
@@ -191,8 +192,9 @@ def encode_stream(
 
 def encode_pixels(backbone: Backbone, pixels: Sequence[Tensor]) -> Tensor:
     """(3, S, S) uint8 images → (B, R, D) regions."""
-    batch = torch.stack(list(pixels)).to(backbone.device)
-    return backbone.encode_image(backbone.preprocessing.normalise(batch, backbone.dtype))
+    with part("image tower"):
+        batch = torch.stack(list(pixels)).to(backbone.device)
+        return backbone.encode_image(backbone.preprocessing.normalise(batch, backbone.dtype))
 
 
 def map_ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int) -> Iterator[Result]:

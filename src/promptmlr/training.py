@@ -17,6 +17,7 @@ from torch import Tensor
 from promptmlr.errors import UserError
 from promptmlr.functional import asymmetric_cost
 from promptmlr.labels import Labels
+from promptmlr.profiling import each, part
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer, joint_logits
 from promptmlr.regions import Indices, RegionSource
@@ -140,7 +141,7 @@ def fit_runs(
         for member in members:
             member.set_rates(epoch)
         plan = epoch_order(len(source), recipe.batch_size, order_seed, epoch)
-        for step, (indices, regions) in enumerate(source.batches(plan, epoch), start=1):
+        for step, (indices, regions) in enumerate(each("waiting for regions", source.batches(plan, epoch)), 1):
             stacks = stacks or _stacks(members, regions)
             rows = torch.from_numpy(indices).to(regions.device, non_blocking=True)
             for stack in stacks:
@@ -152,7 +153,8 @@ def fit_runs(
             raise UserError(
                 f"training diverged in epoch {epoch + 1} (its loss is not finite); lower the recipe's rates"
             )
-        scores = [member.finish_epoch(epoch + 1) for member in members]
+        with part("selection"):
+            scores = [member.finish_epoch(epoch + 1) for member in members]
         seconds = time.perf_counter() - begin
         if on_epoch is not None:
             pairs = zip(losses, scores, strict=True)
@@ -206,12 +208,15 @@ class _Stack:
 
     def step(self, regions: Tensor, rows: Tensor) -> None:
         """One step of every member on a batch of regions (B, R, D); `rows` are its images."""
-        cost = asymmetric_cost(joint_logits(self.recognizers, regions), self.labels[rows]).sum(0) * self.weights
+        with part("maps and loss, forward"):
+            cost = asymmetric_cost(joint_logits(self.recognizers, regions), self.labels[rows]).sum(0) * self.weights
         for member in self.members:
             member.optimizer.zero_grad(set_to_none=True)
-        cost.sum().backward()
-        for member in self.members:
-            member.optimizer.step()
+        with part("maps and loss, backward"):
+            cost.sum().backward()
+        with part("optimizer"):
+            for member in self.members:
+                member.optimizer.step()
         self.total += cost.detach()
 
     def take_losses(self) -> list[float]:

@@ -141,6 +141,17 @@ def test_selection_on_test_data_is_marked_everywhere(promptmlr, photos: Path) ->
     assert json.loads((run / "evaluation.json").read_text())["select"] == "test"
 
 
+def test_a_profile_says_where_the_time_went(promptmlr, photos: Path) -> None:
+    done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", "--profile", "--no-cache", *SMALL)
+    assert done.code == 0, done.err
+    rows = done.err[done.err.index("where the time went") :].splitlines()[1:]
+    seconds = {line[:36].strip(): float(line[36:].split()[0]) for line in rows if line[:36].strip() and "%" in line}
+    parts = {"image tower", "text, forward", "text, backward", "maps and loss, backward", "optimizer"}
+    assert parts <= seconds.keys()
+    assert sum(seconds.values()) - seconds["all"] == pytest.approx(seconds["all"], abs=0.1)
+    assert promptmlr("train", photos / "labels.csv", "--out", photos / "other", *SMALL).err.count("where the time") == 0
+
+
 def test_released_recipe_trains_on_augmented_views(promptmlr, photos: Path) -> None:
     run = photos / "run"
     arguments = ("--backbone", "scenes", "--recipe", "released", "--epochs", "1", "--method", "negativecoop")

@@ -1,6 +1,8 @@
 """`promptmlr train`: one run, from images and partial labels to a run folder."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -103,6 +105,7 @@ def train(
     storage: StorageFormat = "float16",
     cache_key: CacheKey = "file",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUT.partial.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Say at the end where the time went.")] = False,
     precision: PrecisionOption = "auto",
     device: Device = "cpu",
     workers: Workers = 2,
@@ -166,17 +169,33 @@ def train(
         note("note: the miniature CLIP knows drawn things alone; on photographs it shows that all runs, not how well")
     begin = time.perf_counter()
     try:
-        path = train_run(
-            job,
-            tower,
-            out,
-            cache=region_cache(cache, no_cache, storage, cache_key),
-            resume=resume,
-            skip_unreadable=skip_unreadable,
-            workers=workers,
-            reporter=Terminal(),
-        )
+        with _profile(profile):
+            path = train_run(
+                job,
+                tower,
+                out,
+                cache=region_cache(cache, no_cache, storage, cache_key),
+                resume=resume,
+                skip_unreadable=skip_unreadable,
+                workers=workers,
+                reporter=Terminal(),
+            )
     except KeyboardInterrupt:
         note(f"{out}.partial holds the unfinished run; repeat the command with --resume to go on")
         raise
     note(f"{path} in {time.perf_counter() - begin:.1f} s; next: promptmlr evaluate {path} {data}")
+
+
+@contextmanager
+def _profile(asked: bool) -> Iterator[None]:
+    """Say where the block's time went, however it ended."""
+    from promptmlr.profiling import profiled
+
+    if not asked:
+        yield
+        return
+    with profiled() as profile:
+        try:
+            yield
+        finally:
+            note(profile.table())

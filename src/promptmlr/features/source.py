@@ -96,7 +96,7 @@ class StoredRegions:
         if self._held is not None:
             places = views * len(self) + np.arange(len(self))
             for indices in plan:
-                chosen = torch.from_numpy(places[indices]).to(self.device)
+                chosen = torch.from_numpy(places[indices]).to(self.device, non_blocking=True)
                 yield indices, self.store.format.unpack(tuple(part[chosen] for part in self._held))
             return
 

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from promptmlr.errors import UserError
 from promptmlr.functional import cosine_map
+from promptmlr.profiling import backward_part, part
 from promptmlr.sides.base import Side, seeded_generator
 from promptmlr.sides.embedding import EmbeddingSide
 
@@ -76,8 +77,10 @@ class PromptSide(Side):
         self.offset = None if offset is None else nn.Parameter(offset.detach().clone())
         # (C, L) token ids of name "." [end]: embedded when they are encoded, they are W times as large.
         names, ends = _name_tokens(text, class_names, context.shape[-2])
+        self._start: Tensor
         self._names: Tensor
         self._ends: Tensor
+        self.register_buffer("_start", torch.tensor([text.start_token]), persistent=False)
         self.register_buffer("_names", names, persistent=False)
         self.register_buffer("_ends", ends, persistent=False)  # (C,) where [end] stands in them
 
@@ -130,7 +133,7 @@ class PromptSide(Side):
         computes again instead of keeping them.
         """
         names, ends, context = self._names, self._ends, self.context
-        start = self._text.embed([self._text.start_token])
+        start = self._text.embed(self._start)
         specific = context.dim() == 3
         prefix = self._text.prefix(start if specific else torch.cat([start, context.to(start.dtype)]))
         positions = names.shape[1] + (context.shape[1] if specific else 0)
@@ -158,7 +161,9 @@ class PromptSide(Side):
 
     def class_vectors(self) -> Tensor:
         """(C, D) text features plus the offset, where there is one."""
-        features = self.text_features()
+        with part("text, forward"):
+            features = self.text_features()
+        backward_part("text, backward", features)
         return features if self.offset is None else features + self.offset
 
     def forward(self, regions: Tensor) -> Tensor:

@@ -1,0 +1,76 @@
+"""A step on a GPU, told without one: fake tensors say which operators run and what is copied where."""
+
+import numpy as np
+import pytest
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from promptmlr.backbone.checkpoint import build_openai_model
+from promptmlr.backbone.text import TextTower
+from promptmlr.functional import asymmetric_cost
+from promptmlr.recognizer import Recognizer, joint_logits
+from promptmlr.regions import InMemoryRegions
+from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide
+
+NAMES = ("dog", "traffic light", "umbrella")
+WAITING = ("aten._local_scalar_dense", "aten.nonzero", "aten.item", "aten.masked_select")
+
+
+class Transfers(TorchDispatchMode):
+    """Notes whatever makes the host wait: values read from the device, and blocking copies to it or from it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[str] = []
+        self.copies = 0
+
+    def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        name = str(function)
+        tensors = [arg for arg in (*args, result) if isinstance(arg, torch.Tensor)]
+        moved = "copy" in name and len({tensor.device.type for tensor in tensors}) > 1
+        self.copies += moved
+        if name.startswith(WAITING) or (moved and not (kwargs or {}).get("non_blocking", False)):
+            self.waits.append(name)
+        return result
+
+
+def on_gpu(module: torch.nn.Module) -> torch.nn.Module:
+    """The module with fake tensors of a GPU in the place of its own."""
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            fake = torch.empty(parameter.shape, device="cuda")
+            setattr(part, name, torch.nn.Parameter(fake, parameter.requires_grad))
+        for name, buffer in part.named_buffers(recurse=False):
+            setattr(part, name, torch.empty(buffer.shape, dtype=buffer.dtype, device="cuda"))
+    return module
+
+
+@pytest.mark.parametrize("specific", [True, False])
+def test_a_step_on_a_gpu_copies_indices_and_waits_for_nothing(tiny_resnet, specific: bool) -> None:
+    model = build_openai_model(dict(tiny_resnet), "tiny", True).eval().requires_grad_(False)
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cpu"):
+        text = TextTower(on_gpu(model), SimpleTokenizer())
+        context = torch.empty((len(NAMES), 4, text.width) if specific else (4, text.width))
+        offset = torch.empty(len(NAMES), text.feature_width)
+        prompt = PromptSide(text, NAMES, context, offset)
+        embedding = EmbeddingSide(torch.empty(len(NAMES), text.feature_width))
+        linear = LinearSide(torch.empty(len(NAMES), text.feature_width), torch.empty(len(NAMES)))
+        labels = torch.zeros(8, len(NAMES), dtype=torch.int8, device="cuda")
+        source = InMemoryRegions(torch.empty(8, 5, text.feature_width, device="cuda", dtype=torch.float16))
+        for other in (embedding, linear, prompt):
+            recognizer = on_gpu(Recognizer(prompt, other, NAMES))
+            with Transfers() as seen:
+                (indices, regions), *_ = source.batches([np.arange(4)])
+                rows = torch.from_numpy(indices).to(regions.device, non_blocking=True)
+                cost = asymmetric_cost(joint_logits([recognizer], regions), labels[rows]).sum()
+            assert cost.device.type == "cuda"
+            assert (seen.waits, seen.copies) == ([], 2)
+
+
+def test_a_blocking_copy_would_be_seen() -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True), Transfers() as seen:
+        torch.from_numpy(np.arange(3)).to("cuda")
+    assert seen.waits == ["aten._to_copy.default"]
