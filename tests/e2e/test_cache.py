@@ -30,6 +30,16 @@ def test_regions_stored_beforehand_are_used(promptmlr, photos: Path, cache: Path
     assert evaluated[0].out == evaluated[1].out
 
 
+def test_a_tower_in_bfloat16_has_a_store_of_its_own(promptmlr, photos: Path, cache: Path) -> None:
+    table, kept = photos / "labels.csv", ("--cache", cache, "--precision")
+    assert promptmlr("cache", table, "--backbone", "scenes", *kept, "bfloat16").code == 0
+    trained = [
+        promptmlr("train", table, "--out", photos / precision, *SMALL, *kept, precision)
+        for precision in ("bfloat16", "float32")
+    ]
+    assert [(run.code, ENCODED in run.err) for run in trained] == [(0, False), (0, True)]
+
+
 def test_the_store_of_float32_trains_to_the_weights_of_no_store(promptmlr, photos: Path, cache: Path) -> None:
     kept = ("--cache", cache, "--storage", "float32")
     for select in ("last", "val", "test"):

@@ -18,13 +18,14 @@ from promptmlr.cli.options import (
     ImageFolder,
     ImageSize,
     OrderSeed,
+    PrecisionOption,
     Pretrained,
     SkipUnreadable,
     Split,
     StorageFormat,
     Workers,
-    backbone_arguments,
     cache_folder,
+    open_tower,
 )
 from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import EnvironmentFault
@@ -56,13 +57,13 @@ def cache(
     coco_images: CocoImages = "annotated",
     crowd: Crowd = "present",
     skip_unreadable: SkipUnreadable = False,
+    precision: PrecisionOption = "auto",
     device: Device = "cpu",
     batch_size: BatchSize = None,
     workers: Workers = 2,
 ) -> None:
     """Encode images once and keep their regions; `train` and `evaluate` find them there, and else do it themselves."""
     from promptmlr.augmentation import Augmentation
-    from promptmlr.backbone import load_backbone
     from promptmlr.data import DataOptions, load_data
     from promptmlr.features import RegionCache, stored_regions
     from promptmlr.features.extraction import size
@@ -72,7 +73,7 @@ def cache(
     labelled = load_data(data, split, purpose="train", format=format, images=images, options=options)
     for line in (labelled.source, *labelled.notes):
         note(line)
-    tower = load_backbone(*backbone_arguments(data, backbone, pretrained, image_size), device)
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     augmentation = None if views is None else Augmentation(order_seed, views)
     fresh = FreshRegions(
         tower, labelled.images, augmentation=augmentation, workers=workers, skip_unreadable=skip_unreadable

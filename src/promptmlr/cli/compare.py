@@ -19,11 +19,12 @@ from promptmlr.cli.options import (
     ImageSize,
     NoCache,
     OrderSeed,
+    PrecisionOption,
     Pretrained,
     SkipUnreadable,
     StorageFormat,
     Workers,
-    backbone_arguments,
+    open_tower,
     region_cache,
 )
 from promptmlr.cli.progress import Terminal, note
@@ -60,6 +61,7 @@ def compare(
     no_cache: NoCache = False,
     storage: StorageFormat = "float16",
     cache_key: CacheKey = "file",
+    precision: PrecisionOption = "auto",
     device: Device = "cpu",
     workers: Workers = 2,
 ) -> None:
@@ -67,7 +69,6 @@ def compare(
 
     An interrupted comparison goes on with the methods that are missing when it is repeated.
     """
-    from promptmlr.backbone import load_backbone
     from promptmlr.data import DataOptions, load_data
     from promptmlr.experiments.compare import Grid, table
     from promptmlr.experiments.compare import compare as run
@@ -87,7 +88,7 @@ def compare(
     for labelled in (train, test):
         for line in (labelled.source, *labelled.notes):
             note(line)
-    tower = load_backbone(*backbone_arguments(data, backbone, pretrained, image_size), device)
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     cells = run(
         grid,
         train,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from promptmlr.backbone import Backbone
     from promptmlr.features import RegionCache
 
 __all__ = [
@@ -30,8 +31,8 @@ __all__ = [
     "Split",
     "StorageFormat",
     "Workers",
-    "backbone_arguments",
     "cache_folder",
+    "open_tower",
     "region_cache",
 ]
 
@@ -146,10 +147,19 @@ def region_cache(
     return None if no_cache else RegionCache(cache_folder(chosen), storage, by_content=cache_key == "content")
 
 
-def backbone_arguments(
-    data: str, backbone: str | None, pretrained: str | None, image_size: int | None
-) -> tuple[str, str | None, int | None]:
-    """Name, weights and size for `load_backbone`: the paper's RN101 at 448 px, unless data or user say otherwise."""
+def open_tower(
+    data: str,
+    backbone: str | None,
+    pretrained: str | None,
+    image_size: int | None,
+    precision: Literal["auto", "float32", "bfloat16"],
+    device: str,
+) -> "Backbone":
+    """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise."""
+    from promptmlr.backbone import load_backbone, tower_dtypes
+
     name = backbone or ("scenes" if data == "scenes" else "RN101")
     of_open_clip = name != "scenes" and not Path(name).is_file()
-    return name, pretrained, image_size or (448 if of_open_clip else None)
+    dtype, text_dtype = tower_dtypes(precision, device)
+    size = image_size or (448 if of_open_clip else None)
+    return load_backbone(name, pretrained, size, device, dtype=dtype, text_dtype=text_dtype)

@@ -28,7 +28,7 @@ from promptmlr.cli.options import (
     Split,
     StorageFormat,
     Workers,
-    backbone_arguments,
+    open_tower,
     region_cache,
 )
 from promptmlr.cli.progress import Terminal, note
@@ -113,7 +113,6 @@ def train(
     """Train one recognizer from partial labels and write a run folder."""
     from torch import cuda
 
-    from promptmlr.backbone import load_backbone, tower_dtypes
     from promptmlr.data import DataOptions, load_data, load_keep_mask
     from promptmlr.labels import keep_mask
     from promptmlr.pipeline import TrainingJob, train_run
@@ -160,9 +159,7 @@ def train(
         select=select,
         selection_data=tested,
     )
-    dtype, text_dtype = tower_dtypes(precision, device)
-    named = backbone_arguments(data, backbone, pretrained, image_size)
-    tower = load_backbone(*named, device, dtype=dtype, text_dtype=text_dtype)
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     if tower.device.type == "cpu" and cuda.is_available():
         note("note: this runs on the CPU; --device cuda uses the GPU")
     if tower.name == "scenes" and data != "scenes":
