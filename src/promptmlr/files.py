@@ -61,11 +61,13 @@ def write_at(path: str | Path, offset: int, content: bytes | memoryview) -> None
     """Write `content` at byte `offset` of a file that is made when missing, cut it off there, and sync it.
 
     Raises:
-        EnvironmentFault: it cannot be written (disk full, no permission).
+        EnvironmentFault: it cannot be written (disk full, no permission), or is shorter than `offset`.
     """
     path = Path(path)
     try:
         new = not path.exists()
+        if (0 if new else path.stat().st_size) < offset:
+            raise EnvironmentFault(f"{path} was removed or cut off while it was written; repeat the command")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb" if new else "r+b") as file:
             file.seek(offset)

@@ -5,7 +5,7 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from promptmlr.augmentation import Augmentation
 from promptmlr.data.images import UnreadableImage
+from promptmlr.errors import UserError
 from promptmlr.features.store import RegionStore
 from promptmlr.regions import FreshRegions, Indices, index_batches, map_ahead
 from promptmlr.reporting import Reporter
@@ -36,23 +37,32 @@ class WantedViews:
 
     def __init__(self, fresh: FreshRegions, by_content: bool) -> None:
         self.fresh = fresh
+        self._by_content = by_content
         threads = fresh.workers if by_content else 0
-        indices = range(len(fresh))
-        self.fingerprints = list(
-            map_ahead(lambda index: self._fingerprint(index, by_content), indices, threads, ahead=1024)
-        )
+        self.fingerprints = list(map_ahead(self._fingerprint, range(len(fresh)), threads, ahead=1024))
         views = 1 if fresh.augmentation is None else fresh.augmentation.views or 0
         self.keys = [
             [_key(fingerprint, fresh.augmentation, view, i) for i, fingerprint in enumerate(self.fingerprints)]
             for view in range(views)
         ]
 
-    def _fingerprint(self, index: int, by_content: bool) -> str | None:
+    def _fingerprint(self, index: int) -> str | None:
         try:
-            return self.fresh.images[index].fingerprint(by_content)
+            return self.fresh.images[index].fingerprint(self._by_content)
         except UnreadableImage as error:
             self.fresh.unreadable[index] = error
             return None
+
+    def check_unchanged(self, indices: Iterable[int]) -> None:
+        """Refuse images that are no longer what their fingerprint says: nobody knows which of the two was encoded.
+
+        Raises:
+            UserError: one was changed.
+        """
+        for index in indices:
+            image = self.fresh.images[index]
+            if image.fingerprint(self._by_content) != self.fingerprints[index]:
+                raise UserError(f"{image.name} was changed while it was being encoded; repeat the command")
 
     def note_unreadable(self, store: RegionStore) -> None:
         """Note the images that the store knows to be unreadable.
@@ -137,6 +147,7 @@ def _extracted(
         indices = np.setdiff1d(indices, list(fresh.unreadable))
         plan = [indices[batch] for batch in index_batches(len(indices), batch_size)]
         for chosen, regions in fresh.batches(plan, view):
+            wanted.check_unchanged(chosen)
             yield [wanted.keys[view][i] for i in chosen], regions
             _keep_unreadable(store, wanted, fresh)
         _keep_unreadable(store, wanted, fresh)
@@ -149,6 +160,7 @@ def _keep_unreadable(store: RegionStore, wanted: WantedViews, fresh: FreshRegion
         fingerprint = wanted.fingerprints[index]
         from_system = isinstance(error.__cause__, OSError) and error.__cause__.errno is not None
         if fingerprint is not None and not from_system:
+            wanted.check_unchanged([index])
             store.record_unreadable(fingerprint, wanted.fresh.images[index].name, error)
     wanted.note_unreadable(store)
 

@@ -2,7 +2,7 @@
 
     CACHE/<key>/store.json         what decides the regions besides the image: tower, preprocessing, number format
     CACHE/<key>/regions-00000.bin  rows of equal size, one image view each; files of bounded size
-    CACHE/<key>/index.bin          one record per row, in the order of the rows: key of the view, checksum
+    CACHE/<key>/index.bin          one record per row, in the order of the rows: key of the view, checksums of both
     CACHE/<key>/unreadable.jsonl   images that could not be decoded: fingerprint, name, reason
     CACHE/<key>/lock               held by the one process that writes
 
@@ -34,10 +34,10 @@ from promptmlr.reporting import Reporter
 
 __all__ = ["RegionStore"]
 
-FORMAT = 1  # to be raised when the same weights and pixels come to give other regions
+FORMAT = 2  # to be raised when the same weights and pixels come to give other regions
 SHARD_BYTES = 1 << 30
 KEY_BYTES = 32
-RECORD_BYTES = KEY_BYTES + 4
+RECORD_BYTES = KEY_BYTES + 8
 
 
 class RegionStore:
@@ -74,7 +74,8 @@ class RegionStore:
         self._shard_rows = max(SHARD_BYTES // self.format.row_bytes, 1)
         self.rows: dict[bytes, int] = {}
         self.unreadable: dict[str, str] = {}
-        self._records = 0
+        self._sums: list[int] = []  # of the rows' data
+        self._compared: set[int] = set()  # rows whose data was found to have its checksum
         self._unreadable_bytes = 0
         self._shards: dict[int, NDArray[np.uint8]] = {}
         self.reload()
@@ -83,8 +84,12 @@ class RegionStore:
         """See what is on disk now."""
         self._check_description()
         self._shards.clear()
-        self._records, self.rows = self._read_index()
-        self._unreadable_bytes, self.unreadable = self._read_unreadable()
+        self._compared.clear()
+        try:
+            self._sums, self.rows = self._read_index()
+            self._unreadable_bytes, self.unreadable = self._read_unreadable()
+        except OSError as error:
+            raise EnvironmentFault(f"cannot read {error.filename}: {error.strerror}; remove {self.folder}") from error
 
     @contextlib.contextmanager
     def writing(self, reporter: Reporter) -> Iterator[None]:
@@ -106,20 +111,21 @@ class RegionStore:
                 write_text(self.folder / "store.json", json.dumps(self._whole_description(), indent=2) + "\n")
             self.reload()
             # Records beyond the last good row must be gone before other data takes their rows.
-            write_at(self.folder / "index.bin", self._records * RECORD_BYTES, b"")
+            write_at(self.folder / "index.bin", len(self._sums) * RECORD_BYTES, b"")
             yield
         finally:
             lock.release()
 
     def append(self, keys: Sequence[bytes], regions: Tensor) -> None:
         """Store the (B, R, D) regions of B views for good; only within `writing`."""
-        packed = self.format.pack(regions)
-        for begin, end, shard, row in self._pieces(self._records, len(packed)):
+        packed, first = self.format.pack(regions), len(self._sums)
+        for begin, end, shard, row in self._pieces(first, len(packed)):
             write_at(self._shard_path(shard), row * self.format.row_bytes, packed[begin:end].data)
-        records = b"".join(key + zlib.crc32(key).to_bytes(4, "little") for key in keys)
-        write_at(self.folder / "index.bin", self._records * RECORD_BYTES, records)
-        self.rows.update((key, self._records + i) for i, key in enumerate(keys))
-        self._records += len(keys)
+        sums = [zlib.crc32(row) for row in packed]
+        records = b"".join(_record(first + i, key, data) for i, (key, data) in enumerate(zip(keys, sums, strict=True)))
+        write_at(self.folder / "index.bin", first * RECORD_BYTES, records)
+        self.rows.update((key, first + i) for i, key in enumerate(keys))
+        self._sums += sums
         self._shards.clear()
 
     def record_unreadable(self, fingerprint: str, name: str, error: UnreadableImage) -> None:
@@ -130,11 +136,19 @@ class RegionStore:
         self.unreadable[fingerprint] = str(error)
 
     def read(self, rows: NDArray[np.int64]) -> Tensor:
-        """(B, `row_bytes`) uint8 copies of rows."""
+        """(B, `row_bytes`) uint8 copies of rows; each is compared with its checksum when it is first read.
+
+        Raises:
+            EnvironmentFault: the store was removed, cut off or damaged since it was opened.
+        """
         gathered = torch.empty((len(rows), self.format.row_bytes), dtype=torch.uint8)
         for out, row in zip(gathered.numpy(), rows, strict=True):
             shard, place = divmod(int(row), self._shard_rows)
             out[:] = self._shard(shard)[place]
+            if row not in self._compared:
+                if zlib.crc32(out) != self._sums[row]:
+                    raise EnvironmentFault(f"{self._shard_path(shard)} is damaged; remove {self.folder}")
+                self._compared.add(int(row))
         return gathered
 
     def _pieces(self, first: int, count: int) -> Iterator[tuple[int, int, int, int]]:
@@ -151,9 +165,12 @@ class RegionStore:
 
     def _shard(self, shard: int) -> NDArray[np.uint8]:
         if shard not in self._shards:
-            count = min(self._shard_rows, self._records - shard * self._shard_rows)
-            shape = (count, self.format.row_bytes)
-            self._shards[shard] = np.memmap(self._shard_path(shard), np.uint8, "r", shape=shape)
+            count = min(self._shard_rows, len(self._sums) - shard * self._shard_rows)
+            shape, path = (count, self.format.row_bytes), self._shard_path(shard)
+            try:
+                self._shards[shard] = np.memmap(path, np.uint8, "r", shape=shape)
+            except (OSError, ValueError) as error:
+                raise EnvironmentFault(f"{path} was removed or cut off meanwhile; repeat the command") from error
         return self._shards[shard]
 
     def _whole_description(self) -> dict[str, Any]:
@@ -168,24 +185,25 @@ class RegionStore:
             found = json.loads(path.read_bytes())
             same = all(found[key] == value for key, value in self._description.items())
             self._shard_rows = int(found["shard_rows"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(f"{path} is damaged ({error}); remove {self.folder}") from error
         if not same or self._shard_rows < 1:
             raise UserError(f"{path} describes another store; remove {self.folder}")
 
-    def _read_index(self) -> tuple[int, dict[bytes, int]]:
-        """The number of leading rows that have a whole record and whose data is there, and the row of each key."""
+    def _read_index(self) -> tuple[list[int], dict[bytes, int]]:
+        """Of the leading rows that have a whole record and whose data is there: checksums, and the row of each key."""
         path = self.folder / "index.bin"
         content = path.read_bytes() if path.exists() else b""
-        held = self._rows_on_disk()
+        sums: list[int] = []
         rows: dict[bytes, int] = {}
-        for row in range(min(len(content) // RECORD_BYTES, held)):
+        for row in range(min(len(content) // RECORD_BYTES, self._rows_on_disk())):
             record = content[row * RECORD_BYTES : (row + 1) * RECORD_BYTES]
-            key, check = record[:KEY_BYTES], record[KEY_BYTES:]
-            if zlib.crc32(key) != int.from_bytes(check, "little"):
-                return row, rows
+            key, data = record[:KEY_BYTES], int.from_bytes(record[KEY_BYTES:-4], "little")
+            if record != _record(row, key, data):
+                break
+            sums.append(data)
             rows[key] = row
-        return min(len(content) // RECORD_BYTES, held), rows
+        return sums, rows
 
     def _rows_on_disk(self) -> int:
         """Leading rows that are whole, up to the first shard that is not full."""
@@ -208,3 +226,9 @@ class RegionStore:
                 break
             whole = end + 1
         return whole, found
+
+
+def _record(row: int, key: bytes, data: int) -> bytes:
+    """Key and checksum of a row's data, and a checksum that makes them those of this row alone."""
+    body = key + data.to_bytes(4, "little")
+    return body + zlib.crc32(row.to_bytes(8, "little") + body).to_bytes(4, "little")

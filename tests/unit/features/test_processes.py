@@ -16,6 +16,7 @@ from PIL import Image
 from promptmlr.backbone import load_backbone
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.features import RegionCache, RegionStore, open_regions
+from promptmlr.features.store import RECORD_BYTES
 from promptmlr.regions import FreshRegions, index_batches
 from support import store_photos
 
@@ -43,7 +44,7 @@ def start(tmp_path: Path, tiny_checkpoint: Path) -> Start:
 
 
 def stored_images(cache: Path) -> int:
-    return sum(path.stat().st_size // 36 for path in cache.glob("*/index.bin"))
+    return sum(path.stat().st_size // RECORD_BYTES for path in cache.glob("*/index.bin"))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone, load_backbone
 from promptmlr.data.images import ImageFile, UnreadableImage
+from promptmlr.errors import UserError
 from promptmlr.features import RegionCache, StoredRegions, extraction, open_regions, source
 from promptmlr.methods import create_recognizer
 from promptmlr.recipes import load_recipe
@@ -110,6 +111,32 @@ def test_a_changed_image_is_encoded_again(images, tmp_path, tiny_backbone, encod
     encoded.clear()
     _, stored = open_regions(FreshRegions(tiny_backbone, images), cache)
     assert encoded == ([1] if by_content else [3])
+    torch.testing.assert_close(collected(stored), collected(FreshRegions(tiny_backbone, images)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("by_content", [False, True])
+@pytest.mark.parametrize("readable", [False, True])
+def test_an_image_changed_while_it_is_encoded_is_not_stored(
+    images, tmp_path, tiny_backbone, monkeypatch, by_content: bool, readable: bool
+) -> None:
+    """Its fingerprint is that of what was there before, and what was there before may come back."""
+    cache, original = RegionCache(tmp_path / "cache", "float32", by_content), images[3].path.read_bytes()
+    real = FreshRegions.batches
+
+    def changed_before_it_is_decoded(self, plan, epoch=0):
+        if readable:
+            noise(images[3].path, seed=77)
+        else:
+            images[3].path.write_bytes(original[:100])
+        return real(self, plan, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FreshRegions, "batches", changed_before_it_is_decoded)
+        with pytest.raises(UserError, match=r"3.png was changed while it was being encoded"):
+            open_regions(FreshRegions(tiny_backbone, images, skip_unreadable=True), cache)
+    images[3].path.write_bytes(original)
+    kept, stored = open_regions(FreshRegions(tiny_backbone, images), cache)
+    assert len(kept) == COUNT
     torch.testing.assert_close(collected(stored), collected(FreshRegions(tiny_backbone, images)), rtol=1e-5, atol=1e-5)
 
 

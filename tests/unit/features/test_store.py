@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from promptmlr.backbone import load_backbone
 from promptmlr.data.images import UnreadableImage
-from promptmlr.errors import UserError
+from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.features import RegionStore, store
 from promptmlr.reporting import Reporter
 
@@ -67,12 +67,12 @@ def test_rows_are_found_again_in_shards_of_bounded_size(opened: RegionStore, tin
 @pytest.mark.parametrize("tail", [b"", b"\0" * 50, b"garbage" * 11], ids=["nothing", "zeros", "garbage"])
 def test_an_index_cut_at_any_byte_loses_the_cut_record_alone(opened, tiny_backbone, tmp_path, tail: bytes) -> None:
     whole = (opened.folder / "index.bin").read_bytes()
-    assert len(whole) == 5 * 36
+    assert len(whole) == 5 * 40
     for cut in range(0, len(whole) + 1, 5):
         cache = tmp_path / f"cut{cut}"
         shutil.copytree(opened.folder, cache / opened.folder.name)
         (cache / opened.folder.name / "index.bin").write_bytes(whole[:cut] + tail)
-        held = list(range(cut // 36))
+        held = list(range(cut // 40))
         reopened = RegionStore(cache, tiny_backbone, "float32")
         assert_holds(reopened, held)
         write(reopened, [6])
@@ -102,6 +102,59 @@ def test_a_lost_row_never_comes_back_with_the_data_of_another(opened, tiny_backb
         with pytest.raises(KeyboardInterrupt):
             reopened.append(KEYS[5:7], regions_of([5, 6]))
     assert_holds(again(opened, tiny_backbone), [])
+
+
+@pytest.mark.parametrize("change", ["swapped", "duplicated", "flipped"])
+def test_a_record_is_that_of_its_own_row_alone(opened: RegionStore, tiny_backbone, change: str) -> None:
+    """Records that were moved, or a bit in one: that row and those behind it do not exist."""
+    index = opened.folder / "index.bin"
+    content = bytearray(index.read_bytes())
+    one, two, three = (slice(40 * row, 40 * (row + 1)) for row in (1, 2, 3))
+    if change == "swapped":
+        content[one], content[two] = content[two], content[one]
+    elif change == "duplicated":
+        content[three] = content[one]
+    else:
+        content[40 + 33] ^= 1  # in the checksum of the data
+    index.write_bytes(content)
+    assert_holds(again(opened, tiny_backbone), [0, 1, 2] if change == "duplicated" else [0])
+
+
+def test_regions_that_changed_on_the_disk_are_not_used(opened: RegionStore, tiny_backbone) -> None:
+    shard = opened.folder / "regions-00001.bin"
+    content = bytearray(shard.read_bytes())
+    content[7] ^= 1
+    shard.write_bytes(content)
+    damaged = again(opened, tiny_backbone)
+    assert damaged.read(np.array([0, 1, 2, 4])).shape[0] == 4
+    with pytest.raises(EnvironmentFault, match=r"regions-00001.bin is damaged; remove "):
+        damaged.read(np.array([3]))
+
+
+@pytest.mark.parametrize("removed", ["regions-00001.bin", "index.bin", None])
+def test_a_store_that_goes_while_it_is_written_is_noticed(opened: RegionStore, removed: str | None) -> None:
+    """Nothing is ever read from the hole that a write behind the end of a file would leave."""
+    with opened.writing(Reporter()):
+        if removed is None:
+            shutil.rmtree(opened.folder)
+        else:
+            (opened.folder / removed).unlink()
+        with pytest.raises(EnvironmentFault, match="removed or cut off while it was written"):
+            opened.append(KEYS[5:7], regions_of([5, 6]))
+
+
+def test_a_store_that_goes_before_it_is_read_is_noticed(opened: RegionStore) -> None:
+    shutil.rmtree(opened.folder)
+    with pytest.raises(EnvironmentFault, match="removed or cut off meanwhile"):
+        opened.read(np.array([0]))
+
+
+@pytest.mark.parametrize("name", ["index.bin", "unreadable.jsonl"])
+def test_what_cannot_be_read_is_named(opened: RegionStore, tiny_backbone, name: str) -> None:
+    (opened.folder / name).unlink(missing_ok=True)
+    (opened.folder / name).mkdir()
+    with pytest.raises(EnvironmentFault, match=f"cannot read .*{name}"):
+        again(opened, tiny_backbone)
 
 
 def test_data_without_a_record_is_overwritten(opened: RegionStore, tiny_backbone) -> None:
