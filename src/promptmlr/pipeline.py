@@ -12,7 +12,7 @@ from promptmlr.data import LabelledImages
 from promptmlr.data.images import ImageRef, UnreadableImage
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
-from promptmlr.features import RegionCache, open_regions
+from promptmlr.features import RegionCache, StoredRegions, open_regions
 from promptmlr.labels import PRESENT, UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_source
@@ -104,6 +104,7 @@ def train_run(
                 job.labelled, job.recipe, backbone, job.order_seed, skip_unreadable=skip_unreadable, workers=workers
             )
             kept, source = readable_regions(images, cache, reporter)
+            progress.settle_storage(source.store.format.storage if isinstance(source, StoredRegions) else None)
             if not (labels[kept] != UNKNOWN).any():
                 raise UserError("all images with a known label are unreadable, so there is nothing to learn from")
             as_is = (kept, source) if images.augmentation is None else None
@@ -253,7 +254,8 @@ def readable_regions(
         with part("finding or decoding images"):
             kept, source = open_regions(images, cache, reporter=reporter)
     except UnreadableImage as error:
-        raise UserError(f"{error}; --skip-unreadable leaves such images out") from error
+        advice = "" if images.skip_unreadable else "; --skip-unreadable leaves such images out"
+        raise UserError(f"{error}{advice}") from error
     for reason in images.unreadable.values():
         reporter.note(f"unreadable, left out: {reason}")
     return kept, source

@@ -93,7 +93,7 @@ class RunConfig(BaseModel):
     data: DataRecord
     seed: int
     order_seed: int
-    storage: Storage | None = None  # of the regions it was trained on; None: as they leave the tower
+    storage: Storage | None = None  # of the regions it was trained on; None: as they left the tower, not stored
     select: Selection
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     versions: dict[str, str]

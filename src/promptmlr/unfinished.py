@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from promptmlr.errors import EnvironmentFault, UserError
+from promptmlr.features import Storage
 from promptmlr.files import replacing, write_bytes, write_text
 from promptmlr.labels import Keep
 from promptmlr.recognizer import Recognizer
@@ -84,6 +85,21 @@ class RunInProgress:
                     shutil.rmtree(self.partial, ignore_errors=True)
                 raise
 
+    def settle_storage(self, storage: Storage | None) -> None:
+        """Once it is known what the regions are stored as (None: not stored): write it down, or compare with before.
+
+        Raises:
+            UserError: the first part of the run saw others, so the rest would not go on to the same weights.
+        """
+        if self.lines and self.config.storage != storage:
+            raise UserError(
+                f"{self.partial} was trained on regions {_stored(self.config.storage)}, and now they are "
+                f"{_stored(storage)}; repeat the first command with as much room for the store as it had"
+            )
+        if self.config.storage != storage:
+            self.config = self.config.model_copy(update={"storage": storage})
+            write_text(self.partial / "config.json", self.config.model_dump_json(indent=2) + "\n")
+
     def save(self, line: dict[str, Any], groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
         """After an epoch: its metrics line, and all that a resumed run needs."""
         self.lines.append(json.dumps(line))
@@ -132,9 +148,14 @@ class RunInProgress:
 
     def _saved(self) -> dict[str, Any]:
         """What the last finished epoch left: tensors by group, and counters; empty before the first."""
-        difference = _first_difference(read_config(self.partial / "config.json"), self.config)
+        before = read_config(self.partial / "config.json")
+        wanted = self.config
+        if before.storage is None:  # it may have been asked for, and had no room
+            wanted = wanted.model_copy(update={"storage": None})
+        difference = _first_difference(before, wanted)
         if difference is not None:
             raise UserError(f"{self.partial} was started with another {difference}; repeat the first command")
+        self.config = before
         state = self.partial / "state.safetensors"
         if not state.is_file():
             return {}
@@ -157,6 +178,10 @@ class RunInProgress:
 
     def _write_lines(self) -> None:
         write_text(self.partial / "metrics.jsonl", "".join(f"{line}\n" for line in self.lines))
+
+
+def _stored(storage: Storage | None) -> str:
+    return "that were not stored" if storage is None else f"stored as {storage}"
 
 
 def _first_difference(saved: BaseModel, wanted: BaseModel, where: str = "") -> str | None:

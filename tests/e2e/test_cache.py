@@ -1,10 +1,11 @@
 """The region store through the command line."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 ENCODED = "are encoded once and kept in"
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
@@ -101,6 +102,34 @@ def test_a_run_is_resumed_with_its_own_storage(promptmlr, photos: Path, cache: P
     refused = promptmlr(*arguments, "--resume", "--storage", "int8")
     assert refused.code == 2
     assert "another storage" in refused.err
+
+
+def test_a_run_without_room_for_a_store_is_resumed_without(promptmlr, photos: Path, cache: Path, monkeypatch) -> None:
+    """The regions of the second half are those of the first, or it is refused; the config says which they were."""
+    arguments = ("train", photos / "labels.csv", "--out", photos / "run", "--cache", cache, *SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr("promptmlr.features.extraction.DISK_LEFT_FREE", 1 << 60)
+        assert promptmlr(*arguments).code == 0
+        config = json.loads((photos / "run" / "config.json").read_text())
+        assert config["storage"] is None
+        leave_unfinished(photos / "run")
+        assert promptmlr(*arguments, "--resume").code == 0
+    leave_unfinished(photos / "run")
+    refused = promptmlr(*arguments, "--resume")
+    assert refused.code == 2
+    assert "that were not stored, and now they are stored as float16" in refused.err
+    assert (photos / "run.partial").exists()
+
+
+def leave_unfinished(run: Path) -> None:
+    """As a run that was interrupted after its first epoch."""
+    partial = run.rename(run.with_suffix(".partial"))
+    lines = (partial / "metrics.jsonl").read_text().splitlines()
+    learned = {
+        key: tensor for key, tensor in load_file(partial / "weights.safetensors").items() if key.startswith("learned.")
+    }
+    counters = {"epoch": 1, "best_epoch": 0, "best_score": -1.0, "lines": lines[:1]}
+    save_file(learned, partial / "state.safetensors", {"counters": json.dumps(counters)})
 
 
 def test_a_place_that_cannot_hold_a_store(promptmlr, photos: Path) -> None:
