@@ -25,7 +25,15 @@ from promptmlr.run import BackboneRecord, DataRecord, RunConfig, Selection, vers
 from promptmlr.training import EpochReport, TrainingState, fit
 from promptmlr.unfinished import RunInProgress
 
-__all__ = ["TrainingJob", "images_sha256", "readable_regions", "score_on", "train_run", "training_images"]
+__all__ = [
+    "TrainingJob",
+    "images_sha256",
+    "labels_sha256",
+    "readable_regions",
+    "score_on",
+    "train_run",
+    "training_images",
+]
 
 HELD_OUT = 0.1  # of the observed labels, for selection on "val"
 
@@ -191,6 +199,11 @@ def images_sha256(image_ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()
 
 
+def labels_sha256(labels: Labels) -> str:
+    """Tells whether two data sets hold the same labels, in the order of their images and classes."""
+    return hashlib.sha256(labels.tobytes()).hexdigest()
+
+
 def _held_out(labels: Labels, seed: int) -> tuple[Labels, Labels]:
     """Labels without a tenth of the observed ones, and that tenth."""
     rest, held = hold_out(labels, HELD_OUT, seed)
@@ -209,7 +222,7 @@ def _config(
         source=job.labelled.source,
         images=len(labels),
         images_sha256=images_sha256(job.labelled.image_ids),
-        labels_sha256=hashlib.sha256(labels.tobytes()).hexdigest(),
+        labels_sha256=labels_sha256(labels),
         observed=job.observed,
         mask_sha256=mask_hash(job.keep),
         known_labels=int((labels != UNKNOWN).sum()),

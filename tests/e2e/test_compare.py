@@ -4,12 +4,10 @@ import csv
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from promptmlr.experiments import compare as module
-from promptmlr.experiments.compare import table
-from promptmlr.experiments.grid_folder import Cell
+from promptmlr.experiments.grid_folder import GridFolder
 
 SMALL = ("--backbone", "scenes", "--epochs", "1", "--workers", "0", "--seeds", "2", "--observed", "0.5,1")
 
@@ -29,7 +27,11 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     assert all(0 < float(row["mean_ap"]) <= 1 for row in found.values())
     assert len({row["mean_ap"] for key, row in found.items() if key[0] == "zeroshot"}) == 1
     assert done.out.strip() == (out / "table.md").read_text().strip()
-    assert "| 50 % | 100 % |" in done.out
+    assert "| 50 % | 100 % | mean |" in done.out
+    with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
+        places = {(row["method"], row["reference"], row["observed"]) for row in csv.DictReader(file)}
+    assert places == {("positivecoop", "zeroshot", share) for share in ("0.5", "1.0", "mean")}
+    assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_cell_is_the_run_that_train_makes(promptmlr, photos: Path) -> None:
@@ -74,6 +76,47 @@ def test_cells_of_other_settings_are_not_mixed(promptmlr, photos: Path) -> None:
     assert {key[0] for key in cells(out)} == {"dualembedding", "baseline"}
 
 
+def test_labels_that_were_edited_are_not_mixed_with_older_cells(promptmlr, photos: Path) -> None:
+    out, table = photos / "grid", photos / "labels.csv"
+    arguments = ("compare", table, "--out", out, "--methods", "dualembedding", *SMALL)
+    assert promptmlr(*arguments).code == 0
+    before = (out / "cells.csv").read_bytes()
+    header, first, *rest = table.read_text().splitlines()
+    cells = first.split(",")
+    table.write_text("\n".join([header, ",".join([*cells[:2], *("10"[cell == "1"] for cell in cells[2:])]), *rest]))
+    refused = promptmlr(*arguments)
+    assert (refused.code, "another training labels" in refused.err) == (2, True)
+    assert (out / "cells.csv").read_bytes() == before
+
+
+def test_one_process_at_a_time(promptmlr, photos: Path) -> None:
+    out = photos / "grid"
+    arguments = ("compare", photos / "labels.csv", "--out", out, "--methods", "zeroshot", *SMALL)
+    with GridFolder(out).held({}):
+        refused = promptmlr(*arguments)
+    assert (refused.code, "another process is at work" in refused.err) == (2, True)
+    assert promptmlr(*arguments).code == 0
+
+
+@pytest.mark.parametrize("content", ["[]", '{"baseline": 3}', "{"])
+def test_a_damaged_folder_is_named(promptmlr, photos: Path, content: str) -> None:
+    out = photos / "grid"
+    out.mkdir()
+    (out / "settings.json").write_text(content)
+    refused = promptmlr("compare", photos / "labels.csv", "--out", out, "--methods", "zeroshot", *SMALL)
+    assert (refused.code, f"{out} is damaged" in refused.err) == (2, True)
+
+
+def test_a_page_of_the_results(promptmlr, photos: Path) -> None:
+    out, page = photos / "grid", photos / "report.html"
+    methods = ("--methods", "zeroshot,dualembedding,baseline", "--reference", "dualembedding", "--report", page)
+    done = promptmlr("compare", photos / "labels.csv", "--out", out, *methods, *SMALL)
+    assert done.code == 0, done.err
+    text = page.read_text(encoding="utf-8")
+    assert "minus dualembedding" in text
+    assert text.count("<img") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
@@ -81,6 +124,8 @@ def test_cells_of_other_settings_are_not_mixed(promptmlr, photos: Path) -> None:
         (("--methods", ","), "empty"),
         (("--observed", "0.1,x"), "'x'"),
         (("--observed", "0.1,2"), "outside"),
+        (("--observed", "0.0000001"), "leaves no label"),
+        (("--methods", "baseline", "--reference", "zeroshot"), "'zeroshot'"),
     ],
 )
 def test_bad_grids_are_refused(promptmlr, photos: Path, options: tuple[str, str], word: str) -> None:
@@ -88,16 +133,3 @@ def test_bad_grids_are_refused(promptmlr, photos: Path, options: tuple[str, str]
     assert done.code == 2
     assert word in done.err
     assert not (photos / "grid").exists()
-
-
-def test_the_table_shows_means_and_spreads() -> None:
-    scores = {("a", 0.1): (0.2, 0.4), ("a", 0.5): (0.5, 0.5), ("b", 0.1): (0.1, 0.1), ("b", 0.5): (0.9, 0.7)}
-    given = [
-        Cell(method, fraction, seed, value, 1000, 1.0)
-        for (method, fraction), values in scores.items()
-        for seed, value in enumerate(values)
-    ]
-    lines = table(given).splitlines()
-    assert lines[0] == "| method | 10 % | 50 % | learned |"
-    assert lines[2] == f"| a | 30.0 ± {np.std([20, 40], ddof=1):.1f} | 50.0 ± 0.0 | 1,000 |"
-    assert lines[3].startswith("| b | 10.0 ± 0.0 | 80.0 ± 14.1 |")

@@ -44,6 +44,13 @@ def compare(
     order_seed: OrderSeed = 0,
     recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
     epochs: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="The method that the others are compared with. (default: the first)", show_default=False),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the results as a page as well.", show_default=False)
+    ] = None,
     start: Annotated[
         Literal["random", "agnostic", "text"] | None,
         typer.Option(help="Where embeddings start. (default: the recipe's)", show_default=False),
@@ -70,12 +77,17 @@ def compare(
     An interrupted comparison goes on with the methods that are missing when it is repeated.
     """
     from promptmlr.data import DataOptions, load_data
-    from promptmlr.experiments.compare import Grid, table
+    from promptmlr.experiments.compare import Grid
     from promptmlr.experiments.compare import compare as run
+    from promptmlr.experiments.grid_outputs import GridOutputs
+    from promptmlr.experiments.published import benchmark_of, published_scores
     from promptmlr.methods import METHODS
 
+    chosen = METHODS if methods is None else _words(methods)
+    if reference is not None and reference not in chosen:
+        raise UserError(f"--reference {reference!r} is none of the compared methods: {', '.join(chosen)}")
     grid = Grid(
-        methods=METHODS if methods is None else _words(methods),
+        methods=chosen,
         observed=[_fraction(word) for word in _words(observed)],
         seeds=seeds,
         order_seed=order_seed,
@@ -89,7 +101,7 @@ def compare(
         for line in (labelled.source, *labelled.notes):
             note(line)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
-    cells = run(
+    results = run(
         grid,
         train,
         test,
@@ -100,7 +112,12 @@ def compare(
         workers=workers,
         reporter=Terminal(),
     )
-    typer.echo(table(cells))
+    published = published_scores(benchmark_of(test))
+    outputs = GridOutputs(results, reference or chosen[0], published, f"the test images of {test.source}")
+    outputs.write(out)
+    if report is not None:
+        outputs.report(report, out)
+    typer.echo(outputs.markdown())
 
 
 def _words(text: str) -> list[str]:

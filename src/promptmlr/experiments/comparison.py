@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.evaluation import Evaluation, PairedDifference, paired_difference
+from promptmlr.experiments.tables import signed
 from promptmlr.labels import Labels
 from promptmlr.recognizer import Recognizer
 
@@ -72,8 +73,8 @@ class Difference:
     def cells(self) -> tuple[str, ...]:
         """Both names, the difference in points, its interval, the verdict."""
         points = 100 * (self.a.evaluation.mean_ap - self.b.evaluation.mean_ap)
-        interval = f"{_signed(100 * self.paired.low)} to {_signed(100 * self.paired.high)}"
-        return self.a.name, self.b.name, _signed(points), interval, self.verdict
+        interval = f"{signed(100 * self.paired.low)} to {signed(100 * self.paired.high)}"
+        return self.a.name, self.b.name, signed(points), interval, self.verdict
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,3 @@ def _tally(verdicts: Sequence[tuple[str, str]]) -> str:
 
 def _listing(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _signed(points: float) -> str:
-    return f"{points:+.1f}".replace("-0.0", "+0.0").replace("-", "−")

@@ -1,20 +1,35 @@
-"""The finished cells of a grid on disk, and what they were made with: an interrupted grid finds them again."""
+"""The finished cells of a grid on disk, and what they were made with: an interrupted grid finds them again.
 
-import csv
-import io
+settings.json        per method what decides its cells, besides their place in the grid
+cells.csv            the finished cells
+resampled.parquet    for each of them its mAP on resamples of the test images, from which all intervals follow
+
+A cell counts as finished once both tables hold it.
+"""
+
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 from pyarrow.csv import read_csv
 
-from promptmlr.errors import UserError
-from promptmlr.files import write_text
+from promptmlr.errors import EnvironmentFault, UserError
+from promptmlr.experiments.tables import csv_text
+from promptmlr.files import replacing, write_text
 
-__all__ = ["Cell", "GridFolder"]
+__all__ = ["Cell", "GridFolder", "Key"]
+
+Key = tuple[str, float, int]
+KEY = ("method", "observed", "seed")
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -28,60 +43,104 @@ class Cell:
     learned_parameters: int
     seconds: float  # of training the runs of the method that were trained at once, divided by their number
 
+    @property
+    def key(self) -> Key:
+        """Its place in the grid."""
+        return self.method, self.observed, self.seed
+
 
 class GridFolder:
-    """`settings.json`: per method what decides its cells; `cells.csv`: the finished ones.
+    """A folder of cells.
 
     Args:
         path: the folder; it may hold cells of other methods.
-        settings: method → what decides its cells besides their place in the grid.
 
     Attributes:
         cells: (method, observed, seed) → cell.
-
-    Raises:
-        UserError: the folder holds something else, or cells of these methods with other settings.
+        resampled: the same → (S,) mAP on resamples of the test images.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._check_free()
-        try:
-            found = self._read_settings()
-            self.cells = {(cell.method, cell.observed, cell.seed): cell for cell in self._read_cells()}
-        except (OSError, ValueError, TypeError, pa.ArrowInvalid) as error:
-            raise UserError(f"{path} is damaged ({error}); name another folder with --out") from error
-        wanted = json.loads(json.dumps(settings))
-        for method in wanted.keys() & found.keys():
-            differ = [key for key in wanted[method] if found[method].get(key) != wanted[method][key]]
-            if differ:
-                raise UserError(
-                    f"{path} holds cells of {method} with another {differ[0].replace('_', ' ')}; "
-                    "name another folder with --out, or repeat the first command"
-                )
-        write_text(path / "settings.json", json.dumps(found | wanted, indent=2) + "\n")
+        self.cells: dict[Key, Cell] = {}
+        self.resampled: dict[Key, NDArray[np.float64]] = {}
 
-    def add(self, cell: Cell) -> None:
-        """A finished cell."""
-        self.cells[cell.method, cell.observed, cell.seed] = cell
+    @contextmanager
+    def held(self, settings: Mapping[str, Any]) -> Iterator[None]:
+        """Be the one process that adds cells; see those that are there.
+
+        Args:
+            settings: method → what decides its cells besides their place in the grid.
+
+        Raises:
+            UserError: another process is at work in the folder, or it holds something else, or cells of these methods
+                with other settings.
+        """
+        self._check_free()
+        with self._locked():
+            try:
+                found = self._read_settings()
+                self.resampled = self._read_resampled()
+                self.cells = {cell.key: cell for cell in self._read_cells() if cell.key in self.resampled}
+            except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
+                raise UserError(f"{self.path} is damaged ({error}); name another folder with --out") from error
+            wanted = json.loads(json.dumps(settings))
+            for method in wanted.keys() & found.keys():
+                differ = [key for key in wanted[method] if found[method].get(key) != wanted[method][key]]
+                if differ:
+                    raise UserError(
+                        f"{self.path} holds cells of {method} with another {differ[0].replace('_', ' ')}; "
+                        "name another folder with --out, or repeat the first command"
+                    )
+            write_text(self.path / "settings.json", json.dumps(found | wanted, indent=2) + "\n")
+            yield
+
+    def add(self, cell: Cell, resampled: NDArray[np.float64]) -> None:
+        """A finished cell, and its (S,) scores on resamples of the test images."""
+        self.cells[cell.key] = cell
+        self.resampled[cell.key] = resampled
 
     def save(self) -> None:
         """Write all cells."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [field.name for field in fields(Cell)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(cell) for cell in self.cells.values())
-        write_text(self.path / "cells.csv", text.getvalue())
+        rows = [dict(zip(KEY, key, strict=True)) | {"mean_ap": self.resampled[key]} for key in self.cells]
+        with replacing(self.path / "resampled.parquet") as file:
+            pq.write_table(pa.Table.from_pylist(rows), file)
+        columns = [field.name for field in fields(Cell)]
+        write_text(self.path / "cells.csv", csv_text(columns, map(asdict, self.cells.values())))
 
     def _check_free(self) -> None:
         if self.path.is_file():
             raise UserError(f"{self.path} is a file; name a folder with --out")
-        if self.path.exists() and any(self.path.iterdir()) and not (self.path / "settings.json").exists():
+        found = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
+        if found - {LOCK} and "settings.json" not in found:
             raise UserError(f"{self.path} holds other files; name another folder with --out")
 
-    def _read_settings(self) -> dict[str, Any]:
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / LOCK)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"another process is at work in {self.path}; name another folder with --out") from None
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write {self.path}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _read_settings(self) -> dict[str, dict[str, Any]]:
         path = self.path / "settings.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if not isinstance(found, dict) or not all(isinstance(setting, dict) for setting in found.values()):
+            raise ValueError("settings.json holds no settings")
+        return found
+
+    def _read_resampled(self) -> dict[Key, NDArray[np.float64]]:
+        path = self.path / "resampled.parquet"
+        rows = pq.read_table(path).to_pylist() if path.exists() else []
+        return {tuple(row[name] for name in KEY): np.array(row["mean_ap"]) for row in rows}
 
     def _read_cells(self) -> list[Cell]:
         path = self.path / "cells.csv"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Estimate", "estimate", "holm"]
 
@@ -42,7 +42,7 @@ class Estimate:
 def estimate(
     scores: NDArray[np.float64],
     resampled: NDArray[np.float64],
-    weights: Sequence[float],
+    weights: ArrayLike,
     *,
     confidence: float = 0.95,
     seed: int = 0,

@@ -1,0 +1,191 @@
+"""A grid's results for people: Markdown, CSV, a figure and a page, all from the same rows."""
+
+from collections.abc import Mapping
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from promptmlr.experiments.grid_results import Comparison, GridResults
+from promptmlr.experiments.published import SOURCE
+from promptmlr.experiments.tables import csv_text, markdown_table, percent_interval, signed
+from promptmlr.experiments.uncertainty import Estimate
+from promptmlr.files import write_bytes, write_text
+from promptmlr.report import Report, figure_png
+
+__all__ = ["GridOutputs"]
+
+Published = Mapping[tuple[str, float], float]
+
+MEAN_COLUMNS = ("method", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", "published")
+DIFFERENCE_COLUMNS = ("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict")
+
+_COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#1b2330", "#986a44", "#26a269")
+
+
+class GridOutputs:
+    """Everything that is shown of a grid.
+
+    Args:
+        results: the scores.
+        reference: the method that the others are compared with.
+        published: the paper's scores at (method, fraction), where these are its data.
+        data: what was trained and tested on, in a few words.
+    """
+
+    def __init__(self, results: GridResults, reference: str, published: Published, data: str) -> None:
+        self.results = results
+        self.reference = reference
+        self.published = published
+        self.data = data
+        self.fractions: list[float | None] = [*results.observed, *([None] if len(results.observed) > 1 else [])]
+        self.means = {(m, f): results.mean(m, f) for m in results.methods for f in self.fractions}
+        self.comparisons = results.comparisons(reference)
+
+    def markdown(self) -> str:
+        """Both tables and what to know about them."""
+        parts = [markdown_table(self._header("method"), self._mean_rows()), *self._notes()]
+        if self.comparisons:
+            parts += [markdown_table(self._header(f"minus {self.reference}", learned=False), self._difference_rows())]
+            parts += [self._difference_note()]
+        return "\n\n".join(parts)
+
+    def write(self, folder: Path) -> None:
+        """`table.md`, `table.csv`, `differences.csv` and `figure.png`."""
+        write_text(folder / "table.md", self.markdown() + "\n")
+        write_text(folder / "table.csv", csv_text(MEAN_COLUMNS, self._mean_records()))
+        write_text(folder / "differences.csv", csv_text(DIFFERENCE_COLUMNS, self._difference_records()))
+        write_bytes(folder / "figure.png", figure_png(self.figure(), 1400))
+
+    def report(self, path: Path, folder: Path) -> None:
+        """The same as a page; `folder` holds the CSV files that its numbers are from."""
+        page = Report("Methods compared", f"mAP on {self.data}, by the share of labels that training saw.")
+        page.section("Scores")
+        page.table(self._header("method"), self._mean_rows(), caption=f"mAP in percent ({folder / 'table.csv'})")
+        for note in self._notes():
+            page.paragraph(note)
+        if len(self.results.observed) > 1:
+            page.figure(
+                figure_png(self.figure(), 1400),
+                alt="mAP of every method over the share of observed labels; the tables hold the same numbers.",
+                caption="Lines are means over seeds, bands their 95 % intervals.",
+            )
+        if self.comparisons:
+            page.section(f"Differences to {self.reference}")
+            header = self._header(f"minus {self.reference}", learned=False)
+            page.table(header, self._difference_rows(), caption=f"points of mAP ({folder / 'differences.csv'})")
+            page.paragraph(self._difference_note())
+        page.write(path)
+
+    def figure(self) -> Figure:
+        """MAP over observed labels: a line per method with the band of its interval, the paper's dashed."""
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        axes = figure.subplots()
+        shares = [100 * fraction for fraction in self.results.observed]
+        for method, colour in zip(self.results.methods, cycle(_COLOURS), strict=False):
+            found = [self.means[method, fraction] for fraction in self.results.observed]
+            low, value, high = ([100 * getattr(one, end) for one in found] for end in ("low", "value", "high"))
+            axes.fill_between(shares, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(shares, value, "o-", color=colour, label=method)
+            printed = [100 * self.published.get((method, fraction), np.nan) for fraction in self.results.observed]
+            if not np.isnan(printed).all():
+                axes.plot(shares, printed, "--", color=colour, linewidth=1, label=f"{method}, paper")
+        axes.set_xlabel("observed labels, %")
+        axes.set_ylabel("mAP, %")
+        axes.grid(color="#e3e7ed")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+        return figure
+
+    def _header(self, first: str, learned: bool = True) -> list[str]:
+        shares = ["mean" if fraction is None else f"{100 * fraction:g} %" for fraction in self.fractions]
+        return [first, *shares, *(["learned"] if learned else [])]
+
+    def _mean_rows(self) -> list[list[str]]:
+        rows = []
+        for method, learned in zip(self.results.methods, self.results.learned, strict=True):
+            cells = [_interval(self.means[method, fraction]) for fraction in self.fractions]
+            rows.append([method, *cells, f"{learned:,}"])
+            printed = [self._printed(method, fraction) for fraction in self.fractions]
+            if any(printed):
+                rows.append([f"{method}, paper", *printed, ""])
+        return rows
+
+    def _printed(self, method: str, fraction: float | None) -> str:
+        score = None if fraction is None else self.published.get((method, fraction))
+        return "" if score is None else f"{100 * score:.1f}"
+
+    def _difference_rows(self) -> list[list[str]]:
+        by_place = {(found.method, found.observed): found for found in self.comparisons}
+        return [
+            [method, *(_difference(by_place[method, fraction]) for fraction in self.fractions)]
+            for method in self.results.methods
+            if method != self.reference
+        ]
+
+    def _notes(self) -> list[str]:
+        seeds = self.results.seeds
+        what = "test images and seeds" if seeds > 1 else "test images alone, as there is one seed"
+        notes = [
+            f"mAP in percent on {self.data}, by observed labels, with 95 % intervals over {what} ({seeds} of them; "
+            "few seeds make them wide, as they should). All runs share the order of images, so the intervals leave out "
+            "what another order would add."
+            if seeds > 1
+            else f"mAP in percent on {self.data}, by observed labels, with 95 % intervals over {what}."
+        ]
+        if self.published:
+            notes.append(f"“paper”: {SOURCE}.")
+        return notes
+
+    def _difference_note(self) -> str:
+        return (
+            f"Points of mAP, paired by seed and test image, with 95 % intervals; “higher” and “lower” hold for all "
+            f"{len(self.comparisons)} comparisons of the table together (Holm, 5 %), the rest is within noise."
+        )
+
+    def _mean_records(self) -> list[dict[str, object]]:
+        learned = dict(zip(self.results.methods, self.results.learned, strict=True))
+        return [
+            {
+                "method": method,
+                "observed": "mean" if fraction is None else fraction,
+                "mean_ap": found.value,
+                "low": found.low,
+                "high": found.high,
+                "seeds": found.seeds,
+                "learned_parameters": learned[method],
+                "published": "" if fraction is None else self.published.get((method, fraction), ""),
+            }
+            for (method, fraction), found in self.means.items()
+        ]
+
+    def _difference_records(self) -> list[dict[str, object]]:
+        return [
+            {
+                "method": found.method,
+                "reference": found.reference,
+                "observed": "mean" if found.observed is None else found.observed,
+                "difference": found.difference.value,
+                "low": found.difference.low,
+                "high": found.difference.high,
+                "p": found.difference.p,
+                "p_holm": found.p_holm,
+                "verdict": found.verdict,
+            }
+            for found in self.comparisons
+        ]
+
+
+def _cycled(count: int) -> list[str]:
+    return [_COLOURS[index % len(_COLOURS)] for index in range(count)]
+
+
+def _interval(found: Estimate) -> str:
+    return percent_interval(found.value, found.low, found.high)
+
+
+def _difference(found: Comparison) -> str:
+    difference = found.difference
+    value, low, high = (signed(100 * end) for end in (difference.value, difference.low, difference.high))
+    return f"{value} ({low} to {high}) {found.verdict}"

@@ -1,0 +1,96 @@
+"""What a finished grid says: mean scores, and paired differences with Holm's correction over their table.
+
+Letters: M methods, F observed fractions, K seeds, S resamples of the test images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.experiments.uncertainty import Estimate, estimate, holm
+
+__all__ = ["Comparison", "GridResults"]
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method minus the reference, in mAP (0..1).
+
+    Attributes:
+        method: whose score.
+        reference: is subtracted.
+        observed: at this fraction; None is the mean over all fractions.
+        difference: with its own interval.
+        p_holm: its p-value, corrected for all comparisons of the table.
+    """
+
+    method: str
+    reference: str
+    observed: float | None
+    difference: Estimate
+    p_holm: float
+
+    @property
+    def verdict(self) -> str:
+        """In words: what the table as a whole allows to say."""
+        if self.p_holm >= LEVEL:
+            return "within noise"
+        return "higher" if self.difference.value > 0 else "lower"
+
+
+@dataclass(frozen=True, eq=False)
+class GridResults:
+    """All scores of a grid.
+
+    Attributes:
+        methods: M names.
+        observed: F fractions.
+        scores: (M, F, K) mAP in 0..1.
+        resampled: (M, F, K, S) mAP on resamples of the test images, the same ones for every cell.
+        learned: M numbers of learned parameters.
+    """
+
+    methods: Sequence[str]
+    observed: Sequence[float]
+    scores: NDArray[np.float64]
+    resampled: NDArray[np.float64]
+    learned: Sequence[int]
+
+    @property
+    def seeds(self) -> int:
+        """K."""
+        return int(self.scores.shape[2])
+
+    def mean(self, method: str, observed: float | None) -> Estimate:
+        """A method's mean over seeds at a fraction, or over all fractions."""
+        return self._estimate(self._places(method, observed))
+
+    def comparisons(self, reference: str) -> list[Comparison]:
+        """Every other method against the reference, at every fraction and over all of them where there are several."""
+        fractions = [*self.observed, *([None] if len(self.observed) > 1 else [])]
+        pairs = [(method, fraction) for method in self.methods if method != reference for fraction in fractions]
+        differences = [
+            self._estimate(self._places(method, fraction) - self._places(reference, fraction))
+            for method, fraction in pairs
+        ]
+        corrected = holm([difference.p for difference in differences])
+        return [
+            Comparison(method, reference, fraction, difference, p)
+            for (method, fraction), difference, p in zip(pairs, differences, corrected, strict=True)
+        ]
+
+    def _places(self, method: str, observed: float | None) -> NDArray[np.float64]:
+        """(M, F) weights of a mean."""
+        chosen = np.array([observed is None or fraction == observed for fraction in self.observed], dtype=np.float64)
+        own = np.array([name == method for name in self.methods], dtype=np.float64)
+        return np.outer(own, chosen / chosen.sum())
+
+    def _estimate(self, weights: NDArray[np.float64]) -> Estimate:
+        """Of a weighted sum of cells, (M, F) weights."""
+        used = weights.reshape(-1).nonzero()[0]
+        scores, resampled = (part.reshape(-1, *part.shape[2:])[used] for part in (self.scores, self.resampled))
+        return estimate(scores, resampled, weights.reshape(-1)[used])

@@ -1,0 +1,32 @@
+"""Rows as CSV and as Markdown, and numbers as people read them."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["csv_text", "markdown_table", "percent_interval", "signed"]
+
+
+def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> str:
+    """A header line and a line per record."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose first column holds words and the others numbers."""
+    lines = [header, ["---", *(["---:"] * (len(header) - 1))], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def percent_interval(value: float, low: float, high: float) -> str:
+    """Three fractions as "64.1 (62.9 to 65.3)"."""
+    return f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def signed(points: float) -> str:
+    """With its sign, as typeset; never a negative zero."""
+    return f"{points:+.1f}".replace("-0.0", "+0.0").replace("-", "−")

@@ -1,0 +1,97 @@
+"""A grid's numbers: means, paired differences, what Holm leaves of them, and the paper's beside them."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from promptmlr.data import LabelledImages
+from promptmlr.experiments.grid_outputs import GridOutputs
+from promptmlr.experiments.grid_results import GridResults
+from promptmlr.experiments.published import benchmark_of, published_scores
+
+
+@pytest.fixture
+def results() -> GridResults:
+    """Three methods, two fractions, three seeds; "good" is five points above "plain", "same" is the same but noise."""
+    rng = np.random.default_rng(0)
+    common = rng.normal(0.5, 0.02, (1, 2, 3))
+    images = rng.normal(0, 0.02, (1, 2, 1, 400))
+    scores = (
+        common + np.array([0, 0.05, 0]).reshape(3, 1, 1) + rng.normal(0, [[[0.001]], [[0.001]], [[0.01]]], (3, 2, 3))
+    )
+    return GridResults(
+        ["plain", "good", "same"],
+        [0.1, 0.5],
+        scores,
+        scores[..., None] + images + rng.normal(0, 0.001, (3, 2, 3, 400)),
+        [5, 6, 7],
+    )
+
+
+def test_means_are_over_seeds_and_fractions(results: GridResults) -> None:
+    assert results.mean("good", 0.5).value == pytest.approx(results.scores[1, 1].mean())
+    assert results.mean("good", None).value == pytest.approx(results.scores[1].mean())
+    assert results.seeds == 3
+
+
+def test_differences_are_paired_and_corrected_together(results: GridResults) -> None:
+    found = {(one.method, one.observed): one for one in results.comparisons("plain")}
+    assert set(found) == {(method, share) for method in ("good", "same") for share in (0.1, 0.5, None)}
+    for share in (0.1, 0.5, None):
+        good, same = found["good", share], found["same", share]
+        assert (good.verdict, same.verdict) == ("higher", "within noise")
+        alone = results.mean("good", share)
+        assert good.difference.high - good.difference.low < (alone.high - alone.low) / 3
+        assert good.p_holm >= good.difference.p
+    assert {one.verdict for one in results.comparisons("good")} == {"lower"}
+
+
+def test_tables_say_what_the_numbers_say(results: GridResults, tmp_path) -> None:
+    outputs = GridOutputs(results, "plain", {("good", 0.1): 0.798}, "some images")
+    lines = outputs.markdown().splitlines()
+    assert lines[0] == "| method | 10 % | 50 % | mean | learned |"
+    mean = results.mean("plain", 0.1)
+    assert lines[2].startswith(f"| plain | {100 * mean.value:.1f} ({100 * mean.low:.1f} to {100 * mean.high:.1f}) | ")
+    assert lines[2].endswith(" | 5 |")
+    assert "| good, paper | 79.8 |  |  |  |" in lines
+    assert "95 % intervals over test images and seeds" in outputs.markdown()
+    outputs.write(tmp_path)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
+    assert [row["published"] for row in rows if row["method"] == "good"] == ["0.798", "", ""]
+    differences = list(csv.DictReader(io.StringIO((tmp_path / "differences.csv").read_text())))
+    assert {row["verdict"] for row in differences if row["method"] == "good"} == {"higher"}
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_one_seed_is_said(results: GridResults) -> None:
+    one = GridResults(results.methods, [0.1], results.scores[:, :1, :1], results.resampled[:, :1, :1], [1, 1, 1])
+    text = GridOutputs(one, "plain", {}, "some images").markdown()
+    assert "test images alone, as there is one seed" in text
+    assert "mean" not in text.splitlines()[0]
+
+
+def test_the_papers_table() -> None:
+    coco, voc = published_scores("coco2014"), published_scores("voc2007")
+    assert (coco["positivecoop", 0.1], voc["dualcoop", 0.9]) == pytest.approx((0.798, 0.942))
+    methods = ("dualcoop", "scpnet", "baseline", "negativecoop", "positivecoop")
+    shares = [round(0.1 * step, 1) for step in range(1, 10)]
+    assert set(coco) == set(voc) == {(method, share) for method in methods for share in shares}
+    printed = {"dualcoop": 81.9, "scpnet": 83.2, "baseline": 82.0, "negativecoop": 81.6, "positivecoop": 83.2}
+    for method, average in printed.items():
+        assert 100 * np.mean([coco[method, share] for share in shares]) == pytest.approx(average, abs=0.051)
+    assert published_scores(None) == {}
+
+
+def test_a_benchmark_is_known_by_its_size() -> None:
+    def images(count: int, classes: int) -> LabelledImages:
+        names = tuple(f"{index:06d}" for index in range(count))
+        labels = np.zeros((count, classes), np.int8)
+        return LabelledImages(names, names, labels, tuple(f"class {index}" for index in range(classes)), "here")
+
+    assert [benchmark_of(images(*size)) for size in ((4952, 20), (4951, 20), (40137, 80))] == [
+        "voc2007",
+        None,
+        "coco2014",
+    ]
