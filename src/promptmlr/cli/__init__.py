@@ -9,6 +9,7 @@ import typer
 from promptmlr.cli.backbones import backbones
 from promptmlr.cli.cache import cache
 from promptmlr.cli.compare import compare
+from promptmlr.cli.cost import cost
 from promptmlr.cli.demo import demo
 from promptmlr.cli.evaluate import evaluate
 from promptmlr.cli.methods import methods
@@ -37,6 +38,7 @@ app.command(rich_help_panel="Train and use")(predict)
 app.command(rich_help_panel="What there is")(methods)
 app.command(rich_help_panel="What there is")(backbones)
 app.command(rich_help_panel="The paper")(compare)
+app.command(rich_help_panel="The paper")(cost)
 app.command("pretrain-scenes", rich_help_panel="The paper")(pretrain_scenes)
 
 
