@@ -112,11 +112,12 @@ def _heading(setting: CostSetting, backbone: Backbone) -> str:
     return (
         f"{setting.backbone} at {backbone.image_size} px ({backbone.regions} regions, D = {backbone.feature_width}, "
         f"W = {backbone.text.width}), {len(setting.class_names)} classes, batches of {setting.batch_size}, "
-        f"{setting.context_length} context tokens, on {backbone.device}. Towers in float32 (the released code ran under "
-        f"CUDA's autocast), as here the text tower in {text}. Costs do not depend on values: images are random, and so "
-        "are the weights of open_clip's models. FLOPs are those of one step, forward and backward, of matrix products "
-        f"and convolutions; seconds are the median of {RUNS} steps; memory is what a step holds beside weights and "
-        f"images. The last epoch is the recipe's, on {setting.images:,} images; as here they are encoded once before."
+        f"{setting.context_length} context tokens, on {backbone.device}. Towers in float32 (the released code ran "
+        f"under CUDA's autocast), as here the text tower in {text}. Costs do not depend on values: images are random, "
+        "and so are the weights of open_clip's models. FLOPs are those of one step, forward and backward, of matrix "
+        f"products and convolutions; seconds are the median of {RUNS} steps; memory is what a step holds beside "
+        f"weights and images. The last epoch is the recipe's, on {setting.images:,} images; as here they are encoded "
+        "once before."
     )
 
 
