@@ -86,6 +86,8 @@ def probe_text(
     from promptmlr.pipeline import readable_regions
     from promptmlr.regions import FreshRegions
 
+    if data is not None and classes is not None:
+        raise UserError("--classes: DATA has its own classes; leave out one of the two")
     labelled = None
     if data is not None:
         options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
@@ -111,18 +113,12 @@ def probe_text(
 
 
 def _class_names(classes: str | None, labelled: "LabelledImages | None", backbone: str | None) -> tuple[str, ...]:
-    """The classes asked for, or those of the data, of the drawn world, of COCO.
-
-    Raises:
-        UserError: classes beside data that has its own.
-    """
+    """The classes of the data, or those asked for, or those of the drawn world, or COCO's."""
     from promptmlr.data.coco import COCO_CLASS_NAMES
     from promptmlr.names import checked_class_names
     from promptmlr.scenes import CLASS_NAMES
 
     if labelled is not None:
-        if classes is not None:
-            raise UserError("--classes: DATA has its own classes; leave out one of the two")
         return labelled.class_names
     if classes is not None:
         return checked_class_names(classes.split(","), "--classes")

@@ -80,15 +80,13 @@ def _presence_parts(scores: Sequence[PresenceScore]) -> list[str]:
         for score in scores
     ]
     scored = int((~np.isnan(scores[0].per_class)).sum())
-    left_out = len(scores[0].per_class) - scored
-    note = f" {left_out} classes have only one kind of label and are left out." if left_out else ""
     return [
         "\n".join(table_lines(header, cells, words=2)),
         textwrap.fill(
             "AUC of the sentence's cosine with an image as a score for the class's presence: 1 where it is always "
             "nearer to images with the class, 1/2 where it tells nothing, below where it speaks of absence. Global is "
-            f"region 0, local the largest cosine over the others. Means over {scored} classes; the intervals are a "
-            f"bootstrap over images.{note}",
+            f"region 0, local the largest cosine over the others. Means over the {scored} of "
+            f"{len(scores[0].per_class)} classes with labels of both kinds; the intervals are a bootstrap over images.",
             WIDTH,
         ),
     ]
