@@ -34,6 +34,7 @@ COCO_IMAGES = 82_081
 
 RELEASED_METHODS = ("baseline", "dualcoop", "negativecoop", "positivecoop")
 RUNS = 3  # steps that are timed, after one that is not
+ENOUGH_SECONDS = 30.0  # of timing the same step
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Cost:
         image_flops: of the image tower.
         text_flops: of the text tower.
         head_flops: of maps, aggregation and loss, for matrix products and convolutions alone.
-        step_seconds: median of `RUNS` steps.
+        step_seconds: median of `RUNS` steps, or of fewer once they have taken `ENOUGH_SECONDS`.
         least_seconds: the shortest of them.
         most_seconds: the longest.
         memory_bytes: the most that a step holds beside weights, images and labels (`peak_bytes`).
@@ -272,11 +273,11 @@ def _recipe(method: str, way: Way, setting: CostSetting) -> Recipe:
 
 
 def _timed(work: Callable[[], object], device: torch.device, warm_up: bool = True) -> list[float]:
-    """Seconds of each of `RUNS` calls."""
+    """Seconds of each call: `RUNS` of them, or fewer once they have taken `ENOUGH_SECONDS`."""
     if warm_up:
         work()
     times = [seconds_now(device)]
-    for _ in range(RUNS):
+    while len(times) <= RUNS and times[-1] - times[0] < ENOUGH_SECONDS:
         work()
         times.append(seconds_now(device))
     return list(np.diff(times))

@@ -115,9 +115,9 @@ def _heading(setting: CostSetting, backbone: Backbone) -> str:
         f"{setting.context_length} context tokens, on {backbone.device}. Towers in float32 (the released code ran "
         f"under CUDA's autocast), as here the text tower in {text}. Costs do not depend on values: images are random, "
         "and so are the weights of open_clip's models. FLOPs are those of one step, forward and backward, of matrix "
-        f"products and convolutions; seconds are the median of {RUNS} steps; memory is what a step holds beside "
-        f"weights and images. The last epoch is the recipe's, on {setting.images:,} images; as here they are encoded "
-        "once before."
+        f"products and convolutions; seconds are the median of {RUNS} steps, or fewer where they are long; memory is "
+        "what a step holds beside weights and images. The last epoch is the recipe's, on "
+        f"{setting.images:,} images; as here they are encoded once before."
     )
 
 

@@ -1,6 +1,7 @@
 """Costs against formulas; the parts against the whole step."""
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -115,6 +116,15 @@ def test_projection(costs) -> None:
     assert cost.total_seconds == pytest.approx(cost.encoding_seconds + 20 * 34 * cost.step_seconds)
     assert costs["dualcoop", "as released"].memory_bytes > costs["baseline", "as released"].memory_bytes
     assert costs["dualcoop", "as released"].memory_bytes > costs["dualcoop", "as here"].memory_bytes
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(1.0, 3), (14.0, 3), (16.0, 2), (60.0, 1)])
+def test_long_steps_are_timed_less_often(monkeypatch, seconds: float, calls: int) -> None:
+    clock = itertools.count(0.0, seconds)
+    monkeypatch.setattr(module, "seconds_now", lambda _device: next(clock))
+    done = []
+    assert module._timed(lambda: done.append(1), torch.device("cpu"), warm_up=False) == [seconds] * calls
+    assert len(done) == calls
 
 
 def test_a_vit_has_nothing_as_released(tiny_vit, tmp_path) -> None:
