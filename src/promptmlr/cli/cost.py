@@ -23,7 +23,11 @@ def cost(
     batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
     context_length: Annotated[int, typer.Option(min=1, help="Context tokens of a prompt.")] = 16,
     images: Annotated[
-        int, typer.Option(min=1, help="Of the data set that time is projected to; the default is COCO's train2014.")
+        int,
+        typer.Option(
+            min=1,
+            help="Of the data set that time is projected to; the default is that of COCO's train2014 with annotations.",
+        ),
     ] = 82_081,
     device: Device = "cpu",
     out: Annotated[Path | None, typer.Option(help="A folder for cost.csv and claims.csv.", show_default=False)] = None,

@@ -25,12 +25,9 @@ from promptmlr.reporting import Reporter
 from promptmlr.sides import PromptSide
 from promptmlr.training import fit
 
-__all__ = ["COCO_IMAGES", "RELEASED_METHODS", "Cost", "CostSetting", "Way", "measure_costs"]
+__all__ = ["RELEASED_METHODS", "Cost", "CostSetting", "Way", "measure_costs"]
 
 Way = Literal["as released", "as here"]
-
-COCO_IMAGES = 82_081
-"""Images of COCO's train2014 with annotations."""
 
 RELEASED_METHODS = ("baseline", "dualcoop", "negativecoop", "positivecoop")
 RUNS = 3  # steps that are timed, after one that is not
@@ -44,19 +41,19 @@ class CostSetting:
     Attributes:
         backbone: a name as for `load_backbone`; weights of open_clip's models are random.
         class_names: C names.
-        image_size: S in pixels; None is the size the backbone was trained at.
         batch_size: B.
         context_length: M.
         images: N, of the data set that time is projected to.
+        image_size: S in pixels; None is the size the backbone was trained at.
         device: where.
     """
 
     backbone: str
     class_names: tuple[str, ...]
+    batch_size: int
+    context_length: int
+    images: int
     image_size: int | None = None
-    batch_size: int = 32
-    context_length: int = 16
-    images: int = COCO_IMAGES
     device: str = "cpu"
 
 

@@ -150,7 +150,7 @@ def test_claims_are_ratios_of_dualcoop_to_the_baseline() -> None:
         made("baseline", "as here", 10, 0, 0, 3.0),
     ]
     given = [dataclasses.replace(cost, total_seconds=cost.step_seconds + 7) for cost in given]
-    found = claims(given, CostSetting("x", NAMES, batch_size=4, images=400))
+    found = claims(given, CostSetting("x", NAMES, batch_size=4, context_length=M, images=400))
     assert [(claim.quantity.split(",")[0], claim.way, round(claim.found, 2), claim.verdict) for claim in found] == [
         ("learned parameters", "as released", 16.0, "holds"),
         ("FLOPs of a step", "as released", 2.0, "holds"),
