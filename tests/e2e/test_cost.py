@@ -22,6 +22,9 @@ def test_costs_are_printed_and_kept(promptmlr, tiny_checkpoint: Path, tmp_path: 
         assert cells in " ".join(done.out.split())
         assert f"{float(row['step_seconds']):.3g}" in done.out
         assert (row["classes"], row["batch_size"], row["image_size"]) == ("3", "2", "64")
+    lines = {tuple(line.split()[:3]): line for line in done.out.splitlines()}
+    assert lines["baseline", "as", "released"].endswith("7.97 GPU h")
+    assert lines["baseline", "as", "here"].endswith("–")
     ratio = 4 * 64 / 97
     assert f"M·W / (D + 1) = {ratio:.2f}" in " ".join(done.out.split())
     found = rows(tmp_path / "cost" / "claims.csv")

@@ -26,7 +26,7 @@ def cost(
         int,
         typer.Option(
             min=1,
-            help="Of the data set that time is projected to; the default is that of COCO's train2014 with annotations.",
+            help="Of the data set that time is projected to; the default is COCO's train2014.",
         ),
     ] = 82_081,
     device: Device = "cpu",

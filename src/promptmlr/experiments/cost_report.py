@@ -40,6 +40,7 @@ HEADER = (
     "epochs",
     "encoding once",
     "to the last epoch",
+    "paper, COCO",
 )
 CLAIM_HEADER = ("DualCoOp : Baseline", "trained", "paper", "found", "verdict")
 
@@ -122,6 +123,7 @@ def _heading(setting: CostSetting, backbone: Backbone) -> str:
 
 
 def _cells(cost: Cost) -> tuple[str, ...]:
+    hours = PAPER_HOURS["COCO"].get(cost.method) if cost.way == "as released" else None
     return (
         cost.method,
         cost.way,
@@ -133,6 +135,7 @@ def _cells(cost: Cost) -> tuple[str, ...]:
         str(cost.epochs),
         duration(cost.encoding_seconds) if cost.encoding_seconds else "–",
         duration(cost.total_seconds),
+        "–" if hours is None else f"{hours:g} GPU h",
     )
 
 
