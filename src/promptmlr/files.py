@@ -1,17 +1,16 @@
 """Write a file whole or not at all; files that only grow, in pieces that are on the disk when the call returns."""
 
 import contextlib
-import csv
 import errno
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from promptmlr.errors import EnvironmentFault
 
-__all__ = ["replacing", "write_at", "write_bytes", "write_csv", "write_text"]
+__all__ = ["replacing", "write_at", "write_bytes", "write_text"]
 
 
 @contextlib.contextmanager
@@ -56,14 +55,6 @@ def write_text(path: str | Path, content: str) -> None:
     """Write `content` to `path` as UTF-8, whole or not at all."""
     with replacing(path, "w", encoding="utf-8", newline="") as file:
         file.write(content)
-
-
-def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows with the same keys as CSV with a header, whole or not at all; None becomes an empty cell."""
-    with replacing(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def write_at(path: str | Path, offset: int, content: bytes | memoryview) -> None:

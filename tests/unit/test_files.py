@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptmlr.errors import EnvironmentFault
-from promptmlr.files import replacing, write_bytes, write_csv, write_text
+from promptmlr.files import replacing, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -21,15 +21,6 @@ def test_what_is_written_is_there_and_nothing_beside_it(tmp_path) -> None:
     assert (tmp_path / "new" / "deep" / "a.bin").read_bytes() == b"\x00\xff"
     assert (tmp_path / "b.txt").read_bytes() == "é\r\n\n".encode()
     assert names(tmp_path) == ["b.txt", "new"]
-
-
-def test_rows_become_csv(tmp_path) -> None:
-    write_csv(tmp_path / "a.csv", [{"name": 'a "cup", red', "n": 1.5}, {"name": "", "n": None}])
-    assert (tmp_path / "a.csv").read_bytes() == b'name,n\n"a ""cup"", red",1.5\n,\n'
-    with pytest.raises(ValueError, match="fields not in"):
-        write_csv(tmp_path / "a.csv", [{"name": "x"}, {"other": "y"}])
-    assert names(tmp_path) == ["a.csv"]
-    assert (tmp_path / "a.csv").read_bytes().startswith(b"name,n\n")
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt()])

@@ -9,8 +9,9 @@ from types import MappingProxyType
 from promptmlr.backbone import Backbone
 from promptmlr.experiments.comparison import table_lines
 from promptmlr.experiments.cost import RUNS, Cost, CostSetting, Way
+from promptmlr.experiments.tables import csv_text
 from promptmlr.features.extraction import duration, size
-from promptmlr.files import write_csv
+from promptmlr.files import write_text
 
 __all__ = ["PAPER_HOURS", "Claim", "claims", "cost_text", "write_costs"]
 
@@ -183,6 +184,6 @@ def write_costs(folder: Path, costs: Sequence[Cost], setting: CostSetting, backb
         "device": str(backbone.device),
         "text_dtype": str(backbone.text.dtype).removeprefix("torch."),
     }
-    write_csv(folder / "cost.csv", [asdict(cost) | common for cost in costs])
-    found = [asdict(claim) | {"verdict": claim.verdict} | common for claim in claims(costs, setting)]
-    write_csv(folder / "claims.csv", found)
+    found = [asdict(claim) | {"verdict": claim.verdict} for claim in claims(costs, setting)]
+    for name, rows in (("cost.csv", [asdict(cost) for cost in costs]), ("claims.csv", found)):
+        write_text(folder / name, csv_text([*rows[0], *common], [row | common for row in rows]))

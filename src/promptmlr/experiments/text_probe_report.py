@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from promptmlr.experiments.comparison import table_lines
+from promptmlr.experiments.tables import csv_text
 from promptmlr.experiments.text_probe import PresenceScore, PromptCosines
-from promptmlr.files import write_csv, write_text
+from promptmlr.files import write_text
 
 __all__ = ["PAPER_COSINES", "cosine_rows", "probe_text", "write_probe"]
 
@@ -97,19 +98,18 @@ def write_probe(
 ) -> None:
     """Write `cosines.csv`, `classes.csv`, with scores `auc.csv`, and `settings.json`, each whole or not at all."""
     write_text(folder / "settings.json", json.dumps(dict(setting), indent=2) + "\n")
-    write_csv(folder / "cosines.csv", cosine_rows(cosines, templates))
     columns = {key: getattr(cosines, key) for key in PAIRS}
     columns |= {f"auc of {score.sentence!r}, {score.place}": score.per_class for score in scores}
-    write_csv(
-        folder / "classes.csv",
-        [
-            {"class": name} | {key: _cell(values[index]) for key, values in columns.items()}
-            for index, name in enumerate(cosines.class_names)
-        ],
-    )
-    if scores:
-        fields = ("sentence", "place", "mean", "low", "high", "verdict")
-        write_csv(folder / "auc.csv", [{field: getattr(score, field) for field in fields} for score in scores])
+    classes: list[Row] = [
+        {"class": name} | {key: _cell(values[index]) for key, values in columns.items()}
+        for index, name in enumerate(cosines.class_names)
+    ]
+    fields = ("sentence", "place", "mean", "low", "high", "verdict")
+    aucs = [{field: getattr(score, field) for field in fields} for score in scores]
+    tables = {"cosines.csv": cosine_rows(cosines, templates), "classes.csv": classes, "auc.csv": aucs}
+    for name, rows in tables.items():
+        if rows:
+            write_text(folder / name, csv_text(list(rows[0]), rows))
 
 
 def _cell(value: float) -> float | None:
