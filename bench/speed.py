@@ -1,9 +1,9 @@
 """This project against the released algorithm, in one run: python bench/speed.py (`make bench`)
 
 RN101 at 448 px with random weights, batches of 32 images, COCO's 80 class names, 16 context tokens. The reference is
-bench/released.py. Ours is the median of 5 and the reference that of 3, after one unmeasured call each, least and most
-beside; a reference step of half a minute is not warmed up. Images are decoded pixels in memory on both sides. Writes
-bench/results.json.
+promptmlr/experiments/released.py. Ours is the median of 5 and the reference that of 3, after one unmeasured call each,
+least and most beside; a reference step of half a minute is not warmed up. Images are decoded pixels in memory on both
+sides. Writes bench/results.json.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import released
 import torch
 from torch import Tensor
-from towers import CLASS_NAMES, random_backbone, random_labels, random_model
+from towers import CLASS_NAMES, random_backbone, random_labels
 
-from promptmlr.backbone import Backbone, tower_dtypes
+from promptmlr.backbone import Backbone, bare_model, tower_dtypes
+from promptmlr.experiments import released
 from promptmlr.features import RegionStore, StoredRegions
 from promptmlr.functional import asymmetric_loss, presence_probability
 from promptmlr.methods import create_recognizer
@@ -102,9 +102,7 @@ class Bench:
         return step
 
     def released_step(self, model: torch.nn.Module, backbone: Backbone) -> Callable[[], Tensor]:
-        frozen = {id(weight) for weight in model.clip.parameters()}
-        learned = [tensor for tensor in model.parameters() if id(tensor) not in frozen]
-        optimizer = torch.optim.SGD(learned, lr=1e-3, momentum=0.9)
+        optimizer = torch.optim.SGD(released.learned_tensors(model), lr=1e-3, momentum=0.9)
         return lambda: released.train_step(model, optimizer, self.images(backbone), self.labels)
 
 
@@ -131,7 +129,7 @@ def help_seconds() -> Timing:
 def measure(bench: Bench, cache: Path) -> None:
     exact = random_backbone(MODEL, SIZE, *tower_dtypes("auto"))
     fast = random_backbone(MODEL, SIZE, *tower_dtypes("bfloat16"))
-    clip = released.open_text_tower(random_model(MODEL))
+    clip = released.open_text_tower(bare_model(MODEL))
     stored = stored_regions(exact, cache)
 
     def ours(method: str, backbone: Backbone, class_specific: bool = True) -> Recognizer:
@@ -142,8 +140,10 @@ def measure(bench: Bench, cache: Path) -> None:
     def reference(class_specific: bool) -> torch.nn.Module:
         side = ours("positivecoop", exact, class_specific)
         prompt = side.presence
-        return released.ReleasedPositiveCoOp(
-            clip, list(CLASS_NAMES), prompt.context.detach(), prompt.offset.detach(), side.absence.embedding.detach()
+        return released.ReleasedCosine(
+            clip,
+            released.ReleasedPrompt(clip, CLASS_NAMES, prompt.context.detach(), prompt.offset.detach()),
+            released.ReleasedEmbedding(side.absence.embedding.detach()),
         )
 
     print(f"{'work':<52}{'ratio':>8}{'wanted':>8}   {'ours':<32}released", flush=True)

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,16 @@ from open_clip.modified_resnet import ModifiedResNet
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import QuickGELU
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from promptmlr.backbone.catalogue import catalogue, find_entry, uses_quick_gelu
-from promptmlr.backbone.checkpoint import SUFFIXES, build_open_clip_model, build_openai_model, read_state_dict
+from promptmlr.backbone.checkpoint import (
+    build_open_clip_model,
+    build_openai_model,
+    build_random_model,
+    own_state_dict,
+    read_state_dict,
+)
 from promptmlr.backbone.image import fold_batch_norms, patch_side, resnet_regions, vit_regions
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
@@ -26,7 +30,16 @@ from promptmlr.backbone.text import TextTower
 from promptmlr.errors import EnvironmentFault, UserError, nearest
 from promptmlr.names import checked_path
 
-__all__ = ["Backbone", "Precision", "Preprocessing", "catalogue", "load_backbone", "tower_dtypes"]
+__all__ = [
+    "Backbone",
+    "Precision",
+    "Preprocessing",
+    "bare_backbone",
+    "bare_model",
+    "catalogue",
+    "load_backbone",
+    "tower_dtypes",
+]
 
 CHUNK_PIXELS = 4 * 448**2  # through the tower at once on a CPU: what comes out of a layer then stays in its cache
 
@@ -170,21 +183,58 @@ def load_backbone(
         EnvironmentFault: the weights could not be downloaded.
     """
     device = _checked_device(device)
-    path = checked_path(name)
-    if str(name) == "scenes":
-        state = load(files("promptmlr.backbone").joinpath("scenes.safetensors").read_bytes())
-    elif path.suffix in SUFFIXES or path.is_file():
-        if not path.is_file():
-            raise UserError(f"no checkpoint at {path}; give the path of an existing file")
-        name, state = path.resolve(), read_state_dict(path)
-    else:
+    own = own_state_dict(name)
+    if own is None:
         return _load_open_clip(str(name), pretrained, image_size, device, quick_gelu, dtype, text_dtype)
+    source, state = own
     if pretrained is not None:
-        raise UserError(f"{name} already names its weights; leave `pretrained` out")
-    model = build_openai_model(state, str(name), True if quick_gelu is None else quick_gelu)
+        raise UserError(f"{source} already names its weights; leave `pretrained` out")
+    model = build_openai_model(state, source, True if quick_gelu is None else quick_gelu)
+    return _with_openai_preprocessing(model, source, image_size, device, dtype, text_dtype)
+
+
+def bare_model(name: str | Path) -> nn.Module:
+    """The open_clip model behind a name as it is before a `Backbone` folds and casts it, on the CPU.
+
+    For measuring, as costs do not depend on values: a model of open_clip has random weights, nothing is downloaded.
+
+    Args:
+        name: as for `load_backbone`.
+
+    Raises:
+        UserError: unknown name, no regions, an unreadable or foreign checkpoint.
+    """
+    own = own_state_dict(name)
+    if own is None:
+        return build_random_model(find_entry(str(name)).name)
+    source, state = own
+    return build_openai_model(state, source)
+
+
+def bare_backbone(
+    name: str | Path,
+    image_size: int | None = None,
+    device: str | torch.device | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    text_dtype: torch.dtype | None = None,
+) -> Backbone:
+    """`bare_model` as a backbone; arguments and errors as `load_backbone`."""
+    device = _checked_device(device)
+    return _with_openai_preprocessing(bare_model(name), str(name), image_size, device, dtype, text_dtype)
+
+
+def _with_openai_preprocessing(
+    model: nn.Module,
+    name: str,
+    image_size: int | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    text_dtype: torch.dtype | None,
+) -> Backbone:
     size = _native_size(model) if image_size is None else image_size
     preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
-    return Backbone(model.to(device), str(name), None, preprocessing, dtype, text_dtype)
+    return Backbone(model.to(device), name, None, preprocessing, dtype, text_dtype)
 
 
 def _load_open_clip(

@@ -3,6 +3,7 @@
 import warnings
 import zipfile
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -10,17 +11,37 @@ from typing import Any
 import open_clip
 import open_clip.model
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
 from promptmlr.backbone.packing import VOCABULARY_SIZE, is_packed, unpack
 from promptmlr.errors import UserError
+from promptmlr.names import checked_path
 
-__all__ = ["build_open_clip_model", "build_openai_model", "read_state_dict"]
+__all__ = ["build_open_clip_model", "build_openai_model", "build_random_model", "own_state_dict", "read_state_dict"]
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # entries of OpenAI's archives
 COUNTERS = ("num_batches_tracked", "token_embedding.ids")  # integers among the weights
+
+
+def own_state_dict(name: str | Path) -> tuple[str, dict[str, Tensor]] | None:
+    """The weights that a name itself stands for: of the miniature that comes with promptmlr, or of a file.
+
+    Returns:
+        The name (of a file its whole path) and its tensors in OpenAI's layout; None for a name of open_clip's.
+
+    Raises:
+        UserError: there is no such file, or it cannot be read.
+    """
+    if str(name) == "scenes":
+        return "scenes", load(files("promptmlr.backbone").joinpath("scenes.safetensors").read_bytes())
+    path = checked_path(name)
+    if path.is_file():
+        return str(path.resolve()), read_state_dict(path)
+    if path.suffix in SUFFIXES:
+        raise UserError(f"no checkpoint at {path}; give the path of an existing file")
+    return None
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -104,6 +125,14 @@ def build_open_clip_model(name: str, state: Mapping[str, Tensor], source: str, q
         raise UserError(
             f"the checkpoint {source} does not fit {name}: {reason}; name the model it was saved from"
         ) from error
+    return model
+
+
+def build_random_model(name: str) -> nn.Module:
+    """The model that open_clip calls `name`, with QuickGELU as in OpenAI's, and always the same random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model: nn.Module = open_clip.model.CLIP(**{**open_clip.get_model_config(name), "quick_gelu": True})
     return model
 
 

@@ -9,11 +9,13 @@ import typer
 from promptmlr.cli.backbones import backbones
 from promptmlr.cli.cache import cache
 from promptmlr.cli.compare import compare
+from promptmlr.cli.cost import cost
 from promptmlr.cli.demo import demo
 from promptmlr.cli.evaluate import evaluate
 from promptmlr.cli.methods import methods
 from promptmlr.cli.predict import predict
 from promptmlr.cli.pretrain_scenes import pretrain_scenes
+from promptmlr.cli.probe_text import probe_text
 from promptmlr.cli.train import train
 from promptmlr.errors import EnvironmentFault, UserError
 
@@ -37,6 +39,8 @@ app.command(rich_help_panel="Train and use")(predict)
 app.command(rich_help_panel="What there is")(methods)
 app.command(rich_help_panel="What there is")(backbones)
 app.command(rich_help_panel="The paper")(compare)
+app.command(rich_help_panel="The paper")(cost)
+app.command("probe-text", rich_help_panel="The paper")(probe_text)
 app.command("pretrain-scenes", rich_help_panel="The paper")(pretrain_scenes)
 
 

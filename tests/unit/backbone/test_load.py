@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import promptmlr.backbone
-from promptmlr.backbone import load_backbone
+from promptmlr.backbone import bare_backbone, bare_model, load_backbone
 from promptmlr.backbone.checkpoint import build_openai_model
 from promptmlr.errors import EnvironmentFault, UserError
 
@@ -212,3 +212,17 @@ def test_texts_may_be_any_sequence(tiny_backbone) -> None:
     expected = tiny_backbone.encode_text(["dog", "cat"])
     assert torch.equal(tiny_backbone.encode_text(np.array(["dog", "cat"])), expected)
     assert torch.equal(tiny_backbone.encode_text(("dog", "cat")), expected)
+
+
+def test_bare_models_need_no_network(open_clip_knows, tiny_checkpoint) -> None:
+    first, again = bare_model("Tiny"), bare_model("Tiny")
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert bare_backbone("Tiny").regions == 10
+    assert bare_backbone("Tiny", 96, dtype=torch.bfloat16).identity()["dtype"] == "bfloat16"
+    before = torch.get_rng_state()
+    bare_model("Tiny")
+    assert torch.equal(before, torch.get_rng_state())
+    with pytest.raises(UserError, match="unknown backbone 'Tinny'"):
+        bare_model("Tinny")
+    named = bare_backbone(tiny_checkpoint)
+    assert named.weights_sha256 == load_backbone(tiny_checkpoint).weights_sha256

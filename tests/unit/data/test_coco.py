@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from promptmlr.data import DataOptions, load_data
+from promptmlr.data.coco import COCO_CLASS_NAMES
 from support import require_shared
 
 # Image 100 is annotated first, 7 next, 30 never; category 3 is cat (column 0), 18 hot dog (column 1).
@@ -153,3 +154,10 @@ def test_real_photos():
         found = {(data.image_ids[i], data.class_names[c]) for i, c in np.argwhere(data.labels == 1)}
         assert found == pairs
         assert all(image.open().mode == "RGB" for image in data.images)
+
+
+def test_class_names_are_those_of_cocos_own_file():
+    path = require_shared("coco-photos", "annotations", "instances_val2017.json")
+    categories = json.loads(path.read_text(encoding="utf-8"))["categories"]
+    by_id = sorted(categories, key=lambda category: category["id"])
+    assert tuple(category["name"] for category in by_id) == COCO_CLASS_NAMES

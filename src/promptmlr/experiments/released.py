@@ -1,4 +1,4 @@
-"""The released algorithm at its own cost: what bench/speed.py compares with.
+"""The released algorithm at its own cost: what `promptmlr cost` and bench/speed.py compare with.
 
 Written from what the released code is known to do (docs/paper-to-code.md), with open_clip's towers: in every step the
 augmented images go through the image tower in float32; the attention pool computes attention weights and throws them
@@ -6,73 +6,132 @@ away; prompts go through the text tower at all 77 positions, and its weights ask
 evaluation the text is encoded anew for every batch. tests/parity holds its numbers to those of the released code.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import open_clip
 import torch
+from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 
-NAME_POSITIONS = 77
+__all__ = [
+    "ReleasedBaseline",
+    "ReleasedCosine",
+    "ReleasedEmbedding",
+    "ReleasedPrompt",
+    "asymmetric_loss",
+    "dense_regions",
+    "evaluate",
+    "has_released_tower",
+    "learned_tensors",
+    "open_text_tower",
+    "train_step",
+]
+
+POSITIONS = 77
+
+
+def has_released_tower(clip: Any) -> bool:
+    """Whether the image tower is of the one kind that the released code knows, a ResNet."""
+    return isinstance(clip.visual, ModifiedResNet)
 
 
 class ReleasedPrompt(nn.Module):
-    """Contexts before class names through the whole text tower, and the learned (C, D) offset added to the result."""
+    """Contexts before class names through the whole text tower; P adds a learned offset to the result, D does not.
 
-    def __init__(self, clip: nn.Module, class_names: list[str], context: Tensor, offset: Tensor) -> None:
+    Args:
+        clip: an open_clip model, on its device.
+        class_names: C names.
+        context: (M, W) shared or (C, M, W) class-specific.
+        offset: (C, D), or None.
+    """
+
+    def __init__(self, clip: Any, class_names: Sequence[str], context: Tensor, offset: Tensor | None) -> None:
         super().__init__()
         self.clip = clip
         self.context = nn.Parameter(context.clone())
-        self.offset = nn.Parameter(offset.clone())
+        self.offset = None if offset is None else nn.Parameter(offset.clone())
         placeholders = " ".join(["X"] * context.shape[-2])
-        self.tokens = open_clip.tokenize([f"{placeholders} {name}." for name in class_names], NAME_POSITIONS)
+        tokens = open_clip.tokenize([f"{placeholders} {name}." for name in class_names], POSITIONS)
+        self.tokens = tokens.to(context.device)
         with torch.no_grad():
             self.embedded = clip.token_embedding(self.tokens)
 
     def forward(self) -> Tensor:
+        """(C, D) text features."""
         clip, length = self.clip, self.context.shape[-2]
         context = self.context.expand(len(self.tokens), length, -1)
         x = torch.cat([self.embedded[:, :1], context, self.embedded[:, 1 + length :]], dim=1)
         x = clip.transformer(x + clip.positional_embedding, attn_mask=clip.attn_mask)
-        x = clip.ln_final(x)[torch.arange(len(x)), self.tokens.argmax(dim=-1)] @ clip.text_projection
-        return x + self.offset
+        ends = self.tokens.argmax(dim=-1)
+        x = clip.ln_final(x)[torch.arange(len(x), device=x.device), ends] @ clip.text_projection
+        features: Tensor = x if self.offset is None else x + self.offset
+        return features
 
 
-class ReleasedPositiveCoOp(nn.Module):
-    """A prompt for presence, an embedding for absence; both maps weighted by the presence map."""
+class ReleasedEmbedding(nn.Module):
+    """Vectors learned in the feature space.
+
+    Args:
+        vectors: (C, D).
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(vectors.clone())
+
+    def forward(self) -> Tensor:
+        """(C, D)."""
+        return self.embedding
+
+
+class ReleasedCosine(nn.Module):
+    """PositiveCoOp, NegativeCoOp and DualCoOp: two sides of class vectors, both maps weighted by the presence map."""
 
     def __init__(
-        self, clip: nn.Module, class_names: list[str], context: Tensor, offset: Tensor, absence: Tensor
+        self, clip: Any, presence: ReleasedPrompt | ReleasedEmbedding, absence: ReleasedPrompt | ReleasedEmbedding
     ) -> None:
         super().__init__()
         self.clip = clip
-        self.prompt = ReleasedPrompt(clip, class_names, context, offset)
-        self.absence = nn.Parameter(absence.clone())
+        self.presence = presence
+        self.absence = absence
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) → (B, 2, C) logits."""
-        regions = nn.functional.normalize(dense_regions(self.clip.visual, images), dim=-1)
-        vectors = nn.functional.normalize(torch.cat([self.absence, self.prompt()]), dim=-1)
+    def logits(self, regions: Tensor) -> Tensor:
+        """(B, R, D) → (B, 2, C)."""
+        regions = nn.functional.normalize(regions, dim=-1)
+        vectors = nn.functional.normalize(torch.cat([self.absence(), self.presence()]), dim=-1)
         maps = 20 * nn.functional.conv1d(regions.transpose(1, 2), vectors[:, :, None])
         absence, presence = maps.chunk(2, dim=1)
         weights = presence.softmax(dim=-1)
         return 5 * torch.stack([(absence * weights).sum(-1), (presence * weights).sum(-1)], dim=1)
 
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) → (B, 2, C) logits."""
+        return self.logits(dense_regions(self.clip.visual, images))
+
 
 class ReleasedBaseline(nn.Module):
     """One linear layer with 2 C rows, absence first, on the regions; every row weighted by its own map."""
 
-    def __init__(self, clip: nn.Module, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, clip: Any, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.clip = clip
         self.weight = nn.Parameter(weight.clone())
         self.bias = nn.Parameter(bias.clone())
 
+    def logits(self, regions: Tensor) -> Tensor:
+        """(B, R, D) → (B, 2, C)."""
+        maps = nn.functional.linear(regions, self.weight, self.bias).transpose(1, 2)
+        logits: Tensor = 5 * (maps * maps.softmax(dim=-1)).sum(-1).unflatten(1, (2, -1))
+        return logits
+
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, 2, C) logits."""
-        maps = nn.functional.linear(dense_regions(self.clip.visual, images), self.weight, self.bias).transpose(1, 2)
-        return 5 * (maps * maps.softmax(dim=-1)).sum(-1).unflatten(1, (2, -1))
+        return self.logits(dense_regions(self.clip.visual, images))
 
 
 @torch.no_grad()
-def dense_regions(visual: nn.Module, images: Tensor) -> Tensor:
+def dense_regions(visual: Any, images: Tensor) -> Tensor:
     """(B, R, D) values of the attention pool; its attention is computed as well, and not used."""
     x = visual.stem(images)
     for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
@@ -105,7 +164,8 @@ def dense_regions(visual: nn.Module, images: Tensor) -> Tensor:
         use_separate_proj_weight=True,
         need_weights=True,
     )
-    return pool.c_proj(pool.v_proj(tokens)).transpose(0, 1)
+    regions: Tensor = pool.c_proj(pool.v_proj(tokens)).transpose(0, 1)
+    return regions
 
 
 def asymmetric_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -119,11 +179,17 @@ def asymmetric_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return -of_present[labels == 1].sum() - of_absent[labels == 0].sum()
 
 
-def open_text_tower(clip: nn.Module) -> nn.Module:
+def open_text_tower(clip: Any) -> Any:
     """As released: the image tower is frozen, every weight of the text tower asks for gradients."""
     clip.eval().requires_grad_(True)
     clip.visual.requires_grad_(False)
     return clip
+
+
+def learned_tensors(model: ReleasedCosine | ReleasedBaseline) -> list[nn.Parameter]:
+    """What the optimizer is given: neither of the towers."""
+    frozen = {id(weight) for weight in model.clip.parameters()}
+    return [tensor for tensor in model.parameters() if id(tensor) not in frozen]
 
 
 def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
-"""bench/released.py, the reference of every speed that is claimed, against the numbers of the released code."""
+"""experiments/released.py, the reference of every speed that is claimed, against the numbers of the released code."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -8,27 +7,17 @@ import pytest
 import torch
 
 from promptmlr.backbone.checkpoint import build_openai_model
+from promptmlr.experiments import released
 from support import SHARED
 
-BENCH = Path(__file__).resolve().parents[2] / "bench" / "released.py"
 CASES = ["positivecoop-csc", "positivecoop-shared", "baseline-csc"]
 FIXTURES = [path for case in CASES for path in sorted((SHARED / "parity" / "fixtures").glob(f"{case}-*.npz"))]
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
-@pytest.fixture(scope="module")
-def released():
-    if not BENCH.is_file():
-        pytest.skip("bench/ is not beside the tests")
-    spec = importlib.util.spec_from_file_location("released", BENCH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.skipif(not FIXTURES, reason="../shared/parity is not beside the project")
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
-def test_the_reference_computes_what_the_released_code_computes(released, path: Path, parity_state) -> None:
+def test_the_reference_computes_what_the_released_code_computes(path: Path, parity_state) -> None:
     fixture = np.load(path)
 
     def tensors(kind: str, *names: str) -> list[torch.Tensor]:
@@ -42,9 +31,12 @@ def test_the_reference_computes_what_the_released_code_computes(released, path: 
     else:
         learned = ("prompt_learner.ctx_pos", "txt_prompt_learn", "txt_prompt_neg")
         names = [str(name).replace("_", " ") for name in fixture["classnames"]]
-        model = released.ReleasedPositiveCoOp(clip, names, *tensors("learned", *learned))
-        parameters = [model.prompt.context, model.prompt.offset, model.absence]
+        context, offset, vectors = tensors("learned", *learned)
+        prompt = released.ReleasedPrompt(clip, names, context, offset)
+        model = released.ReleasedCosine(clip, prompt, released.ReleasedEmbedding(vectors))
+        parameters = [prompt.context, prompt.offset, model.absence.embedding]
 
+    assert {id(tensor) for tensor in released.learned_tensors(model)} == set(map(id, parameters))
     images = torch.from_numpy(fixture["images"])
     logits = model(images)
     torch.testing.assert_close(logits, torch.from_numpy(fixture["logits"]), **CLOSE)

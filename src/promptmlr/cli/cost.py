@@ -1,0 +1,69 @@
+"""`promptmlr cost`: what training costs per method, as released and as here."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptmlr.cli.options import Device, ImageSize
+from promptmlr.cli.progress import Terminal
+from promptmlr.errors import UserError
+
+__all__ = ["cost"]
+
+
+def cost(
+    backbone: Annotated[
+        str, typer.Option(help="A name of `promptmlr backbones`, 'scenes', or a checkpoint file in OpenAI's layout.")
+    ] = "RN101",
+    classes: Annotated[
+        str, typer.Option(help="How many classes (the first are COCO's), or their names by commas.")
+    ] = "80",
+    image_size: ImageSize = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
+    context_length: Annotated[int, typer.Option(min=1, help="Context tokens of a prompt.")] = 16,
+    images: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Of the data set that time is projected to; the default is COCO's train2014.",
+        ),
+    ] = 82_081,
+    device: Device = "cpu",
+    out: Annotated[Path | None, typer.Option(help="A folder for cost.csv and claims.csv.", show_default=False)] = None,
+) -> None:
+    """Measure parameters, FLOPs, time and memory of training; check what the paper claims of them.
+
+    Nothing is downloaded: costs do not depend on values, so open_clip's models have random weights here.
+    """
+    from promptmlr.experiments.cost import CostSetting, measure_costs
+    from promptmlr.experiments.cost_report import cost_text, write_costs
+
+    of_open_clip = backbone != "scenes" and not Path(backbone).is_file()
+    setting = CostSetting(
+        backbone=backbone,
+        class_names=_class_names(classes),
+        image_size=image_size or (448 if of_open_clip else None),
+        batch_size=batch_size,
+        context_length=context_length,
+        images=images,
+        device=device,
+    )
+    costs, tower = measure_costs(setting, Terminal())
+    typer.echo(cost_text(costs, setting, tower))
+    if out is not None:
+        write_costs(out, costs, setting, tower)
+
+
+def _class_names(text: str) -> tuple[str, ...]:
+    """Names by commas, or that many: COCO's, then numbered ones."""
+    from promptmlr.data.coco import COCO_CLASS_NAMES
+    from promptmlr.names import checked_class_names
+
+    if not text.strip().isdecimal():
+        return checked_class_names(text.split(","), "--classes")
+    count = int(text)
+    if count < 1:
+        raise UserError("--classes: at least one class is needed")
+    rounds, known = range(-(-count // len(COCO_CLASS_NAMES))), COCO_CLASS_NAMES
+    return tuple(f"{name} {again}" if again else name for again in rounds for name in known)[:count]

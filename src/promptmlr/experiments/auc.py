@@ -1,0 +1,91 @@
+"""The area under the ROC curve by ranks, and its bootstrap over images.
+
+Letters: N images, C classes, S resamples.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.labels import PRESENT, UNKNOWN, Labels
+
+__all__ = ["auc", "bootstrap_auc"]
+
+
+def auc(scores: NDArray[np.floating], labels: Labels) -> NDArray[np.float64]:
+    """How often an image with the class scores higher than one without it; equal scores count half.
+
+    Args:
+        scores: (N, C) on any scale, never NaN.
+        labels: (N, C) int8; unknown ones are left out.
+
+    Returns:
+        (C,) in 0..1, NaN for a class without a present or without an absent label.
+    """
+    once = np.ones((1, len(labels)), dtype=np.int64)
+    return np.array([_ranked(scores[:, c], labels[:, c]).auc(once)[0] for c in range(labels.shape[1])])
+
+
+def bootstrap_auc(
+    scores: NDArray[np.floating], labels: Labels, resamples: int = 1000, seed: int = 0
+) -> NDArray[np.float64]:
+    """The mean over classes of the AUC, on resamples of the images drawn with replacement.
+
+    The same seed draws the same images, whatever is scored. A class of which a resample has only present or only absent
+    labels is left out of its mean.
+
+    Returns:
+        (S,) in 0..1, NaN where no class is left.
+    """
+    ranked = [_ranked(scores[:, c], labels[:, c]) for c in range(labels.shape[1])]
+    generator = np.random.default_rng(seed)
+    share = np.full(len(labels), 1 / len(labels))
+    means = np.empty(resamples)
+    for s in range(resamples):
+        counts = generator.multinomial(len(labels), share)[None]
+        found = np.concatenate([one.auc(counts) for one in ranked])
+        found = found[~np.isnan(found)]
+        means[s] = found.mean() if len(found) else np.nan
+    return means
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """One class's known images by rising score.
+
+    Attributes:
+        images: rows of the data set.
+        present: which of them have the class.
+        first: for each, the place of the first with its score.
+        behind: for each, the place behind the last with its score.
+    """
+
+    images: NDArray[np.intp]
+    present: NDArray[np.bool_]
+    first: NDArray[np.intp]
+    behind: NDArray[np.intp]
+
+    def auc(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(S,) when image n counts `counts[s, n]` times; NaN where one of the two kinds is missing."""
+        drawn = counts[:, self.images]
+        absent = np.where(self.present, 0, drawn)
+        below = np.concatenate([np.zeros((len(counts), 1), dtype=np.int64), absent.cumsum(axis=1)], axis=1)
+        weights = drawn[:, self.present]
+        wins = (below[:, self.first[self.present]] + below[:, self.behind[self.present]]) / 2
+        pairs = weights.sum(axis=1) * below[:, -1]
+        result = np.full(len(counts), np.nan)
+        np.divide((weights * wins).sum(axis=1), pairs, out=result, where=pairs > 0)
+        return result
+
+
+def _ranked(scores: NDArray[np.floating], labels: Labels) -> _Ranked:
+    images = np.flatnonzero(labels != UNKNOWN)
+    images = images[np.argsort(scores[images], kind="stable")]
+    ordered = scores[images]
+    return _Ranked(
+        images,
+        labels[images] == PRESENT,
+        np.searchsorted(ordered, ordered, side="left"),
+        np.searchsorted(ordered, ordered, side="right"),
+    )

@@ -1,0 +1,189 @@
+"""What the costs say: a table, the paper's two claims about the Baseline beside what was found, and why."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from promptmlr.backbone import Backbone
+from promptmlr.experiments.comparison import table_lines
+from promptmlr.experiments.cost import RUNS, Cost, CostSetting, Way
+from promptmlr.experiments.tables import csv_text
+from promptmlr.features.extraction import duration, size
+from promptmlr.files import write_text
+
+__all__ = ["PAPER_HOURS", "Claim", "claims", "cost_text", "write_costs"]
+
+PAPER_HOURS = MappingProxyType(
+    {
+        "COCO": {"dualcoop": 16.0, "baseline": 7.97, "negativecoop": 16.0, "positivecoop": 16.0},
+        "VOC2007": {"dualcoop": 3.55, "baseline": 1.5, "negativecoop": 3.0, "positivecoop": 3.0},
+    }
+)
+"""GPU hours of training that the paper prints beside its results."""
+
+VOC_CLASSES = 20
+PAPER_PARAMETERS = 16.0
+WIDTH = 100  # of printed paragraphs
+TOLERANCE = 0.25  # the paper's own two ratios of hours, 2.0 and 2.4, are further apart than a tenth
+
+HEADER = (
+    "method",
+    "trained",
+    "learned",
+    "image GFLOP",
+    "text GFLOP",
+    "head GFLOP",
+    "s / step",
+    "least to most",
+    "memory",
+    "epochs",
+    "encoding once",
+    "to the last epoch",
+    "paper, COCO",
+)
+CLAIM_HEADER = ("DualCoOp : Baseline", "trained", "paper", "found", "verdict")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """How many times the Baseline's cost DualCoOp's is: by the paper, and found."""
+
+    quantity: str
+    way: Way
+    paper: float
+    found: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether the two agree to a quarter, and if not, which way."""
+        if abs(self.found / self.paper - 1) <= TOLERANCE:
+            return "holds"
+        return "larger" if self.found > self.paper else "smaller"
+
+
+def claims(costs: Sequence[Cost], setting: CostSetting) -> list[Claim]:
+    """The ratios that stand behind "16 times fewer parameters" and "half the compute"."""
+    by_place = {(cost.method, cost.way): cost for cost in costs}
+    hours = PAPER_HOURS["COCO"]["dualcoop"] / PAPER_HOURS["COCO"]["baseline"]
+    found = []
+    ways: tuple[Way, ...] = ("as released", "as here")
+    for way in ways:
+        if ("baseline", way) not in by_place:
+            continue
+        dualcoop, baseline = by_place["dualcoop", way], by_place["baseline", way]
+        found += [
+            Claim("learned parameters", way, PAPER_PARAMETERS, dualcoop.learned / baseline.learned),
+            Claim("FLOPs of a step", way, hours, dualcoop.step_flops / baseline.step_flops),
+            Claim("seconds of a step", way, hours, dualcoop.step_seconds / baseline.step_seconds),
+        ]
+    dualcoop, baseline = by_place["dualcoop", "as here"], by_place["baseline", "as here"]
+    flops = [_all_flops(cost, setting) for cost in (dualcoop, baseline)]
+    seconds = [cost.total_seconds for cost in (dualcoop, baseline)]
+    return [
+        *found,
+        Claim("FLOPs to the last epoch, encoding included", "as here", hours, flops[0] / flops[1]),
+        Claim("seconds to the last epoch, encoding included", "as here", hours, seconds[0] / seconds[1]),
+    ]
+
+
+def _all_flops(cost: Cost, setting: CostSetting) -> float:
+    return cost.encoding_flops + cost.epochs * setting.images / setting.batch_size * cost.step_flops
+
+
+def cost_text(costs: Sequence[Cost], setting: CostSetting, backbone: Backbone) -> str:
+    """All that is printed."""
+    rows = [_cells(cost) for cost in costs]
+    answers = [
+        (claim.quantity, claim.way, f"{claim.paper:.2f}", f"{claim.found:.2f}", claim.verdict)
+        for claim in claims(costs, setting)
+    ]
+    return "\n\n".join(
+        [
+            textwrap.fill(_heading(setting, backbone), WIDTH),
+            "\n".join(table_lines(HEADER, rows, words=2)),
+            "\n".join(table_lines(CLAIM_HEADER, answers, words=2)),
+            *(textwrap.fill(text, WIDTH) for text in _explanations(costs, setting, backbone)),
+        ]
+    )
+
+
+def _heading(setting: CostSetting, backbone: Backbone) -> str:
+    text = str(backbone.text.dtype).removeprefix("torch.")
+    return (
+        f"{setting.backbone} at {backbone.image_size} px ({backbone.regions} regions, D = {backbone.feature_width}, "
+        f"W = {backbone.text.width}), {len(setting.class_names)} classes, batches of {setting.batch_size}, "
+        f"{setting.context_length} context tokens, on {backbone.device}. Towers in float32 (the released code ran "
+        f"under CUDA's autocast), as here the text tower in {text}. Costs do not depend on values: images are random, "
+        "and so are the weights of open_clip's models. FLOPs are those of one step, forward and backward, of matrix "
+        f"products and convolutions; seconds are the median of {RUNS} steps, or fewer where they are long; memory is "
+        "what a step holds beside weights and images. The last epoch is the recipe's, on "
+        f"{setting.images:,} images; as here they are encoded once before."
+    )
+
+
+def _cells(cost: Cost) -> tuple[str, ...]:
+    hours = PAPER_HOURS["COCO"].get(cost.method) if cost.way == "as released" else None
+    return (
+        cost.method,
+        cost.way,
+        f"{cost.learned:,}",
+        *(f"{flops / 1e9:,.2f}" for flops in (cost.image_flops, cost.text_flops, cost.head_flops)),
+        f"{cost.step_seconds:.3g}",
+        f"{cost.least_seconds:.3g} to {cost.most_seconds:.3g}",
+        size(cost.memory_bytes),
+        str(cost.epochs),
+        duration(cost.encoding_seconds) if cost.encoding_seconds else "–",
+        duration(cost.total_seconds),
+        "–" if hours is None else f"{hours:g} GPU h",
+    )
+
+
+def _explanations(costs: Sequence[Cost], setting: CostSetting, backbone: Backbone) -> list[str]:
+    """Where the claims hold, from what the ratios are made of."""
+    tokens, width, dimension = setting.context_length, backbone.text.width, backbone.feature_width
+    parameters = tokens * width / (dimension + 1)
+    lines = [
+        f"Learned parameters: 2·C·M·W against 2·C·(D + 1), so the ratio is M·W / (D + 1) = {parameters:.2f} here, "
+        "whatever C is. The paper's 16 is M = 16 where W is D, with contexts of their own for every class."
+    ]
+    by_place = {(cost.method, cost.way): cost for cost in costs}
+    released = by_place.get(("dualcoop", "as released"))
+    if released is not None:
+        per_class = released.text_flops / len(setting.class_names)
+        even = released.image_flops / per_class
+        voc, ratio = PAPER_HOURS["VOC2007"], 1 + VOC_CLASSES / even
+        lines.append(
+            f"Compute as released: a step is the image tower on {setting.batch_size} images, and for DualCoOp the text "
+            f"of 2·C prompts besides. By FLOPs the two cost the same, and the Baseline half, at {even:.0f} classes "
+            "here. So the half is one of batch size, image size and C, not of the method: "
+            f"{VOC_CLASSES} classes (VOC2007) make the ratio {ratio:.2f}, where the paper's hours say "
+            f"{voc['dualcoop'] / voc['baseline']:.2f}."
+        )
+    dualcoop, baseline = by_place["dualcoop", "as here"], by_place["baseline", "as here"]
+    lines.append(
+        "Compute as here: no image goes through the tower in a step, so what is left is text and head. The Baseline's "
+        f"step is {dualcoop.step_flops / baseline.step_flops:.0f} times cheaper than DualCoOp's by FLOPs, "
+        f"{dualcoop.step_seconds / baseline.step_seconds:.0f} times by the clock; of its "
+        f"{duration(baseline.total_seconds)} to the last epoch, "
+        f"{baseline.encoding_seconds / baseline.total_seconds:.0%} are encoding."
+    )
+    return lines
+
+
+def write_costs(folder: Path, costs: Sequence[Cost], setting: CostSetting, backbone: Backbone) -> None:
+    """Write `cost.csv` and `claims.csv`, each whole or not at all; every row names its setting."""
+    common = {
+        "backbone": setting.backbone,
+        "image_size": backbone.image_size,
+        "classes": len(setting.class_names),
+        "batch_size": setting.batch_size,
+        "context_length": setting.context_length,
+        "images": setting.images,
+        "device": str(backbone.device),
+        "text_dtype": str(backbone.text.dtype).removeprefix("torch."),
+    }
+    found = [asdict(claim) | {"verdict": claim.verdict} for claim in claims(costs, setting)]
+    for name, rows in (("cost.csv", [asdict(cost) for cost in costs]), ("claims.csv", found)):
+        write_text(folder / name, csv_text([*rows[0], *common], [row | common for row in rows]))
