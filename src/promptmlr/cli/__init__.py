@@ -14,6 +14,7 @@ from promptmlr.cli.evaluate import evaluate
 from promptmlr.cli.methods import methods
 from promptmlr.cli.predict import predict
 from promptmlr.cli.pretrain_scenes import pretrain_scenes
+from promptmlr.cli.probe_captions import probe_captions
 from promptmlr.cli.train import train
 from promptmlr.errors import EnvironmentFault, UserError
 
@@ -37,6 +38,7 @@ app.command(rich_help_panel="Train and use")(predict)
 app.command(rich_help_panel="What there is")(methods)
 app.command(rich_help_panel="What there is")(backbones)
 app.command(rich_help_panel="The paper")(compare)
+app.command("probe-captions", rich_help_panel="The paper")(probe_captions)
 app.command("pretrain-scenes", rich_help_panel="The paper")(pretrain_scenes)
 
 
