@@ -121,9 +121,10 @@ def _holds_text(kind: pa.DataType) -> bool:
 
 
 def _parquet_batches(path: Path, column: str) -> Iterator[pa.Array]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS, columns=[column]):
-            yield batch.column(0)
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        for group in range(file.num_row_groups):  # asked for all at once, it holds more the longer the file is
+            for batch in file.iter_batches(_ROWS, [group], [column]):
+                yield batch.column(0)
 
 
 def _table(separator: str, quote: Literal['"', False]) -> _Format:
@@ -140,7 +141,7 @@ def _table(separator: str, quote: Literal['"', False]) -> _Format:
             reader = pacsv.open_csv(
                 file,
                 pacsv.ReadOptions(block_size=_BYTES),
-                pacsv.ParseOptions(separator, quote_char=quote, newlines_in_values=bool(quote)),
+                pacsv.ParseOptions(delimiter=separator, quote_char=quote, newlines_in_values=bool(quote)),
                 pacsv.ConvertOptions(include_columns=[column], column_types={column: pa.string()}),
             )
             for batch in reader:
