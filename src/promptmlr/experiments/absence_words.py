@@ -15,6 +15,7 @@ often on sentences written to measure it.
 
 import re
 from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase
 
 __all__ = ["TRIGGERS", "WORDS", "Use", "absence_uses"]
 
@@ -192,6 +193,8 @@ TRIGGERS = r"\b(?:" + "|".join(f"({rule.trigger})" for rule in _RULES.values()) 
 """Where a word of absence can stand, one group per word. RE2 and Python's `re` read it alike; matched without case."""
 
 _COMPILED = re.compile(TRIGGERS)
+# RE2 knows ASCII words only: the Kelvin sign, which `lower` makes a k, would be a letter here and none there.
+_PLAIN = str.maketrans(ascii_uppercase + "’", ascii_lowercase + "'")
 _REACH = 100  # letters to either side that can decide about a word
 
 
@@ -200,7 +203,7 @@ def absence_uses(caption: str) -> list[Use]:
 
     This is the whole rule; whatever counts many captions hands those that match `TRIGGERS` to this function.
     """
-    text = " ".join(caption.lower().replace("’", "'").split())
+    text = " ".join(caption.translate(_PLAIN).split())
     uses = []
     for match in _COMPILED.finditer(text):
         start, end = match.span()

@@ -7,6 +7,7 @@ read whole (COCO's largest has 92 MB).
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from glob import glob
@@ -140,7 +141,7 @@ def _table(separator: str, quote: Literal['"', False]) -> _Format:
         with pa.input_stream(path) as file:
             reader = pacsv.open_csv(
                 file,
-                pacsv.ReadOptions(block_size=_BYTES),
+                pacsv.ReadOptions(use_threads=False, block_size=_BYTES),  # with threads, errors name no row
                 pacsv.ParseOptions(delimiter=separator, quote_char=quote, newlines_in_values=bool(quote)),
                 pacsv.ConvertOptions(include_columns=[column], column_types={column: pa.string()}),
             )
@@ -159,14 +160,16 @@ def _json_lines_columns(path: Path) -> list[str]:
 
 
 def _json_lines_batches(path: Path, column: str) -> Iterator[pa.Array]:
+    options = pajson.ParseOptions(pa.schema([(column, pa.string())]), unexpected_field_behavior="ignore")
+    rows = 0
     with pa.input_stream(path) as file:
-        reader = pajson.open_json(
-            file,
-            pajson.ReadOptions(block_size=_BYTES),
-            pajson.ParseOptions(pa.schema([(column, pa.string())]), unexpected_field_behavior="ignore"),
-        )
-        for batch in reader:
-            yield batch.column(0)
+        try:
+            for batch in pajson.open_json(file, pajson.ReadOptions(block_size=_BYTES), options):
+                yield batch.column(0)
+                rows += len(batch)
+        except pa.ArrowInvalid as error:  # its rows count from 0 in every block
+            message = re.sub(r"in row (\d+)", lambda row: f"in row {rows + int(row[1]) + 1}", str(error))
+            raise ValueError(message) from error
 
 
 def _coco_columns(path: Path) -> list[str]:
@@ -174,7 +177,11 @@ def _coco_columns(path: Path) -> list[str]:
 
 
 def _coco_batches(path: Path, column: str) -> Iterator[pa.Array]:
-    yield pa.array([annotation.get(column) for annotation in _coco_annotations(path)], pa.string())
+    captions = [annotation.get(column) for annotation in _coco_annotations(path)]
+    for index, caption in enumerate(captions):
+        if not (caption is None or isinstance(caption, str)):
+            raise UserError(f"{path}, annotation {index + 1}: the caption is no text")
+    yield pa.array(captions, pa.string())
 
 
 def _coco_annotations(path: Path) -> list[dict[str, object]]:
