@@ -34,7 +34,9 @@ def test_a_table_and_files(promptmlr, tmp_path: Path) -> None:
 
 def test_mistakes_are_one_line(promptmlr, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("caption,alt_text\nno dog,x\nno dog\n")
+    (tmp_path / "blank.csv").write_text("caption,url\n,x\n")
     for options, words in (
+        ((tmp_path / "blank.csv",), "1 null or empty"),
         ((tmp_path / "b.csv",), "no file"),
         ((tmp_path / "a.csv",), "'caption', 'alt_text'"),
         ((tmp_path / "a.csv", "--column", "captoin"), "did you mean 'caption'"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promptmlr.cli.progress import note, progress
+from promptmlr.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +53,8 @@ def probe_captions(
             seed=seed,
             progress=show,
         )
+    if not count.captions:
+        raise UserError(f"no captions in {', '.join(files)}: {count.blank:,} null or empty rows")
     for lines in (_summary(count), _by_word(count), _samples(count), _caveat()):
         for line in lines:
             typer.echo(line)
@@ -63,8 +66,7 @@ def probe_captions(
 def _summary(count: "CaptionCount") -> "Iterator[str]":
     from promptmlr.experiments.share import Share
 
-    blank = f"; {count.blank:,} null or empty rows left out" if count.blank else ""
-    yield f"{count.captions:,} captions{blank}"
+    yield f"{count.captions:,} captions; {count.blank:,} null or empty rows left out"
     for words, part in (("with a word of absence", count.with_word), ("that say a thing is absent", count.absences)):
         yield f"{words}: {part:,}, {Share(part, count.captions)}, 95 % interval"
     yield "for comparison: of LAION-400M's captions 0.47 % hold a negative word (Rawlekar et al., arXiv 2409.08381)"

@@ -173,7 +173,7 @@ def _json_lines_batches(path: Path, column: str) -> Iterator[pa.Array]:
 
 
 def _coco_columns(path: Path) -> list[str]:
-    return ["caption"] if _coco_annotations(path) else []
+    return ["caption"] if any("caption" in annotation for annotation in _coco_annotations(path)) else []
 
 
 def _coco_batches(path: Path, column: str) -> Iterator[pa.Array]:
@@ -185,7 +185,8 @@ def _coco_batches(path: Path, column: str) -> Iterator[pa.Array]:
 
 
 def _coco_annotations(path: Path) -> list[dict[str, object]]:
-    content = json.loads(path.read_bytes())
+    with pa.input_stream(path) as file:
+        content = json.loads(file.read())
     annotations = content.get("annotations") if isinstance(content, dict) else None
     if not (isinstance(annotations, list) and all(isinstance(one, dict) for one in annotations)):
         raise UserError(

@@ -121,7 +121,8 @@ def _write(path: Path, captions: list[str | None]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.parquet", "a.csv", "a.tsv", "a.jsonl", "a.json", "a.csv.gz", "a.tsv.gz", "a.jsonl.gz", "A.CSV"]
+    "name",
+    ["a.parquet", "a.csv", "a.tsv", "a.jsonl", "a.json", "a.csv.gz", "a.tsv.gz", "a.jsonl.gz", "a.json.gz", "A.CSV"],
 )
 def test_every_format_reads_the_same(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -129,7 +130,7 @@ def test_every_format_reads_the_same(tmp_path: Path, name: str) -> None:
     if name == "A.CSV":
         (tmp_path / "a.csv").rename(path)
     column = choose_column(path, None)
-    assert column == ("caption" if name == "a.json" else "TEXT")
+    assert column == ("caption" if ".json" in name and ".jsonl" not in name else "TEXT")
     read = [text for batch in read_captions(path, column) for text in batch.to_pylist()]
     expected = [text.replace("\n", " ") if text and "tsv" in name else text for text in CAPTIONS]
     assert [text or None for text in read] == [text or None for text in expected]
@@ -181,6 +182,7 @@ def test_the_column_is_found(tmp_path: Path, header: str, column: str) -> None:
         ("a.jsonl", '{"n": 1}\n', "no column"),
         ("a.json", "[1]", "no captions file"),
         ("a.json", '{"annotations": [{"caption": 5}]}', "annotation 1"),
+        ("a.json", '{"annotations": [{"bbox": [1, 2, 3, 4]}]}', "no column"),
         ("a.txt", "x", "captions are read from"),
     ],
 )
