@@ -23,7 +23,16 @@ from promptmlr.experiments.caption_files import choose_column, find_files, read_
 from promptmlr.experiments.captions import Sample, count_captions, write_counts
 from promptmlr.experiments.share import Share
 
-CAPTIONS = ["a dog, no cat", "size no. 5", None, 'the "red" house', "", "snow\nwithout skiers, no trees", "Ünï, no sky"]
+CAPTIONS = [
+    "a dog, no cat",
+    "size no. 5",
+    None,
+    'the "red" house',
+    "",
+    "snow\nwithout skiers, no trees",
+    "Ünï, no sky",
+    '"no" and an open quote',
+]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +99,15 @@ def test_counts_are_those_of_one_caption_at_a_time(captions: list[str]) -> None:
     assert {word: one.captions for word, one in count.by_word.items()} == {word: with_word[word] for word in WORDS}
 
 
+def test_a_caption_counts_once_per_word_and_once_in_all() -> None:
+    count = count_captions([pa.array(["no dog, no. 5, without a cat", "no. 5, no dog"])])
+    assert (count.with_word, count.absences) == (2, 2)
+    assert [(count.by_word[word].captions, count.by_word[word].absences) for word in ("no", "without")] == [
+        (2, 2),
+        (1, 1),
+    ]
+
+
 def test_a_bad_byte_ends_no_count() -> None:
     data = b"no dog\xff"
     broken = pa.Array.from_buffers(
@@ -135,7 +153,7 @@ def test_every_format_reads_the_same(tmp_path: Path, name: str) -> None:
     expected = [text.replace("\n", " ") if text and "tsv" in name else text for text in CAPTIONS]
     assert [text or None for text in read] == [text or None for text in expected]
     count = count_captions(read_captions(path, column))
-    assert (count.captions, count.blank, count.with_word, count.absences) == (5, 2, 4, 3)
+    assert (count.captions, count.blank, count.with_word, count.absences) == (6, 2, 5, 3)
 
 
 def test_other_kinds_of_text_columns(tmp_path: Path) -> None:
@@ -172,6 +190,11 @@ def test_the_column_is_found(tmp_path: Path, header: str, column: str) -> None:
         ("a.csv", "a,b\nx,y\n", "--column: 'a', 'b'"),
         ("a.csv", "", "no column"),
         ("a.csv", "caption,b\nx,y\nx\n", "Row #3: Expected 2 columns, got 1"),
+        (
+            "a.csv",
+            "caption,b\n" + '"dog\n\n\n\n\n\ncat",y\n' * 700_000 + "x\n",
+            "Row #700002: Expected 2 columns, got 1",
+        ),
         ("a.csv", b"caption\n\xff\xfe\n", "'utf-8' codec can't decode"),
         ("a.csv.gz", b"no gzip", "cannot be read"),
         ("a.parquet", b"PAR1", "cannot be read"),
