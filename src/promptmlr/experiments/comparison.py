@@ -15,7 +15,7 @@ from promptmlr.experiments.tables import signed
 from promptmlr.labels import Labels
 from promptmlr.recognizer import Recognizer
 
-__all__ = ["DIFFERENCE_HEADER", "HEADER", "Difference", "Finding", "Row", "best_of", "findings", "table_lines"]
+__all__ = ["DIFFERENCE_HEADER", "HEADER", "Difference", "Finding", "Row", "best_of", "findings"]
 
 HEADER = ("method", "start", "mAP %", "95 % interval", "learned", "seconds")
 DIFFERENCE_HEADER = ("row", "reference", "difference", "95 % interval", "verdict")
@@ -89,19 +89,6 @@ class Finding:
 def best_of(rows: Sequence[Row]) -> Row:
     """The row of the highest mAP."""
     return max(rows, key=lambda row: row.evaluation.mean_ap)
-
-
-def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> list[str]:
-    """A table as text: `words` columns set to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = []
-    for row in (header, *rows):
-        cells = [
-            cell.ljust(width) if column < words else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
 
 
 def findings(rows: Sequence[Row], labels: Labels) -> list[Finding]:

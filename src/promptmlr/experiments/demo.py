@@ -24,7 +24,6 @@ from promptmlr.experiments.comparison import (
     Row,
     best_of,
     findings,
-    table_lines,
 )
 from promptmlr.experiments.demo_page import CAVEAT, NEXT_STEPS, DemoResult, demo_page
 from promptmlr.experiments.figures import Example, maps_figure
@@ -36,7 +35,7 @@ from promptmlr.prediction import predict_source
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report import figure_jpeg
-from promptmlr.reporting import Reporter
+from promptmlr.reporting import Reporter, table_lines
 from promptmlr.run import versions
 from promptmlr.training import EpochReport, TrainingState, fit
 
