@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from promptmlr.experiments import compare as module
-from promptmlr.experiments.grid_folder import GridFolder
+from promptmlr.experiments.grid import compare as module
+from promptmlr.experiments.grid.folder import GridFolder
 
 SMALL = ("--backbone", "scenes", "--epochs", "1", "--workers", "0", "--seeds", "2", "--observed", "0.5,1")
 

@@ -51,13 +51,13 @@ def on_gpu(module: torch.nn.Module) -> torch.nn.Module:
 @pytest.mark.parametrize("specific", [True, False])
 def test_a_step_on_a_gpu_copies_indices_and_waits_for_nothing(tiny_resnet, specific: bool) -> None:
     model = build_openai_model(dict(tiny_resnet), "tiny", True).eval().requires_grad_(False)
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cpu"):
-        text = TextTower(on_gpu(model), SimpleTokenizer())
-        context = torch.empty((len(NAMES), 4, text.width) if specific else (4, text.width))
-        offset = torch.empty(len(NAMES), text.feature_width)
-        prompt = PromptSide(text, NAMES, context, offset)
-        embedding = EmbeddingSide(torch.empty(len(NAMES), text.feature_width))
-        linear = LinearSide(torch.empty(len(NAMES), text.feature_width), torch.empty(len(NAMES)))
+    text = TextTower(model, SimpleTokenizer())
+    context = torch.empty((len(NAMES), 4, text.width) if specific else (4, text.width))
+    prompt = PromptSide(text, NAMES, context, torch.empty(len(NAMES), text.feature_width))
+    embedding = EmbeddingSide(torch.empty(len(NAMES), text.feature_width))
+    linear = LinearSide(torch.empty(len(NAMES), text.feature_width), torch.empty(len(NAMES)))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_gpu(model)
         labels = torch.zeros(8, len(NAMES), dtype=torch.int8, device="cuda")
         source = InMemoryRegions(torch.empty(8, 5, text.feature_width, device="cuda", dtype=torch.float16))
         for other in (embedding, linear, prompt):

@@ -77,7 +77,7 @@ def test_many_classes_go_through_in_chunks_with_the_same_features_and_gradients(
         return features.detach(), side.context.grad.clone(), sum(kept)
 
     features, gradient, kept = features_and_gradient()
-    assert seen == [7]
+    assert seen == [5, 2]  # short names, long ones
     seen.clear()
     monkeypatch.setattr(promptmlr.sides.prompt, "KEPT_BYTES", 0)
     monkeypatch.setattr(promptmlr.sides.prompt, "CHUNK_BYTES", 3 * tiny_backbone.text.activation_bytes * (4 + 7))
@@ -86,6 +86,35 @@ def test_many_classes_go_through_in_chunks_with_the_same_features_and_gradients(
     assert chunked[2] < kept / 2
     torch.testing.assert_close(chunked[0], features, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(chunked[1], gradient, rtol=1e-4, atol=1e-4 * gradient.abs().max().item())
+
+
+@pytest.mark.parametrize("class_specific", [True, False])
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        (["dog", "a very long name indeed", "cat", "traffic light"], [3, 1]),
+        (["dog", "cat"], [2]),
+        (["dog", "cat", "bus", "traffic light"], [4]),  # a split would save too little
+    ],
+)
+def test_short_and_long_names_go_through_apart_with_the_same_features(
+    tiny_backbone: Backbone, monkeypatch, names: list[str], groups: list[int], class_specific: bool
+) -> None:
+    text = tiny_backbone.text
+    context = 0.02 * torch.randn((len(names), 2, text.width) if class_specific else (2, text.width))
+    alone = [PromptSide(text, [name], context[[row]] if class_specific else context) for row, name in enumerate(names)]
+    expected = torch.cat([side.text_features() for side in alone])
+    seen, encode = [], text.encode
+    monkeypatch.setattr(text, "encode", lambda x, *rest: seen.append(len(x)) or encode(x, *rest))
+    side = PromptSide(text, names, context)
+    features = side.text_features()
+    assert seen == groups
+    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
+    weights = torch.randn_like(features)
+    (features * weights).sum().backward()
+    (expected * weights).sum().backward()
+    rows = torch.cat([one.context.grad for one in alone]) if class_specific else sum(one.context.grad for one in alone)
+    torch.testing.assert_close(side.context.grad, rows, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

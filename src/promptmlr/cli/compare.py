@@ -77,10 +77,10 @@ def compare(
     An interrupted comparison goes on with the methods that are missing when it is repeated.
     """
     from promptmlr.data import DataOptions, load_data
-    from promptmlr.experiments.compare import Grid
-    from promptmlr.experiments.compare import compare as run
-    from promptmlr.experiments.grid_outputs import GridOutputs
-    from promptmlr.experiments.published import benchmark_of, published_scores
+    from promptmlr.experiments.grid.compare import Grid
+    from promptmlr.experiments.grid.compare import compare as run
+    from promptmlr.experiments.grid.outputs import GridOutputs
+    from promptmlr.experiments.grid.published import benchmark_of, published_scores
     from promptmlr.methods import METHODS
 
     chosen = METHODS if methods is None else _words(methods)

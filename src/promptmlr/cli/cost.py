@@ -36,8 +36,8 @@ def cost(
 
     Nothing is downloaded: costs do not depend on values, so open_clip's models have random weights here.
     """
-    from promptmlr.experiments.cost import CostSetting, measure_costs
-    from promptmlr.experiments.cost_report import cost_text, write_costs
+    from promptmlr.experiments.cost.measuring import CostSetting, measure_costs
+    from promptmlr.experiments.cost.report import cost_text, write_costs
 
     of_open_clip = backbone != "scenes" and not Path(backbone).is_file()
     setting = CostSetting(

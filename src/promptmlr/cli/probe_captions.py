@@ -11,7 +11,7 @@ from promptmlr.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from promptmlr.experiments.captions import CaptionCount
+    from promptmlr.experiments.captions.counting import CaptionCount
 
 __all__ = ["probe_captions"]
 
@@ -38,8 +38,8 @@ def probe_captions(
     CSV and TSV need a header; TSV is read without quotes. Intervals are Wilson's, for captions drawn independently.
     The last lines say how often the rule errs on sentences that were written to measure it.
     """
-    from promptmlr.experiments.caption_files import choose_column, find_files, read_captions
-    from promptmlr.experiments.captions import count_captions, write_counts
+    from promptmlr.experiments.captions.counting import count_captions, write_counts
+    from promptmlr.experiments.captions.files import choose_column, find_files, read_captions
 
     columns = {path: choose_column(path, column) for path in find_files(files)}
     for name in dict.fromkeys(columns.values()):
@@ -74,7 +74,7 @@ def _summary(count: "CaptionCount") -> "Iterator[str]":
 
 def _by_word(count: "CaptionCount") -> "Iterator[str]":
     from promptmlr.experiments.share import Share
-    from promptmlr.reporting import table_lines
+    from promptmlr.experiments.tables import table_lines
 
     rows = [
         (word, f"{one.captions:,}", f"{one.absences:,}", f"{Share(one.absences, count.captions)}")
@@ -101,7 +101,7 @@ def _printable(caption: str) -> str:
 
 
 def _caveat() -> "Iterator[str]":
-    from promptmlr.experiments.absence_check import PARTS, agreement
+    from promptmlr.experiments.captions.check import PARTS, agreement
 
     yield ""
     yield "how far to trust this: the rule on sentences made up to measure it, half of them of absence; 95 % intervals"

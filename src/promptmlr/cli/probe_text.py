@@ -80,9 +80,9 @@ def probe_text(
 ) -> None:
     """Measure how near negative prompts are to positive ones, and whether "no X" fires on images of X."""
     from promptmlr.data import DataOptions, load_data
-    from promptmlr.experiments.text_probe import TEMPLATES, presence_scores, prompt_cosines
-    from promptmlr.experiments.text_probe_report import probe_text as text_of
-    from promptmlr.experiments.text_probe_report import write_probe
+    from promptmlr.experiments.text_probe.report import probe_text as text_of
+    from promptmlr.experiments.text_probe.report import write_probe
+    from promptmlr.experiments.text_probe.scores import TEMPLATES, presence_scores, prompt_cosines
     from promptmlr.pipeline import readable_regions
     from promptmlr.regions import FreshRegions
 

@@ -1,10 +1,10 @@
-"""Rows as CSV and as Markdown, and numbers as people read them."""
+"""Rows as CSV, Markdown and plain text, and numbers as people read them."""
 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["csv_text", "markdown_table", "percent_interval", "signed"]
+__all__ = ["csv_text", "markdown_table", "percent_interval", "signed", "table_lines"]
 
 
 def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> str:
@@ -30,3 +30,16 @@ def percent_interval(value: float, low: float, high: float) -> str:
 def signed(points: float) -> str:
     """With its sign, as typeset; never a negative zero."""
     return f"{points:+.1f}".replace("-0.0", "+0.0").replace("-", "−")
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> list[str]:
+    """A table as text: `words` columns set to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = []
+    for row in (header, *rows):
+        cells = [
+            cell.ljust(width) if column < words else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines

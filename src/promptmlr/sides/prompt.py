@@ -22,6 +22,7 @@ Offset = Literal["none", "zero", "random"]
 CONTEXT_STD = 0.02  # of random contexts; the released MLCPromptLearner uses the same
 KEPT_BYTES = 1 << 30  # of activations that a backward pass may keep: 80 classes at W = 512 take 0.9 GiB
 CHUNK_BYTES = 64 << 20  # of activations at a time beyond that
+GROUPS_PAY = 0.2  # share of all positions that must be saved before short and long names go through apart
 
 
 class TextEncoder(Protocol):
@@ -83,6 +84,14 @@ class PromptSide(Side):
         self.register_buffer("_start", torch.tensor([text.start_token]), persistent=False)
         self.register_buffer("_names", names, persistent=False)
         self.register_buffer("_ends", ends, persistent=False)  # (C,) where [end] stands in them
+        # Classes with short and with long names, apart where that saves enough padding; and where each is then found.
+        groups = _groups(ends + 1 + (context.shape[1] if context.dim() == 3 else 0))
+        self._lengths = [int(ends[group].max()) + 1 for group in groups]
+        self._group_sizes = [len(group) for group in groups]
+        self._grouped: Tensor
+        self._places: Tensor
+        self.register_buffer("_grouped", torch.cat(groups), persistent=False)
+        self.register_buffer("_places", torch.cat(groups).argsort(), persistent=False)
 
     @classmethod
     def create(
@@ -139,7 +148,11 @@ class PromptSide(Side):
         positions = names.shape[1] + (context.shape[1] if specific else 0)
         per_class = positions * self._text.activation_bytes
         if len(names) * per_class <= KEPT_BYTES:
-            return self._encode(names, ends, context if specific else None, prefix)
+            features = []
+            for rows, length in zip(self._grouped.split(self._group_sizes), self._lengths, strict=True):
+                own = context[rows] if specific else None
+                features.append(self._encode(names[rows, :length], ends[rows], own, prefix))
+            return torch.cat(features)[self._places]
         size = max(1, CHUNK_BYTES // per_class)
         # `split` and not slices: a slice's gradient is as large as the whole context.
         contexts = context.split(size) if specific else itertools.repeat(None)
@@ -195,3 +208,19 @@ def _name_tokens(text: TextEncoder, class_names: Sequence[str], context_length: 
         rows.append(torch.tensor([*tokens, text.end_token]))
     ends = torch.tensor([len(row) - 1 for row in rows])
     return nn.utils.rnn.pad_sequence(rows, batch_first=True), ends
+
+
+def _groups(positions: Tensor) -> list[Tensor]:
+    """Rows of all classes, or those of short and of long prompts apart where that saves a fifth of all positions.
+
+    Args:
+        positions: (C,) int64, how many positions each class takes.
+    """
+    longest = int(positions.max())
+    cuts = positions.unique()[:-1]
+    short = positions <= cuts[:, None]
+    saved = short.sum(dim=1) * (longest - cuts)
+    if not len(cuts) or saved.max() < GROUPS_PAY * longest * len(positions):
+        return [torch.arange(len(positions))]
+    rows = short[saved.argmax()]
+    return [rows.nonzero()[:, 0], (~rows).nonzero()[:, 0]]

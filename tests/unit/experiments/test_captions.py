@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from promptmlr.errors import UserError
-from promptmlr.experiments.absence_check import PARTS, agreement, sentences
-from promptmlr.experiments.absence_words import TRIGGERS, WORDS, Use, absence_uses
-from promptmlr.experiments.caption_files import choose_column, find_files, read_captions
-from promptmlr.experiments.captions import Sample, count_captions, write_counts
+from promptmlr.experiments.captions.check import PARTS, agreement, sentences
+from promptmlr.experiments.captions.counting import Sample, count_captions, write_counts
+from promptmlr.experiments.captions.files import choose_column, find_files, read_captions
+from promptmlr.experiments.captions.words import TRIGGERS, WORDS, Use, absence_uses
 from promptmlr.experiments.share import Share
 
 CAPTIONS = [

@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from promptmlr.evaluation import evaluate
-from promptmlr.experiments.comparison import Row, best_of, findings
-from promptmlr.reporting import table_lines
+from promptmlr.experiments.demo.comparison import Row, best_of, findings
+from promptmlr.experiments.tables import table_lines
 
 CLASSES = ("a", "b", "c")
 NAMES = ("positivecoop", "negativecoop", "dualembedding")

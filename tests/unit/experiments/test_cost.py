@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from promptmlr.backbone import bare_model, load_backbone
-from promptmlr.experiments import cost as module
-from promptmlr.experiments import released
-from promptmlr.experiments.cost import Cost, CostSetting, measure_costs
-from promptmlr.experiments.cost_report import claims, cost_text
-from promptmlr.experiments.counting import count_flops
+from promptmlr.experiments.cost import measuring as module
+from promptmlr.experiments.cost import released
+from promptmlr.experiments.cost.counting import count_flops
+from promptmlr.experiments.cost.measuring import Cost, CostSetting, measure_costs
+from promptmlr.experiments.cost.report import claims, cost_text
 from promptmlr.methods import create_recognizer
 
 B, C, M, D, W = 3, 4, 5, 96, 64  # D and W are those of the tiny checkpoint

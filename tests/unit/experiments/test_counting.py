@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from promptmlr.experiments.counting import count_flops, peak_bytes
+from promptmlr.experiments.cost.counting import count_flops, peak_bytes
 
 
 def test_products_cost_two_operations_forward_and_four_backward() -> None:

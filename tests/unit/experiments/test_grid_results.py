@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from promptmlr.data import LabelledImages
-from promptmlr.experiments.grid_outputs import GridOutputs
-from promptmlr.experiments.grid_results import GridResults
-from promptmlr.experiments.published import benchmark_of, published_scores
+from promptmlr.experiments.grid.outputs import GridOutputs
+from promptmlr.experiments.grid.published import benchmark_of, published_scores
+from promptmlr.experiments.grid.results import GridResults
 
 
 @pytest.fixture

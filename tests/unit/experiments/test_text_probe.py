@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from promptmlr.errors import UserError
-from promptmlr.experiments.text_probe import (
+from promptmlr.experiments.text_probe.report import cosine_rows, probe_text, write_probe
+from promptmlr.experiments.text_probe.scores import (
     SENTENCES,
     TEMPLATES,
     PresenceScore,
@@ -18,7 +19,6 @@ from promptmlr.experiments.text_probe import (
     presence_scores,
     prompt_cosines,
 )
-from promptmlr.experiments.text_probe_report import cosine_rows, probe_text, write_probe
 from promptmlr.regions import InMemoryRegions
 
 NAMES = ("dog", "cat", "tea cup")

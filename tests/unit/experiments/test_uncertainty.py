@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from promptmlr.experiments.uncertainty import estimate, holm
+from promptmlr.experiments.grid.uncertainty import estimate, holm
 
 
 def simulated(rng: np.random.Generator, seeds: int, of_seeds: float, of_images: float, images: int = 60):

@@ -18,15 +18,16 @@ from promptmlr.data import DataOptions, LabelledImages, load_data
 from promptmlr.data.options import Purpose
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
-from promptmlr.experiments.comparison import (
+from promptmlr.experiments.demo.comparison import (
     DIFFERENCE_HEADER,
     HEADER,
     Row,
     best_of,
     findings,
 )
-from promptmlr.experiments.demo_page import CAVEAT, NEXT_STEPS, DemoResult, demo_page
-from promptmlr.experiments.figures import Example, maps_figure
+from promptmlr.experiments.demo.figures import Example, maps_figure
+from promptmlr.experiments.demo.page import CAVEAT, NEXT_STEPS, DemoResult, demo_page
+from promptmlr.experiments.tables import table_lines
 from promptmlr.files import write_bytes
 from promptmlr.labels import PRESENT, hide, keep_mask
 from promptmlr.methods import METHOD_TABLE
@@ -35,7 +36,7 @@ from promptmlr.prediction import predict_source
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report import figure_jpeg
-from promptmlr.reporting import Reporter, table_lines
+from promptmlr.reporting import Reporter
 from promptmlr.run import versions
 from promptmlr.training import EpochReport, TrainingState, fit
 

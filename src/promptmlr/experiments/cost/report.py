@@ -7,9 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from promptmlr.backbone import Backbone
-from promptmlr.experiments.comparison import table_lines
-from promptmlr.experiments.cost import RUNS, Cost, CostSetting, Way
-from promptmlr.experiments.tables import csv_text
+from promptmlr.experiments.cost.measuring import RUNS, Cost, CostSetting, Way
+from promptmlr.experiments.tables import csv_text, table_lines
 from promptmlr.features.extraction import duration, size
 from promptmlr.files import write_text
 

@@ -1,6 +1,6 @@
-"""How often the rule of `promptmlr.experiments.absence_words` errs, on sentences written to measure it.
+"""How often the rule of `promptmlr.experiments.captions.words` errs, on sentences written to measure it.
 
-`absence_sentences.csv` holds captions made up for this purpose, in the manner of photo captions and of the web's alt
+`sentences.csv` holds captions made up for this purpose, in the manner of photo captions and of the web's alt
 texts, about half of them with the absence of a thing and hard ones among them. All were written and labelled before the
 rule was coded; the rule was then corrected on the part "development" and never on the part "held out". One author wrote
 both, and no caption was taken from a data set: precision and recall on real captions will be lower, and precision falls
@@ -11,7 +11,7 @@ import csv
 from dataclasses import dataclass
 from importlib.resources import files
 
-from promptmlr.experiments.absence_words import absence_uses
+from promptmlr.experiments.captions.words import absence_uses
 from promptmlr.experiments.share import Share
 
 __all__ = ["PARTS", "Agreement", "Sentence", "agreement", "sentences"]
@@ -55,7 +55,7 @@ class Agreement:
 
 def sentences(part: str) -> list[Sentence]:
     """The labelled captions of one part."""
-    source = files("promptmlr.experiments").joinpath("absence_sentences.csv")
+    source = files("promptmlr.experiments.captions").joinpath("sentences.csv")
     rows = [row for row in csv.DictReader(source.read_text(encoding="utf-8").splitlines()) if row["part"] == part]
     return [Sentence(row["sentence"], row["absence"] == "1", row["word"], part) for row in rows]
 

@@ -27,6 +27,6 @@ def benchmark_of(test: LabelledImages) -> Benchmark | None:
 
 def published_scores(benchmark: Benchmark | None) -> dict[tuple[str, float], float]:
     """(method, observed fraction) → mAP in 0..1; empty where the paper has no numbers."""
-    with files("promptmlr.experiments").joinpath("published.csv").open(encoding="utf-8") as file:
+    with files("promptmlr.experiments.grid").joinpath("published.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["benchmark"] == benchmark]
     return {(row["method"], float(row["observed"])): float(row["mean_ap"]) / 100 for row in rows}

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from promptmlr.experiments.grid_results import Comparison, GridResults
-from promptmlr.experiments.published import SOURCE
+from promptmlr.experiments.grid.published import SOURCE
+from promptmlr.experiments.grid.results import Comparison, GridResults
+from promptmlr.experiments.grid.uncertainty import Estimate
 from promptmlr.experiments.tables import csv_text, markdown_table, percent_interval, signed
-from promptmlr.experiments.uncertainty import Estimate
 from promptmlr.files import write_bytes, write_text
 from promptmlr.report import Report, figure_png
 

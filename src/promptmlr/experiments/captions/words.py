@@ -9,7 +9,7 @@ happy"), what cannot be seen ("no time", "without permission"), offers ("with or
 parking sign" and "no dogs allowed" tell a rule, and what the picture shows may well be there.
 
 Out of reach: languages other than English, and absence said by other means ("empty", "treeless", "sugar-free"). A word
-is judged by the words around it, without grammar, so the rule errs; `promptmlr.experiments.absence_check` says how
+is judged by the words around it, without grammar, so the rule errs; `promptmlr.experiments.captions.check` says how
 often on sentences written to measure it.
 """
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from promptmlr.experiments.comparison import table_lines
-from promptmlr.experiments.tables import csv_text
-from promptmlr.experiments.text_probe import PresenceScore, PromptCosines
+from promptmlr.experiments.tables import csv_text, table_lines
+from promptmlr.experiments.text_probe.scores import PresenceScore, PromptCosines
 from promptmlr.files import write_text
 
 __all__ = ["PAPER_COSINES", "cosine_rows", "probe_text", "write_probe"]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from promptmlr.experiments.comparison import Row, best_of
+from promptmlr.experiments.demo.comparison import Row, best_of
 from promptmlr.labels import PRESENT, Labels
 from promptmlr.report import MARKS, Card, Mark, image_png
 

@@ -1,7 +1,7 @@
 """How often captions speak of absence (the paper's Figure 2): counted over as many captions as there are.
 
 A regular expression picks the few captions that hold a word of absence, a batch at a time and without Python; each of
-those is then judged by `promptmlr.experiments.absence_words.absence_uses`. Memory does not grow with the captions.
+those is then judged by `promptmlr.experiments.captions.words.absence_uses`. Memory does not grow with the captions.
 """
 
 import csv
@@ -14,7 +14,7 @@ from random import Random
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from promptmlr.experiments.absence_words import TRIGGERS, WORDS, absence_uses
+from promptmlr.experiments.captions.words import TRIGGERS, WORDS, absence_uses
 from promptmlr.experiments.share import Share
 from promptmlr.files import write_text
 

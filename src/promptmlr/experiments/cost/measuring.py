@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from promptmlr.backbone import Backbone, bare_backbone, bare_model, tower_dtypes
-from promptmlr.experiments import released
-from promptmlr.experiments.counting import count_flops, peak_bytes, seconds_now
+from promptmlr.experiments.cost import released
+from promptmlr.experiments.cost.counting import count_flops, peak_bytes, seconds_now
 from promptmlr.functional import asymmetric_loss
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.recipes import Recipe, load_recipe

@@ -19,8 +19,8 @@ from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.evaluation import bootstrap_map, evaluate
-from promptmlr.experiments.grid_folder import Cell, GridFolder
-from promptmlr.experiments.grid_results import GridResults
+from promptmlr.experiments.grid.folder import Cell, GridFolder
+from promptmlr.experiments.grid.results import GridResults
 from promptmlr.features import RegionCache
 from promptmlr.labels import UNKNOWN, Labels, hide, keep_mask
 from promptmlr.methods import METHOD_TABLE, create_recognizer

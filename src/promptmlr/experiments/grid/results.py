@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.experiments.uncertainty import Estimate, estimate, holm
+from promptmlr.experiments.grid.uncertainty import Estimate, estimate, holm
 
 __all__ = ["Comparison", "GridResults"]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from promptmlr.backbone import Backbone
 from promptmlr.errors import UserError
-from promptmlr.experiments.auc import auc, bootstrap_auc
+from promptmlr.experiments.text_probe.auc import auc, bootstrap_auc
 from promptmlr.functional import cosine_map
 from promptmlr.labels import Labels
 from promptmlr.names import checked_class_names

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from promptmlr.experiments.comparison import DIFFERENCE_HEADER, HEADER, Finding, Row, best_of
-from promptmlr.experiments.figures import Example, example_card, interval_chart
+from promptmlr.experiments.demo.comparison import DIFFERENCE_HEADER, HEADER, Finding, Row, best_of
+from promptmlr.experiments.demo.figures import Example, example_card, interval_chart
 from promptmlr.labels import ABSENT, PRESENT, Labels
 from promptmlr.report import Report, figure_png
 

@@ -1,0 +1,1 @@
+"""Words of absence in files of captions: what counts as one, how well that is judged, and counting them."""

@@ -1,0 +1,1 @@
+"""What training costs, as released and as here."""

@@ -1,0 +1,1 @@
+"""The whole job on the drawn world: every method trained, compared and reported."""
