@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from promptmlr.backbone.checkpoint import (
     own_state_dict,
     read_state_dict,
 )
+from promptmlr.backbone.fused import resnet_trunk
 from promptmlr.backbone.image import fold_batch_norms, patch_side, resnet_regions, vit_regions
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
@@ -73,6 +75,12 @@ class Backbone:
         self._model = model.eval().requires_grad_(False)
         self.weights_sha256 = _sha256(model)  # before folds and casts: the same weights are the same at every dtype
         _make_fast(model, dtype, text_dtype or dtype)
+        visual = model.visual
+        self._regions_of = (
+            partial(resnet_regions, visual, resnet_trunk(visual))
+            if isinstance(visual, ModifiedResNet)
+            else partial(vit_regions, visual)
+        )
         self.name = name
         self.pretrained = pretrained
         self.preprocessing = preprocessing
@@ -124,10 +132,8 @@ class Backbone:
         Returns:
             (B, R, D) in the weights' dtype, not normalised; region 0 is global.
         """
-        visual = self._model.visual
-        encode = resnet_regions if isinstance(visual, ModifiedResNet) else vit_regions
         at_once = max(CHUNK_PIXELS // self.image_size**2, 1) if self.device.type == "cpu" else max(len(images), 1)
-        return torch.cat([encode(visual, chunk.to(self.device, self.dtype)) for chunk in images.split(at_once)])
+        return torch.cat([self._regions_of(chunk.to(self.device, self.dtype)) for chunk in images.split(at_once)])
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """(N, D) features of N sentences, not normalised.

@@ -1,5 +1,7 @@
 """Dense region features of CLIP's image towers: (B, 3, S, S) pixels → (B, R, D) regions, region 0 global."""
 
+from collections.abc import Callable
+
 import torch
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
@@ -25,22 +27,20 @@ def fold_batch_norms(visual: ModifiedResNet) -> None:
                 setattr(module, norm, nn.Identity())
 
 
-def resnet_regions(visual: ModifiedResNet, images: Tensor) -> Tensor:
+def resnet_regions(visual: ModifiedResNet, trunk: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """The attention pool without its attention (paper, section 3; DualCoOp's dense CLIP features).
 
     tokens = [mean of x, x_1 … x_hw] + positional embedding, then only the value and the output projection.
 
     Args:
         visual: a CLIP ResNet.
+        trunk: its layers below the pool, (B, 3, S, S) → (B, width, h, w).
         images: (B, 3, S, S) float, normalised; S a multiple of 32.
 
     Returns:
         (B, h·w + 1, D), not normalised; region 0 is the mean token.
     """
-    features = visual.stem(images)
-    for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
-        features = layer(features)
-    pool = visual.attnpool
+    features, pool = trunk(images), visual.attnpool
     grid = features.flatten(2).transpose(1, 2)
     tokens = torch.cat([grid.mean(dim=1, keepdim=True), grid], dim=1)
     tokens = tokens + resized_positions(pool.positional_embedding, features.shape[-2:]).to(tokens.dtype)

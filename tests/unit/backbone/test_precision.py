@@ -5,6 +5,7 @@ import torch
 
 from promptmlr.backbone import load_backbone, tower_dtypes
 from promptmlr.backbone.checkpoint import build_openai_model
+from promptmlr.backbone.fused import resnet_trunk
 from promptmlr.backbone.image import resnet_regions
 from promptmlr.sides import PromptSide
 
@@ -40,17 +41,25 @@ def test_a_cast_backbone_is_the_same_backbone(tiny_checkpoint, tiny_backbone, dt
         assert torch.equal(cast.encode_text(["a dog."]), tiny_backbone.encode_text(["a dog."]))
 
 
-def test_a_resnet_runs_channels_last_without_batch_norms(tiny_checkpoint, tiny_resnet) -> None:
-    """And nothing but rounding tells."""
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_resnet_runs_channels_last_without_batch_norms(tiny_checkpoint, tiny_resnet, monkeypatch, fused) -> None:
+    """And nothing but rounding tells; fused where the processor's library is there."""
+    if not fused:
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     folded = load_backbone(tiny_checkpoint)
     visual = folded._model.visual
+    assert (type(resnet_trunk(visual)).__name__ == "_FusedTrunk") == fused
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in visual.modules())
     assert visual.layer1[0].conv2.weight.is_contiguous(memory_format=torch.channels_last)
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        expected = resnet_regions(build_openai_model(dict(tiny_resnet), "tiny", True).eval().visual, images)
+        plain = build_openai_model(dict(tiny_resnet), "tiny", True).eval().visual
+        layers = torch.nn.Sequential(plain.layer1, plain.layer2, plain.layer3, plain.layer4)
+        expected = resnet_regions(plain, lambda x: layers(plain.stem(x)), images)
     for memory_format in (torch.contiguous_format, torch.channels_last):
-        regions = folded.encode_image(images.to(memory_format=memory_format))
+        given = images.to(memory_format=memory_format)
+        regions = folded.encode_image(given)
+        assert torch.equal(given, images)  # what it overwrites is its own
         torch.testing.assert_close(regions, expected, rtol=1e-5, atol=1e-5)
 
 
