@@ -6,6 +6,7 @@ for CPUs; without them the modules' own forward does the same.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from open_clip.modified_resnet import Bottleneck, ModifiedResNet
@@ -77,29 +78,34 @@ class _Block:
 
 class _Convolution:
     def __init__(self, convolution: nn.Conv2d) -> None:
-        self.weight = convolution.weight.detach()
-        self.bias = convolution.bias
-        self.shape = [list(map(int, part)) for part in (convolution.padding, convolution.stride, convolution.dilation)]
-        self.packed = False
+        self.convolution = convolution
+        self.packed: Tensor | None = None
 
     def __call__(self, x: Tensor, activation: str) -> Tensor:
-        self._pack(x)
-        result: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *self.shape, 1, activation, [], ""
-        )
+        weight = self._packed(x)
+        bias, shape = self.convolution.bias, self._shape()
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *shape, 1, activation, [], "")
         return result
 
     def added_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """The rectified sum of residual and convolution, in the place of the residual."""
-        self._pack(x)
+        weight = self._packed(x)
         result: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
-            residual, x, self.weight, self.bias, *self.shape, 1, "add", 1.0, "relu", [], ""
+            residual, x, weight, self.convolution.bias, *self._shape(), 1, "add", 1.0, "relu", [], ""
         )
         return result
 
-    def _pack(self, x: Tensor) -> None:
-        """Lay the weight out for inputs like the first one; others are computed with it as well."""
-        if not self.packed:
-            reorder = torch.ops.mkldnn._reorder_convolution_weight
-            self.weight = reorder(self.weight, *self.shape, 1, list(x.shape))
-            self.packed = True
+    def __getstate__(self) -> dict[str, Any]:
+        """Of copies: a packed weight has no storage to be copied."""
+        return self.__dict__ | {"packed": None}
+
+    def _packed(self, x: Tensor) -> Tensor:
+        """The weight laid out for inputs like the first one; others are computed with it as well."""
+        if self.packed is None:
+            weight = self.convolution.weight.detach()
+            self.packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._shape(), 1, list(x.shape))
+        return self.packed
+
+    def _shape(self) -> list[list[int]]:
+        convolution = self.convolution
+        return [list(map(int, part)) for part in (convolution.padding, convolution.stride, convolution.dilation)]

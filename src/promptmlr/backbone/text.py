@@ -76,11 +76,11 @@ class TextTower:
             (blocks, 2, 1, heads, P, W / heads) in the tower's dtype.
         """
         x = self._positioned(embeddings[None], 0)
-        mask = self._mask(0, len(embeddings))
+        hidden = self._hidden(len(embeddings))
         found = []
         for block in self._tower.transformer.resblocks:
             found.append(_keys_values(block, x))
-            x = _attend(block, x, found[-1], mask)
+            x = _attend(block, x, found[-1][..., :0, :], found[-1], hidden)
         return torch.stack(found)
 
     def encode(self, embeddings: Tensor, ends: Tensor, prefix: Tensor) -> Tensor:
@@ -95,15 +95,15 @@ class TextTower:
         Returns:
             (N, D) in the tower's dtype, not normalised.
         """
-        tower, before = self._tower, prefix.shape[-2]
-        x = self._positioned(embeddings, before)
-        mask = self._mask(before, embeddings.shape[1])
+        tower = self._tower
+        x = self._positioned(embeddings, prefix.shape[-2])
+        hidden = self._hidden(embeddings.shape[1])
         *blocks, last = tower.transformer.resblocks
-        for block, known in zip(blocks, prefix, strict=False):
-            x = _attend(block, x, _behind(known, _keys_values(block, x)), mask)
+        for block, before in zip(blocks, prefix, strict=False):
+            x = _attend(block, x, before, _keys_values(block, x), hidden)
         # Of the last block only the end tokens' outputs are read.
         at_ends = x[torch.arange(len(x), device=x.device), ends][:, None]
-        x = _attend(last, at_ends, _behind(prefix[-1], _keys_values(last, x)), mask[ends][:, None, None])
+        x = _attend(last, at_ends, prefix[-1], _keys_values(last, x), hidden[ends][:, None, None])
         x = tower.ln_final(x[:, 0])
         projection = tower.text_projection
         if projection is None:
@@ -139,10 +139,9 @@ class TextTower:
         positions: Tensor = self._tower.positional_embedding[first : first + embeddings.shape[1]]
         return embeddings.to(positions.dtype) + positions
 
-    def _mask(self, before: int, length: int) -> Tensor:
-        """(L, before + L) bool: which positions each of L positions behind a prefix may look at."""
-        device = self._tower.positional_embedding.device
-        return torch.ones(length, before + length, dtype=torch.bool, device=device).tril(before)
+    def _hidden(self, length: int) -> Tensor:
+        """(L, L) bool: which of L positions each of them may not look at."""
+        return torch.ones(length, length, dtype=torch.bool, device=self._tower.positional_embedding.device).triu(1)
 
 
 def _keys_values(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
@@ -153,20 +152,37 @@ def _keys_values(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
     return both.permute(2, 0, 3, 1, 4)
 
 
-def _behind(prefix: Tensor, own: Tensor) -> Tensor:
-    """The N prompts' own keys and values behind those of their common prefix."""
-    return torch.cat([prefix.expand(-1, own.shape[1], -1, -1, -1), own], dim=3)
+def _attend(block: ResidualAttentionBlock, x: Tensor, prefix: Tensor, own: Tensor, hidden: Tensor) -> Tensor:
+    """A block's output at positions that look at the whole prefix and at their prompt's own positions.
 
+    The prefix is the same for all prompts, so it meets their queries in one product instead of being copied to each.
 
-def _attend(block: ResidualAttentionBlock, x: Tensor, keys_values: Tensor, mask: Tensor) -> Tensor:
-    """A block's output at the positions x (N, Q, W), which look at keys and values where the mask allows."""
-    attention, width = block.attn, x.shape[-1]
+    Args:
+        block: of the tower.
+        x: (N, Q, W), what goes in at those positions.
+        prefix: (2, 1, heads, P, W / heads) keys and values before all prompts.
+        own: (2, N, heads, L, W / heads) keys and values of the prompts.
+        hidden: of their own positions those that may not be looked at, to be broadcast to (N, heads, Q, L).
+    """
+    attention, width, (count, asked, _) = block.attn, x.shape[-1], x.shape
     queries = nn.functional.linear(block.ln_1(x), attention.in_proj_weight[:width], attention.in_proj_bias[:width])
     queries = queries.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
     # In bfloat16 the backward pass of this alone takes a quarter of a CPU's time; and sums are better in float32.
     exact = torch.promote_types(x.dtype, torch.float32)
-    keys, values = keys_values.to(exact)
-    mixed = nn.functional.scaled_dot_product_attention(queries.to(exact), keys, values, attn_mask=mask)
+    queries = queries.to(exact) * queries.shape[-1] ** -0.5
+    (keys, values), (prefix_keys, prefix_values) = own.to(exact), prefix[:, 0].to(exact)
+
+    def with_prefix(rows: Tensor, columns: Tensor) -> Tensor:
+        """(N, heads, Q, ·) @ (heads, ·, ·), one product per head."""
+        product = rows.transpose(0, 1).flatten(1, 2) @ columns
+        apart: Tensor = product.unflatten(1, (count, asked)).transpose(0, 1)
+        return apart
+
+    to_prefix = with_prefix(queries, prefix_keys.transpose(1, 2))
+    to_own = (queries @ keys.transpose(2, 3)).masked_fill(hidden, -torch.inf)
+    weights = torch.cat([to_prefix, to_own], dim=-1).softmax(dim=-1)
+    of_prefix, of_own = weights.split([to_prefix.shape[-1], to_own.shape[-1]], dim=-1)
+    mixed = of_own @ values + with_prefix(of_prefix, prefix_values)
     x = x + block.ls_1(attention.out_proj(mixed.transpose(1, 2).flatten(2).to(x.dtype)))
     result: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
     return result

@@ -1,5 +1,7 @@
 """Towers in bfloat16: who is cast, what it is called, and that it is the same CLIP."""
 
+import copy
+
 import pytest
 import torch
 
@@ -60,6 +62,7 @@ def test_a_resnet_runs_channels_last_without_batch_norms(tiny_checkpoint, tiny_r
         given = images.to(memory_format=memory_format)
         regions = folded.encode_image(given)
         assert torch.equal(given, images)  # what it overwrites is its own
+        assert torch.equal(copy.deepcopy(folded).encode_image(given), regions)
         torch.testing.assert_close(regions, expected, rtol=1e-5, atol=1e-5)
 
 
