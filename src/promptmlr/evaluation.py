@@ -23,6 +23,7 @@ __all__ = [
     "bootstrap_map",
     "evaluate",
     "paired_difference",
+    "resampled_counts",
 ]
 
 _CELLS_AT_ONCE = 1 << 20  # (resample, image) counts held together: 4 MB, near a processor's cache
@@ -200,7 +201,7 @@ def bootstrap_map(
         raise UserError("labels: no class has a label present, so there is no mAP; check the test labels")
     rankings = [_rank(probabilities[:, c], labels[:, c]) for c in present]
     means = [np.empty(0)]
-    for counts in _resampled_counts(len(labels), resamples, seed):
+    for counts in resampled_counts(len(labels), resamples, seed):
         aps = np.stack([_weighted_ap(ranking, counts) for ranking in rankings])
         means.append(_ratio(np.nansum(aps, axis=0), (~np.isnan(aps)).sum(axis=0), empty=math.nan))
     return np.concatenate(means)
@@ -284,7 +285,7 @@ def _prevalence(labels: Labels) -> NDArray[np.float64]:
     return _ratio((labels == PRESENT).sum(axis=0), (labels != UNKNOWN).sum(axis=0), empty=math.nan)
 
 
-def _resampled_counts(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.int32]]:
+def resampled_counts(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.int32]]:
     """Yield how often each image is drawn, some rows of (S, N) at a time: all of them can be gigabytes."""
     rng = np.random.default_rng(seed)
     at_once = max(1, _CELLS_AT_ONCE // images)

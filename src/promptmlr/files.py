@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from promptmlr.errors import EnvironmentFault
+from filelock import FileLock, Timeout
 
-__all__ = ["replacing", "write_at", "write_bytes", "write_text"]
+from promptmlr.errors import EnvironmentFault, UserError
+
+__all__ = ["only_process", "replacing", "write_at", "write_bytes", "write_text"]
 
 
 @contextlib.contextmanager
@@ -55,6 +57,28 @@ def write_text(path: str | Path, content: str) -> None:
     """Write `content` to `path` as UTF-8, whole or not at all."""
     with replacing(path, "w", encoding="utf-8", newline="") as file:
         file.write(content)
+
+
+@contextlib.contextmanager
+def only_process(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file, in a folder that is made when missing, while the block runs.
+
+    Raises:
+        UserError: another process holds it; `busy` says so.
+        EnvironmentFault: it cannot be written.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock)
+        held.acquire(timeout=0)
+    except Timeout:
+        raise UserError(busy) from None
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {lock.parent}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def write_at(path: str | Path, offset: int, content: bytes | memoryview) -> None:

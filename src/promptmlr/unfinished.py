@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.features import Storage
-from promptmlr.files import replacing, write_bytes, write_text
+from promptmlr.files import only_process, replacing, write_bytes, write_text
 from promptmlr.labels import Keep
 from promptmlr.recognizer import Recognizer
 from promptmlr.run import RunConfig, read_config, read_tensors
@@ -126,20 +125,13 @@ class RunInProgress:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        try:
-            self.partial.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.partial / "lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(f"another process is training {self.path}; name another folder with --out") from None
-        except OSError as error:
-            raise EnvironmentFault(f"cannot write {self.partial}: {error.strerror or error}") from error
-        try:
-            yield
-        finally:
-            lock.release()
-            if not (self.partial / "config.json").exists():  # finished, or never begun
-                shutil.rmtree(self.partial, ignore_errors=True)
+        busy = f"another process is training {self.path}; name another folder with --out"
+        with only_process(self.partial / "lock", busy):
+            try:
+                yield
+            finally:
+                if not (self.partial / "config.json").exists():  # finished, or never begun
+                    shutil.rmtree(self.partial, ignore_errors=True)
 
     def _begin(self) -> None:
         """Write what is known before the first epoch; the config last, so that whoever finds it finds all."""

@@ -26,6 +26,7 @@ from promptmlr.cli.options import (
     Workers,
     cache_folder,
     open_tower,
+    read_data,
 )
 from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import EnvironmentFault
@@ -64,15 +65,13 @@ def cache(
 ) -> None:
     """Encode images once and keep their regions; `train` and `evaluate` find them there, and else do it themselves."""
     from promptmlr.augmentation import Augmentation
-    from promptmlr.data import DataOptions, load_data
+    from promptmlr.data import DataOptions
     from promptmlr.features import RegionCache, stored_regions
     from promptmlr.features.extraction import size
     from promptmlr.regions import FreshRegions
 
     options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
-    labelled = load_data(data, split, purpose="train", format=format, images=images, options=options)
-    for line in (labelled.source, *labelled.notes):
-        note(line)
+    labelled = read_data(data, split, "train", format, images, options)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     augmentation = None if views is None else Augmentation(order_seed, views)
     fresh = FreshRegions(

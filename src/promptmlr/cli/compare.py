@@ -25,9 +25,10 @@ from promptmlr.cli.options import (
     StorageFormat,
     Workers,
     open_tower,
+    read_data,
     region_cache,
 )
-from promptmlr.cli.progress import Terminal, note
+from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
 
 __all__ = ["compare"]
@@ -76,7 +77,7 @@ def compare(
 
     An interrupted comparison goes on with the methods that are missing when it is repeated.
     """
-    from promptmlr.data import DataOptions, load_data
+    from promptmlr.data import DataOptions
     from promptmlr.experiments.grid.compare import Grid
     from promptmlr.experiments.grid.compare import compare as run
     from promptmlr.experiments.grid.outputs import GridOutputs
@@ -95,11 +96,8 @@ def compare(
         changes={"epochs": epochs, "start": start},
     )
     options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
-    train = load_data(data, None, purpose="train", format=format, images=images, options=options)
-    test = load_data(data, None, purpose="test", format=format, images=images, options=options)
-    for labelled in (train, test):
-        for line in (labelled.source, *labelled.notes):
-            note(line)
+    train = read_data(data, None, "train", format, images, options)
+    test = read_data(data, None, "test", format, images, options)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     results = run(
         grid,

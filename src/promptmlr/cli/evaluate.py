@@ -26,6 +26,7 @@ from promptmlr.cli.options import (
     Split,
     StorageFormat,
     Workers,
+    read_data,
     region_cache,
 )
 from promptmlr.cli.progress import Terminal, note
@@ -65,7 +66,7 @@ def evaluate(
     workers: Workers = 2,
 ) -> None:
     """Score a run on labelled images: mAP with an interval, per class, CF1 and OF1."""
-    from promptmlr.data import DataOptions, load_data
+    from promptmlr.data import DataOptions
     from promptmlr.evaluation import evaluate as score
     from promptmlr.features import open_regions
     from promptmlr.files import write_text
@@ -76,9 +77,7 @@ def evaluate(
 
     loaded = load_run(run)
     options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
-    labelled = load_data(data, split, purpose="test", format=format, images=images, options=options)
-    for line in (labelled.source, *labelled.notes):
-        note(line)
+    labelled = read_data(data, split, "test", format, images, options)
     if images_sha256(labelled.image_ids) == loaded.config.data.images_sha256:
         note("warning: the run was trained on images of these names; its score on new ones will be lower")
     rows, columns = _common_classes(loaded.class_names, labelled.class_names)

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from promptmlr.cli.progress import note
+
 if TYPE_CHECKING:
     from promptmlr.backbone import Backbone
+    from promptmlr.data import DataOptions, LabelledImages
     from promptmlr.features import RegionCache
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "Workers",
     "cache_folder",
     "open_tower",
+    "read_data",
     "region_cache",
 ]
 
@@ -145,6 +149,23 @@ def region_cache(
     from promptmlr.features import RegionCache
 
     return None if no_cache else RegionCache(cache_folder(chosen), storage, by_content=cache_key == "content")
+
+
+def read_data(
+    data: str,
+    split: str | None,
+    purpose: Literal["train", "test"],
+    format: str | None,  # noqa: A002
+    images: Path | None,
+    options: "DataOptions",
+) -> "LabelledImages":
+    """Labelled images; what was read is said."""
+    from promptmlr.data import load_data
+
+    labelled = load_data(data, split, purpose=purpose, format=format, images=images, options=options)
+    for line in (labelled.source, *labelled.notes):
+        note(line)
+    return labelled
 
 
 def open_tower(

@@ -23,9 +23,10 @@ from promptmlr.cli.options import (
     StorageFormat,
     Workers,
     open_tower,
+    read_data,
     region_cache,
 )
-from promptmlr.cli.progress import Terminal, note
+from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def probe_text(
     ] = None,
 ) -> None:
     """Measure how near negative prompts are to positive ones, and whether "no X" fires on images of X."""
-    from promptmlr.data import DataOptions, load_data
+    from promptmlr.data import DataOptions
     from promptmlr.experiments.text_probe.report import probe_text as text_of
     from promptmlr.experiments.text_probe.report import write_probe
     from promptmlr.experiments.text_probe.scores import TEMPLATES, presence_scores, prompt_cosines
@@ -91,9 +92,7 @@ def probe_text(
     labelled = None
     if data is not None:
         options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
-        labelled = load_data(data, split, purpose="test", format=format, images=images, options=options)
-        for line in (labelled.source, *labelled.notes):
-            note(line)
+        labelled = read_data(data, split, "test", format, images, options)
     names = _class_names(classes, labelled, backbone)
     tower = open_tower(data or "", backbone, pretrained, image_size, "float32", device)
     cosines = prompt_cosines(tower, names, TEMPLATES[templates])

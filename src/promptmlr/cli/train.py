@@ -29,6 +29,7 @@ from promptmlr.cli.options import (
     StorageFormat,
     Workers,
     open_tower,
+    read_data,
     region_cache,
 )
 from promptmlr.cli.progress import Terminal, note
@@ -137,9 +138,7 @@ def train(
         views=views,
     )
     options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
-    labelled = load_data(data, split, purpose="train", format=format, images=images, options=options)
-    for line in (labelled.source, *labelled.notes):
-        note(line)
+    labelled = read_data(data, split, "train", format, images, options)
     if mask is None:
         keep = keep_mask(labelled.labels.shape, observed, seed)
     else:

@@ -56,7 +56,7 @@ def test_tables_say_what_the_numbers_say(results: GridResults, tmp_path) -> None
     assert lines[2].startswith(f"| plain | {100 * mean.value:.1f} ({100 * mean.low:.1f} to {100 * mean.high:.1f}) | ")
     assert lines[2].endswith(" | 5 |")
     assert "| good, paper | 79.8 |  |  |  |" in lines
-    assert "95 % intervals over test images and seeds" in outputs.markdown()
+    assert "95 % intervals over test images and 3 seeds" in outputs.markdown()
     outputs.write(tmp_path)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
     assert [row["published"] for row in rows if row["method"] == "good"] == ["0.798", "", ""]

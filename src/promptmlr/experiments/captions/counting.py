@@ -4,8 +4,6 @@ A regular expression picks the few captions that hold a word of absence, a batch
 those is then judged by `promptmlr.experiments.captions.words.absence_uses`. Memory does not grow with the captions.
 """
 
-import csv
-import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ import pyarrow.compute as pc
 
 from promptmlr.experiments.captions.words import TRIGGERS, WORDS, absence_uses
 from promptmlr.experiments.share import Share
+from promptmlr.experiments.tables import csv_text
 from promptmlr.files import write_text
 
 __all__ = ["CaptionCount", "Sample", "WordCount", "count_captions", "write_counts"]
@@ -138,21 +137,22 @@ def write_counts(count: CaptionCount, out: Path) -> None:
     rows.append(("any", count.with_word, count.absences))
     shares = [Share(absences, count.captions) for _, _, absences in rows]
     counts = [
-        (word, count.captions, captions, absences, share.value, *share.interval)
+        {
+            "word": word,
+            "captions": count.captions,
+            "with_word": captions,
+            "absence_of_thing": absences,
+            "share": share.value,
+            "share_low": share.interval[0],
+            "share_high": share.interval[1],
+        }
         for (word, captions, absences), share in zip(rows, shares, strict=True)
     ]
-    header = ("word", "captions", "with_word", "absence_of_thing", "share", "share_low", "share_high")
-    write_text(out / "counts.csv", _csv([header, *counts]))
+    write_text(out / "counts.csv", csv_text(list(counts[0]), counts))
     samples = [
-        (word, kind, caption)
+        {"word": word, "use": kind, "caption": caption}
         for word, one in count.by_word.items()
         for kind, sample in (("absence of a thing", one.of_a_thing), ("other", one.other))
         for caption in sample.kept
     ]
-    write_text(out / "samples.csv", _csv([("word", "use", "caption"), *samples]))
-
-
-def _csv(rows: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    write_text(out / "samples.csv", csv_text(("word", "use", "caption"), samples))

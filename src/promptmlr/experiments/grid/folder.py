@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pyarrow.csv import read_csv
 
-from promptmlr.errors import EnvironmentFault, UserError
+from promptmlr.errors import UserError
 from promptmlr.experiments.tables import csv_text
-from promptmlr.files import replacing, write_text
+from promptmlr.files import only_process, replacing, write_text
 
 __all__ = ["Cell", "GridFolder", "Key"]
 
@@ -77,7 +76,8 @@ class GridFolder:
                 with other settings.
         """
         self._check_free()
-        with self._locked():
+        busy = f"another process is at work in {self.path}; name another folder with --out"
+        with only_process(self.path / LOCK, busy):
             try:
                 found = self._read_settings()
                 self.resampled = self._read_resampled()
@@ -114,21 +114,6 @@ class GridFolder:
         found = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         if found - {LOCK} and "settings.json" not in found:
             raise UserError(f"{self.path} holds other files; name another folder with --out")
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / LOCK)
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(f"another process is at work in {self.path}; name another folder with --out") from None
-        except OSError as error:
-            raise EnvironmentFault(f"cannot write {self.path}: {error.strerror or error}") from error
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _read_settings(self) -> dict[str, dict[str, Any]]:
         path = self.path / "settings.json"

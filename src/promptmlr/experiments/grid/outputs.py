@@ -79,7 +79,7 @@ class GridOutputs:
         page.write(path)
 
     def figure(self) -> Figure:
-        """MAP over observed labels: a line per method with the band of its interval, the paper's dashed."""
+        """Scores over observed labels: a line per method with the band of its interval, the paper's dashed."""
         figure = Figure(figsize=(8, 5), layout="constrained")
         axes = figure.subplots()
         shares = [100 * fraction for fraction in self.results.observed]
@@ -126,13 +126,10 @@ class GridOutputs:
 
     def _notes(self) -> list[str]:
         seeds = self.results.seeds
-        what = "test images and seeds" if seeds > 1 else "test images alone, as there is one seed"
+        what = f"test images and {seeds} seeds" if seeds > 1 else "test images alone, as there is one seed"
         notes = [
-            f"mAP in percent on {self.data}, by observed labels, with 95 % intervals over {what} ({seeds} of them; "
-            "few seeds make them wide, as they should). All runs share the order of images, so the intervals leave out "
-            "what another order would add."
-            if seeds > 1
-            else f"mAP in percent on {self.data}, by observed labels, with 95 % intervals over {what}."
+            f"mAP in percent on {self.data}, by observed labels, with 95 % intervals over {what}. All runs share the "
+            "order of images, so the intervals leave out what another order would add."
         ]
         if self.published:
             notes.append(f"“paper”: {SOURCE}.")
@@ -175,10 +172,6 @@ class GridOutputs:
             }
             for found in self.comparisons
         ]
-
-
-def _cycled(count: int) -> list[str]:
-    return [_COLOURS[index % len(_COLOURS)] for index in range(count)]
 
 
 def _interval(found: Estimate) -> str:

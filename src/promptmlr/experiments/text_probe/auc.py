@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from promptmlr.evaluation import resampled_counts
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 
 __all__ = ["auc", "bootstrap_auc"]
@@ -39,15 +40,12 @@ def bootstrap_auc(
         (S,) in 0..1, NaN where no class is left.
     """
     ranked = [_ranked(scores[:, c], labels[:, c]) for c in range(labels.shape[1])]
-    generator = np.random.default_rng(seed)
-    share = np.full(len(labels), 1 / len(labels))
-    means = np.empty(resamples)
-    for s in range(resamples):
-        counts = generator.multinomial(len(labels), share)[None]
-        found = np.concatenate([one.auc(counts) for one in ranked])
-        found = found[~np.isnan(found)]
-        means[s] = found.mean() if len(found) else np.nan
-    return means
+    means = []
+    for counts in resampled_counts(len(labels), resamples, seed):
+        found = np.stack([one.auc(counts) for one in ranked])
+        scored = (~np.isnan(found)).sum(axis=0)
+        means.append(np.divide(np.nansum(found, axis=0), scored, out=np.full(len(counts), np.nan), where=scored > 0))
+    return np.concatenate(means)
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class _Ranked:
     first: NDArray[np.intp]
     behind: NDArray[np.intp]
 
-    def auc(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    def auc(self, counts: NDArray[np.integer]) -> NDArray[np.float64]:
         """(S,) when image n counts `counts[s, n]` times; NaN where one of the two kinds is missing."""
         drawn = counts[:, self.images]
         absent = np.where(self.present, 0, drawn)
