@@ -56,17 +56,15 @@ class TrainingRun:
     """One recognizer in training; it may share its region batches with others.
 
     Attributes:
-        recognizer: changed in place; at the end it holds the last epoch's tensors, or with `score` the best epoch's.
+        recognizer: changed in place; at the end it holds the last epoch's tensors, or under a selection the best's.
         labels: (N, C) int8.
         recipe: rates, epochs, batch size, loss weight.
-        score: called with the folded recognizer after every epoch, higher is better; None keeps the last epoch.
         state: where an interrupted run stood.
     """
 
     recognizer: Recognizer
     labels: Labels
     recipe: Recipe
-    score: Callable[[Recognizer], float] | None = None
     state: TrainingState = field(default_factory=TrainingState)
 
 
@@ -85,12 +83,12 @@ def fit(
     """Train the learned tensors of one recognizer on the known labels: `fit_runs` with a single run.
 
     Args:
-        recognizer: see `TrainingRun`; so are `labels`, `recipe`, `score` and `state`.
+        recognizer: see `TrainingRun`; so are `labels`, `recipe` and `state`.
         source: regions of N images.
         labels: see `recognizer`.
         recipe: see `recognizer`.
         order_seed: of the order of images in each epoch.
-        score: see `recognizer`.
+        score: called with the folded recognizer after every epoch, higher is better; None keeps the last epoch.
         state: see `recognizer`.
         on_epoch: called after every epoch with its report and the state to save.
         on_step: called with finished and planned steps of the epoch.
@@ -98,13 +96,14 @@ def fit(
     Returns:
         The state after the last epoch.
     """
-    run = TrainingRun(recognizer, labels, recipe, score, state or TrainingState())
+    run = TrainingRun(recognizer, labels, recipe, state or TrainingState())
+    scores = None if score is None else lambda folded: [score(folded[0])]
 
     def after(reports: Sequence[EpochReport]) -> None:
         if on_epoch is not None:
             on_epoch(reports[0], run.state)
 
-    fit_runs([run], source, order_seed=order_seed, on_epoch=after, on_step=on_step)
+    fit_runs([run], source, order_seed=order_seed, score=scores, on_epoch=after, on_step=on_step)
     return run.state
 
 
@@ -113,6 +112,7 @@ def fit_runs(
     source: RegionSource,
     *,
     order_seed: int = 0,
+    score: Callable[[Sequence[Recognizer]], Sequence[float]] | None = None,
     on_epoch: Callable[[Sequence[EpochReport]], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -126,6 +126,8 @@ def fit_runs(
         runs: of recognizers with the same kinds of sides, and recipes of one batch size and number of epochs.
         source: regions of N images.
         order_seed: of the order of images in each epoch.
+        score: called with all folded recognizers after every epoch, higher is better; each run keeps its own best
+            epoch. None keeps the last.
         on_epoch: called after every epoch with one report per run; the states to save are in the runs.
         on_step: called with finished and planned steps of the epoch.
 
@@ -154,7 +156,9 @@ def fit_runs(
                 f"training diverged in epoch {epoch + 1} (its loss is not finite); lower the recipe's rates"
             )
         with part("selection"):
-            scores = [member.finish_epoch(epoch + 1) for member in members]
+            scores = [None] * len(runs) if score is None else score([run.recognizer.fold() for run in runs])
+            for member, value in zip(members, scores, strict=True):
+                member.finish_epoch(epoch + 1, value)
         seconds = time.perf_counter() - begin
         if on_epoch is not None:
             pairs = zip(losses, scores, strict=True)
@@ -177,16 +181,14 @@ class _Member:
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(self.run.recipe, group["base_rate"], epoch)
 
-    def finish_epoch(self, epoch: int) -> float | None:
-        """Bring the state up to date; the score, where there is one."""
-        run, state = self.run, self.run.state
+    def finish_epoch(self, epoch: int, score: float | None) -> None:
+        """Bring the state up to date."""
+        state = self.run.state
         state.epoch = epoch
         state.learned = _copies(self.parameters)
         state.optimizer = _optimizer_tensors(self.parameters, self.optimizer)
-        value = None if run.score is None else run.score(run.recognizer.fold())
-        if value is not None and value > state.best_score:
-            state.best_epoch, state.best_score, state.best = epoch, value, state.learned
-        return value
+        if score is not None and score > state.best_score:
+            state.best_epoch, state.best_score, state.best = epoch, score, state.learned
 
     def load_best(self) -> None:
         if self.run.state.best:

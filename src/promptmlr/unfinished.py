@@ -26,7 +26,31 @@ from promptmlr.labels import Keep
 from promptmlr.recognizer import Recognizer
 from promptmlr.run import RunConfig, read_config, read_tensors
 
-__all__ = ["RunInProgress"]
+__all__ = ["RunInProgress", "read_state", "write_state"]
+
+Groups = dict[str, dict[str, Tensor]]
+
+
+def write_state(path: Path, groups: Groups, counters: dict[str, Any]) -> None:
+    """Tensors by group (group names without a dot) and counters as one safetensors file, whole or not at all."""
+    tensors = {f"{group}.{name}": tensor.clone() for group, part in groups.items() for name, tensor in part.items()}
+    write_bytes(path, save(tensors, {"counters": json.dumps(counters)}))
+
+
+def read_state(path: Path) -> tuple[Groups, dict[str, Any]]:
+    """What `write_state` wrote; a group without tensors is left out.
+
+    Raises:
+        UserError: the file is damaged.
+        KeyError, TypeError, ValueError: it is whole, and no such state.
+    """
+    groups: Groups = {}
+    for key, tensor in read_tensors(path).items():
+        group, name = key.split(".", 1)
+        groups.setdefault(group, {})[name] = tensor
+    with safe_open(path, "pt") as file:
+        counters: dict[str, Any] = json.loads(file.metadata()["counters"])
+    return groups, counters
 
 
 class RunInProgress:
@@ -99,12 +123,10 @@ class RunInProgress:
             self.config = self.config.model_copy(update={"storage": storage})
             write_text(self.partial / "config.json", self.config.model_dump_json(indent=2) + "\n")
 
-    def save(self, line: dict[str, Any], groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
+    def save(self, line: dict[str, Any], groups: Groups, counters: dict[str, Any]) -> None:
         """After an epoch: its metrics line, and all that a resumed run needs."""
         self.lines.append(json.dumps(line))
-        tensors = {f"{group}.{name}": tensor.clone() for group, part in groups.items() for name, tensor in part.items()}
-        metadata = {"counters": json.dumps({**counters, "lines": self.lines})}
-        write_bytes(self.partial / "state.safetensors", save(tensors, metadata))
+        write_state(self.partial / "state.safetensors", groups, {**counters, "lines": self.lines})
         self._write_lines()
 
     def finish(self, recognizer: Recognizer, metrics: dict[str, Any]) -> Path:
@@ -151,15 +173,10 @@ class RunInProgress:
         state = self.partial / "state.safetensors"
         if not state.is_file():
             return {}
-        tensors = read_tensors(state)
-        groups: dict[str, Any] = {"learned": {}, "optimizer": {}, "best": {}}
         try:
-            with safe_open(state, "pt") as file:
-                counters: dict[str, Any] = json.loads(file.metadata()["counters"])
+            found, counters = read_state(state)
+            groups = {name: found.get(name, {}) for name in ("learned", "optimizer", "best")}
             self.lines = counters.pop("lines")
-            for key, tensor in tensors.items():
-                group, name = key.split(".", 1)
-                groups[group][name] = tensor
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{state} is damaged ({error}); remove {self.partial} and train again") from error
         return groups | counters

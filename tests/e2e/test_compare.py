@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from promptmlr.experiments.grid import compare as module
+from promptmlr.experiments.grid import stack
 from promptmlr.experiments.grid.folder import GridFolder
 
 SMALL = ("--backbone", "scenes", "--epochs", "1", "--workers", "0", "--seeds", "2", "--observed", "0.5,1")
@@ -63,6 +64,103 @@ def test_an_interrupted_grid_goes_on(promptmlr, photos: Path, monkeypatch) -> No
     assert promptmlr("compare", *arguments, "--out", whole).code == 0
     score = {key: row["mean_ap"] for key, row in cells(whole).items()}
     assert {key: row["mean_ap"] for key, row in cells(out).items()} == score
+
+
+@pytest.fixture
+def stopped(promptmlr, photos: Path, monkeypatch) -> tuple[Path, tuple[object, ...]]:
+    """A grid that was interrupted after two of three epochs of its only method; its folder, and its command."""
+    out, real = photos / "grid", stack.Stack.save
+    arguments = ("compare", photos / "labels.csv", "--methods", "positivecoop", *SMALL, "--epochs", "3", "--out", out)
+
+    def save(self, folder: Path) -> None:
+        real(self, folder)
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stack.Stack, "save", save)
+        assert promptmlr(*arguments).code == 130
+    assert (out / "positivecoop.unfinished.safetensors").is_file()
+    assert not (out / "cells.csv").exists()
+    return out, arguments
+
+
+def test_a_method_goes_on_within_its_epochs_to_the_same_bits(promptmlr, photos: Path, stopped, monkeypatch) -> None:
+    out, arguments = stopped
+    assert promptmlr(*arguments, "--out", photos / "whole").code == 0
+    epochs, real = [], stack.Stack.save
+    monkeypatch.setattr(stack.Stack, "save", lambda self, folder: (real(self, folder), epochs.append(self.epoch)))
+    done = promptmlr(*arguments)
+    assert (done.code, epochs) == (0, [3])
+    assert "positivecoop: going on after epoch 2" in done.err
+    whole = cells(photos / "whole")
+    assert len(whole) == 4
+    for key, row in cells(out).items():
+        assert row["mean_ap"] == whole[key]["mean_ap"]
+    resampled = [(folder / "resampled.parquet").read_bytes() for folder in (out, photos / "whole")]
+    assert resampled[0] == resampled[1]
+    assert not list(out.glob("*.unfinished.*"))
+
+
+def test_cells_that_join_an_interrupted_method_are_a_stack_of_their_own(promptmlr, stopped, monkeypatch) -> None:
+    out, arguments = stopped
+    real, trained = module.fit_runs, []
+
+    def fit_runs(runs, *rest, **options):
+        trained.append([run.state.epoch for run in runs])
+        return real(runs, *rest, **options)
+
+    monkeypatch.setattr(module, "fit_runs", fit_runs)
+    assert promptmlr(*arguments, "--observed", "0.5,0.8,1").code == 0
+    assert trained == [[2] * 4, [0] * 2]
+    assert len(cells(out)) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--observed", "1"), ("2 epochs of --observed 0.5,1 with 2 seeds", "unfinished")),
+        (("--seeds", "1"), ("2 epochs of --observed 0.5,1 with 2 seeds",)),
+        (("--epochs", "4"), ("another recipe",)),
+        (("--storage", "int8"), ("another storage",)),
+    ],
+)
+def test_unfinished_epochs_are_not_lost_by_another_command(promptmlr, stopped, options, words) -> None:
+    out, arguments = stopped
+    kept = (out / "positivecoop.unfinished.safetensors").read_bytes()
+    refused = promptmlr(*arguments, *options)
+    assert refused.code == 2
+    assert all(word in refused.err.splitlines()[-1] for word in words), refused.err
+    assert (out / "positivecoop.unfinished.safetensors").read_bytes() == kept
+
+
+def test_unfinished_epochs_on_other_regions_are_refused(promptmlr, photos: Path, stopped) -> None:
+    _, arguments = stopped
+    (photos / "photos" / "03.png").write_bytes(b"no image")
+    refused = promptmlr(*arguments, "--skip-unreadable")
+    assert refused.code == 2
+    assert "other regions" in refused.err
+
+
+@pytest.mark.parametrize("content", [b"", b"cut short"])
+def test_a_damaged_state_of_unfinished_cells_is_named(promptmlr, stopped, content: bytes) -> None:
+    out, arguments = stopped
+    state = out / "positivecoop.unfinished.safetensors"
+    state.write_bytes(content)
+    refused = promptmlr(*arguments)
+    assert (refused.code, f"{state} is damaged" in refused.err) == (2, True)
+
+
+def test_a_state_whose_cells_are_finished_goes(promptmlr, stopped) -> None:
+    out, arguments = stopped
+    state = out / "positivecoop.unfinished.safetensors"
+    kept = state.read_bytes()
+    assert promptmlr(*arguments).code == 0
+    state.write_bytes(kept)  # as if the process had been killed between the two files
+    before = (out / "cells.csv").read_bytes()
+    assert promptmlr(*arguments).code == 0
+    assert not state.exists()
+    assert (out / "cells.csv").read_bytes() == before
 
 
 def test_cells_of_other_settings_are_not_mixed(promptmlr, photos: Path) -> None:

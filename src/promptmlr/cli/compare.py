@@ -75,7 +75,7 @@ def compare(
 ) -> None:
     """Train methods at several fractions of observed labels and seeds; the table goes to stdout.
 
-    An interrupted comparison goes on with the methods that are missing when it is repeated.
+    An interrupted comparison goes on after its last finished epoch when it is repeated.
     """
     from promptmlr.data import DataOptions
     from promptmlr.experiments.grid.compare import Grid

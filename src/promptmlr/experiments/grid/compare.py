@@ -1,11 +1,10 @@
 """Methods × observed fractions × seeds on one data set: the paper's Table 1 as a grid of runs trained side by side.
 
 All cells of a method are trained at once over the same batches (`training.fit_runs`), and kept in `cells.csv` as soon
-as they are finished; a grid that was interrupted goes on with the methods that are missing.
+as they are finished; a grid that was interrupted goes on after the last finished epoch.
 """
 
 import itertools
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from promptmlr.errors import UserError
 from promptmlr.evaluation import bootstrap_map, evaluate
 from promptmlr.experiments.grid.folder import Cell, GridFolder
 from promptmlr.experiments.grid.results import GridResults
+from promptmlr.experiments.grid.stack import Place, Stack, regions_identity
 from promptmlr.features import RegionCache
 from promptmlr.labels import UNKNOWN, Labels, hide, keep_mask
 from promptmlr.methods import METHOD_TABLE, create_recognizer
@@ -30,7 +30,7 @@ from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, RegionSource
 from promptmlr.reporting import Reporter
-from promptmlr.training import TrainingRun, fit_runs
+from promptmlr.training import EpochReport, TrainingRun, fit_runs
 
 __all__ = ["Grid", "compare"]
 
@@ -104,23 +104,25 @@ def compare(
         kept, source = readable_regions(tested, cache, reporter)
         score = partial(_scores, source=source, labels=test.labels[kept])
         for method, recipe in recipes.items():
-            missing = [place for place in places if (method, *place) not in folder.cells]
-            if not missing:
-                continue
-            images = training_images(
-                train, recipe, backbone, grid.order_seed, skip_unreadable=skip_unreadable, workers=workers
-            )
-            kept, regions = readable_regions(images, cache, reporter)
-            runs = []
-            for fraction, seed in missing:
-                recognizer = create_recognizer(method, backbone, train.class_names, seed=seed, **recipe.start_options())
-                runs.append(TrainingRun(recognizer, hidden[fraction, seed][kept], recipe))
-            seconds = _train(method, runs, regions, grid.order_seed, reporter) / len(runs)
-            for (fraction, seed), run in zip(missing, runs, strict=True):
-                learned = run.recognizer.learned_parameters() if METHOD_TABLE[method].trained else 0
-                mean_ap, resampled = score(run.recognizer)
-                folder.add(Cell(method, fraction, seed, mean_ap, learned, round(seconds, 3)), resampled)
-            folder.save()
+            for stack in _stacks(method, places, folder):
+                images = training_images(
+                    train, recipe, backbone, grid.order_seed, skip_unreadable=skip_unreadable, workers=workers
+                )
+                kept, regions = readable_regions(images, cache, reporter)
+                runs = []
+                for (fraction, seed), state in zip(stack.places, stack.states, strict=True):
+                    start = recipe.start_options()
+                    recognizer = create_recognizer(method, backbone, train.class_names, seed=seed, **start)
+                    runs.append(TrainingRun(recognizer, hidden[fraction, seed][kept], recipe, state))
+                stack.check_regions(folder.path, regions_identity(kept, regions))
+                _train(stack, runs, regions, grid.order_seed, folder.path, reporter)
+                for (fraction, seed), run in zip(stack.places, runs, strict=True):
+                    learned = run.recognizer.learned_parameters() if METHOD_TABLE[method].trained else 0
+                    mean_ap, resampled = score(run.recognizer)
+                    seconds = round(stack.seconds / len(runs), 3)
+                    folder.add(Cell(method, fraction, seed, mean_ap, learned, seconds), resampled)
+                folder.save()
+                stack.remove(folder.path)
     return _results(grid, folder)
 
 
@@ -146,15 +148,42 @@ def _results(grid: Grid, folder: GridFolder) -> GridResults:
     )
 
 
+def _stacks(method: str, places: Sequence[Place], folder: GridFolder) -> list[Stack]:
+    """The missing cells of a method, by what is trained at once: those that were interrupted, then the others."""
+    missing = [place for place in places if (method, *place) not in folder.cells]
+    begun = Stack.load(folder.path, method)
+    if begun is None:
+        return [Stack(method, missing)] if missing else []
+    if all((method, *place) in folder.cells for place in begun.places):  # interrupted between the two files
+        begun.remove(folder.path)
+        return [Stack(method, missing)] if missing else []
+    begun.check_asked(folder.path, missing)
+    rest = [place for place in missing if place not in begun.places]
+    return [begun, *([Stack(method, rest)] if rest else [])]
+
+
 def _train(
-    method: str, runs: Sequence[TrainingRun], regions: RegionSource, order_seed: int, reporter: Reporter
-) -> float:
-    """Train all runs of a method at once; the seconds it took."""
-    begin = time.perf_counter()
-    if METHOD_TABLE[method].trained:
-        with reporter.progress(f"{method}, {len(runs)} runs at once, epochs") as say:
-            fit_runs(runs, regions, order_seed=order_seed, on_epoch=lambda done: say(done[0].epoch, done[0].epochs))
-    return time.perf_counter() - begin
+    stack: Stack,
+    runs: Sequence[TrainingRun],
+    regions: RegionSource,
+    order_seed: int,
+    folder: Path,
+    reporter: Reporter,
+) -> None:
+    """Train all runs of a stack at once; their state stays in the folder after every epoch."""
+    if not METHOD_TABLE[stack.method].trained:
+        return
+    before = stack.epoch
+    if before:
+        reporter.note(f"{stack.method}: going on after epoch {before}")
+    with reporter.progress(f"{stack.method}, {len(runs)} runs at once, epochs") as say:
+
+        def on_epoch(done: Sequence[EpochReport]) -> None:
+            stack.seconds += done[0].seconds
+            stack.save(folder)
+            say(done[0].epoch - before, done[0].epochs - before)
+
+        fit_runs(runs, regions, order_seed=order_seed, on_epoch=on_epoch)
 
 
 def _setting(
