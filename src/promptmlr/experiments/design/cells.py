@@ -68,13 +68,6 @@ class Cell:
         return f"{self.presence.name}+{self.absence.name}"
 
     @property
-    def reads_text(self) -> bool:
-        """Whether the text tower has a say, be it at the start alone."""
-        return any(
-            side.kind == "prompt" or side.start in ("text", "agnostic") for side in (self.presence, self.absence)
-        )
-
-    @property
     def method(self) -> Method:
         """As the method table would hold it; two linear layers are weighted as the paper's Baseline."""
         both_linear = self.presence.kind == self.absence.kind == "linear"

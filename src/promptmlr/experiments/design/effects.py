@@ -15,7 +15,7 @@ __all__ = ["EFFECTS", "Effect"]
 Weights = Mapping[str, float]  # cell name → weight
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Effect:
     """A weighted sum of cells.
 

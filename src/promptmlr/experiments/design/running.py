@@ -1,160 +1,125 @@
-"""The design on one data set: every cell at every observed fraction, trained to its plateau, then scored."""
+"""The design on one data set: every cell at every observed fraction, kept in a folder as soon as it is finished."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
 
 from promptmlr.backbone import Backbone
-from promptmlr.errors import UserError
-from promptmlr.evaluation import bootstrap_map, evaluate
-from promptmlr.experiments.design.cells import Cell, build, saturated_share
-from promptmlr.experiments.design.search import Choice, Rule, choose
-from promptmlr.labels import PRESENT, Labels, hide, hold_out, keep_mask
-from promptmlr.pipeline import score_on
-from promptmlr.prediction import predict_source
+from promptmlr.data import LabelledImages
+from promptmlr.experiments.design.cells import CELLS
+from promptmlr.experiments.design.choices import Found, read_choices, write_choices
+from promptmlr.experiments.design.search import Rule
+from promptmlr.experiments.design.training import World, run_cell
+from promptmlr.experiments.grid.compare import decides
+from promptmlr.experiments.grid.folder import Cell, GridFolder
+from promptmlr.experiments.grid.results import GridResults
+from promptmlr.experiments.jobs import finished
+from promptmlr.features import RegionCache
+from promptmlr.pipeline import readable_regions, training_images
 from promptmlr.recipes import Recipe
-from promptmlr.regions import RegionSource
-from promptmlr.training import TrainingRun, fit_runs
+from promptmlr.regions import FreshRegions
+from promptmlr.reporting import Reporter
 
-__all__ = ["CellScores", "World", "first_regions", "run_cell", "score_cell", "search"]
-
-MEASURED = 256  # images that starts are measured on
-RESAMPLES = 1000  # of the test images
-RATES = ("context_rate", "embedding_rate", "linear_rate")
+__all__ = ["Design", "run_design"]
 
 
 @dataclass(frozen=True)
-class World:
-    """What all cells share.
+class Design:
+    """What is crossed with the cells, and how they are trained.
 
     Attributes:
-        backbone: the frozen CLIP.
-        class_names: C names.
-        train: regions of N images.
-        labels: (N, C) int8, before any are hidden.
-        test: regions of N' images.
-        test_labels: (N', C) int8.
-        recipe: rates and batch size to begin with.
+        observed: fractions of the labels that training sees.
+        seeds: how many seeds, 0, 1, …; each hides labels and draws random starts anew.
+        recipe: starts of prompts, rates and batch size to begin with.
         rule: how rates and epochs are found.
-        seeds: how many masks and starts are scored.
-        order_seed: of the order of images.
+        order_seed: of the order of images, common to all cells.
     """
 
-    backbone: Backbone
-    class_names: Sequence[str]
-    train: RegionSource
-    labels: Labels
-    test: RegionSource
-    test_labels: Labels
+    observed: Sequence[float]
+    seeds: int
     recipe: Recipe
     rule: Rule
-    seeds: int
     order_seed: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class CellScores:
-    """A finished cell at one observed fraction.
-
-    Attributes:
-        choice: rates and epochs; None where they were given.
-        saturated: share of saturated margins at the start.
-        scores: (K,) mAP on the test images, by seed.
-        resampled: (K, S) on their resamples.
-        learned_parameters: of one run.
-        seconds: of the K trainings, the search left out.
-    """
-
-    choice: Choice
-    saturated: float
-    scores: NDArray[np.float64]
-    resampled: NDArray[np.float64]
-    learned_parameters: int
-    seconds: float
-
-
-def first_regions(source: RegionSource) -> Tensor:
-    """Regions of the first images, on which starts are measured."""
-    [(_, regions)] = source.batches([np.arange(min(MEASURED, len(source)))])
-    return regions.float()
-
-
-def run_cell(world: World, task: tuple[Cell, float]) -> CellScores:
-    """Search rates and epochs on held-out observed labels, then train on all observed ones and score.
+def run_design(
+    design: Design,
+    train: LabelledImages,
+    test: LabelledImages,
+    backbone: Backbone,
+    out: str | Path,
+    *,
+    cache: RegionCache | None = None,
+    skip_unreadable: bool = False,
+    workers: int = 2,
+    jobs: int = 1,
+    reporter: Reporter | None = None,
+) -> tuple[GridResults, list[Found]]:
+    """Search, train and score every cell; those in `out` are done already.
 
     Args:
-        world: what all cells share.
-        task: the cell and the observed fraction.
+        design: what is crossed, and how it is trained.
+        train: images and labels to train on.
+        test: images and labels to score on, with the same classes.
+        backbone: the frozen CLIP.
+        out: the folder of the cells (`GridFolder`), with `choices.csv` and `curves.csv` beside them.
+        cache: where regions are stored.
+        skip_unreadable: leave unreadable images out instead of refusing them.
+        workers: threads that decode images.
+        jobs: processes that train cells.
+        reporter: where to say how it goes.
+
+    Returns:
+        The scores, and what the search found for every cell and fraction.
 
     Raises:
-        UserError: too few labels are observed to hold some out.
+        UserError: a fraction outside (0, 1] or too small to hold labels out, test data with other classes, a folder
+            of another design.
     """
-    cell, fraction = task
-    choice = search(world, cell, fraction)
-    return score_cell(world, cell, fraction, choice)
-
-
-def search(world: World, cell: Cell, fraction: float) -> Choice:
-    """Rates and epochs of a cell, by the world's rule."""
-    rule = world.rule
-    parted = []
-    for seed in range(rule.seeds):
-        fitted, held = hold_out(_observed(world, fraction, seed), rule.held_out, seed)
-        if not (held == PRESENT).any():
-            raise UserError(
-                f"--observed {fraction:g}: of the labels held out with seed {seed} none is present, so rates cannot be "
-                "chosen by them; observe more"
-            )
-        parted.append((fitted, held))
-
-    def train(factors: Sequence[float], epochs: int) -> list[float]:
-        runs = [
-            _run(world, cell, fitted, factor, epochs, seed)
-            for factor in factors
-            for seed, (fitted, _) in enumerate(parted)
+    reporter = reporter or Reporter()
+    test = test.with_classes(train.class_names)
+    folder = GridFolder(Path(out))
+    setting = decides(design.recipe, train, test, backbone, cache, design.order_seed) | {"rule": asdict(design.rule)}
+    with folder.held({cell.name: setting for cell in CELLS}):
+        choices = {(found.cell, found.observed): found for found in read_choices(folder.path)}
+        seeds = range(design.seeds)
+        earlier = {place: found.choice for place, found in choices.items()}
+        missing = [
+            (cell, fraction, earlier.get((cell.name, fraction)))
+            for cell, fraction in product(CELLS, design.observed)
+            if any((cell.name, fraction, seed) not in folder.cells for seed in seeds)
         ]
-        fit_runs(runs, world.train, order_seed=world.order_seed)
-        labels = [held for _ in factors for _, held in parted]
-        found = [score_on(world.train, held)(run.recognizer.fold()) for run, held in zip(runs, labels, strict=True)]
-        return list(np.reshape(found, (len(factors), -1)).mean(axis=1))
-
-    return choose(train, rule)
-
-
-def score_cell(world: World, cell: Cell, fraction: float, choice: Choice) -> CellScores:
-    """Train a cell on all observed labels with every seed, and score it on the test images."""
-    runs = [
-        _run(world, cell, _observed(world, fraction, seed), choice.factor, choice.epochs, seed)
-        for seed in range(world.seeds)
-    ]
-    regions = first_regions(world.train)
-    saturated = float(np.mean([saturated_share(run.recognizer, regions) for run in runs]))
-    begin = time.perf_counter()
-    fit_runs(runs, world.train, order_seed=world.order_seed)
-    seconds = time.perf_counter() - begin
-    predicted = [predict_source(run.recognizer.fold(), world.test)[1] for run in runs]
-    return CellScores(
-        choice,
-        saturated,
-        np.array([evaluate(p, world.test_labels, world.class_names, resamples=0).mean_ap for p in predicted]),
-        np.array([bootstrap_map(p, world.test_labels, RESAMPLES) for p in predicted]),
-        runs[0].recognizer.learned_parameters(),
-        seconds,
-    )
-
-
-def _observed(world: World, fraction: float, seed: int) -> Labels:
-    return hide(world.labels, keep_mask(world.labels.shape, fraction, seed))
-
-
-def _run(world: World, cell: Cell, labels: Labels, factor: float, epochs: int, seed: int) -> TrainingRun:
-    recipe = world.recipe.model_copy(
-        update={"epochs": epochs} | {rate: factor * getattr(world.recipe, rate) for rate in RATES}
-    )
-    regions = first_regions(world.train)
-    recognizer = build(cell, world.backbone, world.class_names, regions, recipe, seed)
-    return TrainingRun(recognizer, labels, recipe)
+        if missing:
+            images = training_images(
+                train, design.recipe, backbone, design.order_seed, skip_unreadable=skip_unreadable, workers=workers
+            )
+            kept, regions = readable_regions(images, cache, reporter)
+            tested = FreshRegions(backbone, test.images, workers=workers, skip_unreadable=skip_unreadable)
+            kept_test, test_regions = readable_regions(tested, cache, reporter)
+            world = World(
+                backbone,
+                train.class_names,
+                regions,
+                train.labels[kept],
+                test_regions,
+                test.labels[kept_test],
+                design.recipe,
+                design.rule,
+                design.seeds,
+                design.order_seed,
+            )
+            with reporter.progress("cells of the design") as say:
+                for done, ((cell, fraction, _), found) in enumerate(finished(run_cell, world, missing, jobs), 1):
+                    choices[cell.name, fraction] = Found(cell.name, fraction, found.choice, found.saturated)
+                    write_choices(folder.path, choices.values())
+                    for seed in seeds:
+                        seconds = round(found.seconds / design.seeds, 3)
+                        score = float(found.scores[seed])
+                        row = Cell(cell.name, fraction, seed, score, found.learned_parameters, seconds)
+                        folder.add(row, found.resampled[seed])
+                    folder.save()
+                    say(done, len(missing))
+    asked = [(cell.name, fraction) for cell, fraction in product(CELLS, design.observed)]
+    results = folder.results([cell.name for cell in CELLS], design.observed, design.seeds)
+    return results, [choices[place] for place in asked]

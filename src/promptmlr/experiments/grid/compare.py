@@ -32,7 +32,7 @@ from promptmlr.regions import FreshRegions, RegionSource
 from promptmlr.reporting import Reporter
 from promptmlr.training import EpochReport, TrainingRun, fit_runs
 
-__all__ = ["Grid", "compare"]
+__all__ = ["Grid", "compare", "decides", "scores"]
 
 RESAMPLES = 1000  # of the test images
 
@@ -98,11 +98,13 @@ def compare(
         if not (labels != UNKNOWN).any():
             raise UserError(f"--observed {fraction:g} with seed {seed} leaves no label to learn from; observe more")
     folder = GridFolder(Path(out))
-    settings = {method: _setting(grid, recipe, train, test, backbone, cache) for method, recipe in recipes.items()}
+    settings = {
+        method: decides(recipe, train, test, backbone, cache, grid.order_seed) for method, recipe in recipes.items()
+    }
     with folder.held(settings):
         tested = FreshRegions(backbone, test.images, workers=workers, skip_unreadable=skip_unreadable)
         kept, source = readable_regions(tested, cache, reporter)
-        score = partial(_scores, source=source, labels=test.labels[kept])
+        score = partial(scores, source=source, labels=test.labels[kept])
         for method, recipe in recipes.items():
             for stack in _stacks(method, places, folder):
                 images = training_images(
@@ -123,29 +125,14 @@ def compare(
                     folder.add(Cell(method, fraction, seed, mean_ap, learned, seconds), resampled)
                 folder.save()
                 stack.remove(folder.path)
-    return _results(grid, folder)
+    return folder.results(grid.methods, grid.observed, grid.seeds)
 
 
-def _scores(recognizer: Recognizer, source: RegionSource, labels: Labels) -> tuple[float, NDArray[np.float64]]:
+def scores(recognizer: Recognizer, source: RegionSource, labels: Labels) -> tuple[float, NDArray[np.float64]]:
     """MAP on the test images, and (S,) on resamples of them."""
     _, probabilities = predict_source(recognizer.fold(), source)
     mean_ap = evaluate(probabilities, labels, recognizer.class_names, resamples=0).mean_ap
     return mean_ap, bootstrap_map(probabilities, labels, RESAMPLES)
-
-
-def _results(grid: Grid, folder: GridFolder) -> GridResults:
-    """The grid's cells as arrays."""
-    keys = [
-        [[(method, fraction, seed) for seed in range(grid.seeds)] for fraction in grid.observed]
-        for method in grid.methods
-    ]
-    return GridResults(
-        grid.methods,
-        grid.observed,
-        np.array([[[folder.cells[key].mean_ap for key in row] for row in rows] for rows in keys]),
-        np.array([[[folder.resampled[key] for key in row] for row in rows] for rows in keys]),
-        [folder.cells[rows[0][0]].learned_parameters for rows in keys],
-    )
 
 
 def _stacks(method: str, places: Sequence[Place], folder: GridFolder) -> list[Stack]:
@@ -186,18 +173,18 @@ def _train(
         fit_runs(runs, regions, order_seed=order_seed, on_epoch=on_epoch)
 
 
-def _setting(
-    grid: Grid,
+def decides(
     recipe: Recipe,
     train: LabelledImages,
     test: LabelledImages,
     backbone: Backbone,
     cache: RegionCache | None,
+    order_seed: int,
 ) -> dict[str, Any]:
     """What decides a cell besides its place in the grid."""
     return {
         "recipe": recipe.model_dump(),
-        "order_seed": grid.order_seed,
+        "order_seed": order_seed,
         "backbone": backbone.identity(),
         "storage": None if cache is None else cache.storage,
         "train": images_sha256(train.image_ids),
