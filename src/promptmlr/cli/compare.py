@@ -24,9 +24,11 @@ from promptmlr.cli.options import (
     SkipUnreadable,
     StorageFormat,
     Workers,
+    fractions,
     open_tower,
     read_data,
     region_cache,
+    words,
 )
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
@@ -78,18 +80,19 @@ def compare(
     An interrupted comparison goes on after its last finished epoch when it is repeated.
     """
     from promptmlr.data import DataOptions
+    from promptmlr.experiments.grid.benchmarks import benchmark_of
     from promptmlr.experiments.grid.compare import Grid
     from promptmlr.experiments.grid.compare import compare as run
     from promptmlr.experiments.grid.outputs import GridOutputs
-    from promptmlr.experiments.grid.published import benchmark_of, published_scores
+    from promptmlr.experiments.grid.published import published_scores
     from promptmlr.methods import METHODS
 
-    chosen = METHODS if methods is None else _words(methods)
+    chosen = METHODS if methods is None else words(methods)
     if reference is not None and reference not in chosen:
         raise UserError(f"--reference {reference!r} is none of the compared methods: {', '.join(chosen)}")
     grid = Grid(
         methods=chosen,
-        observed=[_fraction(word) for word in _words(observed)],
+        observed=fractions(observed),
         seeds=seeds,
         order_seed=order_seed,
         recipe=recipe,
@@ -116,22 +119,3 @@ def compare(
     if report is not None:
         outputs.report(report, out)
     typer.echo(outputs.markdown())
-
-
-def _words(text: str) -> list[str]:
-    """What commas separate, each once.
-
-    Raises:
-        UserError: there is nothing.
-    """
-    words = list(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
-    if not words:
-        raise UserError(f"{text!r} is an empty list; separate its parts by commas")
-    return words
-
-
-def _fraction(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise UserError(f"--observed: {word!r} is no number; write for example 0.1,0.5") from None
