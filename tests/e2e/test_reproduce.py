@@ -118,6 +118,8 @@ def test_what_each_cell_was_trained_with(promptmlr, tmp_path: Path, small) -> No
     assert {row["origin"] for key, row in found.items() if key[2] == "epochs"} == {"asked for"}
     learned = {(row["method"], row["observed"]): int(row["learned_parameters"]) for row in rows(out / "cells.csv")}
     assert learned["dualcoop", "0.9"] == 3 * learned["dualcoop", "0.5"] == 3 * learned["dualcoop", "0.1"]
+    shown = {(row["method"], row["observed"]): row["learned_parameters"] for row in rows(out / "table.csv")}
+    assert {place: int(shown[place]) for place in learned} == learned
     text = (out / "table.md").read_text(encoding="utf-8")
     assert "8 training and 6 test images of 3 classes, where it has 82,081 training and 40,137 test" in text
 

@@ -25,7 +25,7 @@ def results() -> GridResults:
         [0.1, 0.5],
         scores,
         scores[..., None] + images + rng.normal(0, 0.001, (3, 2, 3, 400)),
-        [5, 6, 7],
+        [[5, 5], [6, 6000], [7, 7]],
     )
 
 
@@ -55,6 +55,7 @@ def test_tables_say_what_the_numbers_say(results: GridResults, tmp_path) -> None
     mean = results.mean("plain", 0.1)
     assert lines[2].startswith(f"| plain | {100 * mean.value:.1f} ({100 * mean.low:.1f} to {100 * mean.high:.1f}) | ")
     assert lines[2].endswith(" | 5 |")
+    assert lines[3].endswith(" | 6 to 6,000 |")
     assert "| good, paper | 79.8 |  |  |  |" in lines
     away = f"{100 * (results.mean('good', 0.1).value - 0.798):+.1f}".replace("-", "−")
     assert f"| good, ours − paper | {away} |  |  |  |" in lines
@@ -65,6 +66,8 @@ def test_tables_say_what_the_numbers_say(results: GridResults, tmp_path) -> None
     outputs.write(tmp_path)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
     assert [row["published"] for row in rows if row["method"] == "good"] == ["0.798", "", ""]
+    assert [row["learned_parameters"] for row in rows if row["method"] == "good"] == ["6", "6000", ""]
+    assert [row["learned_parameters"] for row in rows if row["method"] == "same"] == ["7", "7", "7"]
     minus = [row["minus_published"] for row in rows if row["method"] == "good"]
     assert minus[1:] == ["", ""]
     assert float(minus[0]) == pytest.approx(results.mean("good", 0.1).value - 0.798)
@@ -74,7 +77,7 @@ def test_tables_say_what_the_numbers_say(results: GridResults, tmp_path) -> None
 
 
 def test_one_seed_is_said(results: GridResults) -> None:
-    one = GridResults(results.methods, [0.1], results.scores[:, :1, :1], results.resampled[:, :1, :1], [1, 1, 1])
+    one = GridResults(results.methods, [0.1], results.scores[:, :1, :1], results.resampled[:, :1, :1], [[1]] * 3)
     text = GridOutputs(one, "plain", {}, "some images").markdown()
     assert "test images alone, as there is one seed" in text
     assert "mean" not in text.splitlines()[0]

@@ -187,7 +187,7 @@ def _results(grid: Grid, folder: GridFolder) -> GridResults:
         grid.observed,
         np.array([[[folder.cells[key].mean_ap for key in row] for row in rows] for rows in keys]),
         np.array([[[folder.resampled[key] for key in row] for row in rows] for rows in keys]),
-        [folder.cells[rows[0][0]].learned_parameters for rows in keys],
+        [[folder.cells[row[0]].learned_parameters for row in rows] for rows in keys],
     )
 
 

@@ -129,7 +129,7 @@ class GridOutputs:
         rows = []
         for method, learned in zip(self.results.methods, self.results.learned, strict=True):
             cells = [_interval(self.means[method, fraction]) for fraction in self.fractions]
-            rows.append([method, *cells, f"{learned:,}"])
+            rows.append([method, *cells, " to ".join(f"{count:,}" for count in sorted({min(learned), max(learned)}))])
             printed = [self._printed(method, fraction) for fraction in self.fractions]
             if any(score is not None for score in printed):
                 rows.append([f"{method}, paper", *("" if s is None else f"{100 * s:.1f}" for s in printed), ""])
@@ -173,7 +173,10 @@ class GridOutputs:
         )
 
     def _mean_records(self) -> list[dict[str, object]]:
-        learned = dict(zip(self.results.methods, self.results.learned, strict=True))
+        learned: dict[tuple[str, float | None], int | str] = {}
+        for method, counts in zip(self.results.methods, self.results.learned, strict=True):
+            learned |= {(method, share): n for share, n in zip(self.results.observed, counts, strict=True)}
+            learned[method, None] = counts[0] if len(set(counts)) == 1 else ""
         return [
             {
                 "method": method,
@@ -182,7 +185,7 @@ class GridOutputs:
                 "low": found.low,
                 "high": found.high,
                 "seeds": found.seeds,
-                "learned_parameters": learned[method],
+                "learned_parameters": learned[method, fraction],
                 "published": _blank(self._printed(method, fraction)),
                 "minus_published": _blank(self._minus_printed(method, fraction)),
             }
