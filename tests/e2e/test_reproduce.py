@@ -1,9 +1,9 @@
 """`promptmlr reproduce`: the paper's setting from its data sets' own trees to the table, on small ones."""
 
 import csv
+import itertools
 import json
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +155,7 @@ def test_the_quirks_are_options(promptmlr, tmp_path: Path, small) -> None:
 @pytest.fixture
 def first_is_best(monkeypatch) -> None:
     """Every epoch scores less on the test images than the one before, as far as selection hears."""
-    falling = count()
+    falling = itertools.count()
     monkeypatch.setattr(compare, "_mean_aps", lambda _scores, folded: [-next(falling)] * len(folded))
 
 
