@@ -12,7 +12,7 @@ from promptmlr.recognizer import Recognizer, Weighting
 from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide, Side
 from promptmlr.sides.prompt import Offset
 
-__all__ = ["METHODS", "METHOD_TABLE", "Method", "Start", "create_recognizer"]
+__all__ = ["METHODS", "METHOD_TABLE", "Kind", "Method", "Start", "create_recognizer"]
 
 Kind = Literal["prompt", "embedding", "linear"]
 Start = Literal["random", "agnostic", "text"]
@@ -24,13 +24,25 @@ CLASS_FREE_TEMPLATE = "a photo."
 
 @dataclass(frozen=True)
 class Method:
-    """One row: the two kinds of side, whose map weights the regions, and where zero-shot embeddings start."""
+    """A pair of sides: one row of the table, or a pair that nobody has named.
+
+    Attributes:
+        presence: kind of the side that says "there is one".
+        absence: kind of the side that says "there is none".
+        summary: what it is, in a few words.
+        weighting: whose map weights the regions.
+        trained: whether anything is learned.
+        presence_start: where an embedding starts on the presence side; None leaves it to the recipe.
+        absence_start: the same on the absence side.
+    """
 
     presence: Kind
     absence: Kind
     summary: str
     weighting: Weighting = "presence"
     trained: bool = True
+    presence_start: Start | None = None
+    absence_start: Start | None = None
 
 
 METHOD_TABLE: dict[str, Method] = {
@@ -46,7 +58,7 @@ METHODS: tuple[str, ...] = tuple(sorted(METHOD_TABLE))
 
 
 def create_recognizer(
-    method: str,
+    method: str | Method,
     backbone: Backbone,
     class_names: Sequence[str],
     *,
@@ -62,7 +74,7 @@ def create_recognizer(
     """A recognizer of `method` over `class_names`, on the backbone's device, ready to train.
 
     Args:
-        method: a name of `METHODS`.
+        method: a name of `METHODS`, or a pair of sides.
         backbone: the frozen CLIP; its text tower is used by prompts and by text starts.
         class_names: C names; underscores are read as spaces.
         context_length: M, context tokens of a prompt (16 in the paper).
@@ -72,7 +84,7 @@ def create_recognizer(
             feature. Ignored by other sides.
         start: of embedding sides. "random" as released; "agnostic" from the class-free text "a photo."; "text" from
             "a photo of a {}.", which beside a prompt that starts from these words is a margin of zero. Ignored by
-            other sides.
+            other sides, and where the method itself says where a side starts.
         linear_start: of linear sides. "random" as torch and as released; "zero" at a margin of zero.
         absence_template: of `zeroshot` alone. A negated one ("not a photo of a {}.") is possible, and poor: CLIP
             puts it beside the presence text.
@@ -81,7 +93,7 @@ def create_recognizer(
     Raises:
         UserError: unknown method, start or offset; a length, template or class names that cannot be used.
     """
-    if method not in METHOD_TABLE:
+    if not isinstance(method, Method) and method not in METHOD_TABLE:
         raise UserError(f"unknown method {method!r}; {nearest(method, METHODS)}")
     if start not in ("random", "agnostic", "text"):
         raise UserError(f"unknown start {start!r}; {nearest(start, ('random', 'agnostic', 'text'))}")
@@ -94,7 +106,8 @@ def create_recognizer(
         raise UserError(f"context_length is {context_length}; it must be a whole number in 1..{longest}")
     if set("{}") & set(absence_template.replace("{}", "", 1)):
         raise UserError(f"absence_template {absence_template!r}: braces stand for the class alone, as one {{}} or none")
-    row = METHOD_TABLE[method]
+    row = method if isinstance(method, Method) else METHOD_TABLE[method]
+    starts = {"presence": row.presence_start or start, "absence": row.absence_start or start}
     names = checked_class_names(class_names)
 
     def prompt(name: str) -> Side:
@@ -112,10 +125,10 @@ def create_recognizer(
     def embedding(name: str) -> Side:
         if not row.trained:
             template = PRESENCE_TEMPLATE if name == "presence" else absence_template
-        elif start == "random":
+        elif starts[name] == "random":
             return EmbeddingSide.random(len(names), backbone.feature_width, seed, name)
         else:
-            template = PRESENCE_TEMPLATE if start == "text" else CLASS_FREE_TEMPLATE
+            template = PRESENCE_TEMPLATE if starts[name] == "text" else CLASS_FREE_TEMPLATE
         texts = [template.format(name) for name in names] if "{}" in template else [template]
         return EmbeddingSide.from_features(backbone.encode_text(texts).expand(len(names), -1))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from promptmlr.experiments.design import running
 from promptmlr.experiments.grid import compare as module
 from promptmlr.experiments.grid import stack
 from promptmlr.experiments.grid.folder import GridFolder
@@ -231,3 +232,43 @@ def test_bad_grids_are_refused(promptmlr, photos: Path, options: tuple[str, str]
     assert done.code == 2
     assert word in done.err
     assert not (photos / "grid").exists()
+
+
+def design(*more: object) -> tuple[object, ...]:
+    return ("--design", *SMALL, "--most-epochs", "1", "--observed", "1", *more)
+
+
+def test_a_design_and_going_on_with_it(promptmlr, photos: Path, monkeypatch) -> None:
+    out, page = photos / "design", photos / "design.html"
+    real, calls = running.run_cell, []
+
+    def stops(world, task):
+        calls.append(task[0].name)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(world, task)
+
+    monkeypatch.setattr(running, "run_cell", stops)
+    arguments = ("compare", photos / "labels.csv", "--out", out, *design("--report", page))
+    assert promptmlr(*arguments).code == 130
+    assert len(cells(out)) == 3 * 2
+    done = promptmlr(*arguments)
+    assert done.code == 0, done.err
+    assert len(calls) == 4 + 22
+    assert len(cells(out)) == 25 * 2
+    assert done.out.strip() == (out / "design.md").read_text().strip()
+    assert "What the presence side gains" in page.read_text()
+    before = (out / "cells.csv").read_bytes()
+    assert promptmlr(*arguments).code == 0
+    assert len(calls) == 4 + 22
+    assert (out / "cells.csv").read_bytes() == before
+    refused = promptmlr("compare", photos / "labels.csv", "--out", out, *design("--batch-size", "3"))
+    assert refused.code == 2
+    assert "another recipe" in refused.err
+
+
+def test_a_design_takes_no_methods(promptmlr, photos: Path) -> None:
+    done = promptmlr("compare", photos / "labels.csv", "--out", photos / "x", *design("--methods", "baseline"))
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "leave out --methods" in done.err
+    assert not (photos / "x").exists()

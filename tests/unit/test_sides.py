@@ -117,6 +117,42 @@ def test_short_and_long_names_go_through_apart_with_the_same_features(
     torch.testing.assert_close(side.context.grad, rows, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("room", [True, False])
+def test_several_prompts_meet_regions_as_each_would_alone(tiny_backbone: Backbone, monkeypatch, room: bool) -> None:
+    """Long and short names, with and without an offset; in one go through the tower where there is room for that."""
+    names = ["dog", "cat", "a very small and very old steam engine"]
+    offsets = ("none", "random", "zero")
+    sides = [
+        PromptSide.create(tiny_backbone.text, names, context_length=3, offset=offset, seed=seed)
+        for seed, offset in enumerate(offsets)
+    ]
+    if not room:
+        monkeypatch.setattr("promptmlr.sides.prompt.KEPT_BYTES", 1 + sides[0]._activation_bytes())
+    encoded = []
+    encode = PromptSide._encode
+    monkeypatch.setattr(PromptSide, "_encode", lambda self, *args: (encoded.append(0), encode(self, *args))[1])
+    regions = torch.randn(2, 5, tiny_backbone.feature_width, generator=torch.Generator().manual_seed(0))
+    alone = torch.cat([side(regions) for side in sides], dim=1)
+    passes = len(encoded)
+    joint = PromptSide.joint_map(sides, regions)
+    assert len(encoded) - passes == (passes // 3 if room else passes)
+    torch.testing.assert_close(joint, alone, rtol=1e-5, atol=1e-5)
+
+    weights = torch.randn(alone.shape, generator=torch.Generator().manual_seed(1))
+    learned = [parameter for side in sides for parameter in side.parameters()]
+    of_joint = torch.autograd.grad((joint * weights).sum(), learned)
+    of_alone = torch.autograd.grad((alone * weights).sum(), learned)
+    for one, other in zip(of_joint, of_alone, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_prompts_of_other_names_are_not_encoded_together(tiny_backbone: Backbone) -> None:
+    sides = [PromptSide.create(tiny_backbone.text, names) for names in (["dog", "cat"], ["mouse", "bat"])]
+    regions = torch.randn(2, 5, tiny_backbone.feature_width, generator=torch.Generator().manual_seed(0))
+    joint = PromptSide.joint_map(sides, regions)
+    torch.testing.assert_close(joint, torch.cat([side(regions) for side in sides], dim=1))
+
+
 @pytest.mark.parametrize(
     ("class_specific", "offset", "shapes"),
     [

@@ -1,7 +1,7 @@
 """`promptmlr compare`: methods × observed fractions × seeds, trained side by side."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
 
@@ -33,7 +33,17 @@ from promptmlr.cli.options import (
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
 
+if TYPE_CHECKING:
+    from promptmlr.features import RegionCache
+
 __all__ = ["compare"]
+
+
+class _Where(TypedDict):
+    cache: "RegionCache | None"
+    skip_unreadable: bool
+    workers: int
+    reporter: Terminal
 
 
 def compare(
@@ -54,6 +64,18 @@ def compare(
     report: Annotated[
         Path | None, typer.Option(help="Write the results as a page as well.", show_default=False)
     ] = None,
+    design: Annotated[
+        bool,
+        typer.Option(
+            "--design",
+            help="Instead of methods: all kinds of presence and absence side, crossed, each trained to its plateau.",
+        ),
+    ] = False,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that train the cells of a --design.")] = 1,
+    most_epochs: Annotated[
+        int, typer.Option(min=1, help="Where a --design stops to double epochs, plateau or not.")
+    ] = 160,
     start: Annotated[
         Literal["random", "agnostic", "text"] | None,
         typer.Option(help="Where embeddings start. (default: the recipe's)", show_default=False),
@@ -80,41 +102,48 @@ def compare(
     An interrupted comparison goes on after its last finished epoch when it is repeated.
     """
     from promptmlr.data import DataOptions
+    from promptmlr.experiments.design.outputs import DesignOutputs
+    from promptmlr.experiments.design.running import Design, run_design
+    from promptmlr.experiments.design.search import Rule
     from promptmlr.experiments.grid.benchmarks import benchmark_of
     from promptmlr.experiments.grid.compare import Grid
     from promptmlr.experiments.grid.compare import compare as run
     from promptmlr.experiments.grid.outputs import GridOutputs
     from promptmlr.experiments.grid.published import published_scores
     from promptmlr.methods import METHODS
+    from promptmlr.recipes import load_recipe
 
+    named = {"--methods": methods, "--reference": reference, "--start": start}
+    if design and (given := [option for option, value in named.items() if value is not None]):
+        raise UserError(f"--design crosses all sides and starts; leave out {given[0]}")
     chosen = METHODS if methods is None else words(methods)
     if reference is not None and reference not in chosen:
         raise UserError(f"--reference {reference!r} is none of the compared methods: {', '.join(chosen)}")
-    grid = Grid(
-        methods=chosen,
-        observed=fractions(observed),
-        seeds=seeds,
-        order_seed=order_seed,
-        recipe=recipe,
-        changes={"epochs": epochs, "start": start},
-    )
+    shares = fractions(observed)
     options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
     train = read_data(data, None, "train", format, images, options)
     test = read_data(data, None, "test", format, images, options)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
-    results = run(
-        grid,
-        train,
-        test,
-        tower,
-        out,
-        cache=region_cache(cache, no_cache, storage, cache_key),
-        skip_unreadable=skip_unreadable,
-        workers=workers,
-        reporter=Terminal(),
-    )
-    published = published_scores(benchmark_of(test))
-    outputs = GridOutputs(results, reference or chosen[0], published, f"the test images of {test.source}")
+    where: _Where = {
+        "cache": region_cache(cache, no_cache, storage, cache_key),
+        "skip_unreadable": skip_unreadable,
+        "workers": workers,
+        "reporter": Terminal(),
+    }
+    shown = f"the test images of {test.source}"
+    outputs: DesignOutputs | GridOutputs
+    if design:
+        first = Rule().epochs if epochs is None else epochs
+        rule = Rule(epochs=first, most_epochs=max(most_epochs, first), seeds=min(Rule().seeds, seeds))
+        sides = Design(shares, seeds, load_recipe(recipe, "dualcoop", batch_size=batch_size), rule, order_seed)
+        found, choices = run_design(sides, train, test, tower, out, jobs=jobs, **where)
+        outputs = DesignOutputs(found, choices, rule, shown)
+    else:
+        changes = {"epochs": epochs, "start": start, "batch_size": batch_size}
+        grid = Grid(chosen, shares, seeds, order_seed, recipe, changes)
+        results = run(grid, train, test, tower, out, **where)
+        published = published_scores(benchmark_of(test))
+        outputs = GridOutputs(results, reference or chosen[0], published, shown)
     outputs.write(out)
     if report is not None:
         outputs.report(report, out)

@@ -74,6 +74,7 @@ class PromptSide(Side):
     ) -> None:
         super().__init__()
         self._text = text
+        self._class_names = tuple(class_names)
         self.context = nn.Parameter(context.detach().clone())
         self.offset = None if offset is None else nn.Parameter(offset.detach().clone())
         # (C, L) token ids of name "." [end]: embedded when they are encoded, they are W times as large.
@@ -141,19 +142,11 @@ class PromptSide(Side):
         Memory does not grow with C: many classes go through the tower in chunks, whose activations the backward pass
         computes again instead of keeping them.
         """
+        if self._activation_bytes() <= KEPT_BYTES:
+            return self._kept_features([self])[0]
         names, ends, context = self._names, self._ends, self.context
-        start = self._text.embed(self._start)
-        specific = context.dim() == 3
-        prefix = self._text.prefix(start if specific else torch.cat([start, context.to(start.dtype)]))
-        positions = names.shape[1] + (context.shape[1] if specific else 0)
-        per_class = positions * self._text.activation_bytes
-        if len(names) * per_class <= KEPT_BYTES:
-            features = []
-            for rows, length in zip(self._grouped.split(self._group_sizes), self._lengths, strict=True):
-                own = context[rows] if specific else None
-                features.append(self._encode(names[rows, :length], ends[rows], own, prefix))
-            return torch.cat(features)[self._places]
-        size = max(1, CHUNK_BYTES // per_class)
+        specific, prefix = context.dim() == 3, self._prefix()
+        size = max(1, CHUNK_BYTES * len(names) // self._activation_bytes())
         # `split` and not slices: a slice's gradient is as large as the whole context.
         contexts = context.split(size) if specific else itertools.repeat(None)
         chunks = zip(names.split(size), ends.split(size), contexts, strict=False)
@@ -163,6 +156,36 @@ class PromptSide(Side):
             # so that on a CPU the process grows with C after all.
             encode = partial(checkpoint, encode, use_reentrant=True, preserve_rng_state=False)
         return torch.cat([encode(*chunk, prefix) for chunk in chunks])
+
+    def _kept_features(self, sides: Sequence["PromptSide"]) -> Tensor:
+        """(T, C, D) text features of T sides that can be encoded together with this one, all activations kept."""
+        names, ends, prefix = self._names, self._ends, self._prefix()
+        specific = self.context.dim() == 3
+        contexts = torch.stack([side.context for side in sides]) if len(sides) > 1 else sides[0].context[None]
+        features = []
+        for rows, length in zip(self._grouped.split(self._group_sizes), self._lengths, strict=True):
+            own = contexts[:, rows].flatten(0, 1) if specific else None
+            encoded = self._encode(
+                names[rows, :length].repeat(len(sides), 1), ends[rows].repeat(len(sides)), own, prefix
+            )
+            features.append(encoded.unflatten(0, (len(sides), -1)))
+        return torch.cat(features, dim=1)[:, self._places]
+
+    def _prefix(self) -> Tensor:
+        """What the tower needs of that with which all prompts begin alike."""
+        start = self._text.embed(self._start)
+        alike = start if self.context.dim() == 3 else torch.cat([start, self.context.to(start.dtype)])
+        return self._text.prefix(alike)
+
+    def _activation_bytes(self) -> int:
+        """About what a backward pass keeps of all classes."""
+        positions = self._names.shape[1] + (self.context.shape[1] if self.context.dim() == 3 else 0)
+        return len(self._names) * positions * self._text.activation_bytes
+
+    def _goes_with(self, other: "PromptSide") -> bool:
+        """Whether both begin alike and have the same names, so that their texts can be encoded together."""
+        same = self._text is other._text and self._class_names == other._class_names
+        return same and self.context.dim() == 3 and self.context.shape == other.context.shape
 
     def _encode(self, names: Tensor, ends: Tensor, context: Tensor | None, prefix: Tensor) -> Tensor:
         """(C', D) features of some classes; `context` (C', M, W) stands between the prefix and their names."""
@@ -177,6 +200,9 @@ class PromptSide(Side):
         with part("text, forward"):
             features = self.text_features()
         backward_part("text, backward", features)
+        return self._with_offset(features)
+
+    def _with_offset(self, features: Tensor) -> Tensor:
         return features if self.offset is None else features + self.offset
 
     def forward(self, regions: Tensor) -> Tensor:
@@ -185,8 +211,16 @@ class PromptSide(Side):
 
     @classmethod
     def joint_map(cls, sides: Sequence["PromptSide"], regions: Tensor) -> Tensor:
-        """(B, R, D) → (B, ΣC, R), one product; the text of each side by itself, which costs no more than together."""
-        return cosine_map(regions, torch.cat([side.class_vectors() for side in sides]))
+        """(B, R, D) → (B, ΣC, R), one product; texts are encoded together where that takes no chunks."""
+        first = sides[0]
+        kept = len(sides) * first._activation_bytes() <= KEPT_BYTES
+        if len(sides) == 1 or not kept or not all(map(first._goes_with, sides)):
+            return cosine_map(regions, torch.cat([side.class_vectors() for side in sides]))
+        with part("text, forward"):
+            features = first._kept_features(sides)
+        backward_part("text, backward", features)
+        vectors = [side._with_offset(own) for side, own in zip(sides, features, strict=True)]
+        return cosine_map(regions, torch.cat(vectors))
 
     def fold(self) -> EmbeddingSide:
         """The embedding side with this side's class vectors; the text tower is not needed again."""

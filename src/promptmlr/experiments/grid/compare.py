@@ -33,7 +33,7 @@ from promptmlr.regions import FreshRegions, RegionSource
 from promptmlr.reporting import Reporter
 from promptmlr.training import EpochReport, TrainingRun, fit_runs
 
-__all__ = ["Grid", "compare"]
+__all__ = ["Grid", "compare", "decides", "scores"]
 
 RESAMPLES = 1000  # of the test images
 
@@ -118,15 +118,17 @@ def compare(
         if not (labels != UNKNOWN).any():
             raise UserError(f"--observed {fraction:g} with seed {seed} leaves no label to learn from; observe more")
     folder = GridFolder(Path(out))
-    common = _setting(grid, train, test, backbone, cache)
-    settings = {place_name(*place): {"recipe": recipe.model_dump(), **common} for place, recipe in recipes.items()}
+    settings = {
+        place_name(*place): decides(recipe, train, test, backbone, cache, grid.order_seed) | {"select": grid.select}
+        for place, recipe in recipes.items()
+    }
     with folder.held(settings):
         reporter.note(_extent(grid, folder, train, test, cache))
         if grid.select == "test":
             reporter.note("warning: epochs are selected on test data; compare only with papers that do the same")
         tested = FreshRegions(backbone, test.images, workers=workers, skip_unreadable=skip_unreadable)
         kept, source = readable_regions(tested, cache, reporter)
-        scores: Scores = partial(_scores, source=source, labels=test.labels[kept])
+        scored: Scores = partial(_score_together, source=source, labels=test.labels[kept])
         for stack in [stack for method in grid.methods for stack in _stacks(method, recipes, grid, folder)]:
             images = training_images(
                 train,
@@ -144,16 +146,16 @@ def compare(
                 start = recipe.start_options()
                 recognizer = create_recognizer(stack.method, backbone, train.class_names, seed=seed, **start)
                 runs.append(TrainingRun(recognizer, hidden[fraction, seed][kept], recipe, state))
-            selection = partial(_mean_aps, scores) if grid.select == "test" else None
+            selection = partial(_mean_aps, scored) if grid.select == "test" else None
             _train(stack, runs, regions, grid.order_seed, selection, folder.path, reporter)
-            for cell, resampled in _cells(stack, runs, scores):
+            for cell, resampled in _cells(stack, runs, scored):
                 folder.add(cell, resampled)
             folder.save()
             stack.remove(folder.path)
-    return _results(grid, folder)
+    return folder.results(grid.methods, grid.observed, grid.seeds)
 
 
-def _scores(recognizers: Sequence[Recognizer], source: RegionSource, labels: Labels) -> Iterator[Scored]:
+def _score_together(recognizers: Sequence[Recognizer], source: RegionSource, labels: Labels) -> Iterator[Scored]:
     """Of folded recognizers, each with its probabilities on the test images that can be read, and their labels."""
     kept, predicted = predict_together(recognizers, source)
     for recognizer, probabilities in zip(recognizers, predicted, strict=True):
@@ -176,19 +178,10 @@ def _cells(stack: Stack, runs: Sequence[TrainingRun], scores: Scores) -> Iterato
         yield cell, bootstrap_map(probabilities, labels, RESAMPLES)
 
 
-def _results(grid: Grid, folder: GridFolder) -> GridResults:
-    """The grid's cells as arrays."""
-    keys = [
-        [[(method, fraction, seed) for seed in range(grid.seeds)] for fraction in grid.observed]
-        for method in grid.methods
-    ]
-    return GridResults(
-        grid.methods,
-        grid.observed,
-        np.array([[[folder.cells[key].mean_ap for key in row] for row in rows] for rows in keys]),
-        np.array([[[folder.resampled[key] for key in row] for row in rows] for rows in keys]),
-        [[folder.cells[row[0]].learned_parameters for row in rows] for rows in keys],
-    )
+def scores(recognizer: Recognizer, source: RegionSource, labels: Labels) -> tuple[float, NDArray[np.float64]]:
+    """MAP on the test images, and (S,) on resamples of them."""
+    [(mean_ap, probabilities, known)] = _score_together([recognizer.fold()], source, labels)
+    return mean_ap, bootstrap_map(probabilities, known, RESAMPLES)
 
 
 def _stacks(method: str, recipes: Mapping[tuple[str, float], Recipe], grid: Grid, folder: GridFolder) -> list[Stack]:
@@ -253,17 +246,18 @@ def _extent(
     )
 
 
-def _setting(
-    grid: Grid,
+def decides(
+    recipe: Recipe,
     train: LabelledImages,
     test: LabelledImages,
     backbone: Backbone,
     cache: RegionCache | None,
+    order_seed: int,
 ) -> dict[str, Any]:
-    """What decides a cell besides its place in the grid and its recipe."""
+    """What decides a cell besides its place in the grid."""
     return {
-        "order_seed": grid.order_seed,
-        "select": grid.select,
+        "recipe": recipe.model_dump(),
+        "order_seed": order_seed,
         "backbone": backbone.identity(),
         "storage": None if cache is None else cache.storage,
         "train": images_sha256(train.image_ids),

@@ -8,7 +8,7 @@ A cell counts as finished once both tables hold it.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pyarrow.csv import read_csv
 
 from promptmlr.errors import UserError
+from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.tables import csv_text
 from promptmlr.files import only_process, replacing, write_text
 
@@ -113,6 +114,17 @@ class GridFolder:
             pq.write_table(pa.Table.from_pylist(rows), file)
         columns = [field.name for field in fields(Cell)]
         write_text(self.path / "cells.csv", csv_text(columns, map(asdict, self.cells.values())))
+
+    def results(self, methods: Sequence[str], observed: Sequence[float], seeds: int) -> GridResults:
+        """The finished cells of a grid as arrays; all of them must be there."""
+        keys = [[[(method, fraction, seed) for seed in range(seeds)] for fraction in observed] for method in methods]
+        return GridResults(
+            methods,
+            observed,
+            np.array([[[self.cells[key].mean_ap for key in row] for row in rows] for rows in keys]),
+            np.array([[[self.resampled[key] for key in row] for row in rows] for rows in keys]),
+            [[self.cells[row[0]].learned_parameters for row in rows] for rows in keys],
+        )
 
     def _check_free(self) -> None:
         if self.path.is_file():

@@ -3,7 +3,7 @@
 Letters: M methods, F observed fractions, K seeds, S resamples of the test images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,11 @@ class GridResults:
     def mean(self, method: str, observed: float | None) -> Estimate:
         """A method's mean over seeds at a fraction, or over all fractions."""
         return self._estimate(self._places(method, observed))
+
+    def contrast(self, weights: Mapping[str, float], observed: float | None) -> Estimate:
+        """A weighted sum of methods at a fraction, or of their means over all fractions; others weigh nothing."""
+        places = [weight * self._places(method, observed) for method, weight in weights.items()]
+        return self._estimate(np.sum(places, axis=0))
 
     def comparisons(self, reference: str) -> list[Comparison]:
         """Every other method against the reference, at every fraction and over all of them where there are several."""

@@ -1,0 +1,63 @@
+"""Independent pieces of work over several processes, one thread of torch each."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import torch
+
+from promptmlr.errors import EnvironmentFault
+
+__all__ = ["finished"]
+
+World = TypeVar("World")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_world: Any = None  # of this worker process
+
+
+def finished(
+    work: Callable[[World, Task], Result], world: World, tasks: Sequence[Task], jobs: int
+) -> Iterator[tuple[Task, Result]]:
+    """Each task with its result, in the order in which they end.
+
+    Args:
+        work: a function of a module, called as work(world, task).
+        world: what all tasks share; copied once to every process.
+        tasks: can be pickled, as can the results.
+        jobs: processes; 1 works in this one, with all its threads.
+
+    Raises:
+        EnvironmentFault: a process died, as when memory runs out.
+    """
+    if jobs == 1:
+        for task in tasks:
+            yield task, work(world, task)
+        return
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_settle_in, initargs=(world,))
+    try:
+        futures = {pool.submit(_call, work, task): task for task in tasks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise EnvironmentFault("a worker process died, perhaps for want of memory; ask for fewer --jobs") from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+def _settle_in(world: object) -> None:
+    global _world
+    _world = world
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+
+
+def _call(work: Callable[[Any, Task], Result], task: Task) -> Result:
+    return work(_world, task)
