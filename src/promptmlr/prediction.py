@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from promptmlr.regions import Indices, RegionSource, encode_stream, index_batche
 from promptmlr.reporting import Progress
 from promptmlr.run import Run
 
-__all__ = ["PredictionSummary", "chosen_labels", "predict_source", "predict_to_file"]
+__all__ = ["PredictionSummary", "chosen_labels", "predict_source", "predict_to_file", "predict_together"]
 
 LABEL_SEPARATOR = ";"
 ROW_GROUP = (
@@ -42,30 +42,43 @@ class PredictionSummary:
     unreadable: int = 0
 
 
-@torch.no_grad()
 def predict_source(
     recognizer: Recognizer, source: RegionSource, batch_size: int = 128, progress: Progress | None = None
 ) -> tuple[Indices, NDArray[np.float32]]:
-    """P(present) for all images of a region source.
+    """P(present) for all images of a region source: `predict_together` with one recognizer."""
+    kept, (probabilities,) = predict_together([recognizer], source, batch_size, progress)
+    return kept, probabilities
+
+
+@torch.no_grad()
+def predict_together(
+    recognizers: Sequence[Recognizer],
+    source: RegionSource,
+    batch_size: int = 128,
+    progress: Progress | None = None,
+) -> tuple[Indices, list[NDArray[np.float32]]]:
+    """P(present) for all images of a region source, which is gone through once for all recognizers.
 
     Args:
-        recognizer: folded, or its text is encoded again for every batch.
+        recognizers: folded, or their texts are encoded again for every batch.
         source: regions of N images.
         batch_size: images at once.
         progress: called with (done, N).
 
     Returns:
-        The (N',) indices of the images that could be read, in order, and their (N', C) probabilities.
+        The (N',) indices of the images that could be read, in order, and (N', C) probabilities per recognizer.
     """
-    kept, rows = [], []
+    kept: list[Indices] = []
+    rows: list[list[NDArray[np.float32]]] = [[] for _ in recognizers]
     for indices, regions in source.batches(index_batches(len(source), batch_size)):
         kept.append(indices)
-        rows.append(presence_probability(recognizer(regions)).cpu().numpy())
+        for recognizer, own in zip(recognizers, rows, strict=True):
+            own.append(presence_probability(recognizer(regions)).cpu().numpy())
         if progress is not None:
             progress(int(indices[-1]) + 1, len(source))
     if not kept:
         raise UnreadableImage("no image could be read")
-    return np.concatenate(kept), np.concatenate(rows)
+    return np.concatenate(kept), [np.concatenate(own) for own in rows]
 
 
 def predict_to_file(

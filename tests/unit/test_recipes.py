@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from promptmlr.errors import UserError
 from promptmlr.methods import METHODS
-from promptmlr.recipes import RECIPES, Recipe, load_recipe
+from promptmlr.recipes import RECIPES, Origin, Recipe, load_recipe, recipe_origins
 
 WHOLE = """
 [shared]
@@ -65,6 +65,122 @@ def test_a_method_differs_from_what_is_shared(recipe) -> None:
     assert load_recipe(path, "dualcoop").epochs == 9
     assert load_recipe(path, "dualcoop", epochs=5, batch_size=None).model_dump()["epochs"] == 5
     assert load_recipe(path, "dualcoop").batch_size == Recipe.model_fields["batch_size"].default
+
+
+CASES = (
+    WHOLE
+    + """
+[method.dualcoop]
+epochs = 9
+
+[[case]]
+observed = [0.0, 0.3]
+chosen = "less is more"
+loss_weight_times_observed = 0.2
+epochs = 4
+
+[[case]]
+method = ["dualcoop", "baseline"]
+benchmark = "voc2007"
+published = "a paper"
+epochs = 5
+
+[[case]]
+method = "baseline"
+observed = [0.3, 0.3]
+loss_weight = 7
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "epochs", "loss_weight"),
+    [
+        ("positivecoop", {}, 3, 1.0),
+        ("positivecoop", {"observed": 0.1}, 4, 2.0),
+        ("positivecoop", {"observed": 0.1 + 0.2}, 4, 0.2 / 0.3),
+        ("positivecoop", {"observed": 0.31}, 3, 1.0),
+        ("positivecoop", {"observed": 0.1, "benchmark": "voc2007"}, 4, 2.0),
+        ("dualcoop", {"observed": 0.5}, 9, 1.0),
+        ("dualcoop", {"observed": 0.1, "benchmark": "coco2014"}, 4, 2.0),
+        ("dualcoop", {"observed": 0.1, "benchmark": "voc2007"}, 5, 2.0),
+        ("dualcoop", {"benchmark": "voc2007"}, 5, 1.0),
+        ("baseline", {"observed": 0.3}, 4, 7.0),
+    ],
+)
+def test_cases_hold_at_their_places(recipe, method: str, place, epochs: int, loss_weight: float) -> None:
+    found = load_recipe(recipe(CASES), method, **place)
+    assert (found.epochs, found.loss_weight) == (epochs, pytest.approx(loss_weight))
+
+
+def test_where_values_come_from(recipe) -> None:
+    path = recipe(CASES)
+    found = recipe_origins(path, "dualcoop", observed=0.1, benchmark="voc2007", context_rate=1.0, start=None)
+    assert found["epochs"] == Origin(True, "a paper")
+    assert found["loss_weight"] == Origin(False, "less is more")
+    assert found["context_rate"] == Origin(False, "asked for")
+    assert found["start"] == Origin(False, f"recipe {path}")
+    assert "views" not in found
+
+
+def test_released_differs_where_it_was_published(recipe) -> None:
+    """What the two READMEs print, and that the known labels weigh the same at every fraction."""
+    published = load_recipe("released", "negativecoop", observed=0.9, benchmark="voc2007")
+    assert (published.embedding_rate, published.loss_weight, published.class_specific, published.epochs) == (
+        0.5,
+        0.03,
+        True,
+        52,
+    )
+    coco = load_recipe("released", "dualcoop", observed=0.5, benchmark="coco2014")
+    assert (coco.context_rate, coco.loss_weight, coco.class_specific, coco.epochs) == (0.002, 0.03, False, 50)
+    assert load_recipe("released", "dualcoop", observed=0.5, benchmark="voc2007").context_rate == 0.001
+    for method, product in (("dualcoop", 0.015), ("baseline", 0.027), ("positivecoop", 0.027)):
+        for share in (0.1, 0.2, 0.9):
+            found = load_recipe("released", method, observed=share, benchmark="voc2007")
+            assert found.loss_weight * share == pytest.approx(product)
+            assert found.class_specific == (share > 0.1)
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("epochz = 1", "case 1: unknown key 'epochz'; did you mean 'epochs'?"),
+        ('method = "positvecoop"', "case 1: unknown method 'positvecoop'; did you mean 'positivecoop'?"),
+        ("method = [3]", "case 1: unknown method 3"),
+        ("method = 3", "case 1: method is 3; write a list"),
+        ('benchmark = "voc2012"', "case 1: unknown benchmark 'voc2012'; did you mean 'voc2007'?"),
+        ("benchmark = [1]", "case 1: unknown benchmark [1]"),
+        ("observed = 0.1", "case 1: observed is 0.1; write a list"),
+        ("observed = [0.2, 0.1]", "case 1: observed is [0.2, 0.1]; write two fractions"),
+        ("observed = [0.2]", "case 1: observed is [0.2]; write two fractions"),
+        ('observed = ["a", "b"]', "case 1: observed is ['a', 'b']; write two fractions"),
+        ("observed = [0, 2]", "case 1: observed is [0, 2]; write two fractions"),
+        ("published = 1", "case 1: published is 1; write a sentence"),
+        ('published = "a"\nchosen = "b"', "case 1: its values are either published or chosen"),
+        ("loss_weight_times_observed = 1", "case 1: loss_weight_times_observed needs observed"),
+        (
+            "observed = [0, 1]\nloss_weight = 1\nloss_weight_times_observed = 1",
+            "case 1: loss_weight_times_observed needs observed, and no loss_weight",
+        ),
+        ("observed = [0, 1]\nloss_weight_times_observed = -1", "loss_weight_times_observed is -1; write a number"),
+        ("observed = [0, 1]\nloss_weight_times_observed = nan", "loss_weight_times_observed is nan; write a number"),
+        ("loss_weight = -1", "loss_weight: input should be greater than 0"),
+    ],
+)
+def test_mistakes_in_a_case_are_one_line(recipe, case: str, message: str) -> None:
+    path = recipe(WHOLE + f"[[case]]\n{case}\n")
+    with pytest.raises(UserError) as error:
+        load_recipe(path, "positivecoop", observed=0.5)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["case = 3\n" + WHOLE, WHOLE + "[case]\nepochs = 1\n", "case = [1]\n" + WHOLE])
+def test_cases_that_are_no_tables(recipe, text: str) -> None:
+    with pytest.raises(UserError, match=r"stands where .*\[\[case\]\]"):
+        load_recipe(recipe(text), "positivecoop")
 
 
 def test_a_recipe_cannot_be_changed() -> None:

@@ -129,6 +129,26 @@ def test_interrupted_runs_go_on_together(tiny_backbone) -> None:
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_each_run_keeps_its_own_best_epoch(tiny_backbone) -> None:
+    source, labels = data(torch.float32)
+    runs = make_runs(tiny_backbone, "positivecoop", 3, torch.float32, labels)
+    scores = iter([[0.1, 0.9, 0.2], [0.3, 0.5, 0.2], [0.2, 0.7, 0.8]])
+    seen, asked = [], []
+
+    def score(folded) -> list[float]:
+        asked.append([one.presence.embedding.shape for one in folded])
+        return next(scores)
+
+    fit_runs(
+        runs, source, score=score, on_epoch=lambda reports: seen.append((tensors(runs), [r.score for r in reports]))
+    )
+    assert [found for _, found in seen] == [[0.1, 0.9, 0.2], [0.3, 0.5, 0.2], [0.2, 0.7, 0.8]]
+    assert asked == [[(3, 96)] * 3] * 3
+    assert [run.state.best_epoch for run in runs] == [2, 1, 3]
+    for index, (run, best) in enumerate(zip(tensors(runs), (1, 0, 2), strict=True)):
+        assert all(torch.equal(value, seen[best][0][index][name]) for name, value in run.items())
+
+
 @pytest.mark.parametrize("changes", [{"batch_size": 4}, {"epochs": 3}])
 def test_runs_that_do_not_fit_together_are_refused(tiny_backbone, changes: dict[str, int]) -> None:
     source, labels = data(torch.float32)

@@ -17,6 +17,7 @@ from promptmlr.cli.predict import predict
 from promptmlr.cli.pretrain_scenes import pretrain_scenes
 from promptmlr.cli.probe_captions import probe_captions
 from promptmlr.cli.probe_text import probe_text
+from promptmlr.cli.reproduce import reproduce
 from promptmlr.cli.train import train
 from promptmlr.errors import EnvironmentFault, UserError
 
@@ -40,6 +41,7 @@ app.command(rich_help_panel="Train and use")(predict)
 app.command(rich_help_panel="What there is")(methods)
 app.command(rich_help_panel="What there is")(backbones)
 app.command(rich_help_panel="The paper")(compare)
+app.command(rich_help_panel="The paper")(reproduce)
 app.command(rich_help_panel="The paper")(cost)
 app.command("probe-text", rich_help_panel="The paper")(probe_text)
 app.command("probe-captions", rich_help_panel="The paper")(probe_captions)

@@ -24,9 +24,11 @@ from promptmlr.cli.options import (
     SkipUnreadable,
     StorageFormat,
     Workers,
+    fractions,
     open_tower,
     read_data,
     region_cache,
+    words,
 )
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
@@ -103,20 +105,21 @@ def compare(
     from promptmlr.experiments.design.outputs import DesignOutputs
     from promptmlr.experiments.design.running import Design, run_design
     from promptmlr.experiments.design.search import Rule
+    from promptmlr.experiments.grid.benchmarks import benchmark_of
     from promptmlr.experiments.grid.compare import Grid
     from promptmlr.experiments.grid.compare import compare as run
     from promptmlr.experiments.grid.outputs import GridOutputs
-    from promptmlr.experiments.grid.published import benchmark_of, published_scores
+    from promptmlr.experiments.grid.published import published_scores
     from promptmlr.methods import METHODS
     from promptmlr.recipes import load_recipe
 
     named = {"--methods": methods, "--reference": reference, "--start": start}
     if design and (given := [option for option, value in named.items() if value is not None]):
         raise UserError(f"--design crosses all sides and starts; leave out {given[0]}")
-    chosen = METHODS if methods is None else _words(methods)
+    chosen = METHODS if methods is None else words(methods)
     if reference is not None and reference not in chosen:
         raise UserError(f"--reference {reference!r} is none of the compared methods: {', '.join(chosen)}")
-    fractions = [_fraction(word) for word in _words(observed)]
+    shares = fractions(observed)
     options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
     train = read_data(data, None, "train", format, images, options)
     test = read_data(data, None, "test", format, images, options)
@@ -132,12 +135,12 @@ def compare(
     if design:
         first = Rule().epochs if epochs is None else epochs
         rule = Rule(epochs=first, most_epochs=max(most_epochs, first), seeds=min(Rule().seeds, seeds))
-        sides = Design(fractions, seeds, load_recipe(recipe, "dualcoop", batch_size=batch_size), rule, order_seed)
+        sides = Design(shares, seeds, load_recipe(recipe, "dualcoop", batch_size=batch_size), rule, order_seed)
         found, choices = run_design(sides, train, test, tower, out, jobs=jobs, **where)
         outputs = DesignOutputs(found, choices, rule, shown)
     else:
         changes = {"epochs": epochs, "start": start, "batch_size": batch_size}
-        grid = Grid(chosen, fractions, seeds, order_seed, recipe, changes)
+        grid = Grid(chosen, shares, seeds, order_seed, recipe, changes)
         results = run(grid, train, test, tower, out, **where)
         published = published_scores(benchmark_of(test))
         outputs = GridOutputs(results, reference or chosen[0], published, shown)
@@ -145,22 +148,3 @@ def compare(
     if report is not None:
         outputs.report(report, out)
     typer.echo(outputs.markdown())
-
-
-def _words(text: str) -> list[str]:
-    """What commas separate, each once.
-
-    Raises:
-        UserError: there is nothing.
-    """
-    words = list(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
-    if not words:
-        raise UserError(f"{text!r} is an empty list; separate its parts by commas")
-    return words
-
-
-def _fraction(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise UserError(f"--observed: {word!r} is no number; write for example 0.1,0.5") from None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from promptmlr.cli.progress import note
+from promptmlr.errors import UserError
 
 if TYPE_CHECKING:
     from promptmlr.backbone import Backbone
@@ -35,9 +36,11 @@ __all__ = [
     "StorageFormat",
     "Workers",
     "cache_folder",
+    "fractions",
     "open_tower",
     "read_data",
     "region_cache",
+    "words",
 ]
 
 Data = Annotated[
@@ -130,6 +133,33 @@ CacheKey = Annotated[
 SkipUnreadable = Annotated[
     bool, typer.Option("--skip-unreadable", help="Leave unreadable images out instead of refusing them.")
 ]
+
+
+def words(text: str) -> list[str]:
+    """What commas separate, each once.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    found = list(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
+    if not found:
+        raise UserError(f"{text!r} is an empty list; separate its parts by commas")
+    return found
+
+
+def fractions(text: str) -> list[float]:
+    """The numbers of `--observed`.
+
+    Raises:
+        UserError: there is none, or something else.
+    """
+    found = []
+    for word in words(text):
+        try:
+            found.append(float(word))
+        except ValueError:
+            raise UserError(f"--observed: {word!r} is no number; write for example 0.1,0.5") from None
+    return list(dict.fromkeys(found))
 
 
 def cache_folder(chosen: Path | None) -> Path:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -125,7 +126,8 @@ def train(
         raise UserError("--observed and --mask both say which labels are hidden; give one of them")
     if mask is None and unknown_code is not None:
         raise UserError("--unknown-code is about a --mask, and there is none")
-    chosen = load_recipe(
+    recipe_at = partial(
+        load_recipe,
         recipe,
         method,
         epochs=epochs,
@@ -137,6 +139,7 @@ def train(
         class_specific=False if shared_context else None,
         views=views,
     )
+    chosen = recipe_at(observed=observed)
     options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
     labelled = read_data(data, split, "train", format, images, options)
     if mask is None:
@@ -144,6 +147,7 @@ def train(
     else:
         order = labelled.annotation_order
         keep = load_keep_mask(mask, labelled.image_ids, labelled.class_names, order, unknown_code)
+        chosen = recipe_at(observed=float(keep.mean()))
     tested = None
     if select == "test":
         tested = load_data(data, None, purpose="test", format=format, images=images, options=options)

@@ -5,9 +5,10 @@ from typing import Literal, get_args, get_type_hints
 
 from promptmlr.errors import UserError, nearest
 
-__all__ = ["DataOptions", "Purpose"]
+__all__ = ["Benchmark", "DataOptions", "Purpose"]
 
 Purpose = Literal["train", "test"]
+Benchmark = Literal["voc2007", "coco2014"]  # the paper's data sets
 
 
 @dataclass(frozen=True)

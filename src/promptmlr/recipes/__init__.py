@@ -1,23 +1,41 @@
 """Recipes: start, offset, rates, loss weight and epochs *together*, as TOML files.
 
 A rate only fits the vectors it was measured on (0.5 fits vectors of length 22), so nothing of a recipe stands alone.
+A file holds, from the general to the particular (what comes later wins):
+
+    [shared]              values of all methods
+    [method.NAME]         where a method differs
+    [[case]]              where a part of the paper's table differs; all conditions that are given must hold
+    method = "dualcoop"           or a list of names
+    benchmark = "coco2014"        or "voc2007"; known to `promptmlr reproduce` alone
+    observed = [0.0, 0.1]         fractions of observed labels, both ends included
+    published = "where"           its values are printed there; or
+    chosen = "why"                they are a choice, for this reason
+    loss_weight_times_observed = 0.015    loss_weight is that over the fraction, which `observed` must bound
+    class_specific = false        … and any other value
 """
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
+from math import inf
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from promptmlr.data.options import Benchmark
 from promptmlr.errors import UserError, nearest
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.names import checked_path
 
-__all__ = ["RECIPES", "Recipe", "load_recipe"]
+__all__ = ["RECIPES", "Origin", "Recipe", "load_recipe", "recipe_origins"]
 
 RECIPES = ("default", "released")
+
+_CASE_KEYS = ("method", "benchmark", "observed", "published", "chosen", "loss_weight_times_observed")
+_NEAR = 1e-9  # fractions are near, not equal: 0.1 + 0.2
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -58,31 +76,35 @@ class Recipe(BaseModel):
         return self.model_dump(include=names)
 
 
-def load_recipe(source: str | Path, method: str, **changes: Any) -> Recipe:
-    """The recipe of one method.
+@dataclass(frozen=True)
+class Origin:
+    """Where a value of a recipe comes from."""
+
+    published: bool
+    text: str  # the publication, or the reason of a choice
+
+
+def load_recipe(
+    source: str | Path,
+    method: str,
+    *,
+    observed: float | None = None,
+    benchmark: Benchmark | None = None,
+    **changes: Any,
+) -> Recipe:
+    """The recipe of one method, at one place of the paper's table where that is known.
 
     Args:
-        source: "default", "released", or a TOML file with a table `[shared]` and, where a method differs from it,
-            `[method.NAME]`.
+        source: "default", "released", or a TOML file as this module describes it.
         method: a name of `METHODS`.
+        observed: the fraction of labels that training sees; None leaves out all cases that ask for one.
+        benchmark: which of the paper's data sets; None leaves out all cases that ask for one.
         changes: values that replace the file's, for example `epochs=10`; None leaves the file's.
 
     Raises:
         UserError: no such method or recipe, bad TOML, an unknown key (the nearest known one is named) or a bad value.
     """
-    if method not in METHOD_TABLE:
-        raise UserError(f"unknown method {method!r}; {nearest(method, METHOD_TABLE)}")
-    content = _read(source)
-    _check_keys(source, "table", content, ("shared", "method"))
-    shared, own = content.get("shared", {}), content.get("method", {})
-    _check_keys(source, "method", own, METHOD_TABLE)
-    for table in (shared, *own.values()):
-        _check_keys(source, "key", table, Recipe.model_fields)
-    values = {**shared, **own.get(method, {})}
-    changes = {key: value for key, value in changes.items() if value is not None}
-    if "context_length" in changes:  # a length asks for random contexts, not for the recipe's words
-        changes = {"context_words": None, **changes}
-    values |= changes
+    values, _ = _resolve(source, method, observed, benchmark, changes)
     try:
         return Recipe(**values)
     except ValidationError as error:
@@ -91,9 +113,99 @@ def load_recipe(source: str | Path, method: str, **changes: Any) -> Recipe:
         raise UserError(f"recipe {source}: {where}: {first['msg'].lower()}") from error
 
 
+def recipe_origins(
+    source: str | Path,
+    method: str,
+    *,
+    observed: float | None = None,
+    benchmark: Benchmark | None = None,
+    **changes: Any,
+) -> dict[str, Origin]:
+    """Where each value of `load_recipe` with the same arguments comes from; what the file leaves out is missing.
+
+    Raises:
+        UserError: as there, but for bad values.
+    """
+    return _resolve(source, method, observed, benchmark, changes)[1]
+
+
+def _resolve(
+    source: str | Path,
+    method: str,
+    observed: float | None,
+    benchmark: Benchmark | None,
+    changes: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Origin]]:
+    """The values of a recipe, and where they come from."""
+    if method not in METHOD_TABLE:
+        raise UserError(f"unknown method {method!r}; {nearest(method, METHOD_TABLE)}")
+    content = _read(source)
+    _check_keys(source, "table", content, ("shared", "method", "case"))
+    shared, own, cases = content.get("shared", {}), content.get("method", {}), content.get("case", [])
+    _check_keys(source, "method", own, METHOD_TABLE)
+    for table in (shared, *own.values()):
+        _check_keys(source, "key", table, Recipe.model_fields)
+    values = {**shared, **own.get(method, {})}
+    origins = dict.fromkeys(values, Origin(False, f"recipe {source}"))
+    for number, case in enumerate(_tables(source, cases), 1):
+        if _holds(f"{source}, case {number}", case, method, observed, benchmark):
+            found = {key: value for key, value in case.items() if key in Recipe.model_fields}
+            if "loss_weight_times_observed" in case:
+                found["loss_weight"] = case["loss_weight_times_observed"] / observed
+            values |= found
+            text = case.get("published", case.get("chosen", f"recipe {source}"))
+            origins |= dict.fromkeys(found, Origin("published" in case, text))
+    changes = {key: value for key, value in changes.items() if value is not None}
+    origins |= dict.fromkeys(changes, Origin(False, "asked for"))
+    if "context_length" in changes:  # a length asks for random contexts, not for the recipe's words
+        changes = {"context_words": None, **changes}
+    return values | changes, origins
+
+
+def _holds(where: str, case: Any, method: str, observed: float | None, benchmark: Benchmark | None) -> bool:
+    """Whether a case is about this place; whatever is wrong with it is said in any case."""
+    _check_keys(where, "key", case, (*_CASE_KEYS, *Recipe.model_fields))
+    methods = case.get("method", list(METHOD_TABLE))
+    methods = [methods] if isinstance(methods, str) else methods
+    for name in _list(where, "method", methods):
+        if name not in METHOD_TABLE:
+            raise UserError(f"recipe {where}: unknown method {name!r}; {nearest(str(name), METHOD_TABLE)}")
+    if "benchmark" in case and case["benchmark"] not in get_args(Benchmark):
+        name = case["benchmark"]
+        raise UserError(f"recipe {where}: unknown benchmark {name!r}; {nearest(str(name), get_args(Benchmark))}")
+    ends = _list(where, "observed", case.get("observed", [0.0, 1.0]))
+    if [type(end) in (int, float) for end in ends] != [True, True] or not 0 <= ends[0] <= ends[1] <= 1:
+        raise UserError(f"recipe {where}: observed is {ends}; write two fractions, as in [0.0, 0.1]")
+    for key in ("published", "chosen"):
+        if not isinstance(case.get(key, ""), str):
+            raise UserError(f"recipe {where}: {key} is {case[key]!r}; write a sentence")
+    if "published" in case and "chosen" in case:
+        raise UserError(f"recipe {where}: its values are either published or chosen")
+    if "loss_weight_times_observed" in case:
+        product = case["loss_weight_times_observed"]
+        if "loss_weight" in case or "observed" not in case:
+            raise UserError(f"recipe {where}: loss_weight_times_observed needs observed, and no loss_weight beside it")
+        if type(product) not in (int, float) or not 0 < product < inf:
+            raise UserError(f"recipe {where}: loss_weight_times_observed is {product!r}; write a number above 0")
+    inside = observed is not None and observed > 0 and ends[0] - _NEAR <= observed <= ends[1] + _NEAR
+    return method in methods and case.get("benchmark", benchmark) == benchmark and ("observed" not in case or inside)
+
+
+def _tables(source: str | Path, cases: Any) -> list[Any]:
+    if not isinstance(cases, list):
+        raise UserError(f"recipe {source}: {cases!r} stands where [[case]] belongs")
+    return cases
+
+
+def _list(where: str, key: str, value: Any) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise UserError(f"recipe {where}: {key} is {value!r}; write a list")
+    return value
+
+
 def _table(source: str | Path, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise UserError(f"recipe {source}: {value!r} stands where a table belongs: [shared] or [method.NAME]")
+        raise UserError(f"recipe {source}: {value!r} stands where a table belongs: [shared], [method.NAME] or [[case]]")
     return value
 
 

@@ -135,7 +135,7 @@ def planted(seeds: int = 4) -> GridResults:
     resampled = (
         scores[..., None] + rng.normal(0, 0.02, (1, 1, 1, 300)) + rng.normal(0, 1e-4, (len(CELLS), 2, seeds, 300))
     )
-    return GridResults([cell.name for cell in CELLS], [0.1, 0.9], scores, resampled, [7] * len(CELLS))
+    return GridResults([cell.name for cell in CELLS], [0.1, 0.9], scores, resampled, [[7, 7]] * len(CELLS))
 
 
 def test_planted_effects_are_found_and_add_up() -> None:

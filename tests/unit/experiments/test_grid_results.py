@@ -6,9 +6,8 @@ import io
 import numpy as np
 import pytest
 
-from promptmlr.data import LabelledImages
 from promptmlr.experiments.grid.outputs import GridOutputs
-from promptmlr.experiments.grid.published import benchmark_of, published_scores
+from promptmlr.experiments.grid.published import published_scores
 from promptmlr.experiments.grid.results import GridResults
 
 
@@ -26,7 +25,7 @@ def results() -> GridResults:
         [0.1, 0.5],
         scores,
         scores[..., None] + images + rng.normal(0, 0.001, (3, 2, 3, 400)),
-        [5, 6, 7],
+        [[5, 5], [6, 6000], [7, 7]],
     )
 
 
@@ -49,24 +48,36 @@ def test_differences_are_paired_and_corrected_together(results: GridResults) -> 
 
 
 def test_tables_say_what_the_numbers_say(results: GridResults, tmp_path) -> None:
-    outputs = GridOutputs(results, "plain", {("good", 0.1): 0.798}, "some images")
+    published = {("good", 0.1): 0.798, ("same", 0.1): 0.4, ("same", 0.5): 0.6}
+    outputs = GridOutputs(results, "plain", published, "some images", ["beware"], ["how it came"])
     lines = outputs.markdown().splitlines()
     assert lines[0] == "| method | 10 % | 50 % | mean | learned |"
     mean = results.mean("plain", 0.1)
     assert lines[2].startswith(f"| plain | {100 * mean.value:.1f} ({100 * mean.low:.1f} to {100 * mean.high:.1f}) | ")
     assert lines[2].endswith(" | 5 |")
+    assert lines[3].endswith(" | 6 to 6,000 |")
     assert "| good, paper | 79.8 |  |  |  |" in lines
+    away = f"{100 * (results.mean('good', 0.1).value - 0.798):+.1f}".replace("-", "−")
+    assert f"| good, ours − paper | {away} |  |  |  |" in lines
+    assert "| same, paper | 40.0 | 60.0 | 50.0 |  |" in lines
+    assert lines.index("beware") < next(i for i, line in enumerate(lines) if line.startswith("| minus plain"))
+    assert lines[-1] == "how it came"
     assert "95 % intervals over test images and 3 seeds" in outputs.markdown()
     outputs.write(tmp_path)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
     assert [row["published"] for row in rows if row["method"] == "good"] == ["0.798", "", ""]
+    assert [row["learned_parameters"] for row in rows if row["method"] == "good"] == ["6", "6000", ""]
+    assert [row["learned_parameters"] for row in rows if row["method"] == "same"] == ["7", "7", "7"]
+    minus = [row["minus_published"] for row in rows if row["method"] == "good"]
+    assert minus[1:] == ["", ""]
+    assert float(minus[0]) == pytest.approx(results.mean("good", 0.1).value - 0.798)
     differences = list(csv.DictReader(io.StringIO((tmp_path / "differences.csv").read_text())))
     assert {row["verdict"] for row in differences if row["method"] == "good"} == {"higher"}
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
 def test_one_seed_is_said(results: GridResults) -> None:
-    one = GridResults(results.methods, [0.1], results.scores[:, :1, :1], results.resampled[:, :1, :1], [1, 1, 1])
+    one = GridResults(results.methods, [0.1], results.scores[:, :1, :1], results.resampled[:, :1, :1], [[1]] * 3)
     text = GridOutputs(one, "plain", {}, "some images").markdown()
     assert "test images alone, as there is one seed" in text
     assert "mean" not in text.splitlines()[0]
@@ -82,16 +93,3 @@ def test_the_papers_table() -> None:
     for method, average in printed.items():
         assert 100 * np.mean([coco[method, share] for share in shares]) == pytest.approx(average, abs=0.051)
     assert published_scores(None) == {}
-
-
-def test_a_benchmark_is_known_by_its_size() -> None:
-    def images(count: int, classes: int) -> LabelledImages:
-        names = tuple(f"{index:06d}" for index in range(count))
-        labels = np.zeros((count, classes), np.int8)
-        return LabelledImages(names, names, labels, tuple(f"class {index}" for index in range(classes)), "here")
-
-    assert [benchmark_of(images(*size)) for size in ((4952, 20), (4951, 20), (40137, 80))] == [
-        "voc2007",
-        None,
-        "coco2014",
-    ]

@@ -255,7 +255,7 @@ class DesignOutputs:
         return [search, plateau, start]
 
     def _table_records(self) -> list[dict[str, object]]:
-        learned = dict(zip(self.results.methods, self.results.learned, strict=True))
+        learned = {cell: counts[0] for cell, counts in zip(self.results.methods, self.results.learned, strict=True)}
         records: list[dict[str, object]] = []
         for cell, fraction in product(CELLS, self.fractions):
             found = self.results.mean(cell.name, fraction)

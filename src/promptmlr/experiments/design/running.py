@@ -116,7 +116,8 @@ def run_design(
                     for seed in seeds:
                         seconds = round(found.seconds / design.seeds, 3)
                         score = float(found.scores[seed])
-                        row = Cell(cell.name, fraction, seed, score, found.learned_parameters, seconds)
+                        learned, epochs = found.learned_parameters, found.choice.epochs
+                        row = Cell(cell.name, fraction, seed, score, learned, epochs, seconds)
                         folder.add(row, found.resampled[seed])
                     folder.save()
                     say(done, len(missing))

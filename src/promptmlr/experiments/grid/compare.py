@@ -1,31 +1,32 @@
 """Methods × observed fractions × seeds on one data set: the paper's Table 1 as a grid of runs trained side by side.
 
-All cells of a method are trained at once over the same batches (`training.fit_runs`), and kept in `cells.csv` as soon
-as they are finished; a grid that was interrupted goes on after the last finished epoch.
+Cells of a method whose recipes share batches and epochs are trained at once (`training.fit_runs`), and kept in
+`cells.csv` as soon as they are finished; a grid that was interrupted goes on after the last finished epoch.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
+from promptmlr.data.options import Benchmark
 from promptmlr.errors import UserError
 from promptmlr.evaluation import bootstrap_map, evaluate
-from promptmlr.experiments.grid.folder import Cell, GridFolder
+from promptmlr.experiments.grid.folder import Cell, GridFolder, place_name
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.grid.stack import Place, Stack, regions_identity
 from promptmlr.features import RegionCache
 from promptmlr.labels import UNKNOWN, Labels, hide, keep_mask
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.pipeline import images_sha256, labels_sha256, readable_regions, training_images
-from promptmlr.prediction import predict_source
+from promptmlr.prediction import predict_together
 from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, RegionSource
@@ -35,6 +36,9 @@ from promptmlr.training import EpochReport, TrainingRun, fit_runs
 __all__ = ["Grid", "compare", "decides", "scores"]
 
 RESAMPLES = 1000  # of the test images
+
+Scored = tuple[float, NDArray[np.float32], Labels]  # mAP, of these (N, C) probabilities and labels
+Scores = Callable[[Sequence[Recognizer]], Iterator[Scored]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Grid:
         order_seed: of the order of images, common to all cells.
         recipe: a name or a TOML file.
         changes: what replaces the recipe's values.
+        benchmark: which of the paper's data sets this is, where that is known: recipes may differ by it.
+        select: which epoch is scored: the last, or the best on the test images.
     """
 
     methods: Sequence[str]
@@ -56,6 +62,21 @@ class Grid:
     order_seed: int
     recipe: str
     changes: Mapping[str, Any]
+    benchmark: Benchmark | None = None
+    select: Literal["last", "test"] = "last"
+
+    @property
+    def places(self) -> list[Place]:
+        """(fraction, seed) of every cell of a method."""
+        return list(itertools.product(self.observed, range(self.seeds)))
+
+    def recipes(self) -> dict[tuple[str, float], Recipe]:
+        """(method, fraction) → its recipe."""
+        return {
+            (method, share): load_recipe(self.recipe, method, observed=share, benchmark=self.benchmark, **self.changes)
+            for method in self.methods
+            for share in self.observed
+        }
 
 
 def compare(
@@ -91,62 +112,94 @@ def compare(
     """
     reporter = reporter or Reporter()
     test = test.with_classes(train.class_names)
-    recipes = {method: load_recipe(grid.recipe, method, **grid.changes) for method in grid.methods}
-    places = list(itertools.product(grid.observed, range(grid.seeds)))
-    hidden = {place: hide(train.labels, keep_mask(train.labels.shape, *place)) for place in places}
+    recipes = grid.recipes()
+    hidden = {place: hide(train.labels, keep_mask(train.labels.shape, *place)) for place in grid.places}
     for (fraction, seed), labels in hidden.items():
         if not (labels != UNKNOWN).any():
             raise UserError(f"--observed {fraction:g} with seed {seed} leaves no label to learn from; observe more")
     folder = GridFolder(Path(out))
     settings = {
-        method: decides(recipe, train, test, backbone, cache, grid.order_seed) for method, recipe in recipes.items()
+        place_name(*place): decides(recipe, train, test, backbone, cache, grid.order_seed) | {"select": grid.select}
+        for place, recipe in recipes.items()
     }
     with folder.held(settings):
+        reporter.note(_extent(grid, folder, train, test, cache))
+        if grid.select == "test":
+            reporter.note("warning: epochs are selected on test data; compare only with papers that do the same")
         tested = FreshRegions(backbone, test.images, workers=workers, skip_unreadable=skip_unreadable)
         kept, source = readable_regions(tested, cache, reporter)
-        score = partial(scores, source=source, labels=test.labels[kept])
-        for method, recipe in recipes.items():
-            for stack in _stacks(method, places, folder):
-                images = training_images(
-                    train, recipe, backbone, grid.order_seed, skip_unreadable=skip_unreadable, workers=workers
-                )
-                kept, regions = readable_regions(images, cache, reporter)
-                runs = []
-                for (fraction, seed), state in zip(stack.places, stack.states, strict=True):
-                    start = recipe.start_options()
-                    recognizer = create_recognizer(method, backbone, train.class_names, seed=seed, **start)
-                    runs.append(TrainingRun(recognizer, hidden[fraction, seed][kept], recipe, state))
-                stack.check_regions(folder.path, regions_identity(kept, regions))
-                _train(stack, runs, regions, grid.order_seed, folder.path, reporter)
-                for (fraction, seed), run in zip(stack.places, runs, strict=True):
-                    learned = run.recognizer.learned_parameters() if METHOD_TABLE[method].trained else 0
-                    mean_ap, resampled = score(run.recognizer)
-                    seconds = round(stack.seconds / len(runs), 3)
-                    folder.add(Cell(method, fraction, seed, mean_ap, learned, seconds), resampled)
-                folder.save()
-                stack.remove(folder.path)
+        scored: Scores = partial(_score_together, source=source, labels=test.labels[kept])
+        for stack in [stack for method in grid.methods for stack in _stacks(method, recipes, grid, folder)]:
+            images = training_images(
+                train,
+                recipes[stack.method, stack.places[0][0]],
+                backbone,
+                grid.order_seed,
+                skip_unreadable=skip_unreadable,
+                workers=workers,
+            )
+            kept, regions = readable_regions(images, cache, reporter)
+            stack.check_regions(folder.path, regions_identity(kept, regions))
+            runs = []
+            for (fraction, seed), state in zip(stack.places, stack.states, strict=True):
+                recipe = recipes[stack.method, fraction]
+                start = recipe.start_options()
+                recognizer = create_recognizer(stack.method, backbone, train.class_names, seed=seed, **start)
+                runs.append(TrainingRun(recognizer, hidden[fraction, seed][kept], recipe, state))
+            selection = partial(_mean_aps, scored) if grid.select == "test" else None
+            _train(stack, runs, regions, grid.order_seed, selection, folder.path, reporter)
+            for cell, resampled in _cells(stack, runs, scored):
+                folder.add(cell, resampled)
+            folder.save()
+            stack.remove(folder.path)
     return folder.results(grid.methods, grid.observed, grid.seeds)
+
+
+def _score_together(recognizers: Sequence[Recognizer], source: RegionSource, labels: Labels) -> Iterator[Scored]:
+    """Of folded recognizers, each with its probabilities on the test images that can be read, and their labels."""
+    kept, predicted = predict_together(recognizers, source)
+    for recognizer, probabilities in zip(recognizers, predicted, strict=True):
+        found = evaluate(probabilities, labels[kept], recognizer.class_names, resamples=0)
+        yield found.mean_ap, probabilities, labels[kept]
+
+
+def _mean_aps(scores: Scores, folded: Sequence[Recognizer]) -> list[float]:
+    return [mean_ap for mean_ap, _, _ in scores(folded)]
+
+
+def _cells(stack: Stack, runs: Sequence[TrainingRun], scores: Scores) -> Iterator[tuple[Cell, NDArray[np.float64]]]:
+    """The finished cells of a stack, and (S,) mAP of each on resamples of the test images."""
+    trained = METHOD_TABLE[stack.method].trained
+    scored = scores([run.recognizer.fold() for run in runs])
+    for place, run, (mean_ap, probabilities, labels) in zip(stack.places, runs, scored, strict=True):
+        learned = run.recognizer.learned_parameters() if trained else 0
+        epoch = run.state.best_epoch or run.state.epoch
+        cell = Cell(stack.method, *place, mean_ap, learned, epoch, round(stack.seconds / len(runs), 3))
+        yield cell, bootstrap_map(probabilities, labels, RESAMPLES)
 
 
 def scores(recognizer: Recognizer, source: RegionSource, labels: Labels) -> tuple[float, NDArray[np.float64]]:
     """MAP on the test images, and (S,) on resamples of them."""
-    _, probabilities = predict_source(recognizer.fold(), source)
-    mean_ap = evaluate(probabilities, labels, recognizer.class_names, resamples=0).mean_ap
-    return mean_ap, bootstrap_map(probabilities, labels, RESAMPLES)
+    [(mean_ap, probabilities, known)] = _score_together([recognizer.fold()], source, labels)
+    return mean_ap, bootstrap_map(probabilities, known, RESAMPLES)
 
 
-def _stacks(method: str, places: Sequence[Place], folder: GridFolder) -> list[Stack]:
+def _stacks(method: str, recipes: Mapping[tuple[str, float], Recipe], grid: Grid, folder: GridFolder) -> list[Stack]:
     """The missing cells of a method, by what is trained at once: those that were interrupted, then the others."""
-    missing = [place for place in places if (method, *place) not in folder.cells]
+    missing = [place for place in grid.places if (method, *place) not in folder.cells]
     begun = Stack.load(folder.path, method)
-    if begun is None:
-        return [Stack(method, missing)] if missing else []
-    if all((method, *place) in folder.cells for place in begun.places):  # interrupted between the two files
-        begun.remove(folder.path)
-        return [Stack(method, missing)] if missing else []
-    begun.check_asked(folder.path, missing)
-    rest = [place for place in missing if place not in begun.places]
-    return [begun, *([Stack(method, rest)] if rest else [])]
+    if begun is not None and all((method, *place) in folder.cells for place in begun.places):
+        begun.remove(folder.path)  # it was interrupted between the two files
+        begun = None
+    if begun is not None:
+        begun.check_asked(folder.path, missing)
+        missing = [place for place in missing if place not in begun.places]
+    together: dict[tuple[object, ...], list[Place]] = {}
+    for place in missing:
+        recipe = recipes[method, place[0]]
+        seen = recipe.batch_size, recipe.epochs, recipe.augmentation, recipe.views
+        together.setdefault(seen, []).append(place)
+    return [*([begun] if begun else []), *(Stack(method, places) for places in together.values())]
 
 
 def _train(
@@ -154,23 +207,43 @@ def _train(
     runs: Sequence[TrainingRun],
     regions: RegionSource,
     order_seed: int,
+    score: Callable[[Sequence[Recognizer]], Sequence[float]] | None,
     folder: Path,
     reporter: Reporter,
 ) -> None:
     """Train all runs of a stack at once; their state stays in the folder after every epoch."""
     if not METHOD_TABLE[stack.method].trained:
         return
-    before = stack.epoch
+    before, epochs = stack.epoch, runs[0].recipe.epochs
     if before:
         reporter.note(f"{stack.method}: going on after epoch {before}")
-    with reporter.progress(f"{stack.method}, {len(runs)} runs at once, epochs") as say:
+    if isinstance(regions, FreshRegions):
+        count = (epochs - before) * len(regions)
+        reporter.note(f"{stack.method}: {count:,} images go through the tower, {epochs - before} epochs of new views")
+    with reporter.progress(f"{stack.method}, {len(runs)} runs at once, steps") as say:
 
         def on_epoch(done: Sequence[EpochReport]) -> None:
             stack.seconds += done[0].seconds
             stack.save(folder)
-            say(done[0].epoch - before, done[0].epochs - before)
 
-        fit_runs(runs, regions, order_seed=order_seed, on_epoch=on_epoch)
+        def on_step(done: int, planned: int) -> None:
+            say((stack.epoch - before) * planned + done, (epochs - before) * planned)
+
+        fit_runs(runs, regions, order_seed=order_seed, score=score, on_epoch=on_epoch, on_step=on_step)
+
+
+def _extent(
+    grid: Grid, folder: GridFolder, train: LabelledImages, test: LabelledImages, cache: RegionCache | None
+) -> str:
+    """How much there is to do."""
+    runs = [(method, *place) for method in grid.methods for place in grid.places]
+    done = sum(key in folder.cells for key in runs)
+    kept = "no regions are kept" if cache is None else f"regions are kept in {cache.folder}"
+    return (
+        f"{len(runs)} runs ({len(grid.methods)} methods, {len(grid.observed)} fractions of labels, {grid.seeds} seeds; "
+        f"{done} finished before) on {len(train.images):,} training and {len(test.images):,} test images; {kept}; "
+        f"results in {folder.path}"
+    )
 
 
 def decides(

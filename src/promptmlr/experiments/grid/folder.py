@@ -1,6 +1,6 @@
 """The finished cells of a grid on disk, and what they were made with: an interrupted grid finds them again.
 
-settings.json        per method what decides its cells, besides their place in the grid
+settings.json        per method and observed fraction what decides its cells
 cells.csv            the finished cells
 resampled.parquet    for each of them its mAP on resamples of the test images, from which all intervals follow
 
@@ -25,7 +25,7 @@ from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.tables import csv_text
 from promptmlr.files import only_process, replacing, write_text
 
-__all__ = ["Cell", "GridFolder", "Key"]
+__all__ = ["Cell", "GridFolder", "Key", "place_name"]
 
 Key = tuple[str, float, int]
 KEY = ("method", "observed", "seed")
@@ -41,12 +41,18 @@ class Cell:
     seed: int
     mean_ap: float
     learned_parameters: int
+    epoch: int  # whose tensors were scored; 0 without training
     seconds: float  # of training the runs of the method that were trained at once, divided by their number
 
     @property
     def key(self) -> Key:
         """Its place in the grid."""
         return self.method, self.observed, self.seed
+
+
+def place_name(method: str, observed: float) -> str:
+    """What settings are kept under."""
+    return f"{method} at {observed}"
 
 
 class GridFolder:
@@ -70,10 +76,10 @@ class GridFolder:
         """Be the one process that adds cells; see those that are there.
 
         Args:
-            settings: method → what decides its cells besides their place in the grid.
+            settings: `place_name` → what decides its cells besides the seed.
 
         Raises:
-            UserError: another process is at work in the folder, or it holds something else, or cells of these methods
+            UserError: another process is at work in the folder, or it holds something else, or cells of these places
                 with other settings.
         """
         self._check_free()
@@ -86,11 +92,11 @@ class GridFolder:
             except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
                 raise UserError(f"{self.path} is damaged ({error}); name another folder with --out") from error
             wanted = json.loads(json.dumps(settings))
-            for method in wanted.keys() & found.keys():
-                differ = [key for key in wanted[method] if found[method].get(key) != wanted[method][key]]
+            for place in sorted(wanted.keys() & found.keys()):
+                differ = [key for key in wanted[place] if found[place].get(key) != wanted[place][key]]
                 if differ:
                     raise UserError(
-                        f"{self.path} holds cells of {method} with another {differ[0].replace('_', ' ')}; "
+                        f"{self.path} holds cells of {place} with another {differ[0].replace('_', ' ')}; "
                         "name another folder with --out, or repeat the first command"
                     )
             write_text(self.path / "settings.json", json.dumps(found | wanted, indent=2) + "\n")
@@ -117,7 +123,7 @@ class GridFolder:
             observed,
             np.array([[[self.cells[key].mean_ap for key in row] for row in rows] for rows in keys]),
             np.array([[[self.resampled[key] for key in row] for row in rows] for rows in keys]),
-            [self.cells[rows[0][0]].learned_parameters for rows in keys],
+            [[self.cells[row[0]].learned_parameters for row in rows] for rows in keys],
         )
 
     def _check_free(self) -> None:

@@ -1,6 +1,6 @@
 """A grid's results for people: Markdown, CSV, a figure and a page, all from the same rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
@@ -18,7 +18,10 @@ __all__ = ["GridOutputs"]
 
 Published = Mapping[tuple[str, float], float]
 
-MEAN_COLUMNS = ("method", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", "published")
+MEAN_COLUMNS = (
+    *("method", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", "published"),
+    "minus_published",
+)
 DIFFERENCE_COLUMNS = ("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict")
 
 _COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#1b2330", "#986a44", "#26a269")
@@ -32,13 +35,28 @@ class GridOutputs:
         reference: the method that the others are compared with.
         published: the paper's scores at (method, fraction), where these are its data.
         data: what was trained and tested on, in a few words.
+        remarks: paragraphs to know about these numbers, below their table.
+        settings: paragraphs on how they came about, at the end.
+        title: of the page.
     """
 
-    def __init__(self, results: GridResults, reference: str, published: Published, data: str) -> None:
+    def __init__(
+        self,
+        results: GridResults,
+        reference: str,
+        published: Published,
+        data: str,
+        remarks: Sequence[str] = (),
+        settings: Sequence[str] = (),
+        title: str = "Methods compared",
+    ) -> None:
         self.results = results
         self.reference = reference
         self.published = published
         self.data = data
+        self.remarks = remarks
+        self.settings = settings
+        self.title = title
         self.fractions: list[float | None] = [*results.observed, *([None] if len(results.observed) > 1 else [])]
         self.means = {(m, f): results.mean(m, f) for m in results.methods for f in self.fractions}
         self.comparisons = results.comparisons(reference)
@@ -49,6 +67,7 @@ class GridOutputs:
         if self.comparisons:
             parts += [markdown_table(self._header(f"minus {self.reference}", learned=False), self._difference_rows())]
             parts += [self._difference_note()]
+        parts += self.settings
         return "\n\n".join(parts)
 
     def write(self, folder: Path) -> None:
@@ -60,7 +79,7 @@ class GridOutputs:
 
     def report(self, path: Path, folder: Path) -> None:
         """The same as a page; `folder` holds the CSV files that its numbers are from."""
-        page = Report("Methods compared", f"mAP on {self.data}, by the share of labels that training saw.")
+        page = Report(self.title, f"mAP on {self.data}, by the share of labels that training saw.")
         page.section("Scores")
         page.table(self._header("method"), self._mean_rows(), caption=f"mAP in percent ({folder / 'table.csv'})")
         for note in self._notes():
@@ -76,11 +95,15 @@ class GridOutputs:
             header = self._header(f"minus {self.reference}", learned=False)
             page.table(header, self._difference_rows(), caption=f"points of mAP ({folder / 'differences.csv'})")
             page.paragraph(self._difference_note())
+        if self.settings:
+            page.section("Settings")
+            for paragraph in self.settings:
+                page.paragraph(paragraph)
         page.write(path)
 
     def figure(self) -> Figure:
         """Scores over observed labels: a line per method with the band of its interval, the paper's dashed."""
-        figure = Figure(figsize=(8, 5), layout="constrained")
+        figure = Figure(figsize=(9.5, 5), layout="constrained")
         axes = figure.subplots()
         shares = [100 * fraction for fraction in self.results.observed]
         for method, colour in zip(self.results.methods, cycle(_COLOURS), strict=False):
@@ -95,7 +118,7 @@ class GridOutputs:
         axes.set_ylabel("mAP, %")
         axes.grid(color="#e3e7ed")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+        figure.legend(frameon=False, loc="outside right upper")
         return figure
 
     def _header(self, first: str, learned: bool = True) -> list[str]:
@@ -106,15 +129,23 @@ class GridOutputs:
         rows = []
         for method, learned in zip(self.results.methods, self.results.learned, strict=True):
             cells = [_interval(self.means[method, fraction]) for fraction in self.fractions]
-            rows.append([method, *cells, f"{learned:,}"])
+            rows.append([method, *cells, " to ".join(f"{count:,}" for count in sorted({min(learned), max(learned)}))])
             printed = [self._printed(method, fraction) for fraction in self.fractions]
-            if any(printed):
-                rows.append([f"{method}, paper", *printed, ""])
+            if any(score is not None for score in printed):
+                rows.append([f"{method}, paper", *("" if s is None else f"{100 * s:.1f}" for s in printed), ""])
+                ours = [self._minus_printed(method, fraction) for fraction in self.fractions]
+                rows.append([f"{method}, ours − paper", *("" if d is None else signed(100 * d) for d in ours), ""])
         return rows
 
-    def _printed(self, method: str, fraction: float | None) -> str:
-        score = None if fraction is None else self.published.get((method, fraction))
-        return "" if score is None else f"{100 * score:.1f}"
+    def _printed(self, method: str, fraction: float | None) -> float | None:
+        """The paper's score; of all fractions the mean of its cells, where it has them all."""
+        shares = self.results.observed if fraction is None else [fraction]
+        found = [self.published[method, share] for share in shares if (method, share) in self.published]
+        return float(np.mean(found)) if len(found) == len(shares) else None
+
+    def _minus_printed(self, method: str, fraction: float | None) -> float | None:
+        printed = self._printed(method, fraction)
+        return None if printed is None else self.means[method, fraction].value - printed
 
     def _difference_rows(self) -> list[list[str]]:
         by_place = {(found.method, found.observed): found for found in self.comparisons}
@@ -132,8 +163,8 @@ class GridOutputs:
             "order of images, so the intervals leave out what another order would add."
         ]
         if self.published:
-            notes.append(f"“paper”: {SOURCE}.")
-        return notes
+            notes.append(f"“paper”: {SOURCE}; its mean is that of the cells.")
+        return [*notes, *self.remarks]
 
     def _difference_note(self) -> str:
         return (
@@ -142,7 +173,10 @@ class GridOutputs:
         )
 
     def _mean_records(self) -> list[dict[str, object]]:
-        learned = dict(zip(self.results.methods, self.results.learned, strict=True))
+        learned: dict[tuple[str, float | None], int | str] = {}
+        for method, counts in zip(self.results.methods, self.results.learned, strict=True):
+            learned |= {(method, share): n for share, n in zip(self.results.observed, counts, strict=True)}
+            learned[method, None] = counts[0] if len(set(counts)) == 1 else ""
         return [
             {
                 "method": method,
@@ -151,8 +185,9 @@ class GridOutputs:
                 "low": found.low,
                 "high": found.high,
                 "seeds": found.seeds,
-                "learned_parameters": learned[method],
-                "published": "" if fraction is None else self.published.get((method, fraction), ""),
+                "learned_parameters": learned[method, fraction],
+                "published": _blank(self._printed(method, fraction)),
+                "minus_published": _blank(self._minus_printed(method, fraction)),
             }
             for (method, fraction), found in self.means.items()
         ]
@@ -172,6 +207,10 @@ class GridOutputs:
             }
             for found in self.comparisons
         ]
+
+
+def _blank(value: float | None) -> float | str:
+    return "" if value is None else value
 
 
 def _interval(found: Estimate) -> str:

@@ -51,14 +51,14 @@ class GridResults:
         observed: F fractions.
         scores: (M, F, K) mAP in 0..1.
         resampled: (M, F, K, S) mAP on resamples of the test images, the same ones for every cell.
-        learned: M numbers of learned parameters.
+        learned: (M, F) numbers of learned parameters; recipes may differ by fraction.
     """
 
     methods: Sequence[str]
     observed: Sequence[float]
     scores: NDArray[np.float64]
     resampled: NDArray[np.float64]
-    learned: Sequence[int]
+    learned: Sequence[Sequence[int]]
 
     @property
     def seeds(self) -> int:

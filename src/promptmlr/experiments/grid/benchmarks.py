@@ -1,0 +1,136 @@
+"""The paper's two data sets: where their files lie, how large they are, and how to know them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from promptmlr.data import DataOptions, LabelledImages, load_data
+from promptmlr.data.options import Benchmark
+from promptmlr.errors import UserError
+from promptmlr.names import checked_path
+
+__all__ = ["BENCHMARKS", "BenchmarkFacts", "benchmark_of", "benchmark_root", "load_benchmark", "what_is_missing"]
+
+
+@dataclass(frozen=True)
+class BenchmarkFacts:
+    """What is known of a data set.
+
+    Attributes:
+        name: as people write it.
+        format: of its files, a key of `promptmlr.data.FORMATS`.
+        train: its split for training.
+        test: its split for testing.
+        classes: their number.
+        train_images: how many the paper trains on; by `DataOptions.coco_images` where that matters.
+        test_images: how many it tests on, likewise.
+        layout: of its files below the root, in words.
+    """
+
+    name: str
+    format: Literal["voc", "coco"]
+    train: str
+    test: str
+    classes: int
+    train_images: dict[str, int]
+    test_images: dict[str, int]
+    layout: str
+
+
+BENCHMARKS: dict[Benchmark, BenchmarkFacts] = {
+    "voc2007": BenchmarkFacts(
+        "VOC2007",
+        "voc",
+        "trainval",
+        "test",
+        20,
+        {"annotated": 5011, "all": 5011},
+        {"annotated": 4952, "all": 4952},
+        "JPEGImages/, Annotations/ and ImageSets/Main/{trainval,test}.txt in it, in VOC2007/ or in VOCdevkit/VOC2007/",
+    ),
+    "coco2014": BenchmarkFacts(
+        "COCO 2014",
+        "coco",
+        "train2014",
+        "val2014",
+        80,
+        {"annotated": 82_081, "all": 82_783},
+        {"annotated": 40_137, "all": 40_504},
+        "annotations/instances_{train2014,val2014}.json, and the images in train2014/ and val2014/ or images/…",
+    ),
+}
+
+
+def benchmark_of(test: LabelledImages) -> Benchmark | None:
+    """Which of the paper's data sets these test images are, by their number and that of their classes."""
+    images, classes = test.labels.shape
+    for benchmark, facts in BENCHMARKS.items():
+        if classes == facts.classes and images in facts.test_images.values():
+            return benchmark
+    return None
+
+
+def load_benchmark(
+    benchmark: Benchmark, root: str | Path, options: DataOptions, images: Path | None = None
+) -> tuple[LabelledImages, LabelledImages]:
+    """Training and test images of one of the paper's data sets, or of a smaller tree of the same layout.
+
+    Args:
+        benchmark: which one.
+        root: the folder that holds it.
+        options: what its format leaves open.
+        images: the folder of the images, where it is not the usual one.
+
+    Raises:
+        UserError: the root holds something else, with what was expected and what was found.
+    """
+    facts = BENCHMARKS[benchmark]
+    folder = str(benchmark_root(benchmark, root))
+    train = load_data(folder, facts.train, purpose="train", format=facts.format, images=images, options=options)
+    test = load_data(folder, facts.test, purpose="test", format=facts.format, images=images, options=options)
+    return train, test
+
+
+def benchmark_root(benchmark: Benchmark, root: str | Path) -> Path:
+    """The folder that its reader wants.
+
+    Raises:
+        UserError: as `load_benchmark`.
+    """
+    facts, root = BENCHMARKS[benchmark], checked_path(root)
+    if facts.format == "voc":
+        another_year = root.name.startswith("VOC20") and root.name != "VOC2007"
+        places = [] if another_year else [root, root / "VOC2007", root / "VOCdevkit" / "VOC2007"]
+        needed = ["JPEGImages", "Annotations", *(f"ImageSets/Main/{split}.txt" for split in (facts.train, facts.test))]
+    else:
+        places = [root]
+        needed = [f"annotations/instances_{split}.json" for split in (facts.train, facts.test)]
+    for place in places:
+        if all((place / name).exists() for name in needed):
+            return place
+    raise UserError(f"--root {root} holds no {facts.name}: expected {facts.layout}; found {_found(root)}")
+
+
+def what_is_missing(
+    benchmark: Benchmark, train: LabelledImages, test: LabelledImages, options: DataOptions
+) -> str | None:
+    """In what the data differs from what the paper used, by its numbers; None where it does not."""
+    facts = BENCHMARKS[benchmark]
+    wanted = facts.train_images[options.coco_images], facts.test_images[options.coco_images], facts.classes
+    found = len(train.images), len(test.images), len(test.class_names)
+    if found == wanted:
+        return None
+    sizes = ["{:,} training and {:,} test images of {} classes".format(*counts) for counts in (found, wanted)]
+    return (
+        f"These data are not the whole of {facts.name}: {sizes[0]}, where it has {sizes[1]}. The paper's numbers stand "
+        "beside for their place alone; no difference to them means anything."
+    )
+
+
+def _found(root: Path) -> str:
+    """What is in a folder, in few words."""
+    if not root.is_dir():
+        return "a file" if root.is_file() else "no such folder"
+    names = sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir() if not entry.name.startswith("."))
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return shown or "nothing in it"

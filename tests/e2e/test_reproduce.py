@@ -1,0 +1,253 @@
+"""`promptmlr reproduce`: the paper's setting from its data sets' own trees to the table, on small ones."""
+
+import csv
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from promptmlr import scenes
+from promptmlr.data.voc import VOC_CLASS_NAMES
+from promptmlr.experiments.grid import compare
+from promptmlr.experiments.grid.stack import Stack
+
+METHODS = ("dualcoop", "baseline", "negativecoop", "positivecoop")
+SHARES = tuple(f"0.{step}" for step in range(1, 10))
+
+
+def draw(path: Path, index: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(scenes.draw_scene(3, index).image).save(path)
+
+
+def write_voc(root: Path, train: int = 10, test: int = 8) -> Path:
+    """A devkit; in every image one class for certain, three more by chance, and one of difficult objects alone."""
+    rng, devkit = np.random.default_rng(0), root / "VOCdevkit" / "VOC2007"
+    for name in ("Annotations", "ImageSets/Main"):
+        (devkit / name).mkdir(parents=True)
+    ids = [f"{index:06d}" for index in range(train + test)]
+    for index, image_id in enumerate(ids):
+        draw(devkit / "JPEGImages" / f"{image_id}.jpg", index)
+        shown = {index % 20, *rng.integers(20, size=3)}
+        objects = [(name, 0) for column, name in enumerate(VOC_CLASS_NAMES) if column in shown]
+        objects.append((VOC_CLASS_NAMES[(index + 7) % 20], 1))
+        entries = "".join(f"<object><name>{n}</name><difficult>{d}</difficult></object>" for n, d in objects)
+        (devkit / "Annotations" / f"{image_id}.xml").write_text(f"<annotation>{entries}</annotation>")
+    for split, part in (("trainval", ids[:train]), ("test", ids[train:])):
+        (devkit / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(part))
+    return root
+
+
+def write_coco(root: Path) -> Path:
+    """Three categories; the last image of each split has no annotation, the first a crowd alone."""
+    names = ("person", "cat", "traffic light")
+    (root / "annotations").mkdir(parents=True)
+    for split, count in (("train2014", 9), ("val2014", 7)):
+        images = [{"id": index, "file_name": f"{split}_{index}.jpg"} for index in range(count)]
+        pairs = [(image, (image + step) % 3) for image in range(count - 1) for step in range(1 + image % 2)]
+        content = {
+            "images": images,
+            "categories": [{"id": 1 + number, "name": name} for number, name in enumerate(names)],
+            "annotations": [
+                {"id": number, "image_id": image, "category_id": 1 + column, "iscrowd": int(image == 0)}
+                for number, (image, column) in enumerate(pairs)
+            ],
+        }
+        (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+        for index in range(count):
+            draw(root / split / f"{split}_{index}.jpg", 100 + index)
+    return root
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def small(tiny_checkpoint: Path) -> Sequence[object]:
+    return "--backbone", tiny_checkpoint, "--image-size", "64", "--epochs", "2", "--workers", "0"
+
+
+def test_the_whole_table_on_a_small_voc_tree(promptmlr, tmp_path: Path, small) -> None:
+    root, out, page = write_voc(tmp_path), tmp_path / "out", tmp_path / "page.html"
+    done = promptmlr("reproduce", "voc2007", "--root", root, "--out", out, "--report", page, *small)
+    assert done.code == 0, done.err
+    cells = rows(out / "cells.csv")
+    assert {(row["method"], row["observed"], row["seed"]) for row in cells} == {
+        (method, share, "0") for method in METHODS for share in SHARES
+    }
+    assert {row["epoch"] for row in cells} <= {"1", "2"}
+    table = {(row["method"], row["observed"]): row for row in rows(out / "table.csv")}
+    assert table["positivecoop", "0.1"]["published"] == "0.914"
+    for row in table.values():
+        expected = float(row["mean_ap"]) - float(row["published"])
+        assert float(row["minus_published"]) == pytest.approx(expected, abs=1e-12)
+    assert float(table["dualcoop", "mean"]["published"]) == pytest.approx(0.932, abs=6e-4)
+    text = (out / "table.md").read_text(encoding="utf-8")
+    assert done.out.strip() == text.strip()
+    assert "| dualcoop, paper | 90.3 | 92.2 |" in text
+    assert "| dualcoop, ours − paper | −" in text
+    assert "not the whole of VOC2007: 10 training and 8 test images of 20 classes, where it has 5,011" in text
+    assert "0 of 36 places of the table run on published rates, " in text  # epochs are asked for
+    assert "36 runs (4 methods, 9 fractions of labels, 1 seeds; 0 finished before)" in done.err
+    assert "epochs of new views" in done.err
+    assert "(--select last turns it off)" in done.err
+    assert page.read_text(encoding="utf-8").count("VOC2007") > 1
+
+
+def test_what_each_cell_was_trained_with(promptmlr, tmp_path: Path, small) -> None:
+    """DualCoOp on COCO at one half is published but for its epochs' number, which is asked for here."""
+    root, out = write_coco(tmp_path / "coco"), tmp_path / "out"
+    options = ("--methods", "dualcoop,negativecoop", "--observed", "0.1,0.5,0.9", *small)
+    done = promptmlr("reproduce", "coco2014", "--root", root, "--out", out, *options)
+    assert done.code == 0, done.err
+    found = {(row["method"], row["observed"], row["setting"]): row for row in rows(out / "origins.csv")}
+    value = {key: row["value"] for key, row in found.items()}
+    assert [value["dualcoop", share, "class_specific"] for share in ("0.1", "0.5", "0.9")] == ["False", "False", "True"]
+    assert [float(value["dualcoop", share, "loss_weight"]) for share in ("0.1", "0.5")] == pytest.approx([0.15, 0.03])
+    assert float(value["negativecoop", "0.9", "loss_weight"]) == pytest.approx(0.03)
+    published = {key for key, row in found.items() if row["published"] == "1"}
+    assert published == {
+        *(("dualcoop", share, "context_rate") for share in ("0.1", "0.5", "0.9")),
+        ("dualcoop", "0.5", "loss_weight"),
+        ("dualcoop", "0.5", "class_specific"),
+    }
+    assert {row["origin"] for key, row in found.items() if key[2] == "epochs"} == {"asked for"}
+    learned = {(row["method"], row["observed"]): int(row["learned_parameters"]) for row in rows(out / "cells.csv")}
+    assert learned["dualcoop", "0.9"] == 3 * learned["dualcoop", "0.5"] == 3 * learned["dualcoop", "0.1"]
+    shown = {(row["method"], row["observed"]): row["learned_parameters"] for row in rows(out / "table.csv")}
+    assert {place: int(shown[place]) for place in learned} == learned
+    text = (out / "table.md").read_text(encoding="utf-8")
+    assert "8 training and 6 test images of 3 classes, where it has 82,081 training and 40,137 test" in text
+
+
+def test_the_quirks_are_options(promptmlr, tmp_path: Path, small) -> None:
+    root, few = write_coco(tmp_path / "coco"), ("--methods", "positivecoop", "--observed", "0.5")
+    common = ("reproduce", "coco2014", "--root", root, *few, *small)
+    done = promptmlr(*common, "--out", tmp_path / "a")
+    assert done.code == 0, done.err
+    for words in (
+        "best epoch is chosen on the test images (--select last",
+        "offset is added to prompts (--offset none",
+        "from a standard normal (--start text",
+        "new views in every epoch (--augmentation none",
+        "images without annotations are left out (--coco-images all",
+        "crowds alone are present (--crowd unknown",
+    ):
+        assert words in done.err
+    off = ("--select", "last", "--offset", "none", "--start", "text", "--augmentation", "none")
+    done = promptmlr(*common, "--out", tmp_path / "b", *off, "--coco-images", "all", "--crowd", "unknown")
+    assert done.code == 0, done.err
+    assert "does not say: nothing." in done.err
+    assert "selected on test data" not in done.err
+    assert "9 training and 7 test images" in done.err
+    (cell,) = rows(tmp_path / "b" / "cells.csv")
+    assert cell["epoch"] == "2"
+    settings = json.loads((tmp_path / "b" / "settings.json").read_text())["positivecoop at 0.5"]
+    assert (settings["select"], settings["recipe"]["offset"], settings["recipe"]["start"]) == ("last", "none", "text")
+
+
+@pytest.fixture
+def first_is_best(monkeypatch) -> None:
+    """Every epoch scores less on the test images than the one before, as far as selection hears."""
+    falling = itertools.count()
+    monkeypatch.setattr(compare, "_mean_aps", lambda _scores, folded: [-next(falling)] * len(folded))
+
+
+def scored(out: Path) -> list[tuple[str, ...]]:
+    return [
+        tuple(row[key] for key in ("method", "observed", "epoch", "mean_ap", "learned_parameters"))
+        for row in rows(out / "cells.csv")
+    ]
+
+
+def test_the_best_epoch_on_the_test_images_is_scored(promptmlr, tmp_path: Path, small, first_is_best) -> None:
+    """Warming up is the same whatever follows: the first epoch of four is that of one."""
+    root, few = write_coco(tmp_path / "coco"), ("--methods", "positivecoop,baseline", "--observed", "0.5,0.9")
+    common = ("reproduce", "coco2014", "--root", root, *few, *small)
+    best, last, one = tmp_path / "best", tmp_path / "last", tmp_path / "one"
+    assert promptmlr(*common, "--out", best, "--epochs", "4").code == 0
+    assert promptmlr(*common, "--out", last, "--epochs", "4", "--select", "last").code == 0
+    assert promptmlr(*common, "--out", one, "--epochs", "1", "--select", "last").code == 0
+    assert scored(best) == scored(one)
+    assert {row[2] for row in scored(last)} == {"4"}
+    assert [row[3] for row in scored(last)] != [row[3] for row in scored(one)]
+    mixed = promptmlr(*common, "--out", best, "--epochs", "4", "--select", "last")
+    assert (mixed.code, "another select" in mixed.err) == (2, True)
+
+
+def test_a_cell_is_the_run_that_train_makes(promptmlr, tmp_path: Path, small) -> None:
+    """With the recipe of its fraction, and its best epoch; PositiveCoOp's settings are those of both data sets."""
+    root, out, run = write_voc(tmp_path), tmp_path / "out", tmp_path / "run"
+    few = ("--methods", "positivecoop", "--observed", "0.1,0.6")
+    assert promptmlr("reproduce", "voc2007", "--root", root, "--out", out, *few, *small).code == 0
+    options = ("--method", "positivecoop", "--observed", "0.6", "--recipe", "released", "--select", "test")
+    trained = promptmlr("train", root, "--out", run, *options, *small)
+    assert trained.code == 0, trained.err
+    assert json.loads((run / "config.json").read_text())["recipe"]["loss_weight"] == pytest.approx(0.027 / 0.6)
+    (cell,) = [row for row in rows(out / "cells.csv") if row["observed"] == "0.6"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["selection_map"] == pytest.approx(float(cell["mean_ap"]), abs=1e-6)
+    assert str(metrics["epoch"]) == cell["epoch"]
+
+
+def test_it_goes_on_with_its_best_epochs(promptmlr, tmp_path: Path, small, monkeypatch, first_is_best) -> None:
+    root, out, whole = write_voc(tmp_path), tmp_path / "out", tmp_path / "whole"
+    options = ("--methods", "negativecoop", "--observed", "0.1,0.9", *small, "--epochs", "4")
+    command = ("reproduce", "voc2007", "--root", root / "VOCdevkit", *options)
+    real = Stack.save
+
+    def save(self, folder: Path) -> None:
+        real(self, folder)
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stack, "save", save)
+        assert promptmlr(*command, "--out", out).code == 130
+    done = promptmlr(*command, "--out", out)
+    assert (done.code, "going on after epoch 2" in done.err) == (0, True)
+    assert promptmlr(*command, "--out", whole).code == 0
+    assert scored(out) == scored(whole)
+    assert {row[2] for row in scored(out)} == {"1"}
+
+
+def test_a_checkpoint_of_real_proportions(promptmlr, tmp_path: Path, parity_checkpoint: Path) -> None:
+    """Weights of the parity checkpoint at the paper's 448 px."""
+    root, out = write_voc(tmp_path, train=2, test=2), tmp_path / "out"
+    options = ("--backbone", parity_checkpoint, "--epochs", "1", "--observed", "0.5", "--workers", "0")
+    done = promptmlr("reproduce", "voc2007", "--root", root, "--out", out, *options)
+    assert done.code == 0, done.err
+    assert {row["method"] for row in rows(out / "cells.csv")} == set(METHODS)
+    settings = json.loads((out / "settings.json").read_text())["baseline at 0.5"]
+    assert settings["backbone"]["preprocessing"]["image_size"] == 448
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "words"),
+    [
+        ("voc2007", ("holds no VOC2007", "VOCdevkit/VOC2007/", "found VOC2012/, readme.txt")),
+        ("coco2014", ("holds no COCO 2014", "annotations/instances_{train2014,val2014}.json", "found VOC2012/")),
+    ],
+)
+def test_a_wrong_root_is_one_line(promptmlr, tmp_path: Path, benchmark: str, words: Sequence[str]) -> None:
+    (tmp_path / "root" / "VOC2012").mkdir(parents=True)
+    (tmp_path / "root" / "readme.txt").write_text("")
+    for root, more in ((tmp_path / "root", words), (tmp_path / "nowhere", (*words[:2], "found no such folder"))):
+        done = promptmlr("reproduce", benchmark, "--root", root, "--out", tmp_path / "out")
+        assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+        assert all(word in done.err for word in more), done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_year_is_no_voc2007(promptmlr, tmp_path: Path) -> None:
+    devkit = write_voc(tmp_path, 1, 1) / "VOCdevkit"
+    (devkit / "VOC2007").rename(devkit / "VOC2012")
+    for root in (tmp_path, devkit, devkit / "VOC2012"):
+        done = promptmlr("reproduce", "voc2007", "--root", root, "--out", tmp_path / "out")
+        assert (done.code, "holds no VOC2007" in done.err) == (2, True)
