@@ -23,7 +23,7 @@ def draw_image(axes: Axes, image: NDArray[np.uint8], title: str, size: float = 1
     """Draw an (H, W, 3) uint8 image in its own proportions, with a title of that font size."""
     height, width = image.shape[:2]
     axes.imshow(image, extent=(0, width, height, 0), interpolation="bilinear")
-    axes.set_title(title, fontsize=size, color=INK)
+    axes.set_title(title, fontsize=size, color=INK, parse_math=False)  # names are no formulas
     axes.set_axis_off()
 
 
