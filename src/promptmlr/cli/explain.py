@@ -102,7 +102,7 @@ def explain(
     no_cache: NoCache = False,
     storage: StorageFormat = "float16",
     cache_key: CacheKey = "file",
-    precision: PrecisionOption = "auto",
+    precision: PrecisionOption = "float32",
     device: Device = "cpu",
     workers: Workers = 2,
 ) -> None:
@@ -126,7 +126,7 @@ def explain(
     run = _run(subject)
     if run is None and backbone is not None:
         raise UserError(f"--backbone says where a RUN finds its weights, and {subject} is a backbone itself")
-    if run is not None and (image_size is not None or precision != "auto" or templates != "single"):
+    if run is not None and (image_size is not None or precision != "float32" or templates != "single"):
         raise UserError(f"run {run.path} has its own image size, precision and sides; leave out the options for them")
 
     def explained(class_names: "Sequence[str]") -> "Subject":

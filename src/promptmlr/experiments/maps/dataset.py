@@ -20,7 +20,6 @@ from promptmlr.experiments.maps.subject import Subject
 from promptmlr.experiments.tables import csv_text, markdown_table
 from promptmlr.files import write_text
 from promptmlr.labels import PRESENT, Labels
-from promptmlr.names import shown
 from promptmlr.regions import RegionSource
 from promptmlr.report import Report, figure_jpeg, figure_png
 from promptmlr.reporting import Reporter
@@ -28,7 +27,7 @@ from promptmlr.reporting import Reporter
 __all__ = ["ExplainedData", "explain_data"]
 
 HEADER = ("class", "images", "correlation", "with other classes", "overlap", "with other classes")
-MEAN_HEADER = ("mean over classes", "same class", "other classes", "difference", "verdict")
+MEAN_HEADER = ("images", "measure", "same class", "other classes", "difference", "verdict")
 IMAGES = {"present": "with the class", "absent": "without it"}
 
 
@@ -71,7 +70,7 @@ class ExplainedData:
             "Do presence and absence light up the same regions?", f"{self.subject.name} on {self.data}, image by image."
         )
         page.section("In numbers")
-        page.table(MEAN_HEADER, self._mean_rows(), caption=f"Means with 95 % intervals ({table})")
+        page.table(MEAN_HEADER, self._mean_rows(), caption=f"Means over classes ({table})", words=2)
         for note in self._notes():
             page.paragraph(note)
         page.figure(
@@ -88,7 +87,7 @@ class ExplainedData:
                 caption="Of all images and classes that are there: where the two maps are most alike, where they are "
                 "as alike as in the median, and where least. One colour scale; yellow is most similar. The region of "
                 "the whole picture is left out.",
-                least=44,
+                least=34,
             )
         page.section("By class")
         for label, words in IMAGES.items():
@@ -101,8 +100,7 @@ class ExplainedData:
             for key in ("correlation", "overlap"):
                 difference = mean.quantities[f"{key}_difference"]
                 cells = (mean.quantities[key], mean.quantities[f"other_{key}"], difference)
-                first = f"{key}, images {IMAGES[mean.label]}"
-                rows.append([first, *map(_interval, cells), _verdict(difference)])
+                rows.append([IMAGES[mean.label], key, *map(_interval, cells), _verdict(difference)])
         return rows
 
     def _of(self, label: str | None) -> list[Agreement]:
@@ -127,8 +125,9 @@ class ExplainedData:
             f"{self.regions - 1} regions of the grid; overlap is intersection over union of the "
             f"{100 * self.share:g} % of them where each map is highest, {chance_overlap(self.regions, self.share):.2f} "
             "for maps that light up at random.",
-            f"Means over classes, each a mean over images ({counts}), with 95 % bootstrap intervals over images. An "
-            "image whose label is unknown, or one of whose maps is the same everywhere, is left out for that class.",
+            f"Means over classes, each a mean over images ({counts}), with 95 % bootstrap intervals over images, "
+            "too narrow where images are few. An image whose label is unknown, or one of whose maps is the same "
+            "everywhere, is left out for that class.",
         ]
 
     def _records(self) -> list[dict[str, object]]:
@@ -214,11 +213,7 @@ def _examples(
         numbers = map(float, measured[row, column, :2])
         maps = ClassMaps(subject.class_names[c], probability, presence[0, c], absence[0, c], *numbers)
         strip = class_strip(shown_pixels(images[index].open()), maps, subject)
-        yield Strip(strip.image, f"{_short(images[index].name)}\n{strip.title}", strip.overlays)
-
-
-def _short(name: str) -> str:
-    return Path(shown(name)).name
+        yield Strip(strip.image, f"{Path(images[index].name).name}\n{strip.title}", strip.overlays)
 
 
 def _interval(found: Interval) -> str:
@@ -231,5 +226,5 @@ def _verdict(difference: Interval) -> str:
     if isnan(difference.low):
         return "–"
     if difference.low > 0:
-        return "more alike than other classes"
-    return "less alike than other classes" if difference.high < 0 else "within noise"
+        return "more alike"
+    return "less alike" if difference.high < 0 else "within noise"

@@ -17,8 +17,9 @@ __all__ = ["WIDTH", "Overlay", "Strip", "agreement_chart", "overlay_figure", "sh
 
 WIDTH = 1400  # pixels of a picture
 
-_PANEL = 3.2  # inches, the width of a panel
-_LETTER = 0.18  # inches, the height of a line of a title
+_PANEL = 2.7  # inches, the width of a panel
+_SIZE = 11  # of titles
+_LETTER = 0.17  # inches, the height of a line of a title
 _LONGEST = 34  # letters on it
 _FLATTEST, _TALLEST = 0.3, 1.6  # height : width of the room for a panel
 _SHOWN = 800  # pixels, the longer side of an image in a picture
@@ -79,9 +80,9 @@ def overlay_figure(strips: Sequence[Strip]) -> Figure:
             figure.add_axes(((0.1 + column * (_PANEL + 0.1)) / width, top / height, _PANEL / width, room / height))
             for column in range(1 + len(strip.overlays))
         ]
-        draw_image(axes[0], strip.image, row[0], 12)
+        draw_image(axes[0], strip.image, row[0], _SIZE)
         for place, overlay, title in zip(axes[1:], strip.overlays, row[1:], strict=True):
-            mapped[overlay.scale] = draw_map(place, strip.image, overlay.grid, limits[overlay.scale], title, 12)
+            mapped[overlay.scale] = draw_map(place, strip.image, overlay.grid, limits[overlay.scale], title, _SIZE)
     for number, scale in enumerate(scales):
         left, long = 3 * (_PANEL + 0.1) + 0.15 + 0.95 * number, min(height - heads[0] - 0.15, 2 * _PANEL)
         axis = figure.add_axes((left / width, (height - heads[0] - long) / height, 0.18 / width, long / height))

@@ -19,7 +19,6 @@ from promptmlr.experiments.maps.subject import COSINE, Subject
 from promptmlr.experiments.overlays import grid_of
 from promptmlr.experiments.tables import csv_text, markdown_table
 from promptmlr.files import write_bytes, write_text
-from promptmlr.names import shown
 from promptmlr.regions import encode_pixels
 from promptmlr.report import Report, figure_jpeg, figure_png
 
@@ -102,25 +101,23 @@ class ExplainedImage:
 
     def report(self, path: Path, table: Path) -> None:
         """The same as a page; `table` holds the maps and the numbers."""
-        names = ", ".join(one.class_name for one in self.classes)
-        what = f"the presence and the absence of {names}" if names else "sentences"
+        classes = [one.class_name for one in self.classes]
+        sentences = [f"“{sentence}”" for sentence, _ in self.captions]
+        what = f"the presence and the absence of {', '.join(classes)}" if classes else "sentences"
         page = Report("Where it looks", f"{self.subject.name} on {self.name}: the regions that {what} light up.")
         page.figure(
             figure_jpeg(overlay_figure(self._strips()), WIDTH),
-            alt=f"{self.name}, and over it the maps of {', '.join([*names.split(', '), *self._sentences()])}.",
+            alt=f"{self.name}, and over it the maps of {', '.join([*classes, *sentences])}.",
             caption="One colour scale for all maps of a kind; yellow is most similar. Each cell is a region of the "
             "squashed square that the image tower sees, stretched back over the image; the region of the whole "
             f"picture is left out. The numbers of every cell: {table}.",
-            least=44,
+            least=34,
         )
         if self.classes:
             page.section("In numbers")
             page.table(HEADER, [one.cells() for one in self.classes], caption=f"Per class, for this image ({table})")
             page.paragraph(self._note())
         page.write(path)
-
-    def _sentences(self) -> list[str]:
-        return [sentence for sentence, _ in self.captions]
 
     def _note(self) -> str:
         regions = len(self.classes[0].presence)
@@ -195,7 +192,7 @@ def explain_image(
         for c in columns
     ]
     sentences = list(zip(captions, subject.text_maps(regions, captions)[0], strict=True)) if captions else []
-    return ExplainedImage(shown(image.name), shown_pixels(opened), subject, classes, sentences, share)
+    return ExplainedImage(image.name, shown_pixels(opened), subject, classes, sentences, share)
 
 
 def _record(
