@@ -131,7 +131,7 @@ def test_a_data_set_through_a_bare_backbone(promptmlr, photos: Path, monkeypatch
     assert done.code == 0, done.err
     kept = rows(photos / "explain.csv")
     assert [row["class"] for row in kept[1:6]] == list(NAMES)
-    assert "80 sentences of “…”" in done.out
+    assert "80 sentences of “X”" in done.out
     assert "50 % of them" in done.out
 
 

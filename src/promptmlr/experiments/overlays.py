@@ -8,9 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-__all__ = ["INK", "draw_image", "draw_map", "grid_of"]
+__all__ = ["INK", "draw_bar", "draw_image", "draw_map", "grid_of"]
 
 INK = "#1b2330"
+
+_GREY, _CONTRAST = 0.6, 0.5  # of the copy under a map: its mean, and how far it spreads
+_ALPHA = 0.6  # of the map
 
 
 def grid_of(similarity: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -35,7 +38,9 @@ def draw_map(
     title: str,
     size: float = 15,
 ) -> AxesImage:
-    """Draw a map over a grey copy of its image; viridis, which rises evenly in lightness, for the colour-blind too.
+    """Draw a map over a pale grey copy of its image, so that colours mean the same over dark and bright parts of it.
+
+    The colours are viridis: they rise evenly in lightness, for the colour-blind too.
 
     Args:
         axes: where to.
@@ -46,7 +51,16 @@ def draw_map(
         size: of the title's font.
     """
     (height, width), (low, high) = image.shape[:2], limits
-    draw_image(axes, np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8), title, size)
+    grey = 255 * (_GREY - _CONTRAST / 2) + _CONTRAST * image.mean(axis=2, keepdims=True)
+    draw_image(axes, np.repeat(grey, 3, axis=2).astype(np.uint8), title, size)
     return axes.imshow(
-        grid, cmap="viridis", vmin=low, vmax=high, alpha=0.6, extent=(0, width, height, 0), interpolation="nearest"
+        grid, cmap="viridis", vmin=low, vmax=high, alpha=_ALPHA, extent=(0, width, height, 0), interpolation="nearest"
     )
+
+
+def draw_bar(axes: Axes, mapped: AxesImage, label: str, size: float) -> None:
+    """Draw the colours of a map as they are over the mean grey, what they stand for, and a label of that font size."""
+    bar = axes.figure.colorbar(mapped, cax=axes)
+    axes.set_facecolor(str(_GREY))
+    bar.set_label(label, fontsize=size, color=INK)
+    axes.tick_params(labelsize=size - 2)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from promptmlr.experiments.demo.comparison import Row, best_of
-from promptmlr.experiments.overlays import INK, draw_image, draw_map, grid_of
+from promptmlr.experiments.overlays import INK, draw_bar, draw_image, draw_map, grid_of
 from promptmlr.labels import PRESENT, Labels
 from promptmlr.report import MARKS, Card, Mark, image_png
 
@@ -111,9 +111,7 @@ def maps_figure(examples: Sequence[Example], class_names: Sequence[str]) -> Figu
         name = class_names[example.shown_class]
         draw_map(presence, example.image, grids[2 * column], limits, f"presence of “{name}”")
         mapped = draw_map(absence, example.image, grids[2 * column + 1], limits, f"absence of “{name}”")
-    bar = figure.colorbar(mapped, cax=figure.add_subplot(cells[2:, -1]))
-    bar.set_label("similarity of region and class", fontsize=14, color=INK)
-    bar.ax.tick_params(labelsize=12)
+    draw_bar(figure.add_subplot(cells[2:, -1]), mapped, "similarity of region and class", 14)
     return figure
 
 

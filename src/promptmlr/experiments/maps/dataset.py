@@ -116,7 +116,7 @@ class ExplainedData:
         ]
 
     def _notes(self) -> list[str]:
-        presence, absence = (side.format("…") for side in self.subject.sides)
+        presence, absence = (side.format("X") for side in self.subject.sides)
         counts = "; ".join(f"{one.images:,} images and {one.classes} classes {one.label}" for one in self._of(None))
         return [
             f"Same class: its {presence} map with its {absence} map. Other classes: its {presence} map with those of "

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from promptmlr.experiments.maps.means import Agreement
-from promptmlr.experiments.overlays import INK, draw_image, draw_map
+from promptmlr.experiments.overlays import draw_bar, draw_image, draw_map
 
 __all__ = ["WIDTH", "Overlay", "Strip", "agreement_chart", "overlay_figure", "shown_pixels"]
 
 WIDTH = 1400  # pixels of a picture
 
 _PANEL = 2.7  # inches, the width of a panel
+_BAR = 1.1  # inches, of a colour bar with its words
 _SIZE = 11  # of titles
 _LETTER = 0.17  # inches, the height of a line of a title
 _LONGEST = 34  # letters on it
@@ -71,7 +72,7 @@ def overlay_figure(strips: Sequence[Strip]) -> Figure:
     proportions = [strip.image.shape[0] / strip.image.shape[1] for strip in strips]
     rooms = [_PANEL * float(one) for one in np.clip(proportions, _FLATTEST, _TALLEST)]
     heads = [_LETTER * (max(title.count("\n") for title in row) + 2) for row in titles]
-    height, width = sum(rooms) + sum(heads) + 0.15, 3 * _PANEL + 0.3 + 0.95 * len(scales)
+    height, width = sum(rooms) + sum(heads) + 0.15, 3 * _PANEL + 0.3 + _BAR * len(scales)
     figure = Figure(figsize=(width, height))
     top, mapped = height, dict[str, AxesImage]()
     for strip, row, room, head in zip(strips, titles, rooms, heads, strict=True):
@@ -84,10 +85,9 @@ def overlay_figure(strips: Sequence[Strip]) -> Figure:
         for place, overlay, title in zip(axes[1:], strip.overlays, row[1:], strict=True):
             mapped[overlay.scale] = draw_map(place, strip.image, overlay.grid, limits[overlay.scale], title, _SIZE)
     for number, scale in enumerate(scales):
-        left, long = 3 * (_PANEL + 0.1) + 0.15 + 0.95 * number, min(height - heads[0] - 0.15, 2 * _PANEL)
+        left, long = 3 * (_PANEL + 0.1) + 0.15 + _BAR * number, min(height - heads[0] - 0.15, 2 * _PANEL)
         axis = figure.add_axes((left / width, (height - heads[0] - long) / height, 0.18 / width, long / height))
-        bar = figure.colorbar(mapped[scale], cax=axis)
-        bar.set_label(scale, fontsize=12, color=INK)
+        draw_bar(axis, mapped[scale], scale, 12)
     return figure
 
 
