@@ -12,6 +12,7 @@ from promptmlr.cli.compare import compare
 from promptmlr.cli.cost import cost
 from promptmlr.cli.demo import demo
 from promptmlr.cli.evaluate import evaluate
+from promptmlr.cli.explain import explain
 from promptmlr.cli.methods import methods
 from promptmlr.cli.predict import predict
 from promptmlr.cli.pretrain_scenes import pretrain_scenes
@@ -43,6 +44,7 @@ app.command(rich_help_panel="What there is")(backbones)
 app.command(rich_help_panel="The paper")(compare)
 app.command(rich_help_panel="The paper")(reproduce)
 app.command(rich_help_panel="The paper")(cost)
+app.command(rich_help_panel="The paper")(explain)
 app.command("probe-text", rich_help_panel="The paper")(probe_text)
 app.command("probe-captions", rich_help_panel="The paper")(probe_captions)
 app.command("pretrain-scenes", rich_help_panel="The paper")(pretrain_scenes)

@@ -26,11 +26,11 @@ from promptmlr.cli.options import (
     Split,
     StorageFormat,
     Workers,
+    common_classes,
     read_data,
     region_cache,
 )
 from promptmlr.cli.progress import Terminal, note
-from promptmlr.errors import UserError
 
 if TYPE_CHECKING:
     from promptmlr.evaluation import Evaluation
@@ -80,7 +80,7 @@ def evaluate(
     labelled = read_data(data, split, "test", format, images, options)
     if images_sha256(labelled.image_ids) == loaded.config.data.images_sha256:
         note("warning: the run was trained on images of these names; its score on new ones will be lower")
-    rows, columns = _common_classes(loaded.class_names, labelled.class_names)
+    rows, columns = common_classes(loaded.class_names, labelled.class_names)
 
     tower = loaded.use_backbone(backbone, pretrained, device)
     fresh = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
@@ -104,20 +104,6 @@ def evaluate(
     record = {"data": labelled.source, "select": loaded.config.select, **result.as_dict()}
     write_text(out, json.dumps(record, indent=2) + "\n")
     note(f"written to {out}")
-
-
-def _common_classes(trained: tuple[str, ...], labelled: tuple[str, ...]) -> tuple[list[int], list[int]]:
-    """Columns of the classes that both have, matched by name, in the run's order."""
-    common = [name for name in trained if name in set(labelled)]
-    if not common:
-        raise UserError(
-            f"the run knows none of the data's classes: {', '.join(trained[:5])} … against {', '.join(labelled[:5])} …"
-        )
-    for names, others, whose in ((trained, labelled, "the run's"), (labelled, trained, "the data's")):
-        left_out = [name for name in names if name not in set(others)]
-        if left_out:
-            note(f"left out, only among {whose} classes: {', '.join(left_out)}")
-    return [trained.index(name) for name in common], [labelled.index(name) for name in common]
 
 
 def _table(result: "Evaluation", select: str) -> list[str]:

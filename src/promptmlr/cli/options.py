@@ -36,6 +36,7 @@ __all__ = [
     "StorageFormat",
     "Workers",
     "cache_folder",
+    "common_classes",
     "fractions",
     "open_tower",
     "read_data",
@@ -196,6 +197,24 @@ def read_data(
     for line in (labelled.source, *labelled.notes):
         note(line)
     return labelled
+
+
+def common_classes(trained: tuple[str, ...], labelled: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Columns of the classes that both have, matched by name, in the run's order; others are said.
+
+    Raises:
+        UserError: there is none.
+    """
+    common = [name for name in trained if name in set(labelled)]
+    if not common:
+        raise UserError(
+            f"the run knows none of the data's classes: {', '.join(trained[:5])} … against {', '.join(labelled[:5])} …"
+        )
+    for names, others, whose in ((trained, labelled, "the run's"), (labelled, trained, "the data's")):
+        left_out = [name for name in names if name not in set(others)]
+        if left_out:
+            note(f"left out, only among {whose} classes: {', '.join(left_out)}")
+    return [trained.index(name) for name in common], [labelled.index(name) for name in common]
 
 
 def open_tower(

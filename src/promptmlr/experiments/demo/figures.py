@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from promptmlr.experiments.demo.comparison import Row, best_of
+from promptmlr.experiments.overlays import INK, draw_bar, draw_image, draw_map, grid_of
 from promptmlr.labels import PRESENT, Labels
 from promptmlr.report import MARKS, Card, Mark, image_png
 
@@ -18,7 +18,7 @@ __all__ = ["Example", "example_card", "interval_chart", "maps_figure"]
 THRESHOLD = 0.5
 _LINES = 6  # of labels under an image
 
-_INK, _FAINT, _ACCENT = "#1b2330", "#566072", "#1a5fb4"
+_FAINT, _ACCENT = "#566072", "#1a5fb4"
 _COLOURS: dict[Mark, str] = {"right": "#1d6b3c", "wrong": "#a51d2d", "missed": "#7a4b00"}
 _WORDS: dict[Mark, str] = {"right": "", "wrong": ", not there", "missed": ", missed"}
 
@@ -78,7 +78,7 @@ def interval_chart(rows: Sequence[Row]) -> Figure:
     best = best_of(rows)
     for height, row in enumerate(rows):
         low, high = (100 * end for end in row.evaluation.mean_ap_interval)
-        colour = _ACCENT if row is best else _INK
+        colour = _ACCENT if row is best else INK
         axes.plot([low, high], [height, height], color=colour, linewidth=6, alpha=0.3, solid_capstyle="butt")
         axes.plot(100 * row.evaluation.mean_ap, height, "o", color=colour, markersize=8)
     axes.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=12)
@@ -102,18 +102,16 @@ def maps_figure(examples: Sequence[Example], class_names: Sequence[str]) -> Figu
     figure = Figure(figsize=(3.1 * len(examples) + 0.8, 3.3 * sum(heights)))
     cells = figure.add_gridspec(4, len(examples) + 1, height_ratios=heights, width_ratios=widths)
     cells.update(left=0.01, right=0.94, top=0.97, bottom=0.01, wspace=0.09, hspace=0.11)
-    grids = [_grid(side[example.shown_class]) for example in examples for side in (example.presence, example.absence)]
+    grids = [grid_of(side[example.shown_class]) for example in examples for side in (example.presence, example.absence)]
     limits = float(np.min(grids)), float(np.max(grids))
     for column, example in enumerate(examples):
         image, text, presence, absence = (figure.add_subplot(cells[row, column]) for row in range(4))
-        _image(image, example.image, f"there: {_names(example.labels == PRESENT, class_names)}")
+        draw_image(image, example.image, f"there: {_names(example.labels == PRESENT, class_names)}")
         _write(text, lines[column], most)
         name = class_names[example.shown_class]
-        _overlay(presence, example.image, grids[2 * column], limits, f"presence of “{name}”")
-        mapped = _overlay(absence, example.image, grids[2 * column + 1], limits, f"absence of “{name}”")
-    bar = figure.colorbar(mapped, cax=figure.add_subplot(cells[2:, -1]))
-    bar.set_label("similarity of region and class", fontsize=14, color=_INK)
-    bar.ax.tick_params(labelsize=12)
+        draw_map(presence, example.image, grids[2 * column], limits, f"presence of “{name}”")
+        mapped = draw_map(absence, example.image, grids[2 * column + 1], limits, f"absence of “{name}”")
+    draw_bar(figure.add_subplot(cells[2:, -1]), mapped, "similarity of region and class", 14)
     return figure
 
 
@@ -131,29 +129,6 @@ def _write(axes: Axes, lines: Sequence[tuple[str, str]], most: int) -> None:
     for place, (line, colour) in enumerate(lines):
         axes.text(0, 1.2 - place / most, line, va="top", fontsize=14, color=colour, transform=axes.transAxes)
     axes.set_axis_off()
-
-
-def _overlay(
-    axes: Axes, image: NDArray[np.uint8], grid: NDArray[np.float32], limits: tuple[float, float], title: str
-) -> AxesImage:
-    side, (low, high) = image.shape[0], limits
-    _image(axes, np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8), title)
-    return axes.imshow(
-        grid, cmap="viridis", vmin=low, vmax=high, alpha=0.6, extent=(0, side, side, 0), interpolation="nearest"
-    )
-
-
-def _image(axes: Axes, image: NDArray[np.uint8], title: str) -> None:
-    side = image.shape[0]
-    axes.imshow(image, extent=(0, side, side, 0), interpolation="bilinear")
-    axes.set_title(title, fontsize=15, color=_INK)
-    axes.set_axis_off()
-
-
-def _grid(similarity: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The (h, w) grid of a map over R regions, without the global one."""
-    side = round((len(similarity) - 1) ** 0.5)
-    return similarity[1:].reshape(side, side)
 
 
 def _names(chosen: NDArray[np.bool_], class_names: Sequence[str]) -> str:

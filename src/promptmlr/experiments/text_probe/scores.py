@@ -31,6 +31,7 @@ __all__ = [
     "negated",
     "presence_scores",
     "prompt_cosines",
+    "text_directions",
 ]
 
 Place = Literal["global", "local"]
@@ -99,10 +100,10 @@ def prompt_cosines(backbone: Backbone, class_names: Sequence[str], templates: Te
     names = checked_class_names(class_names)
     if len(names) < 2:
         raise UserError("at least two classes are needed: the cosine between classes is the yardstick")
-    positive = _directions(backbone, names, templates.positive)
+    positive = text_directions(backbone, names, templates.positive)
     same = templates.other == templates.positive
-    other = positive if same else _directions(backbone, names, templates.other)
-    negative = _directions(backbone, names, templates.negative)
+    other = positive if same else text_directions(backbone, names, templates.other)
+    negative = text_directions(backbone, names, templates.negative)
     # The mean over pairs is the product of the means; of a set with itself, less the ones on the diagonal.
     pairs = len(positive) * len(other)
     twins = len(positive) if same else 0
@@ -118,7 +119,7 @@ def prompt_cosines(backbone: Backbone, class_names: Sequence[str], templates: Te
     )
 
 
-def _directions(backbone: Backbone, names: Sequence[str], templates: Sequence[str]) -> Tensor:
+def text_directions(backbone: Backbone, names: Sequence[str], templates: Sequence[str]) -> Tensor:
     """(T, C, D) float64 text features of unit length, on the CPU."""
     features = [backbone.encode_text([template.format(name) for name in names]) for template in templates]
     return torch.nn.functional.normalize(torch.stack(features).double().cpu(), dim=-1)

@@ -1,0 +1,107 @@
+"""How alike two maps of an image are: correlation over regions, and overlap of what each lights up most.
+
+Letters: B images, C classes, R regions, G = R - 1 of them in the grid, N images of a data set. Region 0 is global and
+is left out.
+"""
+
+from math import comb
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from promptmlr.data.images import UnreadableImage
+from promptmlr.recognizer import Recognizer
+from promptmlr.regions import Indices, RegionSource, index_batches
+from promptmlr.reporting import Progress
+
+__all__ = ["MEASURES", "chance_overlap", "image_agreements", "lit_regions", "map_agreement"]
+
+MEASURES = ("correlation", "overlap", "other_correlation", "other_overlap")
+"""Of a class's presence with its absence map; and, the yardstick, with the presence maps of the other classes."""
+
+BATCH = 32  # images whose maps are held at once
+
+
+def lit_regions(regions: int, share: float) -> int:
+    """How many of R regions a map lights up: that share of the grid, at least one."""
+    return max(round(share * (regions - 1)), 1)
+
+
+def chance_overlap(regions: int, share: float) -> float:
+    """The mean overlap of two maps that light up their regions at random, independently of each other."""
+    grid, lit = regions - 1, lit_regions(regions, share)
+    ways = [comb(lit, both) * comb(grid - lit, lit - both) for both in range(lit + 1)]
+    return sum(way * both / (2 * lit - both) for both, way in enumerate(ways)) / comb(grid, lit)
+
+
+def map_agreement(presence: Tensor, absence: Tensor, share: float) -> Tensor:
+    """`MEASURES` of the two maps of every class.
+
+    The correlation is Pearson's over the regions of the grid; the overlap is intersection over union of the `share`
+    of them where each map is highest. With the other classes both are means over all of them.
+
+    Args:
+        presence: (B, C, R) float, on any scale.
+        absence: (B, C, R) float, on any scale.
+        share: of the regions, above 0 and at most 1.
+
+    Returns:
+        (B, C, 4) float64. NaN where one of the maps is the same everywhere; the last two also where no other class's
+        presence map varies.
+    """
+    lit = lit_regions(presence.shape[-1], share)
+    directions, tops = zip(*((_direction(side), _top(side, lit)) for side in _grids(presence, absence)), strict=True)
+    correlation = (directions[0] * directions[1]).sum(dim=-1)
+    nowhere = torch.zeros_like(correlation).masked_fill(correlation.isnan(), torch.nan)
+    overlap = _union_share((tops[0] * tops[1]).sum(dim=-1), lit) + nowhere
+    others = directions[0] @ directions[0].transpose(1, 2)
+    others.diagonal(dim1=1, dim2=2).fill_(torch.nan)
+    other_overlaps = _union_share(tops[0] @ tops[0].transpose(1, 2), lit).masked_fill(others.isnan(), torch.nan)
+    means = [pairs.nanmean(dim=-1) + nowhere for pairs in (others, other_overlaps)]
+    return torch.stack([correlation, overlap, *means], dim=-1)
+
+
+def _grids(*maps: Tensor) -> list[Tensor]:
+    return [one[..., 1:].double() for one in maps]
+
+
+def _direction(maps: Tensor) -> Tensor:
+    """(B, C, G) less their means, of unit length: products are correlations. NaN for a map without variation."""
+    same = (maps == maps[..., :1]).all(dim=-1, keepdim=True)
+    centred = maps - maps.mean(dim=-1, keepdim=True)
+    return torch.nn.functional.normalize(centred, dim=-1, eps=0.0).masked_fill(same, torch.nan)
+
+
+def _top(maps: Tensor, lit: int) -> Tensor:
+    """(B, C, G): 1 where a map is among its `lit` highest regions, else 0."""
+    return torch.zeros_like(maps).scatter_(-1, maps.topk(lit, dim=-1).indices, 1.0)
+
+
+def _union_share(common: Tensor, lit: int) -> Tensor:
+    """Intersection over union of two sets of `lit` regions with `common` ones."""
+    return common / (2 * lit - common)
+
+
+@torch.no_grad()
+def image_agreements(
+    recognizer: Recognizer, source: RegionSource, share: float, progress: Progress | None = None
+) -> tuple[Indices, NDArray[np.float32]]:
+    """`map_agreement` of the presence and the absence map of every class in every image, batch by batch.
+
+    Returns:
+        The (N',) indices of the images that could be read, and (N', C, 4).
+
+    Raises:
+        UnreadableImage: none could be read.
+    """
+    kept, found = [], []
+    for indices, regions in source.batches(index_batches(len(source), BATCH)):
+        kept.append(indices)
+        found.append(map_agreement(*recognizer.maps(regions), share).float().cpu().numpy())
+        if progress is not None:
+            progress(int(indices[-1]) + 1, len(source))
+    if not kept:
+        raise UnreadableImage("no image could be read")
+    return np.concatenate(kept), np.concatenate(found)
