@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +235,8 @@ def test_real_photos_with_a_released_mask(promptmlr, tmp_path: Path, parity_chec
     predicted = promptmlr("predict", run, data / "val2017", "--out", tmp_path / "p.jsonl")
     assert predicted.code == 0
     assert len((tmp_path / "p.jsonl").read_text().splitlines()) == len(list((data / "val2017").iterdir()))
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "promptmlr", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"promptmlr {pm.__version__}"
