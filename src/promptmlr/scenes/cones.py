@@ -6,7 +6,7 @@ it. The miniature's would spread over the whole sphere: 20 · cos then saturates
 """
 
 import torch
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
@@ -14,16 +14,16 @@ from promptmlr.scenes import miniature
 from promptmlr.scenes.drawing import draw_scene
 from promptmlr.scenes.world import CLASS_NAMES
 
-__all__ = ["into_cones"]
+__all__ = ["common_image_part", "into_cones", "texts_into_cone"]
 
 COMMON_TO_OWN = 1.5
 """Length of the common part over the mean length of a feature before."""
 
 _SEED = 0  # of the two directions, which have nothing to do with each other: the gap between CLIP's modalities
 _SCENES = 200  # that the mean length of a region is taken over
+_FIXED_POINT_STEPS = 100  # each brings the length closer by a factor, as the common part hardly points to the own one
 
 
-@torch.no_grad()
 def into_cones(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
     """Add a common part to all text features and to all image features.
 
@@ -34,23 +34,60 @@ def into_cones(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
     Returns:
         The same tensors but for `ln_final.bias` and `visual.attnpool.c_proj.bias`.
     """
+    return _images_into_cone(texts_into_cone(state_dict), seed)
+
+
+@torch.no_grad()
+def texts_into_cone(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The half of `into_cones` that is about text: the same tensors but for `ln_final.bias`."""
+    texts = miniature.encode_text(
+        _model(state_dict), SimpleTokenizer()([f"a photo of a {name}." for name in CLASS_NAMES])
+    )
+    direction, _ = _directions()
+    shift = direction @ state_dict["text_projection"]
+    bias = state_dict["ln_final.bias"] + direction * (_common_length(texts) / shift.norm())
+    return state_dict | {"ln_final.bias": bias}
+
+
+@torch.no_grad()
+def _images_into_cone(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+    pixels = torch.stack([torch.from_numpy(draw_scene(seed, index).image) for index in range(_SCENES)])
+    _, regions = miniature.encode_image(_model(state_dict), miniature.normalise(pixels))
+    _, direction = _directions()
+    bias = state_dict["visual.attnpool.c_proj.bias"] + direction * (_common_length(regions) / direction.norm())
+    return state_dict | {"visual.attnpool.c_proj.bias": bias}
+
+
+def common_image_part(regions: Tensor) -> Tensor:
+    """The common part that image features owe to `into_cones`, read off features that have it.
+
+    Its direction is known; its length is the one that `into_cones` would give to what is left without it.
+
+    Args:
+        regions: (B, R, D) of many scenes.
+
+    Returns:
+        (D,), to be subtracted.
+    """
+    _, direction = _directions()
+    direction = direction / direction.norm()
+    length = torch.tensor(0.0)
+    for _ in range(_FIXED_POINT_STEPS):
+        length = _common_length(regions - length * direction)
+    return length * direction
+
+
+def _model(state_dict: dict[str, Tensor]) -> CLIP:
     model = miniature.build(len(state_dict["token_embedding.weight"]))
     model.load_state_dict(state_dict)
     model.eval()
-    texts = miniature.encode_text(model, SimpleTokenizer()([f"a photo of a {name}." for name in CLASS_NAMES]))
-    pixels = torch.stack([torch.from_numpy(draw_scene(seed, index).image) for index in range(_SCENES)])
-    centre, spread = torch.tensor(OPENAI_DATASET_MEAN), torch.tensor(OPENAI_DATASET_STD)
-    _, regions = miniature.encode_image(model, ((pixels / 255 - centre) / spread).permute(0, 3, 1, 2))
+    return model
 
+
+def _directions() -> tuple[Tensor, Tensor]:
+    """Where the common parts of texts, before their projection, and of images lie."""
     generator = torch.Generator().manual_seed(_SEED)
-    text_direction = torch.randn(miniature.WIDTH, generator=generator)
-    image_direction = torch.randn(miniature.WIDTH, generator=generator)
-    text_shift = text_direction @ state_dict["text_projection"]
-    return state_dict | {
-        "ln_final.bias": state_dict["ln_final.bias"] + text_direction * (_common_length(texts) / text_shift.norm()),
-        "visual.attnpool.c_proj.bias": state_dict["visual.attnpool.c_proj.bias"]
-        + image_direction * (_common_length(regions) / image_direction.norm()),
-    }
+    return torch.randn(miniature.WIDTH, generator=generator), torch.randn(miniature.WIDTH, generator=generator)
 
 
 def _common_length(features: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The miniature CLIP: open_clip's own modules in OpenAI's layout, and the forward passes that pretraining needs."""
 
 import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
@@ -10,7 +11,16 @@ from promptmlr import functional
 from promptmlr.scenes.captions import vocabulary
 from promptmlr.scenes.world import IMAGE_SIZE
 
-__all__ = ["WIDTH", "Tokenizer", "build", "encode_image", "encode_text", "local_similarity", "vocabulary_ids"]
+__all__ = [
+    "WIDTH",
+    "Tokenizer",
+    "build",
+    "encode_image",
+    "encode_text",
+    "local_similarity",
+    "normalise",
+    "vocabulary_ids",
+]
 
 WIDTH = 128
 """Width of the text tower and of the space that images and text share."""
@@ -45,6 +55,12 @@ class Tokenizer:
         tokens = self._tokenizer(captions)
         length = int((tokens != 0).sum(dim=1).max())
         return torch.searchsorted(self._ids, tokens[:, :length].contiguous())
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """(B, S, S, 3) uint8 scenes → (B, 3, S, S) float32, CLIP-normalised."""
+    centre, spread = torch.tensor(OPENAI_DATASET_MEAN), torch.tensor(OPENAI_DATASET_STD)
+    return ((pixels / 255 - centre) / spread).permute(0, 3, 1, 2)
 
 
 def encode_image(model: CLIP, images: Tensor) -> tuple[Tensor, Tensor]:

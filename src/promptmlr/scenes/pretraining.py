@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.model import CLIP
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
@@ -31,15 +32,23 @@ from promptmlr.scenes.cones import into_cones
 from promptmlr.scenes.drawing import draw_scene
 from promptmlr.scenes.world import IMAGE_SIZE
 
-__all__ = ["PretrainingConfig", "pretrain", "pretrain_to_file"]
+__all__ = [
+    "FIRST_SCENE",
+    "WEIGHT_DECAY",
+    "PretrainingConfig",
+    "Stage",
+    "contrastive_loss",
+    "pretrain",
+    "pretrain_to_file",
+]
 
 Progress = Callable[[int, int], None]
 """Called after each step with the steps done and the steps in all."""
 
-_FIRST_SCENE = 1_000_000_000  # far from the scenes that anyone trains or tests on with the same seed
+FIRST_SCENE = 1_000_000_000  # far from the scenes that anyone trains or tests on with the same seed
 _CHECKPOINT_EVERY = 250  # steps
 _WARM_UP = 100  # steps
-_WEIGHT_DECAY = 0.02
+WEIGHT_DECAY = 0.02
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ class _Album:
 
     def __init__(self, config: PretrainingConfig, ids: Tensor) -> None:
         self._config, self._tokenize = config, miniature.Tokenizer(ids)
-        self._scenes = [draw_scene(config.seed, _FIRST_SCENE + index) for index in range(config.scenes)]
+        self._scenes = [draw_scene(config.seed, FIRST_SCENE + index) for index in range(config.scenes)]
         # one value per column and channel: broadcasting over the channels alone takes ten times as long
         self._centre, self._spread = (
             255 * torch.tensor(x).repeat(IMAGE_SIZE) for x in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
@@ -118,19 +127,31 @@ class _Pupil(nn.Module):
         return torch.stack(losses).sum() * len(self.words)
 
     def contrastive_loss(self, images: Tensor, rows: Tensor, *, frozen_image: bool) -> Tensor:
-        """CLIP's loss, twice: with the pooled image, and with the regions weighted as recognition weights them."""
+        """`contrastive_loss` of both towers, or of the text tower alone."""
         with torch.set_grad_enabled(not frozen_image):
             pooled, regions = self._see(images)
-        with torch.autocast("cpu", torch.bfloat16):
-            texts = miniature.encode_text(self.clip, rows)
-        scale, pairs = self.clip.logit_scale.exp().clamp(max=100), torch.arange(len(rows))
-        logits = [scale * score for score in _similarities(pooled, regions, texts)]
-        losses = [(cross_entropy(x, pairs) + cross_entropy(x.T, pairs)) / 2 for x in logits]
-        return torch.stack(losses).mean()
+        return contrastive_loss(self.clip, pooled, regions, rows)
 
     def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
             return miniature.encode_image(self.clip, images)
+
+
+def contrastive_loss(clip: CLIP, pooled: Tensor, regions: Tensor, rows: Tensor) -> Tensor:
+    """CLIP's loss, twice: with the pooled image, and with the regions weighted as recognition weights them.
+
+    Args:
+        clip: whose text tower reads the captions.
+        pooled: (B, D) image features.
+        regions: (B, R, D) of the same images.
+        rows: (B, L) their captions, as rows of the token table.
+    """
+    with torch.autocast("cpu", torch.bfloat16):
+        texts = miniature.encode_text(clip, rows)
+    scale, pairs = clip.logit_scale.exp().clamp(max=100), torch.arange(len(rows))
+    logits = [scale * score for score in _similarities(pooled, regions, texts)]
+    losses = [(cross_entropy(x, pairs) + cross_entropy(x.T, pairs)) / 2 for x in logits]
+    return torch.stack(losses).mean()
 
 
 def _similarities(pooled: Tensor, regions: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,7 +160,7 @@ def _similarities(pooled: Tensor, regions: Tensor, vectors: Tensor) -> tuple[Ten
 
 
 @dataclass(frozen=True)
-class _Stage:
+class Stage:
     """Steps with one loss and one schedule."""
 
     steps: int
@@ -152,11 +173,11 @@ class _Stage:
         return self.peak_rate * min(1.0, (step + 1) / _WARM_UP) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def _stages(pupil: _Pupil, config: PretrainingConfig) -> tuple[_Stage, ...]:
+def _stages(pupil: _Pupil, config: PretrainingConfig) -> tuple[Stage, ...]:
     return (
-        _Stage(config.word_steps, 3e-3, pupil.word_loss),
-        _Stage(config.text_steps, 2e-3, functools.partial(pupil.contrastive_loss, frozen_image=True)),
-        _Stage(config.joint_steps, 1e-3, functools.partial(pupil.contrastive_loss, frozen_image=False)),
+        Stage(config.word_steps, 3e-3, pupil.word_loss),
+        Stage(config.text_steps, 2e-3, functools.partial(pupil.contrastive_loss, frozen_image=True)),
+        Stage(config.joint_steps, 1e-3, functools.partial(pupil.contrastive_loss, frozen_image=False)),
     )
 
 
@@ -206,11 +227,11 @@ def _train(
 ) -> None:
     """All steps of all stages, from the checkpoint if there is one; each stage has an optimizer of its own."""
     schedule = [(stage, step) for stage in _stages(pupil, config) for step in range(stage.steps)]
-    optimizer = torch.optim.AdamW(pupil.parameters(), weight_decay=_WEIGHT_DECAY, fused=True)
+    optimizer = torch.optim.AdamW(pupil.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
     done = _load(partial, pupil, optimizer, config)
     for number, (stage, step) in enumerate(schedule[done:], start=done):
         if step == 0:
-            optimizer = torch.optim.AdamW(pupil.parameters(), weight_decay=_WEIGHT_DECAY, fused=True)
+            optimizer = torch.optim.AdamW(pupil.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
         for group in optimizer.param_groups:
             group["lr"] = stage.rate(step)
         loss = stage.loss(*album.batch(number))

@@ -1,0 +1,129 @@
+"""Pretraining of the miniature CLIP's text side alone, against an image tower that stays as it is.
+
+Text towers that differ in nothing but their captions: the same scenes, the same image features, the same initial
+weights and batches for the same seed, and a share of captions that speak of absence.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from promptmlr.backbone.packing import pack, unpack
+from promptmlr.errors import UserError
+from promptmlr.scenes import Scene, miniature
+from promptmlr.scenes.captions import ABSENCE_RATE, caption
+from promptmlr.scenes.cones import common_image_part, texts_into_cone
+from promptmlr.scenes.drawing import draw_scene
+from promptmlr.scenes.pretraining import FIRST_SCENE, WEIGHT_DECAY, Stage, contrastive_loss
+
+__all__ = ["SeenScenes", "TextSideConfig", "pretrain_text_side", "see_scenes"]
+
+_AT_ONCE = 100  # scenes through the image tower
+_PEAK_RATE = 2e-3  # as the second stage of `pretraining`
+
+
+@dataclass(frozen=True)
+class TextSideConfig:
+    """What makes a text side.
+
+    Attributes:
+        absence_rate: share of captions with a statement of absence, in [0, 1].
+        seed: of the initial weights, the batches and the captions.
+        steps: of training.
+        batch_size: scenes per step.
+    """
+
+    absence_rate: float = ABSENCE_RATE
+    seed: int = 0
+    steps: int = 1_500
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.absence_rate <= 1:
+            raise UserError(f"absence rate {self.absence_rate} is not a share: give a number from 0 to 1")
+
+
+@dataclass(frozen=True, eq=False)
+class SeenScenes:
+    """Scenes, without their pixels, as a frozen image tower sees them.
+
+    Attributes:
+        tower: the whole CLIP, packed (`promptmlr.backbone.packing`); its text side is replaced.
+        scenes: N scenes, to be described.
+        pooled: (N, D) image features, without the common part of all images.
+        regions: (N, R, D) of them, without it too.
+    """
+
+    tower: dict[str, Tensor]
+    scenes: Sequence[Scene]
+    pooled: Tensor
+    regions: Tensor
+
+
+@torch.no_grad()
+def see_scenes(
+    tower: dict[str, Tensor], count: int, seed: int = 0, progress: Callable[[int, int], None] | None = None
+) -> SeenScenes:
+    """Draw scenes and encode them; no one trains or tests on them with the same seed.
+
+    Args:
+        tower: a miniature CLIP, packed.
+        count: N.
+        seed: of the scenes.
+        progress: called with scenes done and N.
+    """
+    state = unpack(tower)
+    model = miniature.build(len(state["token_embedding.weight"]))
+    model.load_state_dict(state)
+    model.eval()
+    scenes: list[Scene] = []
+    found: list[tuple[Tensor, Tensor]] = []
+    for begin in range(0, count, _AT_ONCE):
+        drawn = [draw_scene(seed, FIRST_SCENE + index) for index in range(begin, min(begin + _AT_ONCE, count))]
+        pixels = torch.stack([torch.from_numpy(scene.image) for scene in drawn])
+        found.append(miniature.encode_image(model, miniature.normalise(pixels)))
+        scenes += [replace(scene, image=np.zeros((0, 0, 3), np.uint8)) for scene in drawn]
+        if progress is not None:
+            progress(len(scenes), count)
+    pooled, regions = (torch.cat(parts) for parts in zip(*found, strict=True))
+    common = common_image_part(regions)
+    return SeenScenes(tower, scenes, pooled - common, regions - common)
+
+
+def pretrain_text_side(seen: SeenScenes, config: TextSideConfig) -> dict[str, Tensor]:
+    """Train a text side from nothing.
+
+    Args:
+        seen: what it is to describe.
+        config: what makes it.
+
+    Returns:
+        The tower with this text side, packed: every tensor of the image side is the one that `seen` has.
+    """
+    ids = miniature.vocabulary_ids()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        clip = miniature.build(len(ids))
+    tokenize = miniature.Tokenizer(ids)
+    learned = [tensor for name, tensor in clip.named_parameters() if not name.startswith("visual.")]
+    optimizer = torch.optim.AdamW(learned, weight_decay=WEIGHT_DECAY, fused=True)
+
+    def loss(chosen: Tensor, rows: Tensor) -> Tensor:
+        return contrastive_loss(clip, seen.pooled[chosen], seen.regions[chosen], rows)
+
+    stage = Stage(config.steps, _PEAK_RATE, loss)
+    for step in range(config.steps):
+        rng = np.random.default_rng([config.seed, len(seen.scenes), step])
+        chosen = rng.integers(len(seen.scenes), size=config.batch_size)
+        captions = [caption(seen.scenes[index], rng, config.absence_rate) for index in chosen]
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate(step)
+        optimizer.zero_grad()
+        stage.loss(torch.from_numpy(chosen), tokenize(captions)).backward()
+        optimizer.step()
+    state = {key: value.detach() for key, value in clip.state_dict().items()}
+    coned = pack(texts_into_cone(unpack(state | {"token_embedding.ids": ids})), ids)
+    return {key: seen.tower[key] if key.startswith("visual.") else value for key, value in coned.items()}
