@@ -74,7 +74,8 @@ def common_image_part(regions: Tensor) -> Tensor:
     length = torch.tensor(0.0)
     for _ in range(_FIXED_POINT_STEPS):
         length = _common_length(regions - length * direction)
-    return length * direction
+    common: Tensor = length * direction
+    return common
 
 
 def _model(state_dict: dict[str, Tensor]) -> CLIP:
