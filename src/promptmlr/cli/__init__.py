@@ -12,6 +12,7 @@ from promptmlr.cli.compare import compare
 from promptmlr.cli.cost import cost
 from promptmlr.cli.demo import demo
 from promptmlr.cli.evaluate import evaluate
+from promptmlr.cli.experiment import experiment
 from promptmlr.cli.explain import explain
 from promptmlr.cli.methods import methods
 from promptmlr.cli.predict import predict
@@ -47,6 +48,7 @@ app.command(rich_help_panel="The paper")(cost)
 app.command(rich_help_panel="The paper")(explain)
 app.command("probe-text", rich_help_panel="The paper")(probe_text)
 app.command("probe-captions", rich_help_panel="The paper")(probe_captions)
+app.add_typer(experiment, name="experiment", rich_help_panel="The paper")
 app.command("pretrain-scenes", rich_help_panel="The paper")(pretrain_scenes)
 
 

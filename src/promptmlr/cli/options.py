@@ -148,8 +148,8 @@ def words(text: str) -> list[str]:
     return found
 
 
-def fractions(text: str) -> list[float]:
-    """The numbers of `--observed`.
+def fractions(text: str, option: str = "--observed") -> list[float]:
+    """The numbers of an option, each once.
 
     Raises:
         UserError: there is none, or something else.
@@ -159,7 +159,7 @@ def fractions(text: str) -> list[float]:
         try:
             found.append(float(word))
         except ValueError:
-            raise UserError(f"--observed: {word!r} is no number; write for example 0.1,0.5") from None
+            raise UserError(f"{option}: {word!r} is no number; write for example 0.1,0.5") from None
     return list(dict.fromkeys(found))
 
 

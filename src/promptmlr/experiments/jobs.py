@@ -2,9 +2,10 @@
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice, takewhile
 from typing import Any, TypeVar
 
 import torch
@@ -21,7 +22,11 @@ _world: Any = None  # of this worker process
 
 
 def finished(
-    work: Callable[[World, Task], Result], world: World, tasks: Sequence[Task], jobs: int
+    work: Callable[[World, Task], Result],
+    world: World,
+    tasks: Iterable[Task],
+    jobs: int,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> Iterator[tuple[Task, Result]]:
     """Each task with its result, in the order in which they end.
 
@@ -30,19 +35,24 @@ def finished(
         world: what all tasks share; copied once to every process.
         tasks: can be pickled, as can the results.
         jobs: processes; 1 works in this one, with all its threads.
+        go_on: asked before a task is begun; after a no, those under way are finished, and no others are begun.
 
     Raises:
         EnvironmentFault: a process died, as when memory runs out.
     """
+    waiting = takewhile(lambda _: go_on(), tasks)
     if jobs == 1:
-        for task in tasks:
+        for task in waiting:
             yield task, work(world, task)
         return
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_settle_in, initargs=(world,))
     try:
-        futures = {pool.submit(_call, work, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        running = {pool.submit(_call, work, task): task for task in islice(waiting, jobs)}
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield running.pop(future), future.result()
+                running |= {pool.submit(_call, work, task): task for task in islice(waiting, 1)}
         pool.shutdown()
     except BrokenProcessPool as error:
         raise EnvironmentFault("a worker process died, perhaps for want of memory; ask for fewer --jobs") from error

@@ -6,7 +6,6 @@ it. The miniature's would spread over the whole sphere: 20 · cos then saturates
 """
 
 import torch
-from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
@@ -41,7 +40,7 @@ def into_cones(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
 def texts_into_cone(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """The half of `into_cones` that is about text: the same tensors but for `ln_final.bias`."""
     texts = miniature.encode_text(
-        _model(state_dict), SimpleTokenizer()([f"a photo of a {name}." for name in CLASS_NAMES])
+        miniature.load(state_dict), SimpleTokenizer()([f"a photo of a {name}." for name in CLASS_NAMES])
     )
     direction, _ = _directions()
     shift = direction @ state_dict["text_projection"]
@@ -52,7 +51,7 @@ def texts_into_cone(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 @torch.no_grad()
 def _images_into_cone(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
     pixels = torch.stack([torch.from_numpy(draw_scene(seed, index).image) for index in range(_SCENES)])
-    _, regions = miniature.encode_image(_model(state_dict), miniature.normalise(pixels))
+    _, regions = miniature.encode_image(miniature.load(state_dict), miniature.normalise(pixels))
     _, direction = _directions()
     bias = state_dict["visual.attnpool.c_proj.bias"] + direction * (_common_length(regions) / direction.norm())
     return state_dict | {"visual.attnpool.c_proj.bias": bias}
@@ -76,13 +75,6 @@ def common_image_part(regions: Tensor) -> Tensor:
         length = _common_length(regions - length * direction)
     common: Tensor = length * direction
     return common
-
-
-def _model(state_dict: dict[str, Tensor]) -> CLIP:
-    model = miniature.build(len(state_dict["token_embedding.weight"]))
-    model.load_state_dict(state_dict)
-    model.eval()
-    return model
 
 
 def _directions() -> tuple[Tensor, Tensor]:

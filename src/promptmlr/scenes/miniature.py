@@ -17,6 +17,7 @@ __all__ = [
     "build",
     "encode_image",
     "encode_text",
+    "load",
     "local_similarity",
     "normalise",
     "vocabulary_ids",
@@ -39,6 +40,15 @@ def build(rows: int) -> CLIP:
     """A miniature CLIP with a token table of `rows` rows, freshly initialised from torch's global generator."""
     text = CLIPTextCfg(context_length=_CONTEXT_LENGTH, vocab_size=rows, width=WIDTH, heads=WIDTH // 64, layers=3)
     return CLIP(WIDTH, _VISION, text, quick_gelu=True)
+
+
+def load(state_dict: dict[str, Tensor]) -> CLIP:
+    """A miniature CLIP with these weights, in evaluation mode; torch's global generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        model = build(len(state_dict["token_embedding.weight"]))
+    model.load_state_dict(state_dict)
+    model.eval()
+    return model
 
 
 class Tokenizer:

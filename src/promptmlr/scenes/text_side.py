@@ -75,10 +75,7 @@ def see_scenes(
         seed: of the scenes.
         progress: called with scenes done and N.
     """
-    state = unpack(tower)
-    model = miniature.build(len(state["token_embedding.weight"]))
-    model.load_state_dict(state)
-    model.eval()
+    model = miniature.load(unpack(tower))
     scenes: list[Scene] = []
     found: list[tuple[Tensor, Tensor]] = []
     for begin in range(0, count, _AT_ONCE):

@@ -12,7 +12,7 @@ from promptmlr.experiments.design.choices import Found, read_choices, write_choi
 from promptmlr.experiments.design.search import Rule
 from promptmlr.experiments.design.training import World, run_cell
 from promptmlr.experiments.grid.compare import decides
-from promptmlr.experiments.grid.folder import Cell, GridFolder
+from promptmlr.experiments.grid.folder import GridFolder
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.jobs import finished
 from promptmlr.features import RegionCache
@@ -113,13 +113,7 @@ def run_design(
                 for done, ((cell, fraction, _), found) in enumerate(finished(run_cell, world, missing, jobs), 1):
                     choices[cell.name, fraction] = Found(cell.name, fraction, found.choice, found.saturated)
                     write_choices(folder.path, choices.values())
-                    for seed in seeds:
-                        seconds = round(found.seconds / design.seeds, 3)
-                        score = float(found.scores[seed])
-                        learned, epochs = found.learned_parameters, found.choice.epochs
-                        row = Cell(cell.name, fraction, seed, score, learned, epochs, seconds)
-                        folder.add(row, found.resampled[seed])
-                    folder.save()
+                    found.keep(folder, cell.name, fraction)
                     say(done, len(missing))
     asked = [(cell.name, fraction) for cell, fraction in product(CELLS, design.observed)]
     results = folder.results([cell.name for cell in CELLS], design.observed, design.seeds)

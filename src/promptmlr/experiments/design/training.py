@@ -12,7 +12,9 @@ from promptmlr.backbone import Backbone
 from promptmlr.errors import UserError
 from promptmlr.experiments.design.cells import Cell, build, saturated_share
 from promptmlr.experiments.design.search import Choice, Rule, choose
+from promptmlr.experiments.grid import folder as grid
 from promptmlr.experiments.grid.compare import scores
+from promptmlr.experiments.grid.folder import GridFolder
 from promptmlr.labels import PRESENT, Labels, hide, hold_out, keep_mask
 from promptmlr.pipeline import score_on
 from promptmlr.recipes import Recipe
@@ -73,6 +75,14 @@ class CellScores:
     resampled: NDArray[np.float64]
     learned_parameters: int
     seconds: float
+
+    def keep(self, folder: GridFolder, name: str, observed: float) -> None:
+        """Add a row per seed to a folder of cells, and write it."""
+        each = round(self.seconds / len(self.scores), 3)
+        for seed, (score, resampled) in enumerate(zip(self.scores, self.resampled, strict=True)):
+            row = grid.Cell(name, observed, seed, float(score), self.learned_parameters, self.choice.epochs, each)
+            folder.add(row, resampled)
+        folder.save()
 
 
 def first_regions(source: RegionSource) -> Tensor:

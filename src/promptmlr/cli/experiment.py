@@ -1,0 +1,70 @@
+"""`promptmlr experiment`: what the paper could not do."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptmlr.cli.options import fractions
+from promptmlr.cli.progress import Terminal
+
+__all__ = ["experiment"]
+
+experiment = typer.Typer(help="What the paper could not do.", no_args_is_help=True)
+
+
+@experiment.callback()
+def _experiments() -> None:
+    pass
+
+
+@experiment.command()
+def absence(
+    out: Annotated[Path, typer.Option(help="The folder of text sides, cells and tables.", show_default=False)],
+    rates: Annotated[
+        str, typer.Option(help="Shares of captions that speak of absence, by commas; LAION's 0.0047 must be there.")
+    ] = "0,0.0047,0.05,0.3,0.6",
+    text_sides: Annotated[int, typer.Option(min=1, help="Text sides per share, each with a seed of its own.")] = 3,
+    observed: Annotated[str, typer.Option(help="Fractions of labels to keep, by commas.")] = "0.05,0.1,0.3,0.9",
+    seeds: Annotated[int, typer.Option(min=1, help="Masks and starts per fraction.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, help="Of the pretraining of a text side.")] = 1_500,
+    scenes: Annotated[int, typer.Option(min=1, help="That text sides are pretrained on.")] = 6_000,
+    train_scenes: Annotated[int, typer.Option(min=1, help="That methods are trained on.")] = 2_000,
+    test_scenes: Annotated[int, typer.Option(min=1, help="That methods are scored on.")] = 1_000,
+    epochs: Annotated[int, typer.Option(min=1, help="Rates are chosen at these; then they are doubled.")] = 20,
+    most_epochs: Annotated[int, typer.Option(min=1, help="Where doubling ends, plateau or not.")] = 40,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Begin nothing more after so many minutes. (default: no limit)", show_default=False),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the results as a page as well.", show_default=False)
+    ] = None,
+) -> None:
+    """Do negative prompts fail because captions never speak of absence?
+
+    Pretrains the miniature CLIP's text side on captions of which more or fewer do, beside one frozen image tower;
+    probes each, and trains prompts and embeddings on it. Interrupted, or out of minutes, it goes on when repeated.
+    """
+    from promptmlr.experiments.absence.outputs import AbsenceOutputs
+    from promptmlr.experiments.absence.plan import Plan
+    from promptmlr.experiments.absence.running import run_absence
+    from promptmlr.experiments.design.search import Rule
+
+    plan = Plan(
+        rates=sorted(fractions(rates, "--rates")),
+        tower_seeds=text_sides,
+        observed=fractions(observed),
+        seeds=seeds,
+        scenes=scenes,
+        steps=steps,
+        train_scenes=train_scenes,
+        test_scenes=test_scenes,
+        rule=Rule(epochs=epochs, most_epochs=max(epochs, most_epochs), seeds=min(Rule().seeds, seeds)),
+    )
+    outputs = AbsenceOutputs(run_absence(plan, out, jobs=jobs, minutes=minutes, reporter=Terminal()))
+    outputs.write(out)
+    if report is not None:
+        outputs.report(report, out)
+    typer.echo(outputs.markdown())

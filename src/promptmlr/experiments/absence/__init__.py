@@ -1,0 +1,1 @@
+"""The paper's hypothesis as an experiment: do negative prompts fail because captions never speak of absence?"""

@@ -1,0 +1,354 @@
+"""What the experiment found, for people: tables, figures, a page, and a conclusion in words."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from promptmlr.experiments.absence.plan import METHODS, WORTHS, Plan, Worth
+from promptmlr.experiments.absence.running import Results, row_name
+from promptmlr.experiments.grid.results import LEVEL
+from promptmlr.experiments.grid.uncertainty import Estimate, estimate, holm
+from promptmlr.experiments.tables import csv_text, markdown_table, percent_interval, signed
+from promptmlr.files import write_bytes, write_text
+from promptmlr.report import Report, figure_png
+from promptmlr.scenes.captions import ABSENCE_RATE
+
+__all__ = ["AbsenceOutputs"]
+
+PROBES: tuple[tuple[str, str], ...] = (
+    ("positive_negative", "cosine of “photo of a X” and “Not a photo of a X”"),
+    ("positive_positive", "cosine of “photo of a X” and “picture of a X”"),
+    ("between_classes", "cosine of “photo of a X” and “photo of a Y”"),
+    ("auc_no", "AUC of “no X” for the presence of X"),
+    ("auc_not", "AUC of “not a photo of a X” for it"),
+    ("auc_photo", "AUC of “a photo of a X” for it"),
+    ("zero_shot_map", "zero-shot mAP, in 0..1"),
+)
+_COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#1b2330", "#986a44")
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a worth is at a rate, less what it is at LAION's."""
+
+    worth: Worth
+    rate: float
+    estimate: Estimate
+    p_holm: float
+
+    @property
+    def verdict(self) -> str:
+        if self.p_holm >= LEVEL:
+            return "within noise"
+        return "higher" if self.estimate.value > 0 else "lower"
+
+
+class AbsenceOutputs:
+    """Everything that is shown of the experiment.
+
+    Args:
+        results: a finished experiment.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self.plan: Plan = results.plan
+        scores = results.scores
+        self.worths = {
+            (worth, rate, fraction): scores.contrast(_weights(worth, rate), fraction)
+            for worth in WORTHS
+            for rate in self.plan.rates
+            for fraction in (*self.plan.observed, None)
+        }
+        changes = [
+            (worth, rate, scores.contrast(_weights(worth, rate, ABSENCE_RATE), None))
+            for worth in WORTHS
+            for rate in self.plan.rates
+            if rate != ABSENCE_RATE
+        ]
+        corrected = holm([found.p for _, _, found in changes])
+        self.changes = [_Change(*change, p) for change, p in zip(changes, corrected, strict=True)]
+
+    def markdown(self) -> str:
+        """The conclusion, all tables, and what to know about them."""
+        rates = [_rate(rate) for rate in self.plan.rates]
+        return "\n\n".join(
+            [
+                *self.conclusion(),
+                "**What the text sides make of absence**",
+                markdown_table(["captions of absence", *rates], self._probe_rows()),
+                self._probe_note(),
+                "**mAP of the methods**, percent, mean over the observed fractions",
+                markdown_table(["method", *rates], self._method_rows()),
+                "**What a negative prompt is worth**, points of mAP, mean over the observed fractions",
+                markdown_table(["worth", *rates], self._worth_rows()),
+                f"**The same, less what it is at LAION's {_rate(ABSENCE_RATE)}**",
+                markdown_table(
+                    ["change", *(rate for rate in rates if rate != _rate(ABSENCE_RATE))], self._change_rows()
+                ),
+                *self._notes(),
+            ]
+        )
+
+    def write(self, folder: Path) -> None:
+        """`absence.md`, `methods.csv`, `worths.csv`, `changes.csv`, `probes.png` and `worths.png`."""
+        write_text(folder / "absence.md", self.markdown() + "\n")
+        write_text(folder / "methods.csv", csv_text(*self._method_records()))
+        write_text(folder / "worths.csv", csv_text(*self._worth_records()))
+        write_text(folder / "changes.csv", csv_text(*self._change_records()))
+        write_bytes(folder / "probes.png", figure_png(self.probes_figure(), 1400))
+        write_bytes(folder / "worths.png", figure_png(self.worths_figure(), 1400))
+
+    def report(self, path: Path, folder: Path) -> None:
+        """The same as a page; `folder` holds the CSV files that its numbers are from."""
+        rates = [_rate(rate) for rate in self.plan.rates]
+        page = Report(
+            "Do negative prompts fail for want of captions that speak of absence?",
+            "Text sides that differ in their captions alone, beside one frozen image tower, in the drawn world.",
+        )
+        for sentence in self.conclusion():
+            page.paragraph(sentence)
+        page.section("What the text sides make of absence")
+        page.figure(
+            figure_png(self.probes_figure(), 1400),
+            alt="Cosines and AUCs over the share of captions of absence; the table holds the same numbers.",
+            caption="Points are text sides, lines their means.",
+            least=40,
+        )
+        caption = f"mean over text sides, with 95 % intervals ({folder / 'probes.csv'})"
+        page.table(["captions of absence", *rates], self._probe_rows(), caption=caption)
+        page.paragraph(self._probe_note())
+        page.section("What a negative prompt is worth")
+        page.figure(
+            figure_png(self.worths_figure(), 1400),
+            alt="The worth of a negative prompt over the share of captions of absence, by observed labels.",
+            caption="Points of mAP; bands are 95 % intervals of the mean over observed fractions.",
+            least=40,
+        )
+        page.table(["worth", *rates], self._worth_rows(), caption=f"points of mAP ({folder / 'worths.csv'})")
+        page.table(
+            self._change_header(),
+            self._change_rows(),
+            caption=f"less what it is at LAION's {_rate(ABSENCE_RATE)} ({folder / 'changes.csv'})",
+        )
+        page.section("mAP of the methods")
+        caption = f"percent, mean over the observed fractions ({folder / 'methods.csv'})"
+        page.table(["method", *rates], self._method_rows(), caption=caption)
+        for note in self._notes():
+            page.paragraph(note)
+        page.write(path)
+
+    def conclusion(self) -> list[str]:
+        """What was found, in words: of the text sides, and of the methods."""
+        most = max(self.plan.rates)
+        probe = self._probe("auc_no", most)
+        base = self._probe("auc_no", ABSENCE_RATE)
+        speaks = (
+            "speaks of absence"
+            if probe.high < 0.5
+            else "still fires on the object"
+            if probe.low > 0.5
+            else "says nothing of presence that these text sides can show"
+        )
+        of_text = (
+            f"With captions of absence at {_rate(most)} instead of LAION's {_rate(ABSENCE_RATE)}, “no X” {speaks}: "
+            "its AUC for "
+            f"the presence of X goes from {base.value:.2f} to {probe.value:.2f}, and the cosine of positive and "
+            "negative "
+            f"prompts from {self._probe('positive_negative', ABSENCE_RATE).value:.2f} to "
+            f"{self._probe('positive_negative', most).value:.2f}."
+        )
+        last = [change for change in self.changes if change.rate == most]
+        grown = [change.worth.name for change in last if change.verdict == "higher"]
+        if grown:
+            methods = (
+                f"What a learned negative prompt is worth grows with it in {len(grown)} of {len(last)} comparisons: "
+                f"{'; '.join(grown)}."
+            )
+        else:
+            methods = (
+                f"What a learned negative prompt is worth does not grow with it in any of {len(last)} comparisons, "
+                "as far "
+                "as these text sides can show: in this world the captions are not what holds negative prompts back."
+            )
+        return [of_text, methods]
+
+    def probes_figure(self) -> Figure:
+        """Two panels: cosines and AUCs over rates."""
+        figure = Figure(figsize=(10, 4.8), layout="constrained")
+        panels = figure.subplots(1, 2)
+        places = range(len(self.plan.rates))
+        for axes, names, label in (
+            (panels[0], PROBES[:3], "cosine of text features"),
+            (panels[1], PROBES[3:6], "AUC for presence"),
+        ):
+            for (field, name), colour in zip(names, _COLOURS, strict=False):
+                by_rate = [self._probe_values(field, rate) for rate in self.plan.rates]
+                axes.plot(places, [values.mean() for values in by_rate], color=colour, label=name)
+                for place, values in zip(places, by_rate, strict=True):
+                    axes.plot([place] * len(values), values, "o", color=colour, markersize=4, alpha=0.6)
+            axes.set_ylabel(label)
+            axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
+        panels[1].axhline(0.5, color="#566072", linewidth=1, linestyle="--")
+        self._rates_below(panels, figure)
+        return figure
+
+    def worths_figure(self) -> Figure:
+        """A panel per worth: lines are observed fractions, the band is the interval of their mean."""
+        figure = Figure(figsize=(11, 6.6), layout="constrained")
+        panels = figure.subplots(2, 3, sharey=True).reshape(-1)
+        places = list(range(len(self.plan.rates)))
+        for axes, worth in zip(panels, WORTHS, strict=True):
+            for fraction, colour in zip(self.plan.observed, _COLOURS, strict=False):
+                values = [100 * self.worths[worth, rate, fraction].value for rate in self.plan.rates]
+                axes.plot(places, values, "o-", color=colour, markersize=3, linewidth=1, label=f"{100 * fraction:g} %")
+            means = [self.worths[worth, rate, None] for rate in self.plan.rates]
+            low, high = ([100 * getattr(one, end) for one in means] for end in ("low", "high"))
+            axes.fill_between(places, low, high, color="#1b2330", alpha=0.12, linewidth=0)
+            axes.plot(places, [100 * one.value for one in means], color="#1b2330", linewidth=2, label="mean")
+            axes.axhline(0, color="#566072", linewidth=1, linestyle="--")
+            axes.set_title(worth.name.replace(", ", ",\n"), fontsize=9)
+        panels[0].legend(frameon=False, fontsize=8, title="observed", title_fontsize=8)
+        panels[0].set_ylabel("points of mAP")
+        panels[3].set_ylabel("points of mAP")
+        self._rates_below(panels, figure)
+        return figure
+
+    def _rates_below(self, panels: Iterable[Axes], figure: Figure) -> None:
+        for axes in panels:
+            axes.set_xticks(range(len(self.plan.rates)), [_rate(rate) for rate in self.plan.rates])
+            axes.grid(color="#e3e7ed")
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.supxlabel("captions of absence")
+
+    def _probe_values(self, field: str, rate: float) -> NDArray[np.float64]:
+        return np.array([getattr(probe, field) for probe in self.results.probes if probe.rate == rate])
+
+    def _probe(self, field: str, rate: float) -> Estimate:
+        """Mean over text sides, with Student's interval: images are not resampled."""
+        values = self._probe_values(field, rate)[None]
+        return estimate(values, np.repeat(values[..., None], 1000, axis=-1), [1.0])
+
+    def _probe_rows(self) -> list[list[str]]:
+        return self._rows(PROBES, lambda field, rate: _plain(self._probe(field, rate)))
+
+    def _method_rows(self) -> list[list[str]]:
+        scores = self.results.scores
+        rows = self._rows(
+            [(method, method) for method in METHODS],
+            lambda method, rate: _percent(scores.mean(row_name(method, rate), None)),
+        )
+        return [*rows, ["baseline, without text", *([_percent(scores.mean("baseline", None))] * len(self.plan.rates))]]
+
+    def _worth_rows(self) -> list[list[str]]:
+        return [
+            [worth.name, *(_points(self.worths[worth, rate, None]) for rate in self.plan.rates)] for worth in WORTHS
+        ]
+
+    def _change_header(self) -> list[str]:
+        return ["change", *(_rate(rate) for rate in self.plan.rates if rate != ABSENCE_RATE)]
+
+    def _change_rows(self) -> list[list[str]]:
+        rows = []
+        for worth in WORTHS:
+            own = [change for change in self.changes if change.worth == worth]
+            rows.append([worth.name, *(f"{_points(change.estimate)} {change.verdict}" for change in own)])
+        return rows
+
+    def _rows(self, names: Sequence[tuple[str, str]], cell: Callable[[str, float], str]) -> list[list[str]]:
+        return [[label, *(cell(name, rate) for rate in self.plan.rates)] for name, label in names]
+
+    def _probe_note(self) -> str:
+        sides = self.plan.tower_seeds
+        over = (
+            f"Means over {sides} text sides per rate with 95 % intervals (Student's, degrees of freedom: {sides - 1})"
+            if sides > 1
+            else "One text side per rate, so nothing is known of their spread"
+        )
+        return (
+            f"{over}, on {self.plan.test_scenes:,} test scenes; AUCs are of the largest local cosine. An AUC above "
+            "½ means "
+            "that the sentence fires on the object."
+        )
+
+    def _notes(self) -> list[str]:
+        plan = self.plan
+        short = [found for found in self.results.choices if not found.choice.plateau]
+        return [
+            f"Every text side was pretrained for {plan.steps:,} steps on the same {plan.scenes:,} scenes beside one "
+            "frozen "
+            f"image tower; sides of one seed share initial weights and batches. Methods were trained on "
+            f"{plan.train_scenes:,} other scenes at {', '.join(f'{100 * share:g} %' for share in plan.observed)} "
+            "observed "
+            f"labels, {plan.seeds} masks each, in batches of {plan.batch_size}.",
+            "Intervals are over text sides (Student's) and test images together; each text side counts with the "
+            "mean over "
+            f"its masks. “higher” and “lower” hold for all {len(self.changes)} changes together (Holm, 5 %).",
+            "Rates and epochs were chosen on held-out observed labels of the first text side at "
+            f"{_rate(ABSENCE_RATE)}, and "
+            f"kept for all others; epochs were doubled up to {plan.rule.most_epochs} while that gained "
+            f"{100 * plan.rule.gain:g} points: {len(short)} of {len(self.results.choices)} trainings were still "
+            "gaining "
+            "there.",
+        ]
+
+    def _method_records(self) -> tuple[list[str], list[dict[str, object]]]:
+        columns = ["method", "rate", "observed", "mean_ap", "low", "high"]
+        records: list[dict[str, object]] = []
+        for name, rate, row in [
+            *((method, rate, row_name(method, rate)) for method in METHODS for rate in self.plan.rates),
+            ("baseline", "", "baseline"),
+        ]:
+            for fraction in (*self.plan.observed, None):
+                found = self.results.scores.mean(row, fraction)
+                values = (name, rate, "mean" if fraction is None else fraction, found.value, found.low, found.high)
+                records.append(dict(zip(columns, values, strict=True)))
+        return columns, records
+
+    def _worth_records(self) -> tuple[list[str], list[dict[str, object]]]:
+        columns = ["worth", "rate", "observed", "points", "low", "high"]
+        records: list[dict[str, object]] = []
+        for (worth, rate, fraction), found in self.worths.items():
+            ends = (100 * found.value, 100 * found.low, 100 * found.high)
+            values = (worth.name, rate, "mean" if fraction is None else fraction, *ends)
+            records.append(dict(zip(columns, values, strict=True)))
+        return columns, records
+
+    def _change_records(self) -> tuple[list[str], list[dict[str, object]]]:
+        columns = ["worth", "rate", "minus", "points", "low", "high", "p", "p_holm", "verdict"]
+        records: list[dict[str, object]] = []
+        for change in self.changes:
+            found = change.estimate
+            ends = (100 * found.value, 100 * found.low, 100 * found.high, found.p, change.p_holm, change.verdict)
+            values = (change.worth.name, change.rate, ABSENCE_RATE, *ends)
+            records.append(dict(zip(columns, values, strict=True)))
+        return columns, records
+
+
+def _weights(worth: Worth, rate: float, minus: float | None = None) -> dict[str, float]:
+    weights = {row_name(worth.more, rate): 1.0, row_name(worth.less, rate): -1.0}
+    if minus is not None:
+        weights |= {row_name(worth.more, minus): -1.0, row_name(worth.less, minus): 1.0}
+    return weights
+
+
+def _rate(rate: float) -> str:
+    return f"{100 * rate:g} %"
+
+
+def _plain(found: Estimate) -> str:
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def _percent(found: Estimate) -> str:
+    return percent_interval(found.value, found.low, found.high)
+
+
+def _points(found: Estimate) -> str:
+    value, low, high = (signed(100 * end) for end in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"

@@ -1,0 +1,75 @@
+"""`promptmlr experiment absence`: a small one, stopped twice."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from promptmlr.experiments.absence import running
+
+SMALL = (
+    *("--rates", "0.0047,0.6", "--text-sides", "1", "--observed", "0.3,0.9", "--seeds", "2", "--steps", "20"),
+    *("--scenes", "100", "--train-scenes", "200", "--test-scenes", "100", "--epochs", "1", "--most-epochs", "1"),
+)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_a_small_experiment_is_stopped_and_goes_on(promptmlr, tmp_path: Path, monkeypatch) -> None:
+    out, page = tmp_path / "absence", tmp_path / "absence.html"
+    command = ("experiment", "absence", "--out", out, *SMALL)
+    stopped = promptmlr(*command, "--minutes", "0")
+    assert (stopped.code, stopped.err.splitlines()[-1]) == (
+        2,
+        "error: the --minutes of this stretch are over; repeat the command to go on",
+    )
+    assert not (out / "cells.csv").exists()
+
+    real, scored = running._score_one, []
+
+    def interrupted(world, task):
+        scored.append(task)
+        if len(scored) == 5:
+            raise KeyboardInterrupt
+        return real(world, task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "_score_one", interrupted)
+        assert promptmlr(*command).code == 130
+    before = {path: path.read_bytes() for path in (out / "towers").iterdir()}
+    assert len(before) == 2
+    assert len(rows(out / "cells.csv")) == 4 * 2
+
+    done = promptmlr(*command, "--report", page)
+    assert done.code == 0, done.err
+    assert {path: path.read_bytes() for path in (out / "towers").iterdir()} == before
+    cells = rows(out / "cells.csv")
+    assert len(cells) == 2 * 2 * (2 * 7 + 1)  # fractions, masks; text sides and methods; the baseline once
+    assert len([cell for cell in cells if cell["method"] == "linear+linear"]) == 4
+    assert len(rows(out / "probes.csv")) == 2
+    assert done.out.strip() == (out / "absence.md").read_text().strip()
+    assert "One text side per rate" in done.out
+    assert "<table>" in page.read_text()
+
+    refused = promptmlr(*command, "--steps", "21")
+    assert refused.code == 2
+    assert "another steps" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--rates", "0,0.6"), "must hold 0.0047"),
+        (("--rates", "0.0047,6"), "not a share"),
+        (("--rates", "many"), "--rates"),
+    ],
+)
+def test_wrong_rates_are_refused(promptmlr, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    done = promptmlr("experiment", "absence", "--out", tmp_path / "x", *options)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert message in done.err
+    assert not (tmp_path / "x").exists()
