@@ -17,5 +17,5 @@ class EnvironmentFault(Exception):
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown word: the nearest known one, or all of them."""
     by_lower = {name.lower(): name for name in known}
-    match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f"did you mean {by_lower[match[0]]!r}?" if match else f"known: {', '.join(by_lower.values())}"

@@ -39,9 +39,9 @@ class Evaluation:
 
     Attributes:
         mean_ap: Mean over classes of average precision.
-        mean_ap_interval: Its basic bootstrap interval over images, (low, high); NaN without resamples. Repeated
-            positives rank together, so resampled mAPs lean high; this interval reflects them around `mean_ap`, which
-            it always holds, and ends at 0 and 1. With few images or positives it is narrower than it should be.
+        mean_ap_interval: Its bootstrap interval over images, (low, high); NaN without resamples. Repeated positives
+            rank together, so resampled mAPs lean high; this interval reflects them, less their mean, around `mean_ap`,
+            which it always holds, and ends at 0 and 1. With few images or positives it is narrower than it should be.
         per_class_ap: Average precision by class name, NaN for the classes in `without_positive`.
         prevalence: Share of present among the known labels by class name: the average precision of guessing.
         without_positive: Classes with no label present.
@@ -152,15 +152,17 @@ def evaluate(
     thresholds = np.asarray(threshold, dtype=np.float64)
     if thresholds.shape not in ((), (classes,)) or np.isnan(thresholds).any():
         raise UserError(f"threshold: give one number, or one for each of the {classes} classes")
-    low, high = _interval(bootstrap_map(probabilities, labels, resamples, seed), confidence)
+    resampled = bootstrap_map(probabilities, labels, resamples, seed)
+    low, high = _interval(resampled, confidence)
+    lean = float(np.nanmean(resampled)) if not np.isnan(low) else math.nan
     aps = _class_aps(probabilities, labels)
     present, absent = (labels == PRESENT).any(axis=0), (labels == ABSENT).any(axis=0)
     mean_ap = float(aps[present].mean())
     return Evaluation(
         mean_ap=mean_ap,
         mean_ap_interval=(
-            float(np.clip(2 * mean_ap - high, 0, mean_ap)),
-            float(np.clip(2 * mean_ap - low, mean_ap, 1)),
+            float(np.clip(mean_ap + lean - high, 0, mean_ap)),
+            float(np.clip(mean_ap + lean - low, mean_ap, 1)),
         ),
         per_class_ap=dict(zip(class_names, aps.tolist(), strict=True)),
         prevalence=dict(zip(class_names, _prevalence(labels).tolist(), strict=True)),

@@ -192,7 +192,7 @@ def test_unreadable_images(promptmlr, photos: Path) -> None:
     assert "03.png" in done.err
     predicted = promptmlr("predict", photos / "run2", photos / "photos", "--out", photos / "p.csv")
     assert predicted.code == 0
-    assert "47 images predicted, 1 unreadable" in predicted.err
+    assert "predicted: 47, unreadable: 1" in predicted.err
     strict = promptmlr("predict", photos / "run2", photos / "photos", "--out", photos / "q.csv", "--strict")
     assert strict.code == 2
     assert not (photos / "q.csv").exists()
@@ -207,7 +207,7 @@ def test_full_disk_is_the_environments_fault(promptmlr, photos: Path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("promptmlr.files.os.fsync", full)
-    done = promptmlr("predict", run, photos / "photos", "--out", photos / "p.csv")
+    done = promptmlr("predict", run, photos / "photos", "--out", photos / "p.csv", "--overwrite")
     assert done.code == 1
     assert "No space left on device" in done.err
     assert (photos / "p.csv").read_text() == "kept"
@@ -240,3 +240,39 @@ def test_real_photos_with_a_released_mask(promptmlr, tmp_path: Path, parity_chec
 def test_the_package_runs_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "promptmlr", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"promptmlr {pm.__version__}"
+
+
+def test_the_next_command_that_train_names_works(promptmlr, photos: Path, monkeypatch) -> None:
+    monkeypatch.chdir(photos)
+    table = Path("elsewhere.csv")
+    table.write_text((photos / "labels.csv").read_text().replace("photos/", ""))
+    trained = promptmlr("train", table, "--images", "photos", "--out", "run", "--method", "zeroshot", *SMALL)
+    assert trained.code == 0, trained.err
+    following = trained.err.strip().rpartition("next: promptmlr ")[2].split()
+    assert following == ["evaluate", "run", "elsewhere.csv", "--images", "photos"]
+    assert promptmlr(*following, "--workers", "0").code == 0
+
+
+def test_predictions_that_exist_are_not_replaced_unasked(promptmlr, photos: Path) -> None:
+    run, out = photos / "run", photos / "predictions.csv"
+    assert promptmlr("train", photos / "labels.csv", "--out", run, "--method", "zeroshot", *SMALL).code == 0
+    out.write_text("mine")
+    refused = promptmlr("predict", run, photos / "photos", "--out", out)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--overwrite" in refused.err
+    assert out.read_text() == "mine"
+    assert promptmlr("predict", run, photos / "photos", "--out", out, "--overwrite", "--workers", "0").code == 0
+    assert out.read_text().startswith("image,labels,")
+
+
+def test_no_command_prints_the_help_and_no_empty_error(promptmlr) -> None:
+    done = promptmlr()
+    assert done.code == 2
+    assert "train" in done.out + done.err
+    assert "error" not in done.err
+
+
+def test_views_of_nothing_are_refused(promptmlr, photos: Path) -> None:
+    done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", "--views", "2", *SMALL)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "shows them as they are" in done.err

@@ -58,7 +58,9 @@ def test_an_interrupted_grid_goes_on(promptmlr, photos: Path, monkeypatch) -> No
         return real(runs, *rest, **options)
 
     monkeypatch.setattr(module, "fit_runs", interrupted)
-    assert promptmlr("compare", *arguments, "--out", out).code == 130
+    stopped = promptmlr("compare", *arguments, "--out", out)
+    assert stopped.code == 130
+    assert f"{out} keeps what is finished; repeat the command to go on" in stopped.err
     assert {key[0] for key in cells(out)} == {"baseline"}
     assert promptmlr("compare", *arguments, "--out", out).code == 0
     assert trained == [4, 4, 4]

@@ -298,7 +298,7 @@ def _download(name: str, tag: str) -> Path:
     try:
         return Path(download_pretrained(get_pretrained_cfg(name, tag)))
     except Exception as error:  # whatever its downloaders met
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0][:200]
         raise EnvironmentFault(_how_to_place(name, tag, reason)) from error
     finally:
         retries.setLevel(level)

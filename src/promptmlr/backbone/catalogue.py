@@ -65,8 +65,8 @@ def find_entry(name: str) -> CatalogueEntry:
     supported = [entry.name for entry in catalogue()]
     if config is None:
         raise UserError(
-            f"unknown backbone {name!r}: neither a file nor a model of open_clip; {nearest(name, supported)} "
-            "(`promptmlr backbones` lists all)"
+            f"unknown backbone {name!r}: neither a file nor a model of open_clip; "
+            f"{nearest(name, ['scenes', *supported])} (`promptmlr backbones` lists all)"
         )
     reason = refusal(config)
     if reason is not None:

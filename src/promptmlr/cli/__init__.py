@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(rich_help_panel="Your data")(demo)
+app.command(rich_help_panel="Start here")(demo)
 app.command(rich_help_panel="Your data")(cache)
 app.command(rich_help_panel="Train and use")(train)
 app.command(rich_help_panel="Train and use")(evaluate)
@@ -82,6 +82,8 @@ def main() -> None:
     except typer.Abort:
         _leave("interrupted", INTERRUPTED)
     except typer.TyperException as error:  # a wrong command line
+        if not error.format_message():  # no command at all: the help was printed
+            sys.exit(2)
         _leave(f"{error.format_message()} (see --help)", 2)
     except UserError as error:
         _leave(str(error), 2)

@@ -84,4 +84,11 @@ def cache(
     readable, source = stored
     for error in fresh.unreadable.values():
         note(f"unreadable, left out: {error}")
-    note(f"{len(readable)} images, {views or 1} views each, {size(source.nbytes)} in {source.store.folder}")
+    each = "" if views is None else f", {views} augmented views each"
+    note(f"{len(readable)} images{each}, {size(source.nbytes)} in {source.store.folder}")
+    same = [f"--storage {storage}"] if storage != "float16" else []
+    same += [f"--cache {cache}"] if cache is not None else []
+    same += ["--cache-key content"] if cache_key == "content" else []
+    same += [f"--views {views} and a recipe with augmentation"] if views is not None else []
+    if same:
+        note(f"`promptmlr train` and `evaluate` find them with {', '.join(same)}")

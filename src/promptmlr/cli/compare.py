@@ -30,6 +30,7 @@ from promptmlr.cli.options import (
     region_cache,
     words,
 )
+from promptmlr.cli.outcome import kept_in, publish
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
 
@@ -136,15 +137,14 @@ def compare(
         first = Rule().epochs if epochs is None else epochs
         rule = Rule(epochs=first, most_epochs=max(most_epochs, first), seeds=min(Rule().seeds, seeds))
         sides = Design(shares, seeds, load_recipe(recipe, "dualcoop", batch_size=batch_size), rule, order_seed)
-        found, choices = run_design(sides, train, test, tower, out, jobs=jobs, **where)
+        with kept_in(out):
+            found, choices = run_design(sides, train, test, tower, out, jobs=jobs, **where)
         outputs = DesignOutputs(found, choices, rule, shown)
     else:
         changes = {"epochs": epochs, "start": start, "batch_size": batch_size}
         grid = Grid(chosen, shares, seeds, order_seed, recipe, changes)
-        results = run(grid, train, test, tower, out, **where)
+        with kept_in(out):
+            results = run(grid, train, test, tower, out, **where)
         published = published_scores(benchmark_of(test))
         outputs = GridOutputs(results, reference or chosen[0], published, shown)
-    outputs.write(out)
-    if report is not None:
-        outputs.report(report, out)
-    typer.echo(outputs.markdown())
+    publish(outputs, out, report)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from promptmlr.cli.options import fractions
+from promptmlr.cli.outcome import kept_in, publish
 from promptmlr.cli.progress import Terminal
 
 __all__ = ["experiment"]
@@ -63,8 +64,6 @@ def absence(
         test_scenes=test_scenes,
         rule=Rule(epochs=epochs, most_epochs=max(epochs, most_epochs), seeds=min(Rule().seeds, seeds)),
     )
-    outputs = AbsenceOutputs(run_absence(plan, out, jobs=jobs, minutes=minutes, reporter=Terminal()))
-    outputs.write(out)
-    if report is not None:
-        outputs.report(report, out)
-    typer.echo(outputs.markdown())
+    with kept_in(out):
+        results = run_absence(plan, out, jobs=jobs, minutes=minutes, reporter=Terminal())
+    publish(AbsenceOutputs(results), out, report)

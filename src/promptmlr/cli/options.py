@@ -232,4 +232,6 @@ def open_tower(
     of_open_clip = name != "scenes" and not Path(name).is_file()
     dtype, text_dtype = tower_dtypes(precision, device)
     size = image_size or (448 if of_open_clip else None)
+    if of_open_clip and (pretrained is None or not Path(pretrained).is_file()):
+        note(f"{name} ({pretrained or 'openai'}): the first time its weights are downloaded, some hundred megabytes")
     return load_backbone(name, pretrained, size, device, dtype=dtype, text_dtype=text_dtype)

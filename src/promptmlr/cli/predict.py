@@ -7,6 +7,7 @@ import typer
 
 from promptmlr.cli.options import BackboneName, BatchSize, Device, Pretrained, RunFolder, Workers
 from promptmlr.cli.progress import note
+from promptmlr.errors import UserError
 
 __all__ = ["predict"]
 
@@ -27,6 +28,7 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out where it exists.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable images.")] = False,
     backbone: BackboneName = None,
     pretrained: Pretrained = None,
@@ -40,6 +42,8 @@ def predict(
     from promptmlr.prediction import PredictionSummary, predict_to_file
     from promptmlr.run import load_run
 
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} exists; name another file with --out, or replace it with --overwrite")
     loaded = load_run(run)
     loaded.use_backbone(backbone, pretrained, device)
     say = Progress("predicted")
@@ -60,4 +64,4 @@ def predict(
         workers=workers,
         on_batch=on_batch,
     )
-    note(f"{summary.predicted} images predicted, {summary.unreadable} unreadable; {out}")
+    note(f"predicted: {summary.predicted}, unreadable: {summary.unreadable}; {out}")

@@ -52,7 +52,7 @@ class _Bar(Progress):
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("· left"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )

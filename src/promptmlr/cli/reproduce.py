@@ -24,6 +24,7 @@ from promptmlr.cli.options import (
     region_cache,
     words,
 )
+from promptmlr.cli.outcome import kept_in, publish
 from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import UserError
 
@@ -135,17 +136,18 @@ def reproduce(
     for line in (*remarks, *settings):
         note(line)
     tower = open_tower(str(root), backbone, pretrained, image_size, precision, device)
-    results = compare(
-        grid,
-        train,
-        test,
-        tower,
-        out,
-        cache=region_cache(cache, no_cache, storage, cache_key),
-        skip_unreadable=skip_unreadable,
-        workers=workers,
-        reporter=Terminal(),
-    )
+    with kept_in(out):
+        results = compare(
+            grid,
+            train,
+            test,
+            tower,
+            out,
+            cache=region_cache(cache, no_cache, storage, cache_key),
+            skip_unreadable=skip_unreadable,
+            workers=workers,
+            reporter=Terminal(),
+        )
     outputs = GridOutputs(
         results,
         reference or chosen[0],
@@ -155,11 +157,8 @@ def reproduce(
         settings,
         f"The paper's Table 1 on {BENCHMARKS[benchmark].name}",
     )
-    outputs.write(out)
     origins.write(out / "origins.csv")
-    if report is not None:
-        outputs.report(report, out)
-    typer.echo(outputs.markdown())
+    publish(outputs, out, report)
 
 
 def _quirks(grid: "Grid", options: "DataOptions") -> str:

@@ -1,5 +1,6 @@
 """`promptmlr train`: one run, from images and partial labels to a run folder."""
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -183,7 +184,10 @@ def train(
     except KeyboardInterrupt:
         note(f"{out}.partial holds the unfinished run; repeat the command with --resume to go on")
         raise
-    note(f"{path} in {time.perf_counter() - begin:.1f} s; next: promptmlr evaluate {path} {data}")
+    following = ["promptmlr", "evaluate", str(path), data]
+    following += [] if images is None else ["--images", str(images)]
+    following += [] if format is None else ["--format", format]
+    note(f"{path} in {time.perf_counter() - begin:.1f} s; next: {shlex.join(following)}")
 
 
 @contextmanager

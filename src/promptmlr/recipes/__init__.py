@@ -102,15 +102,23 @@ def load_recipe(
         changes: values that replace the file's, for example `epochs=10`; None leaves the file's.
 
     Raises:
-        UserError: no such method or recipe, bad TOML, an unknown key (the nearest known one is named) or a bad value.
+        UserError: no such method or recipe, bad TOML, an unknown key (the nearest known one is named) or a bad value,
+            or a number of views where nothing is augmented.
     """
     values, _ = _resolve(source, method, observed, benchmark, changes)
     try:
-        return Recipe(**values)
+        recipe = Recipe(**values)
     except ValidationError as error:
         first = error.errors()[0]
         where = first["loc"][0]
         raise UserError(f"recipe {source}: {where}: {first['msg'].lower()}") from error
+    if changes.get("views") is not None and recipe.views != "exact" and recipe.augmentation == "none":
+        raise UserError(
+            f"{recipe.views} views are stored of augmented images, and recipe {source} shows them as they are; "
+            "leave the "
+            "views out, or take a recipe with augmentation, such as released"
+        )
+    return recipe
 
 
 def recipe_origins(

@@ -76,7 +76,13 @@ def test_what_is_left_is_a_plain_clip() -> None:
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("ViT-B32", "ViT-B-32"), ("vitb32", "ViT-B-32"), ("rn101", "RN101"), ("resnet", "known: RN101")],
+    [
+        ("ViT-B32", "ViT-B-32"),
+        ("vitb32", "ViT-B-32"),
+        ("rn101", "RN101"),
+        ("scnes", "did you mean 'scenes'"),
+        ("resnet", "known: scenes, RN101"),
+    ],
 )
 def test_unknown_names_are_answered_with_the_nearest(name: str, nearest: str) -> None:
     with pytest.raises(UserError, match=f"unknown backbone {name!r}") as error:

@@ -40,7 +40,8 @@ def test_differences_are_paired_and_corrected_together(results: GridResults) -> 
     assert set(found) == {(method, share) for method in ("good", "same") for share in (0.1, 0.5, None)}
     for share in (0.1, 0.5, None):
         good, same = found["good", share], found["same", share]
-        assert (good.verdict, same.verdict) == ("higher", "within noise")
+        assert good.verdict == "higher"
+        assert same.verdict in ("within noise", "undecided")
         alone = results.mean("good", share)
         assert good.difference.high - good.difference.low < (alone.high - alone.low) / 3
         assert good.p_holm >= good.difference.p

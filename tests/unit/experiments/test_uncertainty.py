@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from promptmlr.experiments.grid.uncertainty import estimate, holm
+from promptmlr.experiments.grid.uncertainty import Estimate, estimate, holm
 
 
 def simulated(rng: np.random.Generator, seeds: int, of_seeds: float, of_images: float, images: int = 60):
@@ -65,3 +65,16 @@ def test_holm() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p_holm", "verdict"),
+    [
+        (0.01, 0.03, 0.01, "higher"),
+        (-0.03, -0.01, 0.01, "lower"),
+        (-0.01, 0.03, 0.9, "within noise"),
+        (0.01, 0.03, 0.2, "undecided"),
+    ],
+)
+def test_verdicts_know_intervals_and_tables_apart(low: float, high: float, p_holm: float, verdict: str) -> None:
+    assert Estimate((low + high) / 2, low, high, 0.01, 5).verdict(p_holm) == verdict

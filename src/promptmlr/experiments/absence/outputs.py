@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from promptmlr.experiments.absence.plan import METHODS, WORTHS, Plan, Worth
 from promptmlr.experiments.absence.running import Results, row_name
-from promptmlr.experiments.grid.results import LEVEL
-from promptmlr.experiments.grid.uncertainty import Estimate, estimate, holm
+from promptmlr.experiments.grid.uncertainty import UNDECIDED, Estimate, estimate, holm
 from promptmlr.experiments.tables import csv_text, markdown_table, percent_interval, signed
 from promptmlr.files import write_bytes, write_text
 from promptmlr.report import Report, figure_png
@@ -43,9 +42,7 @@ class _Change:
 
     @property
     def verdict(self) -> str:
-        if self.p_holm >= LEVEL:
-            return "within noise"
-        return "higher" if self.estimate.value > 0 else "lower"
+        return self.estimate.verdict(self.p_holm)
 
 
 class AbsenceOutputs:
@@ -288,7 +285,8 @@ class AbsenceOutputs:
             f"labels, {plan.seeds} masks each, in batches of {plan.batch_size}.",
             "Intervals are over text sides (Student's) and test images together; each text side counts with the "
             "mean over "
-            f"its masks. “higher” and “lower” hold for all {len(self.changes)} changes together (Holm, 5 %).",
+            f"its masks. “higher” and “lower” hold for all {len(self.changes)} changes together (Holm, 5 %). "
+            f"{UNDECIDED}.",
             "Rates and epochs were chosen on held-out observed labels of the first text side at "
             f"{_rate(ABSENCE_RATE)}, and "
             f"kept for all others; epochs were doubled up to {plan.rule.most_epochs} while that gained "

@@ -11,8 +11,8 @@ from promptmlr.experiments.design.cells import CELLS, SATURATED, VARIANTS, Cell
 from promptmlr.experiments.design.choices import Found
 from promptmlr.experiments.design.effects import EFFECTS, Effect
 from promptmlr.experiments.design.search import STEP, Rule
-from promptmlr.experiments.grid.results import LEVEL, GridResults
-from promptmlr.experiments.grid.uncertainty import Estimate, holm
+from promptmlr.experiments.grid.results import GridResults
+from promptmlr.experiments.grid.uncertainty import UNDECIDED, Estimate, holm
 from promptmlr.experiments.tables import csv_text, markdown_table, percent_interval, signed
 from promptmlr.files import write_bytes, write_text
 from promptmlr.report import Report, figure_png
@@ -41,9 +41,7 @@ class _Found:
 
     @property
     def verdict(self) -> str:
-        if self.p_holm >= LEVEL:
-            return "within noise"
-        return "gain" if self.estimate.value > 0 else "loss"
+        return self.estimate.verdict(self.p_holm, "gain", "loss")
 
     def __str__(self) -> str:
         value, low, high = (signed(100 * end) for end in (self.estimate.value, self.estimate.low, self.estimate.high))
@@ -226,8 +224,7 @@ class DesignOutputs:
     def _effect_note(self) -> str:
         return (
             "Effects of a side are averaged over all kinds of the other side. Intervals are paired by seed and test "
-            f"image; “gain” and “loss” hold for all {len(self.effects)} effects together (Holm, 5 %), the rest is "
-            "within noise."
+            f"image; “gain” and “loss” hold for all {len(self.effects)} effects together (Holm, 5 %). {UNDECIDED}."
         )
 
     def _training_notes(self) -> list[str]:
@@ -242,11 +239,12 @@ class DesignOutputs:
         places = len(self.choices)
         short = [found for found in self.choices.values() if not found.choice.plateau]
         names = ", ".join(f"{found.cell} ({self._at(found.observed)})" for found in short)
-        plateau = (
-            f"All {places} trainings reached that plateau."
-            if not short
-            else f"{len(short)} of {places} were still gaining at {rule.most_epochs} epochs: {names}."
-        )
+        if rule.most_epochs < 2 * rule.epochs:
+            plateau = f"Epochs were left at {rule.epochs}, so nobody knows which cells are at their plateau."
+        elif short:
+            plateau = f"{len(short)} of {places} were still gaining at {rule.most_epochs} epochs: {names}."
+        else:
+            plateau = f"All {places} trainings reached that plateau."
         worst = max(self.choices.values(), key=lambda found: found.saturated)
         start = (
             f"At the start at most {100 * worst.saturated:.1f} % of margins exceeded {SATURATED:g} ({worst.cell}), so "

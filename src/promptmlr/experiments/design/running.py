@@ -90,6 +90,12 @@ def run_design(
             for cell, fraction in product(CELLS, design.observed)
             if any((cell.name, fraction, seed) not in folder.cells for seed in seeds)
         ]
+        places = len(CELLS) * len(design.observed)
+        reporter.note(
+            f"{places} cells ({len(CELLS)} pairs of sides, fractions of labels: {len(design.observed)}; "
+            f"{places - len(missing)} finished before), each searched with {design.rule.seeds} and scored with "
+            f"{design.seeds} seeds; results in {folder.path}"
+        )
         if missing:
             images = training_images(
                 train, design.recipe, backbone, design.order_seed, skip_unreadable=skip_unreadable, workers=workers

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from promptmlr.experiments.grid.published import SOURCE
 from promptmlr.experiments.grid.results import Comparison, GridResults
-from promptmlr.experiments.grid.uncertainty import Estimate
+from promptmlr.experiments.grid.uncertainty import UNDECIDED, Estimate
 from promptmlr.experiments.tables import csv_text, markdown_table, percent_interval, signed
 from promptmlr.files import write_bytes, write_text
 from promptmlr.report import Report, figure_png
@@ -169,7 +169,7 @@ class GridOutputs:
     def _difference_note(self) -> str:
         return (
             f"Points of mAP, paired by seed and test image, with 95 % intervals; “higher” and “lower” hold for all "
-            f"{len(self.comparisons)} comparisons of the table together (Holm, 5 %), the rest is within noise."
+            f"{len(self.comparisons)} comparisons of the table together (Holm, 5 %). {UNDECIDED}."
         )
 
     def _mean_records(self) -> list[dict[str, object]]:

@@ -4,7 +4,7 @@ Letters: M methods, F observed fractions, K seeds, S resamples of the test image
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from promptmlr.experiments.grid.uncertainty import Estimate, estimate, holm
 
 __all__ = ["Comparison", "GridResults"]
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """In words: what the table as a whole allows to say."""
-        if self.p_holm >= LEVEL:
-            return "within noise"
-        return "higher" if self.difference.value > 0 else "lower"
+        return self.difference.verdict(self.p_holm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +62,9 @@ class GridResults:
         return int(self.scores.shape[2])
 
     def mean(self, method: str, observed: float | None) -> Estimate:
-        """A method's mean over seeds at a fraction, or over all fractions."""
-        return self._estimate(self._places(method, observed))
+        """A method's mean over seeds at a fraction, or over all fractions; no interval leaves 0..1."""
+        found = self._estimate(self._places(method, observed))
+        return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
     def contrast(self, weights: Mapping[str, float], observed: float | None) -> Estimate:
         """A weighted sum of methods at a fraction, or of their means over all fractions; others weigh nothing."""

@@ -10,9 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Estimate", "estimate", "holm"]
+__all__ = ["UNDECIDED", "Estimate", "estimate", "holm"]
 
+LEVEL = 0.05  # of a whole table of comparisons
 DRAWS = 20  # of the seeds, for every resample of the images
+
+UNDECIDED = (
+    "“Undecided” is what stands out by itself (its interval excludes 0), but not among so many comparisons; more "
+    "--seeds decide it"
+)
+"""What to say below a table of verdicts."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,18 @@ class Estimate:
     def within_noise(self) -> bool:
         """Whether the interval contains 0."""
         return self.low <= 0 <= self.high
+
+    def verdict(self, p_holm: float, more: str = "higher", less: str = "lower") -> str:
+        """In words: what a table of comparisons as a whole allows to say of this one.
+
+        Args:
+            p_holm: its p-value, corrected for the table.
+            more: the word for more than 0.
+            less: the word for less.
+        """
+        if p_holm < LEVEL:
+            return more if self.value > 0 else less
+        return "within noise" if self.within_noise else "undecided"
 
 
 def estimate(
