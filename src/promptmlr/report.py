@@ -1,6 +1,7 @@
-"""One self-contained HTML page: text, tables, figures and cards, with the pictures inside it and no scripts.
+"""One self-contained HTML page: text, tables, figures and cards, with the pictures inside it.
 
-Everything given as text is escaped. Tables and figures scroll by themselves where a screen is narrow.
+Everything given as text is escaped. Tables and figures scroll by themselves where a screen is narrow. A click on the
+head of a column sorts its table; that is all the script does, and without it the page is complete.
 """
 
 import base64
@@ -45,6 +46,12 @@ th { font-weight: 600; }
 tbody th { font-weight: 400; }
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; }
 .number { text-align: right; white-space: nowrap; }
+th button { all: unset; cursor: pointer; font-weight: 600; }
+th button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+th button::after { content: " ↕"; color: var(--faint); font-weight: 400; }
+th[aria-sort="ascending"] button::after { content: " ↑"; color: var(--ink); }
+th[aria-sort="descending"] button::after { content: " ↓"; color: var(--ink); }
+@media print { th button::after { content: ""; } }
 .strong > * { font-weight: 700; background: #e9f1fb; }
 figure { margin: 0 0 1.5rem; }
 figure img { display: block; width: 100%; height: auto; }
@@ -60,6 +67,31 @@ figcaption { max-width: 44rem; color: var(--faint); font-size: .95rem; margin-to
 pre { overflow-x: auto; padding: 1rem 1.1rem; background: #1b2330; color: #f3f6fa; border-radius: .5rem;
   font: .95rem/1.7 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 @media (max-width: 40rem) { table { font-size: .85rem; } th, td { padding-right: .7rem; } }
+"""
+
+_SCRIPT = """
+for (const table of document.querySelectorAll("table")) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  if (body.rows.length < 2) continue;
+  heads.forEach((head, column) => {
+    const value = row => {
+      const text = row.cells[column].textContent.trim();
+      const number = parseFloat(text.replace("\u2212", "-").replace(/(\\d),(?=\\d{3})/g, "$1"));
+      return [Number.isNaN(number), number, text];
+    };
+    const button = document.createElement("button");
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      heads.forEach(other => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const rows = [...body.rows].map(row => [value(row), row]).sort(([a], [b]) =>
+        a[0] - b[0] || (down ? -1 : 1) * (a[0] ? a[2].localeCompare(b[2]) : a[1] - b[1]));
+      body.append(...rows.map(([, row]) => row));
+    });
+  });
+}
 """
 
 
@@ -168,7 +200,7 @@ class Report:
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{escape(self.title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-            f"<body>\n<main>\n{content}\n</main>\n</body>\n</html>\n"
+            f"<body>\n<main>\n{content}\n</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
         )
 
     def write(self, path: str | Path) -> None:

@@ -3,7 +3,10 @@
 import base64
 import io
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +73,7 @@ def full_report(png: bytes, text: str) -> Report:
 
 def test_every_text_is_escaped(png: bytes) -> None:
     page = Page(full_report(png, HOSTILE).html())
-    assert not page.texts("script")
+    assert page.texts("script") == Page(Report("t", "l").html()).texts("script")
     for tag in ("title", "h1", "h2", "caption", "figcaption", "code", "p"):
         assert HOSTILE in page.texts(tag), tag
     assert page.texts("h3") == [HOSTILE, HOSTILE]
@@ -84,7 +87,7 @@ def test_page_stands_alone_and_says_what_it_is(png: bytes) -> None:
     assert html.startswith("<!doctype html>")
     assert page.attributes("html") == [{"lang": "en"}]
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.attributes("meta")
-    assert not page.texts("script")
+    assert page.attributes("script") == [{}]
     assert not page.attributes("link")
     assert not re.search(r"https?:|url\(|@import", html)
     assert all(attributes["src"].startswith("data:image/png;base64,") for attributes in page.attributes("img"))
@@ -146,3 +149,21 @@ def test_a_folder_in_the_way_is_one_line(tmp_path) -> None:
     (tmp_path / "index.html").mkdir()
     with pytest.raises(EnvironmentFault, match=r"index\.html"):
         Report("t", "l").write(tmp_path / "index.html")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium here to click with")
+@pytest.mark.parametrize(
+    ("clicks", "order"),
+    [([], "bacd"), ([1], "abcd"), ([1, 1], "cbad"), ([0], "abcd"), ([0, 0], "dcba"), ([1, 0], "abcd")],
+)
+def test_a_click_on_its_head_sorts_a_column(tmp_path: Path, clicks: list[int], order: str) -> None:
+    """Numbers by value, whatever stands behind them, and what is no number last."""
+    report = Report("t", "l")
+    rows = [["b", "64.1 (62 to 65)"], ["a", "−3.0 (−4 to 1)"], ["c", "1,200"], ["d", "–"]]
+    report.table(["name", "mAP"], rows, caption="x")
+    click = "".join(f"document.querySelectorAll('th button')[{column}].click();" for column in clicks)
+    path = tmp_path / "page.html"
+    path.write_text(report.html().replace("</body>", f"<script>{click}</script></body>"), encoding="utf-8")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", path.as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert "".join(re.findall(r'<th scope="row">(.)</th>', shown)) == order

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from promptmlr.cli.options import Device, ImageSize
+from promptmlr.cli.outcome import MeasurementPage, check_page, say
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
 
@@ -31,14 +32,16 @@ def cost(
     ] = 82_081,
     device: Device = "cpu",
     out: Annotated[Path | None, typer.Option(help="A folder for cost.csv and claims.csv.", show_default=False)] = None,
+    report: MeasurementPage = None,
 ) -> None:
     """Measure parameters, FLOPs, time and memory of training; check what the paper claims of them.
 
     Nothing is downloaded: costs do not depend on values, so open_clip's models have random weights here.
     """
     from promptmlr.experiments.cost.measuring import CostSetting, measure_costs
-    from promptmlr.experiments.cost.report import cost_text, write_costs
+    from promptmlr.experiments.cost.report import cost_findings, write_costs
 
+    check_page(out, report)
     of_open_clip = backbone != "scenes" and not Path(backbone).is_file()
     setting = CostSetting(
         backbone=backbone,
@@ -50,9 +53,10 @@ def cost(
         device=device,
     )
     costs, tower = measure_costs(setting, Terminal())
-    typer.echo(cost_text(costs, setting, tower))
     if out is not None:
         write_costs(out, costs, setting, tower)
+    lead = "Learned numbers, FLOPs, seconds and memory of training, as released and as here."
+    say("What training costs", lead, cost_findings(costs, setting, tower), out, report)
 
 
 def _class_names(text: str) -> tuple[str, ...]:

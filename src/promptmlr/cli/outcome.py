@@ -1,15 +1,24 @@
-"""How the commands of the paper end: what they found on stdout, in a folder and on a page; or interrupted."""
+"""How the commands of the paper end: with what they found on stdout, in a folder and on a page; or interrupted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from promptmlr.cli.progress import note
+from promptmlr.errors import UserError
 
-__all__ = ["kept_in", "publish"]
+if TYPE_CHECKING:
+    from promptmlr.experiments.findings import Finding
+
+__all__ = ["MeasurementPage", "check_page", "kept_in", "publish", "say"]
+
+MeasurementPage = Annotated[
+    Path | None,
+    typer.Option("--report", help="Write the results as a page as well; it names files of --out.", show_default=False),
+]
 
 
 class Outputs(Protocol):
@@ -43,3 +52,26 @@ def publish(outputs: Outputs, out: Path, report: Path | None) -> None:
         outputs.report(report, out)
     typer.echo(outputs.markdown())
     note(f"tables and figures in {out}" + ("" if report is None else f", as a page in {report}"))
+
+
+def check_page(out: Path | None, report: Path | None) -> None:
+    """Refuse a page whose numbers nobody can trace.
+
+    Raises:
+        UserError: there is a page, and no folder for the files it names.
+    """
+    if report is not None and out is None:
+        raise UserError(f"--report {report}: the page names the files its numbers are in; give --out as well")
+
+
+def say(title: str, lead: str, findings: "Sequence[Finding]", out: Path | None, report: Path | None) -> None:
+    """Print what was found, write the page where one is asked for, and say where all of that is."""
+    from promptmlr.experiments.findings import as_page, as_text
+
+    typer.echo(as_text(findings))
+    if report is not None:
+        page = as_page(title, lead, findings)
+        page.paragraph(f"The files are in {out}.")
+        page.write(report)
+    if out is not None:
+        note(f"written to {out}" + ("" if report is None else f", as a page to {report}"))

@@ -26,6 +26,7 @@ from promptmlr.cli.options import (
     read_data,
     region_cache,
 )
+from promptmlr.cli.outcome import MeasurementPage, check_page, say
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
 
@@ -78,15 +79,16 @@ def probe_text(
         Path | None,
         typer.Option(help="A folder for settings.json, cosines.csv, classes.csv and auc.csv.", show_default=False),
     ] = None,
+    report: MeasurementPage = None,
 ) -> None:
     """Measure how near negative prompts are to positive ones, and whether "no X" fires on images of X."""
     from promptmlr.data import DataOptions
-    from promptmlr.experiments.text_probe.report import probe_text as text_of
-    from promptmlr.experiments.text_probe.report import write_probe
+    from promptmlr.experiments.text_probe.report import probe_findings, write_probe
     from promptmlr.experiments.text_probe.scores import TEMPLATES, presence_scores, prompt_cosines
     from promptmlr.pipeline import readable_regions
     from promptmlr.regions import FreshRegions
 
+    check_page(out, report)
     if data is not None and classes is not None:
         raise UserError("--classes: DATA has its own classes; leave out one of the two")
     labelled = None
@@ -101,7 +103,6 @@ def probe_text(
         fresh = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
         kept, source = readable_regions(fresh, region_cache(cache, no_cache, storage, cache_key), Terminal())
         scores = presence_scores(tower, source, labelled.labels[kept], names)
-    typer.echo(text_of(cosines, templates, scores))
     if out is not None:
         setting = {
             "backbone": tower.identity(),
@@ -109,6 +110,8 @@ def probe_text(
             "data": None if labelled is None else labelled.source,
         }
         write_probe(out, cosines, templates, scores, setting)
+    lead = f"Prompts of {len(names)} classes through the text tower of {tower.name}."
+    say("What text says of absence", lead, probe_findings(cosines, templates, scores), out, report)
 
 
 def _class_names(classes: str | None, labelled: "LabelledImages | None", backbone: str | None) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from promptmlr.experiments.cost import measuring as module
 from promptmlr.experiments.cost import released
 from promptmlr.experiments.cost.counting import count_flops
 from promptmlr.experiments.cost.measuring import Cost, CostSetting, measure_costs
-from promptmlr.experiments.cost.report import claims, cost_text
+from promptmlr.experiments.cost.report import claims, cost_findings
+from promptmlr.experiments.findings import as_text
 from promptmlr.methods import create_recognizer
 
 B, C, M, D, W = 3, 4, 5, 96, 64  # D and W are those of the tiny checkpoint
@@ -134,7 +135,7 @@ def test_a_vit_has_nothing_as_released(tiny_vit, tmp_path) -> None:
     setting = CostSetting(str(tmp_path / "vit.safetensors"), NAMES[:2], batch_size=2, context_length=2, images=10)
     costs, backbone = measure_costs(setting)
     assert {cost.way for cost in costs} == {"as here"}
-    assert "Compute as released" not in cost_text(costs, setting, backbone)
+    assert "Compute as released" not in as_text(cost_findings(costs, setting, backbone))
 
 
 def made(method: str, way: str, learned: int, image: int, text: int, seconds: float) -> Cost:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from promptmlr.errors import UserError
-from promptmlr.experiments.text_probe.report import cosine_rows, probe_text, write_probe
+from promptmlr.experiments.findings import as_text
+from promptmlr.experiments.text_probe.report import cosine_rows, probe_findings, write_probe
 from promptmlr.experiments.text_probe.scores import (
     SENTENCES,
     TEMPLATES,
@@ -138,7 +139,7 @@ def test_labels_of_one_kind_are_refused(world) -> None:
 def test_what_is_printed_is_in_the_files(tmp_path) -> None:
     cosines = prompt_cosines(MadeUp(), NAMES, TEMPLATES["single"])
     score = PresenceScore("no {}", "local", np.array([0.7, np.nan, 0.5]), 0.6, 0.55, 0.65)
-    text = probe_text(cosines, "single", [score])
+    text = as_text(probe_findings(cosines, "single", [score]))
     write_probe(tmp_path, cosines, "single", [score], {"data": None})
 
     def rows(name: str) -> list[dict[str, str]]:
@@ -168,5 +169,7 @@ def test_nearer_than_any_other_class_is_counted() -> None:
         made_up.known[f"photo of a {name}"] = made_up.known[f"picture of a {name}"] = axes[c] + axes[7]
         made_up.known[f"Not a photo of a {name}"] = axes[c] + axes[7] if c < 2 else -axes[c]
     cosines = prompt_cosines(made_up, NAMES, TEMPLATES["single"])
-    assert "For 2 of them the negative prompt is nearer" in " ".join(probe_text(cosines, "single", []).split())
+    assert "For 2 of them the negative prompt is nearer" in " ".join(
+        as_text(probe_findings(cosines, "single", [])).split()
+    )
     assert cosine_rows(cosines, "imagenet")[1]["paper_mean"] == 0.61

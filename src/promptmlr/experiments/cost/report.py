@@ -1,6 +1,5 @@
 """What the costs say: a table, the paper's two claims about the Baseline beside what was found, and why."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,11 +7,12 @@ from types import MappingProxyType
 
 from promptmlr.backbone import Backbone
 from promptmlr.experiments.cost.measuring import RUNS, Cost, CostSetting, Way
-from promptmlr.experiments.tables import csv_text, table_lines
+from promptmlr.experiments.findings import Finding, Table
+from promptmlr.experiments.tables import csv_text
 from promptmlr.features.extraction import duration, size
 from promptmlr.files import write_text
 
-__all__ = ["PAPER_HOURS", "Claim", "claims", "cost_text", "write_costs"]
+__all__ = ["PAPER_HOURS", "Claim", "claims", "cost_findings", "write_costs"]
 
 PAPER_HOURS = MappingProxyType(
     {
@@ -24,7 +24,6 @@ PAPER_HOURS = MappingProxyType(
 
 VOC_CLASSES = 20
 PAPER_PARAMETERS = 16.0
-WIDTH = 100  # of printed paragraphs
 TOLERANCE = 0.25  # the paper's own two ratios of hours, 2.0 and 2.4, are further apart than a tenth
 
 HEADER = (
@@ -91,21 +90,19 @@ def _all_flops(cost: Cost, setting: CostSetting) -> float:
     return cost.encoding_flops + cost.epochs * setting.images / setting.batch_size * cost.step_flops
 
 
-def cost_text(costs: Sequence[Cost], setting: CostSetting, backbone: Backbone) -> str:
-    """All that is printed."""
+def cost_findings(costs: Sequence[Cost], setting: CostSetting, backbone: Backbone) -> list[Finding]:
+    """All that is said of them."""
     rows = [_cells(cost) for cost in costs]
     answers = [
-        (claim.quantity, claim.way, f"{claim.paper:.2f}", f"{claim.found:.2f}", claim.verdict)
+        (claim.quantity, str(claim.way), f"{claim.paper:.2f}", f"{claim.found:.2f}", claim.verdict)
         for claim in claims(costs, setting)
     ]
-    return "\n\n".join(
-        [
-            textwrap.fill(_heading(setting, backbone), WIDTH),
-            "\n".join(table_lines(HEADER, rows, words=2)),
-            "\n".join(table_lines(CLAIM_HEADER, answers, words=2)),
-            *(textwrap.fill(text, WIDTH) for text in _explanations(costs, setting, backbone)),
-        ]
-    )
+    return [
+        _heading(setting, backbone),
+        Table("What training costs, as released and as here (cost.csv)", HEADER, rows, words=2),
+        Table("The paper's two claims about the Baseline (claims.csv)", CLAIM_HEADER, answers, words=2),
+        *_explanations(costs, setting, backbone),
+    ]
 
 
 def _heading(setting: CostSetting, backbone: Backbone) -> str:

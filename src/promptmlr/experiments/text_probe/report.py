@@ -1,7 +1,6 @@
 """What a text probe says: two tables beside the paper's numbers, sentences, and the files behind them."""
 
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -9,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from promptmlr.experiments.tables import csv_text, table_lines
+from promptmlr.experiments.findings import Finding, Table
+from promptmlr.experiments.tables import csv_text
 from promptmlr.experiments.text_probe.scores import PresenceScore, PromptCosines
 from promptmlr.files import write_text
 
-__all__ = ["PAPER_COSINES", "cosine_rows", "probe_text", "write_probe"]
+__all__ = ["PAPER_COSINES", "cosine_rows", "probe_findings", "write_probe"]
 
 Row = dict[str, Any]
 
@@ -34,7 +34,6 @@ PAIRS = MappingProxyType(
     }
 )
 SPREAD = ("mean", "std", "min", "max")
-WIDTH = 100  # of printed paragraphs
 
 
 def cosine_rows(cosines: PromptCosines, templates: str) -> list[Row]:
@@ -49,8 +48,8 @@ def cosine_rows(cosines: PromptCosines, templates: str) -> list[Row]:
     return rows
 
 
-def probe_text(cosines: PromptCosines, templates: str, scores: Sequence[PresenceScore]) -> str:
-    """All that is printed."""
+def probe_findings(cosines: PromptCosines, templates: str, scores: Sequence[PresenceScore]) -> list[Finding]:
+    """All that is said of a probe."""
     header = ("cosine of text features", "mean ± std", "least to most", "paper, COCO")
     cells = []
     for row in cosine_rows(cosines, templates):
@@ -59,21 +58,16 @@ def probe_text(cosines: PromptCosines, templates: str, scores: Sequence[Presence
         cells.append((PAIRS[row["cosine"]], *spread, paper.format(**row)))
     nearer = int((cosines.positive_negative > cosines.nearest_class).sum())
     classes = len(cosines.class_names)
-    parts = [
-        "\n".join(table_lines(header, cells, words=1)),
-        textwrap.fill(
-            f"Mean, standard deviation and range over {classes} classes. For {nearer} of them the negative prompt is "
-            "nearer to the positive one than the positive prompt of any other class is. The paper's numbers are as it "
-            "prints them.",
-            WIDTH,
-        ),
+    parts: list[Finding] = [
+        Table("Cosines of prompts (cosines.csv; by class in classes.csv)", header, cells),
+        f"Mean, standard deviation and range over {classes} classes. For {nearer} of them the negative prompt is "
+        "nearer to the positive one than the positive prompt of any other class is. The paper's numbers are as it "
+        "prints them.",
     ]
-    if scores:
-        parts += _presence_parts(scores)
-    return "\n\n".join(parts)
+    return [*parts, *(_presence_parts(scores) if scores else [])]
 
 
-def _presence_parts(scores: Sequence[PresenceScore]) -> list[str]:
+def _presence_parts(scores: Sequence[PresenceScore]) -> list[Finding]:
     header = ("sentence", "place", "AUC", "95 % interval", "verdict")
     cells = [
         (score.sentence, score.place, f"{score.mean:.3f}", f"{score.low:.3f} to {score.high:.3f}", score.verdict)
@@ -81,13 +75,12 @@ def _presence_parts(scores: Sequence[PresenceScore]) -> list[str]:
     ]
     scored = int((~np.isnan(scores[0].per_class)).sum())
     return [
-        "\n".join(table_lines(header, cells, words=2)),
-        textwrap.fill(
+        Table("Whether a sentence fires on the object (auc.csv)", header, cells, words=2),
+        (
             "AUC of the sentence's cosine with an image as a score for the class's presence: 1 where it is always "
             "nearer to images with the class, 1/2 where it tells nothing, below where it speaks of absence. Global is "
             f"region 0, local the largest cosine over the others. Means over the {scored} of "
-            f"{len(scores[0].per_class)} classes with labels of both kinds; the intervals are a bootstrap over images.",
-            WIDTH,
+            f"{len(scores[0].per_class)} classes with labels of both kinds; the intervals are a bootstrap over images."
         ),
     ]
 
