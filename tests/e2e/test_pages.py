@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture
 def commands(photos: Path) -> dict[str, tuple[object, ...]]:
     captions = photos / "captions.csv"
-    captions.write_text("caption\na dog, no cat\na tree\n")
+    captions.write_text("caption\na dog without a hat\na tree\n")
     return {
         "cost": ("cost", "--backbone", "scenes", "--classes", "3", "--batch-size", "2"),
         "probe-text": ("probe-text", photos / "labels.csv", "--backbone", "scenes", "--workers", "0"),

@@ -79,7 +79,8 @@ class DesignOutputs:
         parts.append(self._score_note())
         for side, heading in SIDES.items():
             parts += [f"**{heading}**, points of mAP", markdown_table(self._effect_header(), self._effect_rows(side))]
-        return "\n\n".join([*parts, self._effect_note(), *self._training_notes()])
+        meanings = "\n".join(f"- {line}" for line in self._meanings())
+        return "\n\n".join([*parts, meanings, self._effect_note(), *self._training_notes()])
 
     def write(self, folder: Path) -> None:
         """`design.md`, `table.csv`, `effects.csv`, `effects.png` and `curves.png`."""
@@ -105,6 +106,7 @@ class DesignOutputs:
             page.subsection(heading)
             caption = f"points of mAP ({folder / 'effects.csv'})"
             page.table(self._effect_header(), self._effect_rows(side), caption=caption)
+        page.bullets(self._meanings())
         page.paragraph(self._effect_note())
         page.section("Scores")
         for fraction in self.results.observed:
@@ -189,15 +191,20 @@ class DesignOutputs:
         return rows
 
     def _effect_header(self) -> list[str]:
-        return ["effect", *map(self._at, self.fractions), "what it is"]
+        return ["effect", *map(self._at, self.fractions)]
 
     def _effect_rows(self, side: str) -> list[list[str]]:
         by_place = {(found.effect, found.observed): found for found in self.effects}
         return [
-            [effect.name, *(str(by_place[effect, fraction]) for fraction in self.fractions), effect.meaning]
+            [effect.name, *(str(by_place[effect, fraction]) for fraction in self.fractions)]
             for effect in EFFECTS
             if effect.side == side
         ]
+
+    @staticmethod
+    def _meanings() -> list[str]:
+        """What each effect is, once for all sides."""
+        return [f"{name}: {meaning}." for name, meaning in {effect.name: effect.meaning for effect in EFFECTS}.items()]
 
     def _choice_rows(self) -> list[list[str]]:
         return [
