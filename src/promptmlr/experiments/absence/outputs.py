@@ -1,14 +1,13 @@
 """What the experiment found, for people: tables, figures, a page, and a conclusion in words."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from promptmlr.experiments.absence.figures import PROBES, probes_figure, rate_name, worths_figure
 from promptmlr.experiments.absence.plan import METHODS, WORTHS, Plan, Worth
 from promptmlr.experiments.absence.running import Results, row_name
 from promptmlr.experiments.grid.uncertainty import UNDECIDED, Estimate, estimate, holm
@@ -18,17 +17,6 @@ from promptmlr.report import Report, figure_png
 from promptmlr.scenes.captions import ABSENCE_RATE
 
 __all__ = ["AbsenceOutputs"]
-
-PROBES: tuple[tuple[str, str], ...] = (
-    ("positive_negative", "cosine of “photo of a X” and “Not a photo of a X”"),
-    ("positive_positive", "cosine of “photo of a X” and “picture of a X”"),
-    ("between_classes", "cosine of “photo of a X” and “photo of a Y”"),
-    ("auc_no", "AUC of “no X” for the presence of X"),
-    ("auc_not", "AUC of “not a photo of a X” for it"),
-    ("auc_photo", "AUC of “a photo of a X” for it"),
-    ("zero_shot_map", "zero-shot mAP, in 0..1"),
-)
-_COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#1b2330", "#986a44")
 
 
 @dataclass(frozen=True)
@@ -73,7 +61,7 @@ class AbsenceOutputs:
 
     def markdown(self) -> str:
         """The conclusion, all tables, and what to know about them."""
-        rates = [_rate(rate) for rate in self.plan.rates]
+        rates = [rate_name(rate) for rate in self.plan.rates]
         return "\n\n".join(
             [
                 *self.conclusion(),
@@ -84,10 +72,8 @@ class AbsenceOutputs:
                 markdown_table(["method", *rates], self._method_rows()),
                 "**What a negative prompt is worth**, points of mAP, mean over the observed fractions",
                 markdown_table(["worth", *rates], self._worth_rows()),
-                f"**The same, less what it is at LAION's {_rate(ABSENCE_RATE)}**",
-                markdown_table(
-                    ["change", *(rate for rate in rates if rate != _rate(ABSENCE_RATE))], self._change_rows()
-                ),
+                f"**The same, less what it is at LAION's {rate_name(ABSENCE_RATE)}**",
+                markdown_table(self._change_header(), self._change_rows()),
                 *self._notes(),
             ]
         )
@@ -98,12 +84,12 @@ class AbsenceOutputs:
         write_text(folder / "methods.csv", csv_text(*self._method_records()))
         write_text(folder / "worths.csv", csv_text(*self._worth_records()))
         write_text(folder / "changes.csv", csv_text(*self._change_records()))
-        write_bytes(folder / "probes.png", figure_png(self.probes_figure(), 1400))
-        write_bytes(folder / "worths.png", figure_png(self.worths_figure(), 1400))
+        write_bytes(folder / "probes.png", figure_png(probes_figure(self.plan, self.results.probes), 1400))
+        write_bytes(folder / "worths.png", figure_png(worths_figure(self.plan, self.worths), 1400))
 
     def report(self, path: Path, folder: Path) -> None:
         """The same as a page; `folder` holds the CSV files that its numbers are from."""
-        rates = [_rate(rate) for rate in self.plan.rates]
+        rates = [rate_name(rate) for rate in self.plan.rates]
         page = Report(
             "Do negative prompts fail for want of captions that speak of absence?",
             "Text sides that differ in their captions alone, beside one frozen image tower, in the drawn world.",
@@ -112,7 +98,7 @@ class AbsenceOutputs:
             page.paragraph(sentence)
         page.section("What the text sides make of absence")
         page.figure(
-            figure_png(self.probes_figure(), 1400),
+            figure_png(probes_figure(self.plan, self.results.probes), 1400),
             alt="Cosines and AUCs over the share of captions of absence; the table holds the same numbers.",
             caption="Points are text sides, lines their means.",
             least=40,
@@ -122,7 +108,7 @@ class AbsenceOutputs:
         page.paragraph(self._probe_note())
         page.section("What a negative prompt is worth")
         page.figure(
-            figure_png(self.worths_figure(), 1400),
+            figure_png(worths_figure(self.plan, self.worths), 1400),
             alt="The worth of a negative prompt over the share of captions of absence, by observed labels.",
             caption="Points of mAP; bands are 95 % intervals of the mean over observed fractions.",
             least=40,
@@ -131,7 +117,7 @@ class AbsenceOutputs:
         page.table(
             self._change_header(),
             self._change_rows(),
-            caption=f"less what it is at LAION's {_rate(ABSENCE_RATE)} ({folder / 'changes.csv'})",
+            caption=f"less what it is at LAION's {rate_name(ABSENCE_RATE)} ({folder / 'changes.csv'})",
         )
         page.section("mAP of the methods")
         caption = f"percent, mean over the observed fractions ({folder / 'methods.csv'})"
@@ -152,13 +138,11 @@ class AbsenceOutputs:
             if probe.low > 0.5
             else "says nothing of presence that these text sides can show"
         )
+        cosines = [self._probe("positive_negative", rate).value for rate in (ABSENCE_RATE, most)]
         of_text = (
-            f"With captions of absence at {_rate(most)} instead of LAION's {_rate(ABSENCE_RATE)}, “no X” {speaks}: "
-            "its AUC for "
-            f"the presence of X goes from {base.value:.2f} to {probe.value:.2f}, and the cosine of positive and "
-            "negative "
-            f"prompts from {self._probe('positive_negative', ABSENCE_RATE).value:.2f} to "
-            f"{self._probe('positive_negative', most).value:.2f}."
+            f"With {rate_name(most)} captions of absence instead of LAION's {rate_name(ABSENCE_RATE)}, “no X” {speaks}: "
+            f"its AUC for the presence of X goes from {base.value:.2f} to {probe.value:.2f}, and the cosine of positive "
+            f"and negative prompts from {cosines[0]:.2f} to {cosines[1]:.2f}."
         )
         last = [change for change in self.changes if change.rate == most]
         grown = [change.worth.name for change in last if change.verdict == "higher"]
@@ -175,54 +159,6 @@ class AbsenceOutputs:
             )
         return [of_text, methods]
 
-    def probes_figure(self) -> Figure:
-        """Two panels: cosines and AUCs over rates."""
-        figure = Figure(figsize=(10, 4.8), layout="constrained")
-        panels = figure.subplots(1, 2)
-        places = range(len(self.plan.rates))
-        for axes, names, label in (
-            (panels[0], PROBES[:3], "cosine of text features"),
-            (panels[1], PROBES[3:6], "AUC for presence"),
-        ):
-            for (field, name), colour in zip(names, _COLOURS, strict=False):
-                by_rate = [self._probe_values(field, rate) for rate in self.plan.rates]
-                axes.plot(places, [values.mean() for values in by_rate], color=colour, label=name)
-                for place, values in zip(places, by_rate, strict=True):
-                    axes.plot([place] * len(values), values, "o", color=colour, markersize=4, alpha=0.6)
-            axes.set_ylabel(label)
-            axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
-        panels[1].axhline(0.5, color="#566072", linewidth=1, linestyle="--")
-        self._rates_below(panels, figure)
-        return figure
-
-    def worths_figure(self) -> Figure:
-        """A panel per worth: lines are observed fractions, the band is the interval of their mean."""
-        figure = Figure(figsize=(11, 6.6), layout="constrained")
-        panels = figure.subplots(2, 3, sharey=True).reshape(-1)
-        places = list(range(len(self.plan.rates)))
-        for axes, worth in zip(panels, WORTHS, strict=True):
-            for fraction, colour in zip(self.plan.observed, _COLOURS, strict=False):
-                values = [100 * self.worths[worth, rate, fraction].value for rate in self.plan.rates]
-                axes.plot(places, values, "o-", color=colour, markersize=3, linewidth=1, label=f"{100 * fraction:g} %")
-            means = [self.worths[worth, rate, None] for rate in self.plan.rates]
-            low, high = ([100 * getattr(one, end) for one in means] for end in ("low", "high"))
-            axes.fill_between(places, low, high, color="#1b2330", alpha=0.12, linewidth=0)
-            axes.plot(places, [100 * one.value for one in means], color="#1b2330", linewidth=2, label="mean")
-            axes.axhline(0, color="#566072", linewidth=1, linestyle="--")
-            axes.set_title(worth.name.replace(", ", ",\n"), fontsize=9)
-        panels[0].legend(frameon=False, fontsize=8, title="observed", title_fontsize=8)
-        panels[0].set_ylabel("points of mAP")
-        panels[3].set_ylabel("points of mAP")
-        self._rates_below(panels, figure)
-        return figure
-
-    def _rates_below(self, panels: Iterable[Axes], figure: Figure) -> None:
-        for axes in panels:
-            axes.set_xticks(range(len(self.plan.rates)), [_rate(rate) for rate in self.plan.rates])
-            axes.grid(color="#e3e7ed")
-            axes.spines[["top", "right"]].set_visible(False)
-        figure.supxlabel("captions of absence")
-
     def _probe_values(self, field: str, rate: float) -> NDArray[np.float64]:
         return np.array([getattr(probe, field) for probe in self.results.probes if probe.rate == rate])
 
@@ -232,7 +168,7 @@ class AbsenceOutputs:
         return estimate(values, np.repeat(values[..., None], 1000, axis=-1), [1.0])
 
     def _probe_rows(self) -> list[list[str]]:
-        return self._rows(PROBES, lambda field, rate: _plain(self._probe(field, rate)))
+        return self._rows(list(PROBES.items()), lambda field, rate: _plain(self._probe(field, rate)))
 
     def _method_rows(self) -> list[list[str]]:
         scores = self.results.scores
@@ -248,7 +184,7 @@ class AbsenceOutputs:
         ]
 
     def _change_header(self) -> list[str]:
-        return ["change", *(_rate(rate) for rate in self.plan.rates if rate != ABSENCE_RATE)]
+        return ["change", *(rate_name(rate) for rate in self.plan.rates if rate != ABSENCE_RATE)]
 
     def _change_rows(self) -> list[list[str]]:
         rows = []
@@ -288,7 +224,7 @@ class AbsenceOutputs:
             f"its masks. “higher” and “lower” hold for all {len(self.changes)} changes together (Holm, 5 %). "
             f"{UNDECIDED}.",
             "Rates and epochs were chosen on held-out observed labels of the first text side at "
-            f"{_rate(ABSENCE_RATE)}, and "
+            f"{rate_name(ABSENCE_RATE)}, and "
             f"kept for all others; epochs were doubled up to {plan.rule.most_epochs} while that gained "
             f"{100 * plan.rule.gain:g} points: {len(short)} of {len(self.results.choices)} trainings were still "
             "gaining "
@@ -333,10 +269,6 @@ def _weights(worth: Worth, rate: float, minus: float | None = None) -> dict[str,
     if minus is not None:
         weights |= {row_name(worth.more, minus): -1.0, row_name(worth.less, minus): 1.0}
     return weights
-
-
-def _rate(rate: float) -> str:
-    return f"{100 * rate:g} %"
 
 
 def _plain(found: Estimate) -> str:
