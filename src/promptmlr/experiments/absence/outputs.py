@@ -141,7 +141,8 @@ class AbsenceOutputs:
         cosines = [self._probe("positive_negative", rate).value for rate in (ABSENCE_RATE, most)]
         of_text = (
             f"With {rate_name(most)} captions of absence instead of LAION's {rate_name(ABSENCE_RATE)}, “no X” "
-            f"{speaks}: its AUC for the presence of X goes from {base.value:.2f} to {probe.value:.2f}, and the cosine of "
+            f"{speaks}: its AUC for the presence of X goes from {base.value:.2f} to {probe.value:.2f}, and the "
+            "cosine of "
             f"positive and negative prompts from {cosines[0]:.2f} to {cosines[1]:.2f}."
         )
         last = [change for change in self.changes if change.rate == most]
