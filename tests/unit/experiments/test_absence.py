@@ -66,13 +66,13 @@ def test_a_growth_of_three_points_is_found() -> None:
 def test_where_nothing_grows_it_says_so() -> None:
     text, methods = AbsenceOutputs(made(growth=0.0, auc=0.7)).conclusion()
     assert "still fires on the object" in text
-    assert "does not grow with it in any of 6 comparisons" in methods
+    assert "is not seen to grow with it in any of 6 comparisons" in methods
 
 
 def test_a_loss_is_no_growth() -> None:
     outputs = AbsenceOutputs(made(growth=-0.03, auc=0.5))
     assert {change.verdict for change in outputs.changes if change.rate == 0.6} == {"lower"}
-    assert "does not grow" in outputs.conclusion()[1]
+    assert "is not seen to grow" in outputs.conclusion()[1]
     assert "says nothing of presence" in outputs.conclusion()[0]
 
 
