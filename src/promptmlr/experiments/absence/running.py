@@ -18,7 +18,7 @@ from promptmlr.experiments.absence.towers import Probe, checkpoint_path, pretrai
 from promptmlr.experiments.design.cells import Cell
 from promptmlr.experiments.design.choices import Found, read_choices, write_choices
 from promptmlr.experiments.design.search import Choice
-from promptmlr.experiments.design.training import CellScores, World, score_cell, search
+from promptmlr.experiments.design.training import CellScores, World, saturated_at_start, score_cell, search
 from promptmlr.experiments.grid.folder import GridFolder
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.jobs import finished
@@ -159,16 +159,18 @@ def _search(
         if (cell.name, fraction) not in choices
     ]
     with reporter.progress("rates and epochs") as say:
-        for done, ((cell, fraction), choice) in enumerate(finished(_search_one, world, tasks, jobs, deadline.go_on), 1):
-            choices[cell.name, fraction] = Found(cell.name, fraction, choice, 0.0)
+        for done, ((cell, fraction), (choice, saturated)) in enumerate(
+            finished(_search_one, world, tasks, jobs, deadline.go_on), 1
+        ):
+            choices[cell.name, fraction] = Found(cell.name, fraction, choice, saturated)
             write_choices(out, choices.values())
             say(done, len(tasks))
     deadline.check(all((cell.name, fraction) in choices for cell, fraction in tasks))
     return choices
 
 
-def _search_one(world: World, task: tuple[Cell, float]) -> Choice:
-    return search(world, *task)
+def _search_one(world: World, task: tuple[Cell, float]) -> tuple[Choice, float]:
+    return search(world, *task), saturated_at_start(world, task[0])
 
 
 _Task = tuple[str, Path, Cell, float, Choice]  # row, checkpoint, cell, observed, choice

@@ -21,7 +21,7 @@ from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.training import TrainingRun, fit_runs
 
-__all__ = ["CellScores", "World", "first_regions", "run_cell", "score_cell", "search"]
+__all__ = ["CellScores", "World", "first_regions", "run_cell", "saturated_at_start", "score_cell", "search"]
 
 MEASURED = 256  # images that starts are measured on
 RATES = ("context_rate", "embedding_rate", "linear_rate")
@@ -134,12 +134,9 @@ def search(world: World, cell: Cell, fraction: float) -> Choice:
 
 def score_cell(world: World, cell: Cell, fraction: float, choice: Choice) -> CellScores:
     """Train a cell on all observed labels with every seed, and score it on the test images."""
-    runs = [
-        _run(world, cell, _observed(world, fraction, seed), choice.factor, choice.epochs, seed)
-        for seed in range(world.seeds)
-    ]
-    regions = first_regions(world.train)
-    saturated = float(np.mean([saturated_share(run.recognizer, regions) for run in runs]))
+    labels = [_observed(world, fraction, seed) for seed in range(world.seeds)]
+    runs = [_run(world, cell, known, choice.factor, choice.epochs, seed) for seed, known in enumerate(labels)]
+    saturated = saturated_at_start(world, cell)
     begin = time.perf_counter()
     fit_runs(runs, world.train, order_seed=world.order_seed)
     seconds = time.perf_counter() - begin
@@ -152,6 +149,15 @@ def score_cell(world: World, cell: Cell, fraction: float, choice: Choice) -> Cel
         runs[0].recognizer.learned_parameters(),
         seconds,
     )
+
+
+def saturated_at_start(world: World, cell: Cell) -> float:
+    """The share of margins that start saturated, mean over the world's seeds (`cells.saturated_share`)."""
+    regions = first_regions(world.train)
+    starts = [
+        build(cell, world.backbone, world.class_names, regions, world.recipe, seed) for seed in range(world.seeds)
+    ]
+    return float(np.mean([saturated_share(start, regions) for start in starts]))
 
 
 def _observed(world: World, fraction: float, seed: int) -> Labels:
