@@ -15,11 +15,12 @@ from promptmlr.experiments.design.choices import Found, read_choices, write_choi
 from promptmlr.experiments.design.effects import EFFECTS
 from promptmlr.experiments.design.outputs import DesignOutputs
 from promptmlr.experiments.design.search import Choice, Rule, Trial, choose
+from promptmlr.experiments.design.training import World, saturated_at_start
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.jobs import finished
 from promptmlr.methods import create_recognizer
 from promptmlr.recipes import load_recipe
-from promptmlr.regions import FreshRegions, extract
+from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.scenes import CLASS_NAMES
 
 RULE = Rule(epochs=10, most_epochs=80, gain=0.01, extensions=1)
@@ -46,6 +47,18 @@ def test_no_cell_starts_saturated(scenes_backbone: Backbone, regions: torch.Tens
     assert saturated_share(recognizer, regions) <= 0.05
     for side, variant in ((recognizer.presence, cell.presence), (recognizer.absence, cell.absence)):
         assert variant.kind in type(side).__name__.lower()
+
+
+def test_what_is_said_of_starts_is_measured(scenes_backbone: Backbone, regions: torch.Tensor) -> None:
+    recipe = load_recipe("default", "dualcoop")
+    labels = np.zeros((len(regions), len(CLASS_NAMES)), np.int8)
+    source = InMemoryRegions(regions)
+    world = World(scenes_backbone, CLASS_NAMES, source, labels, source, labels, recipe, RULE, seeds=2)
+    [cell] = [cell for cell in CELLS if cell.name == "prompt+linear"]
+    starts = [build(cell, scenes_backbone, CLASS_NAMES, regions, recipe, seed) for seed in range(2)]
+    expected = np.mean([saturated_share(start, regions) for start in starts])
+    assert saturated_at_start(world, cell) == pytest.approx(expected)
+    assert expected > 0
 
 
 def test_some_cells_would_start_saturated(scenes_backbone: Backbone, regions: torch.Tensor) -> None:
@@ -173,6 +186,17 @@ def test_an_interaction_is_found_where_there_is_one() -> None:
     results.resampled[row] -= 0.04
     [effect] = [effect for effect in EFFECTS if effect.name == "prompt × linear"]
     assert results.contrast(effect.weights, 0.9).value == pytest.approx(-0.04, abs=1e-3)
+
+
+def test_a_saturated_start_is_called_one() -> None:
+    choice = Choice(1.0, 40, True, (Trial(1.0, 20, 0.5), Trial(1.0, 40, 0.5)))
+    choices = [
+        Found(cell.name, share, choice, 0.2 if cell.name == "prompt+linear" else 0.0)
+        for cell in CELLS
+        for share in (0.1, 0.9)
+    ]
+    text = DesignOutputs(planted(), choices, Rule(most_epochs=40), "some images").markdown()
+    assert "20.0 % of margins exceeded 10 (prompt+linear), so that one began saturated" in text
 
 
 def test_what_is_shown_of_a_design(tmp_path) -> None:

@@ -17,7 +17,7 @@ from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.sides import EmbeddingSide, LinearSide
 
-__all__ = ["CELLS", "SATURATED", "VARIANTS", "Cell", "Variant", "build", "saturated_share"]
+__all__ = ["CELLS", "SATURATED", "TOLERATED", "VARIANTS", "Cell", "Variant", "build", "saturated_share"]
 
 SATURATED = 10.0
 """A margin beyond which a pair of logits is as good as certain: the probability of the other is below 5e-5."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from promptmlr.experiments.design.cells import CELLS, SATURATED, VARIANTS, Cell
+from promptmlr.experiments.design.cells import CELLS, SATURATED, TOLERATED, VARIANTS, Cell
 from promptmlr.experiments.design.choices import Found
 from promptmlr.experiments.design.effects import EFFECTS, Effect
 from promptmlr.experiments.design.search import STEP, Rule
@@ -253,9 +253,10 @@ class DesignOutputs:
         else:
             plateau = f"All {places} trainings reached that plateau."
         worst = max(self.choices.values(), key=lambda found: found.saturated)
+        verdict = "so no cell began saturated" if worst.saturated <= TOLERATED else "so that one began saturated"
         start = (
-            f"At the start at most {100 * worst.saturated:.1f} % of margins exceeded {SATURATED:g} ({worst.cell}), so "
-            "no cell began saturated."
+            f"At the start at most {100 * worst.saturated:.1f} % of margins exceeded {SATURATED:g} ({worst.cell}), "
+            f"{verdict} ({100 * TOLERATED:g} % are tolerated)."
         )
         return [search, plateau, start]
 
