@@ -30,10 +30,10 @@ def absence(
     seeds: Annotated[int, typer.Option(min=1, help="Masks and starts per fraction.")] = 5,
     steps: Annotated[int, typer.Option(min=1, help="Of the pretraining of a text side.")] = 1_500,
     scenes: Annotated[int, typer.Option(min=1, help="That text sides are pretrained on.")] = 6_000,
-    train_scenes: Annotated[int, typer.Option(min=1, help="That methods are trained on.")] = 2_000,
+    train_scenes: Annotated[int, typer.Option(min=1, help="That methods are trained on.")] = 1_000,
     test_scenes: Annotated[int, typer.Option(min=1, help="That methods are scored on.")] = 1_000,
     epochs: Annotated[int, typer.Option(min=1, help="Rates are chosen at these; then they are doubled.")] = 20,
-    most_epochs: Annotated[int, typer.Option(min=1, help="Where doubling ends, plateau or not.")] = 40,
+    most_epochs: Annotated[int, typer.Option(min=1, help="Where doubling ends, plateau or not.")] = 80,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     minutes: Annotated[
         float | None,

@@ -93,11 +93,11 @@ class Plan:
     observed: Sequence[float] = (0.05, 0.1, 0.3, 0.9)
     seeds: int = 5
     scenes: int = 6_000
-    steps: int = 1_500
+    steps: int = 1_000
     batch_size: int = 128
-    train_scenes: int = 2_000
+    train_scenes: int = 1_000
     test_scenes: int = 1_000
-    rule: Rule = field(default_factory=lambda: Rule(most_epochs=40))
+    rule: Rule = field(default_factory=lambda: Rule(most_epochs=80))
 
     @property
     def towers(self) -> list[Tower]:

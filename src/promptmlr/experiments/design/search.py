@@ -30,7 +30,7 @@ class Rule:
     gain: float = 0.005
     extensions: int = 2
     held_out: float = 0.2
-    seeds: int = 2
+    seeds: int = 3
 
 
 @dataclass(frozen=True)
