@@ -27,11 +27,13 @@ check: $(VENV)/.installed-all ## lint, formatting, types, import direction
 bench: $(VENV)/.installed ## measure what the README says about speed
 	$(BIN)/python bench/speed.py
 
-# Stamps: an installation that was cut short leaves none and is gone over again.
+# Stamps: an installation that was cut short leaves none and is gone over again; the newer pip goes on with a download
+# that broke off.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	@echo "installing promptmlr into $(VENV); the first time takes minutes and some gigabytes (PyTorch)"
 	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --quiet --upgrade pip
 	$(INSTALL) --editable .
 	@touch $@
 
