@@ -107,7 +107,7 @@ def explain(
     workers: Workers = 2,
 ) -> None:
     """Show where the presence and the absence of a class light up, and measure how much the two have in common."""
-    from promptmlr.data import DataOptions, ImageFile
+    from promptmlr.data import DataOptions, ImageFile, is_scenes
     from promptmlr.experiments.maps.dataset import explain_data
     from promptmlr.experiments.maps.image import explain_image
     from promptmlr.experiments.maps.subject import subject_of_backbone, subject_of_run
@@ -117,7 +117,7 @@ def explain(
 
     if not 0 < top_share < 1:
         raise UserError(f"--top-share is {top_share}; give a fraction between 0 and 1, such as 0.2")
-    known_as_data = format is not None or target == "scenes" or target.lower().endswith(".csv")
+    known_as_data = format is not None or is_scenes(target) or target.lower().endswith(".csv")
     of_data = known_as_data or checked_path(target).is_dir()
     if of_data and captions:
         raise UserError("--captions are drawn over one IMAGE, and this is DATA")

@@ -48,8 +48,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A .csv file, a VOC devkit or COCO folder, or the word 'scenes' (the drawn world). "
-        "Write ./scenes for a folder of that name.",
+        help="A .csv file, a VOC devkit or COCO folder, or 'scenes': the drawn world "
+        "(scenes:WORLD:NUMBER for others, such as scenes:crowded:1). Write ./scenes for a folder of that name.",
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `promptmlr train`.")]
@@ -227,8 +227,9 @@ def open_tower(
 ) -> "Backbone":
     """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise."""
     from promptmlr.backbone import load_backbone, tower_dtypes
+    from promptmlr.data import is_scenes
 
-    name = backbone or ("scenes" if data == "scenes" else "RN101")
+    name = backbone or ("scenes" if is_scenes(data) else "RN101")
     of_open_clip = name != "scenes" and not Path(name).is_file()
     dtype, text_dtype = tower_dtypes(precision, device)
     size = image_size or (448 if of_open_clip else None)

@@ -10,7 +10,7 @@ from promptmlr.data.images import ImageFile, ImageRef, UnreadableImage, find_ima
 from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.masks import load_keep_mask
 from promptmlr.data.options import DataOptions, Purpose
-from promptmlr.data.scenes import DrawnImage, read_scenes
+from promptmlr.data.scenes import DrawnImage, is_scenes, read_scenes
 from promptmlr.data.voc import find_devkit, read_voc
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
@@ -25,6 +25,7 @@ __all__ = [
     "LabelledImages",
     "UnreadableImage",
     "find_images",
+    "is_scenes",
     "load_data",
     "load_keep_mask",
     "open_image",
@@ -46,7 +47,7 @@ def load_data(
     """Read a data set in any of the formats.
 
     Args:
-        data: a `.csv`, a VOC devkit folder, a COCO folder, or the word scenes.
+        data: a `.csv`, a VOC devkit folder, a COCO folder, or drawn scenes (`read_scenes`).
         split: the part to read, as the format names it; by default the one for `purpose`.
         purpose: "train" or "test".
         format: a key of `FORMATS`, where the name and the content of `data` do not tell.
@@ -72,7 +73,7 @@ def load_data(
 
 def _detect(data: str) -> str:
     path = Path(data)
-    if data == "scenes":
+    if is_scenes(data):
         return "scenes"
     if path.suffix.lower() == ".csv":
         return "csv"

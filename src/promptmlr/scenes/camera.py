@@ -7,25 +7,25 @@ step the miniature would know the answers before it has seen a label.
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GRAIN", "photograph"]
+from promptmlr.scenes.world import WORLDS, World
 
-GRAIN = 20.0
-"""Standard deviation of the grain, in grey levels of 255."""
+__all__ = ["photograph"]
 
 _CAMERA = 1  # keeps its random numbers apart from those that drew the scene
 
 
-def photograph(image: NDArray[np.uint8], seed: int, index: int) -> NDArray[np.uint8]:
+def photograph(image: NDArray[np.uint8], seed: int, index: int, world: World = WORLDS["usual"]) -> NDArray[np.uint8]:
     """Add grain, the same to all three channels of a pixel.
 
     Args:
-        image: (S, S, 3), scene `index` of the world `seed`.
+        image: (S, S, 3), scene `index` of the series `seed`.
         seed: with `index`, fixes the grain.
         index: see `seed`.
+        world: how grainy.
 
     Returns:
         (S, S, 3) uint8.
     """
     rng = np.random.default_rng([seed, index, _CAMERA])
-    grain = GRAIN * rng.standard_normal((*image.shape[:2], 1), np.float32)
+    grain = np.float32(world.grain) * rng.standard_normal((*image.shape[:2], 1), np.float32)
     return np.clip(image + grain, 0, 255).astype(np.uint8)

@@ -14,10 +14,10 @@ from promptmlr.scenes.world import (
     COLOURS,
     FREQUENCIES,
     IMAGE_SIZE,
-    OBJECT_COUNTS,
-    OBJECT_SIZES,
     RGB,
     THEMES,
+    WORLDS,
+    World,
 )
 
 __all__ = ["Scene", "SceneObject", "draw_scene"]
@@ -28,7 +28,6 @@ Bools = NDArray[np.bool_]
 _CANVAS = 256
 _WHITE = np.float32(255)
 _ANGLES = (-20, -10, 0, 10, 20)
-_IN_THEME = 0.8
 _OWN_BACKDROP = 0.7
 _SEEN = 0.65  # the share of an object that must stay in view, or it is not put there
 _PLACES = 12  # places tried for an object before it is left out
@@ -85,12 +84,13 @@ class _Sprite:
         return _Sprite(self.opacity[:, ::-1], self.tint[:, ::-1], self.paint[:, ::-1])
 
 
-def draw_scene(seed: int, index: int) -> Scene:
-    """Draw scene `index` of the world `seed`: the same one whatever else is drawn.
+def draw_scene(seed: int, index: int, world: World = WORLDS["usual"]) -> Scene:
+    """Draw scene `index` of the series `seed`: the same one whatever else is drawn.
 
     Args:
-        seed: which world of scenes, not negative.
+        seed: which series of scenes, not negative.
         index: which scene of it, not negative.
+        world: how it is put together.
     """
     rng = np.random.default_rng([seed, index])
     theme = list(THEMES)[_pick(rng, _THEME_CUTS)]
@@ -99,9 +99,9 @@ def draw_scene(seed: int, index: int) -> Scene:
     owners = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.int8)
     areas: list[int] = []
     objects: list[SceneObject] = []
-    for class_index in _classes(rng, theme):
+    for class_index in _classes(rng, theme, world):
         colour = list(COLOURS)[rng.integers(len(COLOURS))]
-        sprite = _random_sprite(rng, class_index)
+        sprite = _random_sprite(rng, class_index, world.object_sizes)
         corner = _free_corner(rng, sprite.mask, owners, areas)
         if corner is None:
             continue
@@ -121,7 +121,6 @@ def _cuts(weights: list[float]) -> Floats:
 
 _THEME_CUTS = _cuts([theme.weight for theme in THEMES.values()])
 _WORLD_CUTS = _cuts(list(FREQUENCIES.values()))
-_COUNT_CUTS = _cuts(list(OBJECT_COUNTS))
 _COMPANY_CUTS = {name: _cuts([FREQUENCIES[kind] for kind in theme.classes]) for name, theme in THEMES.items()}
 
 
@@ -129,13 +128,13 @@ def _pick(rng: np.random.Generator, cuts: Floats) -> int:
     return min(int(np.searchsorted(cuts, rng.random(), side="right")), len(cuts) - 1)
 
 
-def _classes(rng: np.random.Generator, theme: str) -> list[int]:
+def _classes(rng: np.random.Generator, theme: str, world: World) -> list[int]:
     """The classes of the objects asked for; a class may come twice."""
     names = [
         THEMES[theme].classes[_pick(rng, _COMPANY_CUTS[theme])]
-        if rng.random() < _IN_THEME
+        if rng.random() < world.company
         else CLASS_NAMES[_pick(rng, _WORLD_CUTS)]
-        for _ in range(1 + _pick(rng, _COUNT_CUTS))
+        for _ in range(1 + _pick(rng, _cuts(list(world.object_counts))))
     ]
     return [CLASS_NAMES.index(name) for name in names]
 
@@ -162,20 +161,20 @@ def _blend(canvas: Floats, sprite: _Sprite, corner: tuple[int, int], colour: RGB
     patch += strength * (sprite.tint * np.asarray(colour, np.float32) + sprite.paint)
 
 
-def _random_sprite(rng: np.random.Generator, class_index: int) -> _Sprite:
-    size, angle = OBJECT_SIZES[rng.integers(len(OBJECT_SIZES))], _ANGLES[rng.integers(len(_ANGLES))]
-    sprite = _sprites(CLASS_NAMES[class_index], angle)[size]
+def _random_sprite(rng: np.random.Generator, class_index: int, sizes: tuple[int, ...]) -> _Sprite:
+    size, angle = sizes[rng.integers(len(sizes))], _ANGLES[rng.integers(len(_ANGLES))]
+    sprite = _sprites(CLASS_NAMES[class_index], angle, sizes)[size]
     return sprite.mirrored() if rng.integers(2) else sprite
 
 
 @functools.cache
-def _sprites(name: str, angle: int) -> dict[int, _Sprite]:
-    """A glyph turned by `angle` degrees, at each of the object sizes.
+def _sprites(name: str, angle: int, sizes: tuple[int, ...]) -> dict[int, _Sprite]:
+    """A glyph turned by `angle` degrees, at each of the sizes.
 
     Rendered once in black and once in white: as a drawing is linear in the object's colour, the difference is the tint.
     """
     black, white = _turned(name, (0, 0, 0), angle), _turned(name, (255, 255, 255), angle)
-    return {size: _sprite(_shrunk(black, size), _shrunk(white, size)) for size in OBJECT_SIZES}
+    return {size: _sprite(_shrunk(black, size), _shrunk(white, size)) for size in sizes}
 
 
 def _sprite(black: Floats, white: Floats) -> _Sprite:

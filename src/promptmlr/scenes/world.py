@@ -1,7 +1,7 @@
 """The drawn world as data: what there is, how often, with what, in which colours, before which backdrop.
 
 The classes are long-tailed (`FREQUENCIES`) and keep company (`THEMES`): most objects of a scene are drawn from its
-theme, the rest from the whole world.
+theme, the rest from the whole world. `WORLDS` are the same things put together otherwise.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ __all__ = [
     "COLOURS",
     "FREQUENCIES",
     "IMAGE_SIZE",
-    "OBJECT_COUNTS",
-    "OBJECT_SIZES",
     "THEMES",
+    "WORLDS",
     "Theme",
+    "World",
 ]
 
 RGB = tuple[int, int, int]
@@ -103,8 +103,31 @@ BACKDROPS = MappingProxyType(
 )
 """Four colours from top to bottom: the first two above the horizon, the last two below."""
 
-OBJECT_COUNTS = (0.14, 0.26, 0.28, 0.20, 0.12)
-"""Probability that 1, 2, … objects are asked for; one that finds no free place is left out."""
 
-OBJECT_SIZES = (24, 28, 32, 38, 44, 52)
-"""Height and width of the square that an object fills, in pixels."""
+@dataclass(frozen=True)
+class World:
+    """How scenes are put together and photographed.
+
+    Attributes:
+        object_counts: probability that 1, 2, … objects are asked for; one that finds no free place is left out.
+        object_sizes: height and width of the square that an object fills, in pixels.
+        company: share of a scene's objects that are drawn from its theme.
+        grain: of the camera, a standard deviation in grey levels of 255.
+    """
+
+    object_counts: tuple[float, ...] = (0.14, 0.26, 0.28, 0.20, 0.12)
+    object_sizes: tuple[int, ...] = (24, 28, 32, 38, 44, 52)
+    company: float = 0.8
+    grain: float = 20.0
+
+
+WORLDS = MappingProxyType(
+    {
+        "usual": World(),
+        "crowded": World(object_counts=(0.0, 0.05, 0.10, 0.20, 0.25, 0.20, 0.20), object_sizes=(20, 24, 28, 32, 38)),
+        "strangers": World(company=0.0),
+        "grainy": World(grain=35.0),
+    }
+)
+"""The usual one is what the miniature CLIP was pretrained on, grain apart; the others are for what must hold elsewhere
+too: more and smaller objects, classes that keep no company, a worse camera."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from promptmlr.data import DataOptions, load_data
-from promptmlr.scenes import CLASS_NAMES, draw_scene, photograph
+from promptmlr.scenes import CLASS_NAMES, WORLDS, draw_scene, photograph
 
 FEW = DataOptions(scenes_train=4, scenes_test=3)
 
@@ -28,3 +28,29 @@ def test_a_split_can_be_named(refused):
 
 def test_a_folder_of_images_is_refused(tmp_path, refused):
     refused(["--images"], load_data, "scenes", images=tmp_path)
+
+
+def test_other_worlds_have_series_names_and_pixels_of_their_own():
+    usual, crowded, second = (load_data(name, options=FEW) for name in ("scenes", "scenes:crowded", "scenes:crowded:3"))
+    assert load_data("scenes:usual:0", options=FEW).images == usual.images
+    assert crowded.source == "drawn scenes (crowded), split train (seed 1)"
+    assert second.source == "drawn scenes (crowded), split train (seed 7)"
+    assert load_data("scenes:crowded:3", purpose="test", options=FEW).source.endswith("(seed 8)")
+    assert len({image.name for data in (usual, crowded, second) for image in data.images}) == 12
+    assert len({data.images[0].fingerprint() for data in (usual, crowded, second)}) == 3
+    pixels = photograph(draw_scene(7, 1, WORLDS["crowded"]).image, 7, 1, WORLDS["crowded"])
+    np.testing.assert_array_equal(np.asarray(second.images[1].open()), pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("scenes:crowed", ["no drawn world 'crowed'", "'crowded'"]),
+        ("scenes:crowded:x", ["scenes:WORLD:NUMBER", "scenes:crowded:3"]),
+        ("scenes:crowded:-1", ["scenes:WORLD:NUMBER"]),
+        ("scenes:crowded:1:2", ["scenes:WORLD:NUMBER"]),
+        ("scenes:", ["no drawn world ''"]),
+    ],
+)
+def test_names_of_no_world_are_refused(refused, name, said):
+    refused(said, load_data, name)

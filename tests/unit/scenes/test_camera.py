@@ -1,16 +1,19 @@
 """The camera adds grain of one strength, the same to all channels, and nothing else."""
 
 import numpy as np
+import pytest
 
-from promptmlr.scenes.camera import GRAIN, photograph
+from promptmlr.scenes.camera import photograph
+from promptmlr.scenes.world import WORLDS
 
 GREY = np.full((128, 128, 3), 128, np.uint8)
 
 
-def test_grain_is_grey_and_as_strong_as_said() -> None:
-    grain = photograph(GREY, 0, 0).astype(float) - GREY
+@pytest.mark.parametrize("world", ["usual", "grainy"])
+def test_grain_is_grey_and_as_strong_as_said(world: str) -> None:
+    grain = photograph(GREY, 0, 0, WORLDS[world]).astype(float) - GREY
     assert np.all(grain == grain[..., :1])
-    assert abs(grain.std() - GRAIN) < 0.05 * GRAIN
+    assert abs(grain.std() - WORLDS[world].grain) < 0.05 * WORLDS[world].grain
     assert abs(grain.mean()) < 1.0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from promptmlr.scenes import CLASS_NAMES, IMAGE_SIZE, Scene, SceneObject, draw_scene, drawing
 from promptmlr.scenes.glyphs import GLYPHS
-from promptmlr.scenes.world import BACKDROPS, COLOURS, FREQUENCIES, OBJECT_COUNTS, THEMES
+from promptmlr.scenes.world import BACKDROPS, COLOURS, FREQUENCIES, THEMES, WORLDS
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_a_scene_is_an_image_with_complete_labels(scenes: list[Scene]) -> None:
         assert scene.image.dtype == np.uint8
         assert scene.labels.dtype == np.int8
         assert set(np.flatnonzero(scene.labels)) == {thing.class_index for thing in scene.objects}
-        assert 1 <= len(scene.objects) <= len(OBJECT_COUNTS)
+        assert 1 <= len(scene.objects) <= len(WORLDS["usual"].object_counts)
         for thing in scene.objects:
             left, top, right, bottom = thing.box
             assert 0 <= left < right <= IMAGE_SIZE
@@ -122,6 +122,21 @@ def test_classes_of_a_theme_keep_company(labels: np.ndarray) -> None:
     independent = np.outer(labels.mean(axis=0), labels.mean(axis=0))
     assert observed[related].sum() > 1.2 * independent[related].sum()
     assert observed[unrelated].sum() < 0.8 * independent[unrelated].sum()
+
+
+def test_strangers_keep_no_company() -> None:
+    labels = np.stack([draw_scene(7, index, WORLDS["strangers"]).labels for index in range(600)]).astype(float)
+    together = {(a, b) for theme in THEMES.values() for a in theme.classes for b in theme.classes if a != b}
+    related = np.array([[(a, b) in together for b in CLASS_NAMES] for a in CLASS_NAMES])
+    observed = labels.T @ labels / len(labels)
+    independent = np.outer(labels.mean(axis=0), labels.mean(axis=0))
+    assert observed[related].sum() < 1.1 * independent[related].sum()
+
+
+def test_a_crowd_is_larger_and_of_smaller_things(scenes: list[Scene]) -> None:
+    crowded = [draw_scene(7, index, WORLDS["crowded"]) for index in range(200)]
+    assert np.mean([len(scene.objects) for scene in crowded]) > 1.5 * np.mean([len(scene.objects) for scene in scenes])
+    assert max(box[2] - box[0] for scene in crowded for box in (thing.box for thing in scene.objects)) <= 38
 
 
 def test_objects_and_scenes_are_frozen(scenes: list[Scene]) -> None:
