@@ -28,8 +28,10 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     assert set(found) == {(m, f, s) for m in ("zeroshot", "positivecoop") for f in ("0.5", "1.0") for s in ("0", "1")}
     assert all(0 < float(row["mean_ap"]) <= 1 for row in found.values())
     assert len({row["mean_ap"] for key, row in found.items() if key[0] == "zeroshot"}) == 1
-    assert done.out.strip() == (out / "table.md").read_text().strip()
-    assert "| 50 % | 100 % | mean |" in done.out
+    text = (out / "table.md").read_text()
+    assert "| 50 % | 100 % | mean |" in text
+    assert text.replace("|", " ").split()[-40:] == done.out.split()[-40:]  # the same words, set as lines
+    assert "mAP in percent (table.csv)\nmethod" in done.out
     with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
         places = {(row["method"], row["reference"], row["observed"]) for row in csv.DictReader(file)}
     assert places == {("positivecoop", "zeroshot", share) for share in ("0.5", "1.0", "mean")}
@@ -258,7 +260,7 @@ def test_a_design_and_going_on_with_it(promptmlr, photos: Path, monkeypatch) -> 
     assert done.code == 0, done.err
     assert len(calls) == 4 + 22
     assert len(cells(out)) == 25 * 2
-    assert done.out.strip() == (out / "design.md").read_text().strip()
+    assert (out / "design.md").read_text().split()[-40:] == done.out.split()[-40:]  # the last paragraphs
     assert "What the presence side gains" in page.read_text()
     before = (out / "cells.csv").read_bytes()
     assert promptmlr(*arguments).code == 0

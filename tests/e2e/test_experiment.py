@@ -51,7 +51,7 @@ def test_a_small_experiment_is_stopped_and_goes_on(promptmlr, tmp_path: Path, mo
     assert len(cells) == 2 * 2 * (2 * 7 + 1)  # fractions, masks; text sides and methods; the baseline once
     assert len([cell for cell in cells if cell["method"] == "linear+linear"]) == 4
     assert len(rows(out / "probes.csv")) == 2
-    assert done.out.strip() == (out / "absence.md").read_text().strip()
+    assert (out / "absence.md").read_text().split()[-40:] == done.out.split()[-40:]  # the last paragraphs
     assert "One text side per rate" in done.out
     assert "<table>" in page.read_text()
 

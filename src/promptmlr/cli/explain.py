@@ -28,7 +28,8 @@ from promptmlr.cli.options import (
     read_data,
     region_cache,
 )
-from promptmlr.cli.progress import Terminal, note
+from promptmlr.cli.outcome import say
+from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -157,22 +158,16 @@ def explain(
             resamples=resamples,
             reporter=Terminal(),
         )
-        typer.echo(of_all.markdown())
         of_all.write(out)
-        if report is not None:
-            of_all.report(report, out)
+        say(of_all.title, of_all.lead, of_all.findings(out), out, report)
     else:
         if run is None and names is None and not captions:
             raise UserError("a bare backbone has no classes of its own; name some, such as --classes dog,cat")
         table = out.with_suffix(".maps.csv")
         viewed = explained(names or ())
         of_one = explain_image(viewed, ImageFile(Path(target)), names, captions or (), top_share)
-        if of_one.classes:
-            typer.echo(of_one.markdown())
         of_one.write(out, table)
-        if report is not None:
-            of_one.report(report, table)
-    note(f"written to {out}" + ("" if report is None else f" and {report}"))
+        say(of_one.title, of_one.lead, of_one.findings(table), out, report)
 
 
 def _run(subject: str) -> "Run | None":

@@ -22,16 +22,21 @@ MeasurementPage = Annotated[
 
 
 class Outputs(Protocol):
-    """Everything that is shown of an experiment."""
+    """Everything that is shown of an experiment.
 
-    def markdown(self) -> str:
-        """Tables and what to know about them."""
+    Attributes:
+        title: of the page.
+        lead: what it is about, in a sentence.
+    """
+
+    title: str
+    lead: str
+
+    def findings(self) -> "list[Finding]":
+        """Tables, figures, and what to know about them."""
 
     def write(self, folder: Path) -> None:
         """The same as files."""
-
-    def report(self, path: Path, folder: Path) -> None:
-        """The same as a page, which names the files of `folder`."""
 
 
 @contextmanager
@@ -46,12 +51,9 @@ def kept_in(out: Path) -> Iterator[None]:
 
 
 def publish(outputs: Outputs, out: Path, report: Path | None) -> None:
-    """Write files and page, print the tables, and say where all of that is."""
+    """Write the files of an experiment, and say what it found."""
     outputs.write(out)
-    if report is not None:
-        outputs.report(report, out)
-    typer.echo(outputs.markdown())
-    note(f"tables and figures in {out}" + ("" if report is None else f", as a page in {report}"))
+    say(outputs.title, outputs.lead, outputs.findings(), out, report)
 
 
 def check_page(out: Path | None, report: Path | None) -> None:
@@ -68,10 +70,11 @@ def say(title: str, lead: str, findings: "Sequence[Finding]", out: Path | None, 
     """Print what was found, write the page where one is asked for, and say where all of that is."""
     from promptmlr.experiments.findings import as_page, as_text
 
-    typer.echo(as_text(findings))
+    if text := as_text(findings):
+        typer.echo(text)
     if report is not None:
         page = as_page(title, lead, findings)
-        page.paragraph(f"The files are in {out}.")
+        page.paragraph(f"Written to {out}.")
         page.write(report)
     if out is not None:
         note(f"written to {out}" + ("" if report is None else f", as a page to {report}"))

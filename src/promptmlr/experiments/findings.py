@@ -1,15 +1,22 @@
-"""What a measurement found, once: as text for the terminal, and as a page."""
+"""What a measurement found, once: as text for the terminal, as Markdown, and as a page."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from promptmlr.experiments.tables import table_lines
+from promptmlr.experiments.tables import markdown_table, table_lines
 from promptmlr.report import Report
 
-__all__ = ["Finding", "Lines", "Table", "as_page", "as_text"]
+__all__ = ["Finding", "Heading", "Lines", "Picture", "Table", "as_markdown", "as_page", "as_text"]
 
 WIDTH = 100  # of printed paragraphs
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Begins a part; all that follows belongs to it."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -17,16 +24,18 @@ class Table:
     """Rows under a header.
 
     Attributes:
-        caption: what they show, and in which file their numbers are; of the page alone.
+        caption: what they show, and in which file their numbers are.
         header: names of the columns.
         rows: cells.
         words: how many columns, from the left, hold words; the others hold numbers.
+        long: whether there are too many rows for a terminal.
     """
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     words: int = 1
+    long: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,34 +46,81 @@ class Lines:
     items: Sequence[str]
 
 
-Finding = Table | Lines | str  # a str is a paragraph
+@dataclass(frozen=True)
+class Picture:
+    """A figure; of the page alone.
+
+    Attributes:
+        draw: makes it, as PNG or JPEG.
+        alt: what it shows, for those who do not see it.
+        caption: what to see in it.
+        least: the width below which it scrolls instead of shrinking, in times the height of a letter (rem).
+    """
+
+    draw: Callable[[], bytes]
+    alt: str
+    caption: str
+    least: int = 0
+
+
+Finding = Heading | Table | Lines | Picture | str  # a str is a paragraph
 
 
 def as_text(findings: Iterable[Finding]) -> str:
     """For a terminal: blocks apart by an empty line."""
-    return "\n\n".join(map(_text, findings))
+    return "\n\n".join(text for text in map(_text, findings) if text)
+
+
+def as_markdown(findings: Iterable[Finding]) -> str:
+    """The same as a file of Markdown."""
+    return "\n\n".join(text for text in map(_markdown, findings) if text) + "\n"
 
 
 def as_page(title: str, lead: str, findings: Iterable[Finding]) -> Report:
-    """The same as a page."""
+    """The same as a page, with pictures and long tables."""
     page = Report(title, lead)
     for finding in findings:
-        if isinstance(finding, Table):
+        if isinstance(finding, Heading):
+            page.section(finding.text)
+        elif isinstance(finding, Table):
             page.table(finding.header, finding.rows, caption=finding.caption, words=finding.words)
         elif isinstance(finding, Lines):
             if finding.heading is not None:
                 page.subsection(finding.heading)
             page.bullets(finding.items)
+        elif isinstance(finding, Picture):
+            page.figure(finding.draw(), alt=finding.alt, caption=finding.caption, least=finding.least)
         else:
             page.paragraph(finding)
     return page
 
 
 def _text(finding: Finding) -> str:
+    if isinstance(finding, Heading):
+        return f"{finding.text}\n{'─' * len(finding.text)}"
     if isinstance(finding, Table):
-        return "\n".join(table_lines(finding.header, finding.rows, finding.words))
+        return (
+            ""
+            if finding.long
+            else "\n".join([finding.caption, *table_lines(finding.header, finding.rows, finding.words)])
+        )
     if isinstance(finding, Lines):
         if finding.heading is None:
             return "\n".join(finding.items)
         return "\n".join([f"{finding.heading}:", *(f"  {item}" for item in finding.items)])
-    return textwrap.fill(finding, WIDTH)
+    return "" if isinstance(finding, Picture) else textwrap.fill(finding, WIDTH)
+
+
+def _markdown(finding: Finding) -> str:
+    if isinstance(finding, Heading):
+        return f"## {finding.text}"
+    if isinstance(finding, Table):
+        return (
+            ""
+            if finding.long
+            else f"{finding.caption}:\n\n{markdown_table(finding.header, finding.rows, finding.words)}"
+        )
+    if isinstance(finding, Lines):
+        items = "\n".join(f"- {item}" for item in finding.items)
+        return items if finding.heading is None else f"### {finding.heading}\n\n{items}"
+    return "" if isinstance(finding, Picture) else finding

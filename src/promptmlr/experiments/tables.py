@@ -16,9 +16,9 @@ def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, object]]) ->
     return text.getvalue()
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column holds words and the others numbers."""
-    lines = [header, ["---", *(["---:"] * (len(header) - 1))], *rows]
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:
+    """A table as Markdown: `words` columns set to the left, the others to the right."""
+    lines = [header, ["---" if column < words else "---:" for column in range(len(header))], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -11,6 +11,7 @@ from promptmlr.experiments.absence.running import Results, row_name
 from promptmlr.experiments.absence.towers import Probe
 from promptmlr.experiments.design.choices import Found
 from promptmlr.experiments.design.search import Choice, Rule, Trial
+from promptmlr.experiments.findings import as_markdown, as_page
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.scenes.captions import ABSENCE_RATE
 
@@ -79,8 +80,8 @@ def test_a_loss_is_no_growth() -> None:
 def test_what_is_written(tmp_path) -> None:
     outputs = AbsenceOutputs(made(growth=0.03, auc=0.4))
     outputs.write(tmp_path)
-    outputs.report(tmp_path / "page.html", tmp_path)
-    assert (tmp_path / "absence.md").read_text().strip() == outputs.markdown().strip()
+    as_page(outputs.title, outputs.lead, outputs.findings()).write(tmp_path / "page.html")
+    assert (tmp_path / "absence.md").read_text() == as_markdown(outputs.findings())
     for name, rows in (("methods", 3 * (3 * 7 + 1)), ("worths", 6 * 3 * 3), ("changes", 6 * 2)):
         with (tmp_path / f"{name}.csv").open(newline="") as file:
             assert len(list(csv.DictReader(file))) == rows

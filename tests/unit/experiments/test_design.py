@@ -16,6 +16,7 @@ from promptmlr.experiments.design.effects import EFFECTS
 from promptmlr.experiments.design.outputs import DesignOutputs
 from promptmlr.experiments.design.search import Choice, Rule, Trial, choose
 from promptmlr.experiments.design.training import World, saturated_at_start
+from promptmlr.experiments.findings import as_markdown, as_page, as_text
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.jobs import finished
 from promptmlr.methods import create_recognizer
@@ -195,7 +196,8 @@ def test_a_saturated_start_is_called_one() -> None:
         for cell in CELLS
         for share in (0.1, 0.9)
     ]
-    text = DesignOutputs(planted(), choices, Rule(most_epochs=40), "some images").markdown()
+    outputs = DesignOutputs(planted(), choices, Rule(most_epochs=40), "some images")
+    text = " ".join(as_text(outputs.findings()).split())
     assert "20.0 % of margins exceeded 10 (prompt+linear), so that one began saturated" in text
 
 
@@ -208,9 +210,10 @@ def test_what_is_shown_of_a_design(tmp_path) -> None:
     ]
     outputs = DesignOutputs(planted(), choices, Rule(most_epochs=40), "some images")
     outputs.write(tmp_path)
-    outputs.report(tmp_path / "report.html", tmp_path)
+    as_page(outputs.title, outputs.lead, outputs.findings()).write(tmp_path / "report.html")
     text = (tmp_path / "design.md").read_text()
-    assert text.strip() == outputs.markdown().strip()
+    assert text == as_markdown(outputs.findings())
+    assert "prompt+linear  10 %" not in as_text(outputs.findings())  # 50 rows are for the page
     assert "| prompt − embedding-text | +3.0 (" in text
     assert "2 of 50 were still gaining at 40 epochs: prompt+linear (10 % observed)" in text
     lines = (tmp_path / "effects.csv").read_text().splitlines()

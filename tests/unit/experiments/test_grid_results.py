@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 
+from promptmlr.experiments.findings import as_markdown, as_text
 from promptmlr.experiments.grid.outputs import GridOutputs
 from promptmlr.experiments.grid.published import published_scores
 from promptmlr.experiments.grid.results import GridResults
@@ -51,7 +52,8 @@ def test_differences_are_paired_and_corrected_together(results: GridResults) -> 
 def test_tables_say_what_the_numbers_say(results: GridResults, tmp_path) -> None:
     published = {("good", 0.1): 0.798, ("same", 0.1): 0.4, ("same", 0.5): 0.6}
     outputs = GridOutputs(results, "plain", published, "some images", ["beware"], ["how it came"])
-    lines = outputs.markdown().splitlines()
+    text = as_markdown(outputs.findings())
+    lines = text[text.index("| method") :].splitlines()
     assert lines[0] == "| method | 10 % | 50 % | mean | learned |"
     mean = results.mean("plain", 0.1)
     assert lines[2].startswith(f"| plain | {100 * mean.value:.1f} ({100 * mean.low:.1f} to {100 * mean.high:.1f}) | ")
@@ -63,7 +65,7 @@ def test_tables_say_what_the_numbers_say(results: GridResults, tmp_path) -> None
     assert "| same, paper | 40.0 | 60.0 | 50.0 |  |" in lines
     assert lines.index("beware") < next(i for i, line in enumerate(lines) if line.startswith("| minus plain"))
     assert lines[-1] == "how it came"
-    assert "95 % intervals over test images and 3 seeds" in outputs.markdown()
+    assert "95 % intervals over test images and 3 seeds" in text
     outputs.write(tmp_path)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
     assert [row["published"] for row in rows if row["method"] == "good"] == ["0.798", "", ""]
@@ -79,9 +81,9 @@ def test_tables_say_what_the_numbers_say(results: GridResults, tmp_path) -> None
 
 def test_one_seed_is_said(results: GridResults) -> None:
     one = GridResults(results.methods, [0.1], results.scores[:, :1, :1], results.resampled[:, :1, :1], [[1]] * 3)
-    text = GridOutputs(one, "plain", {}, "some images").markdown()
-    assert "test images alone, as there is one seed" in text
-    assert "mean" not in text.splitlines()[0]
+    found = GridOutputs(one, "plain", {}, "some images").findings()
+    assert "test images alone, as there is one seed" in as_markdown(found)
+    assert "mean" not in next(line for line in as_text(found).splitlines() if line.startswith("method"))
 
 
 def test_the_papers_table() -> None:

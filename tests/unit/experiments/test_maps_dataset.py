@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from promptmlr.experiments.findings import as_markdown, as_page
 from promptmlr.experiments.maps.dataset import explain_data
 from promptmlr.experiments.maps.image import explain_image
 from promptmlr.experiments.maps.subject import Subject
@@ -57,8 +58,9 @@ def test_without_a_present_class_there_is_nothing_to_show(subject, tmp_path) -> 
     images, labels = [Plain(str(index)) for index in range(3)], np.zeros((3, 3), dtype=np.int8)
     found = explain_data(subject, InMemoryRegions(regions), images, labels, NAMES, "made-up images")
     assert not found.examples
-    assert "| with the class | correlation | – | – | – | – |" in found.markdown()
-    found.report(tmp_path / "page.html", tmp_path / "agreement.csv")
+    findings = found.findings(tmp_path / "agreement.csv")
+    assert "| with the class | correlation | – | – | – | – |" in as_markdown(findings)
+    as_page(found.title, found.lead, findings).write(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<img ") == 1
 
 
@@ -68,7 +70,7 @@ def test_a_side_that_is_the_same_everywhere_has_no_number(subject, tmp_path) -> 
     untrained = Subject("flat", subject.backbone, recognizer, subject.sides, trained=True)
     assert untrained.scales == ("S = 20 · cosine with the region", "score of a linear side (no cosine)")
     found = explain_image(untrained, Plain("a.png"), ["cat"])
-    assert "| – | – |" in found.markdown()
+    assert "| – | – |" in as_markdown(found.findings(tmp_path / "maps.csv"))
     found.write(tmp_path / "maps.png", tmp_path / "maps.csv")
     lines = (tmp_path / "maps.csv").read_text(encoding="utf-8").splitlines()
     assert "nan" not in "".join(lines)

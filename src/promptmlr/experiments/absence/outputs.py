@@ -1,4 +1,4 @@
-"""What the experiment found, for people: tables, figures, a page, and a conclusion in words."""
+"""What the experiment found, for people: tables, figures, and a conclusion in words."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from promptmlr.experiments.absence.figures import PROBES, probes_figure, rate_name, worths_figure
 from promptmlr.experiments.absence.plan import METHODS, WORTHS, Plan, Worth
 from promptmlr.experiments.absence.running import Results, row_name
+from promptmlr.experiments.findings import Finding, Heading, Picture, Table, as_markdown
 from promptmlr.experiments.grid.uncertainty import UNDECIDED, Estimate, estimate, holm
-from promptmlr.experiments.tables import csv_text, markdown_table, percent_interval, signed
+from promptmlr.experiments.tables import csv_text, percent_interval, signed
 from promptmlr.files import write_bytes, write_text
-from promptmlr.report import Report, figure_png
+from promptmlr.report import figure_png
 from promptmlr.scenes.captions import ABSENCE_RATE
 
 __all__ = ["AbsenceOutputs"]
@@ -40,6 +41,9 @@ class AbsenceOutputs:
         results: a finished experiment.
     """
 
+    title = "Do negative prompts fail for want of captions that speak of absence?"
+    lead = "Text sides that differ in their captions alone, beside one frozen image tower, in the drawn world."
+
     def __init__(self, results: Results) -> None:
         self.results = results
         self.plan: Plan = results.plan
@@ -59,72 +63,52 @@ class AbsenceOutputs:
         corrected = holm([found.p for _, _, found in changes])
         self.changes = [_Change(*change, p) for change, p in zip(changes, corrected, strict=True)]
 
-    def markdown(self) -> str:
-        """The conclusion, all tables, and what to know about them."""
+    def findings(self) -> list[Finding]:
+        """The conclusion, all tables and figures, and what to know about them."""
         rates = [rate_name(rate) for rate in self.plan.rates]
-        return "\n\n".join(
-            [
-                *self.conclusion(),
-                "**What the text sides make of absence**",
-                markdown_table(["captions of absence", *rates], self._probe_rows()),
-                self._probe_note(),
-                "**mAP of the methods**, percent, mean over the observed fractions",
-                markdown_table(["method", *rates], self._method_rows()),
-                "**What a negative prompt is worth**, points of mAP, mean over the observed fractions",
-                markdown_table(["worth", *rates], self._worth_rows()),
-                f"**The same, less what it is at LAION's {rate_name(ABSENCE_RATE)}**",
-                markdown_table(self._change_header(), self._change_rows()),
-                *self._notes(),
-            ]
-        )
+        return [
+            *self.conclusion(),
+            Heading("What the text sides make of absence"),
+            Picture(
+                lambda: figure_png(probes_figure(self.plan, self.results.probes), 1400),
+                alt="Cosines and AUCs over the share of captions of absence; the table holds the same numbers.",
+                caption="Points are text sides, lines their means.",
+                least=40,
+            ),
+            Table(
+                "Means over text sides, with 95 % intervals (probes.csv)",
+                ["captions of absence", *rates],
+                self._probe_rows(),
+            ),
+            self._probe_note(),
+            Heading("What a negative prompt is worth"),
+            Picture(
+                lambda: figure_png(worths_figure(self.plan, self.worths), 1400),
+                alt="The worth of a negative prompt over the share of captions of absence, by observed labels.",
+                caption="Points of mAP; bands are 95 % intervals of the mean over observed fractions.",
+                least=40,
+            ),
+            Table(
+                "Points of mAP, mean over the observed fractions (worths.csv)", ["worth", *rates], self._worth_rows()
+            ),
+            Table(
+                f"The same, less what it is at LAION's {rate_name(ABSENCE_RATE)} (changes.csv)",
+                self._change_header(),
+                self._change_rows(),
+            ),
+            Heading("mAP of the methods"),
+            Table("Percent, mean over the observed fractions (methods.csv)", ["method", *rates], self._method_rows()),
+            *self._notes(),
+        ]
 
     def write(self, folder: Path) -> None:
         """`absence.md`, `methods.csv`, `worths.csv`, `changes.csv`, `probes.png` and `worths.png`."""
-        write_text(folder / "absence.md", self.markdown() + "\n")
+        write_text(folder / "absence.md", as_markdown(self.findings()))
         write_text(folder / "methods.csv", csv_text(*self._method_records()))
         write_text(folder / "worths.csv", csv_text(*self._worth_records()))
         write_text(folder / "changes.csv", csv_text(*self._change_records()))
         write_bytes(folder / "probes.png", figure_png(probes_figure(self.plan, self.results.probes), 1400))
         write_bytes(folder / "worths.png", figure_png(worths_figure(self.plan, self.worths), 1400))
-
-    def report(self, path: Path, folder: Path) -> None:
-        """The same as a page; `folder` holds the CSV files that its numbers are from."""
-        rates = [rate_name(rate) for rate in self.plan.rates]
-        page = Report(
-            "Do negative prompts fail for want of captions that speak of absence?",
-            "Text sides that differ in their captions alone, beside one frozen image tower, in the drawn world.",
-        )
-        for sentence in self.conclusion():
-            page.paragraph(sentence)
-        page.section("What the text sides make of absence")
-        page.figure(
-            figure_png(probes_figure(self.plan, self.results.probes), 1400),
-            alt="Cosines and AUCs over the share of captions of absence; the table holds the same numbers.",
-            caption="Points are text sides, lines their means.",
-            least=40,
-        )
-        caption = f"mean over text sides, with 95 % intervals ({folder / 'probes.csv'})"
-        page.table(["captions of absence", *rates], self._probe_rows(), caption=caption)
-        page.paragraph(self._probe_note())
-        page.section("What a negative prompt is worth")
-        page.figure(
-            figure_png(worths_figure(self.plan, self.worths), 1400),
-            alt="The worth of a negative prompt over the share of captions of absence, by observed labels.",
-            caption="Points of mAP; bands are 95 % intervals of the mean over observed fractions.",
-            least=40,
-        )
-        page.table(["worth", *rates], self._worth_rows(), caption=f"points of mAP ({folder / 'worths.csv'})")
-        page.table(
-            self._change_header(),
-            self._change_rows(),
-            caption=f"less what it is at LAION's {rate_name(ABSENCE_RATE)} ({folder / 'changes.csv'})",
-        )
-        page.section("mAP of the methods")
-        caption = f"percent, mean over the observed fractions ({folder / 'methods.csv'})"
-        page.table(["method", *rates], self._method_rows(), caption=caption)
-        for note in self._notes():
-            page.paragraph(note)
-        page.write(path)
 
     def conclusion(self) -> list[str]:
         """What was found, in words: of the text sides, and of the methods."""
@@ -141,9 +125,8 @@ class AbsenceOutputs:
         cosines = [self._probe("positive_negative", rate).value for rate in (ABSENCE_RATE, most)]
         of_text = (
             f"With {rate_name(most)} captions of absence instead of LAION's {rate_name(ABSENCE_RATE)}, “no X” "
-            f"{speaks}: its AUC for the presence of X goes from {base.value:.2f} to {probe.value:.2f}, and the "
-            "cosine of "
-            f"positive and negative prompts from {cosines[0]:.2f} to {cosines[1]:.2f}."
+            f"{speaks}: its AUC for the presence of X goes from {base.value:.2f} to {probe.value:.2f}, and the cosine "
+            f"of positive and negative prompts from {cosines[0]:.2f} to {cosines[1]:.2f}."
         )
         last = [change for change in self.changes if change.rate == most]
         grown = [change.worth.name for change in last if change.verdict == "higher"]
@@ -156,8 +139,7 @@ class AbsenceOutputs:
             room = max(change.estimate.high for change in last)
             methods = (
                 f"What a learned negative prompt is worth is not seen to grow with it in any of {len(last)} "
-                "comparisons; "
-                f"their intervals leave room for {100 * room:.1f} points at most."
+                f"comparisons; their intervals leave room for {100 * room:.1f} points at most."
             )
         return [of_text, methods]
 
@@ -206,9 +188,8 @@ class AbsenceOutputs:
             else "One text side per rate, so nothing is known of their spread"
         )
         return (
-            f"{over}, on {self.plan.test_scenes:,} test scenes; AUCs are of the largest local cosine. An AUC above "
-            "½ means "
-            "that the sentence fires on the object."
+            f"{over}, on {self.plan.test_scenes:,} test scenes; AUCs are of the largest local cosine. An AUC above ½ "
+            "means that the sentence fires on the object."
         )
 
     def _notes(self) -> list[str]:
@@ -216,21 +197,16 @@ class AbsenceOutputs:
         short = [found for found in self.results.choices if not found.choice.plateau]
         return [
             f"Every text side was pretrained for {plan.steps:,} steps on the same {plan.scenes:,} scenes beside one "
-            "frozen "
-            f"image tower; sides of one seed share initial weights and batches. Methods were trained on "
+            "frozen image tower; sides of one seed share initial weights and batches. Methods were trained on "
             f"{plan.train_scenes:,} other scenes at {', '.join(f'{100 * share:g} %' for share in plan.observed)} "
-            "observed "
-            f"labels, {plan.seeds} masks each, in batches of {plan.batch_size}.",
-            "Intervals are over text sides (Student's) and test images together; each text side counts with the "
-            "mean over "
-            f"its masks. “higher” and “lower” hold for all {len(self.changes)} changes together (Holm, 5 %). "
+            f"observed labels, {plan.seeds} masks each, in batches of {plan.batch_size}.",
+            "Intervals are over text sides (Student's) and test images together; each text side counts with the mean "
+            f"over its masks. “higher” and “lower” hold for all {len(self.changes)} changes together (Holm, 5 %). "
             f"{UNDECIDED}.",
             "Rates and epochs were chosen on held-out observed labels of the first text side at "
-            f"{rate_name(ABSENCE_RATE)}, and "
-            f"kept for all others; epochs were doubled up to {plan.rule.most_epochs} while that gained "
-            f"{100 * plan.rule.gain:g} points: {len(short)} of {len(self.results.choices)} trainings were still "
-            "gaining "
-            "there.",
+            f"{rate_name(ABSENCE_RATE)}, and kept for all others; epochs were doubled up to {plan.rule.most_epochs} "
+            f"while that gained {100 * plan.rule.gain:g} points: {len(short)} of {len(self.results.choices)} "
+            "trainings were still gaining there.",
         ]
 
     def _method_records(self) -> tuple[list[str], list[dict[str, object]]]:

@@ -1,4 +1,4 @@
-"""A finished design for people: Markdown, CSV, figures and a page."""
+"""A finished design for people: tables, figures, and what to know about them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ from promptmlr.experiments.design.cells import CELLS, SATURATED, TOLERATED, VARI
 from promptmlr.experiments.design.choices import Found
 from promptmlr.experiments.design.effects import EFFECTS, Effect
 from promptmlr.experiments.design.search import STEP, Rule
+from promptmlr.experiments.findings import Finding, Heading, Lines, Picture, Table, as_markdown
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.grid.uncertainty import UNDECIDED, Estimate, holm
-from promptmlr.experiments.tables import csv_text, markdown_table, percent_interval, signed
+from promptmlr.experiments.tables import csv_text, percent_interval, signed
 from promptmlr.files import write_bytes, write_text
-from promptmlr.report import Report, figure_png
+from promptmlr.report import figure_png
 
 __all__ = ["DesignOutputs"]
 
@@ -63,6 +64,8 @@ class DesignOutputs:
         self.choices = {(found.cell, found.observed): found for found in choices}
         self.rule = rule
         self.data = data
+        self.title = "What each side is worth"
+        self.lead = f"Five kinds of presence and absence side, crossed: mAP on {data}."
         self.fractions: list[float | None] = [*results.observed, *([None] if len(results.observed) > 1 else [])]
         estimates = [
             (effect, fraction, results.contrast(effect.weights, fraction))
@@ -71,60 +74,51 @@ class DesignOutputs:
         corrected = holm([estimate.p for _, _, estimate in estimates])
         self.effects = [_Found(*found, p) for found, p in zip(estimates, corrected, strict=True)]
 
-    def markdown(self) -> str:
-        """All tables and what to know about them."""
-        parts = []
-        for fraction in self.results.observed:
-            parts += [f"**{self._at(fraction)}**", markdown_table(self._matrix_header(), self._matrix_rows(fraction))]
-        parts.append(self._score_note())
-        for side, heading in SIDES.items():
-            parts += [f"**{heading}**, points of mAP", markdown_table(self._effect_header(), self._effect_rows(side))]
-        meanings = "\n".join(f"- {line}" for line in self._meanings())
-        return "\n\n".join([*parts, meanings, self._effect_note(), *self._training_notes()])
+    def findings(self) -> list[Finding]:
+        """Effects, scores and how all was trained: tables, figures, and what to know about them."""
+        effects = [
+            Table(f"{heading}, points of mAP (effects.csv)", self._effect_header(), self._effect_rows(side))
+            for side, heading in SIDES.items()
+        ]
+        scores = [
+            Table(
+                f"{self._at(fraction)}: mAP in percent (table.csv)", self._matrix_header(), self._matrix_rows(fraction)
+            )
+            for fraction in self.results.observed
+        ]
+        header = ("cell", "observed", "rates ×", "epochs", "plateau", "saturated at start")
+        return [
+            Heading("Effects"),
+            Picture(
+                lambda: figure_png(self.effects_figure(), 1400),
+                alt="Effects of the kinds of side with their 95 % intervals; the tables hold the same numbers.",
+                caption="Mean over the observed fractions, with 95 % intervals.",
+                least=40,
+            ),
+            *effects,
+            Lines(None, self._meanings()),
+            self._effect_note(),
+            Heading("Scores"),
+            *scores,
+            self._score_note(),
+            Heading("Training"),
+            *self._training_notes(),
+            Picture(
+                lambda: figure_png(self.curves_figure(), 1600),
+                alt="Held-out mAP of every cell over the number of epochs it was trained for.",
+                caption="Held-out mAP over epochs at the chosen rates, a panel per cell, a line per observed fraction.",
+                least=52,
+            ),
+            Table("What the search found (choices.csv)", header, self._choice_rows(), long=True),
+        ]
 
     def write(self, folder: Path) -> None:
         """`design.md`, `table.csv`, `effects.csv`, `effects.png` and `curves.png`."""
-        write_text(folder / "design.md", self.markdown() + "\n")
+        write_text(folder / "design.md", as_markdown(self.findings()))
         write_text(folder / "table.csv", csv_text(TABLE_COLUMNS, self._table_records()))
         write_text(folder / "effects.csv", csv_text(EFFECT_COLUMNS, self._effect_records()))
         write_bytes(folder / "effects.png", figure_png(self.effects_figure(), 1400))
         write_bytes(folder / "curves.png", figure_png(self.curves_figure(), 1600))
-
-    def report(self, path: Path, folder: Path) -> None:
-        """The same as a page; `folder` holds the CSV files that its numbers are from."""
-        page = Report(
-            "What each side is worth", f"Five kinds of presence and absence side, crossed: mAP on {self.data}."
-        )
-        page.section("Effects")
-        page.figure(
-            figure_png(self.effects_figure(), 1400),
-            alt="Effects of the kinds of side with their 95 % intervals; the tables hold the same numbers.",
-            caption="Mean over the observed fractions, with 95 % intervals.",
-            least=40,
-        )
-        for side, heading in SIDES.items():
-            page.subsection(heading)
-            caption = f"points of mAP ({folder / 'effects.csv'})"
-            page.table(self._effect_header(), self._effect_rows(side), caption=caption)
-        page.bullets(self._meanings())
-        page.paragraph(self._effect_note())
-        page.section("Scores")
-        for fraction in self.results.observed:
-            caption = f"{self._at(fraction)}: mAP in percent; rows presence, columns absence ({folder / 'table.csv'})"
-            page.table(self._matrix_header(), self._matrix_rows(fraction), caption=caption)
-        page.paragraph(self._score_note())
-        page.section("Training")
-        for note in self._training_notes():
-            page.paragraph(note)
-        page.figure(
-            figure_png(self.curves_figure(), 1600),
-            alt="Held-out mAP of every cell over the number of epochs it was trained for.",
-            caption="Held-out mAP over epochs at the chosen rates, a panel per cell, a line per observed fraction.",
-            least=52,
-        )
-        header = ("cell", "observed", "rates ×", "epochs", "plateau", "saturated at start")
-        page.table(header, self._choice_rows(), caption=f"what the search found ({folder / 'choices.csv'})")
-        page.write(path)
 
     def effects_figure(self) -> Figure:
         """A line per effect, over all fractions."""

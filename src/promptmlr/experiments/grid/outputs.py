@@ -1,4 +1,4 @@
-"""A grid's results for people: Markdown, CSV, a figure and a page, all from the same rows."""
+"""A grid's results for people: tables, a figure, and what to know about them."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from promptmlr.experiments.findings import Finding, Heading, Picture, Table, as_markdown
 from promptmlr.experiments.grid.published import SOURCE
 from promptmlr.experiments.grid.results import Comparison, GridResults
 from promptmlr.experiments.grid.uncertainty import UNDECIDED, Estimate
-from promptmlr.experiments.tables import csv_text, markdown_table, percent_interval, signed
+from promptmlr.experiments.tables import csv_text, percent_interval, signed
 from promptmlr.files import write_bytes, write_text
-from promptmlr.report import Report, figure_png
+from promptmlr.report import figure_png
 
 __all__ = ["GridOutputs"]
 
@@ -23,6 +24,8 @@ MEAN_COLUMNS = (
     "minus_published",
 )
 DIFFERENCE_COLUMNS = ("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict")
+
+WIDTH = 1400  # of figures, in pixels
 
 _COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#1b2330", "#986a44", "#26a269")
 
@@ -57,49 +60,39 @@ class GridOutputs:
         self.remarks = remarks
         self.settings = settings
         self.title = title
+        self.lead = f"mAP on {data}, by the share of labels that training saw."
         self.fractions: list[float | None] = [*results.observed, *([None] if len(results.observed) > 1 else [])]
         self.means = {(m, f): results.mean(m, f) for m in results.methods for f in self.fractions}
         self.comparisons = results.comparisons(reference)
 
-    def markdown(self) -> str:
-        """Both tables and what to know about them."""
-        parts = [markdown_table(self._header("method"), self._mean_rows()), *self._notes()]
+    def findings(self) -> list[Finding]:
+        """Both tables, the figure, and what to know about them."""
+        found: list[Finding] = [
+            Heading("Scores"),
+            Table("mAP in percent (table.csv)", self._header("method"), self._mean_rows()),
+            *self._notes(),
+        ]
+        if len(self.results.observed) > 1:
+            alt = "mAP of every method over the share of observed labels; the tables hold the same numbers."
+            caption = "Lines are means over seeds, bands their 95 % intervals."
+            found.append(Picture(lambda: figure_png(self.figure(), WIDTH), alt, caption))
         if self.comparisons:
-            parts += [markdown_table(self._header(f"minus {self.reference}", learned=False), self._difference_rows())]
-            parts += [self._difference_note()]
-        parts += self.settings
-        return "\n\n".join(parts)
+            header = self._header(f"minus {self.reference}", learned=False)
+            found += [
+                Heading(f"Differences to {self.reference}"),
+                Table("points of mAP (differences.csv)", header, self._difference_rows()),
+                self._difference_note(),
+            ]
+        if self.settings:
+            found += [Heading("Settings"), *self.settings]
+        return found
 
     def write(self, folder: Path) -> None:
         """`table.md`, `table.csv`, `differences.csv` and `figure.png`."""
-        write_text(folder / "table.md", self.markdown() + "\n")
+        write_text(folder / "table.md", as_markdown(self.findings()))
         write_text(folder / "table.csv", csv_text(MEAN_COLUMNS, self._mean_records()))
         write_text(folder / "differences.csv", csv_text(DIFFERENCE_COLUMNS, self._difference_records()))
-        write_bytes(folder / "figure.png", figure_png(self.figure(), 1400))
-
-    def report(self, path: Path, folder: Path) -> None:
-        """The same as a page; `folder` holds the CSV files that its numbers are from."""
-        page = Report(self.title, f"mAP on {self.data}, by the share of labels that training saw.")
-        page.section("Scores")
-        page.table(self._header("method"), self._mean_rows(), caption=f"mAP in percent ({folder / 'table.csv'})")
-        for note in self._notes():
-            page.paragraph(note)
-        if len(self.results.observed) > 1:
-            page.figure(
-                figure_png(self.figure(), 1400),
-                alt="mAP of every method over the share of observed labels; the tables hold the same numbers.",
-                caption="Lines are means over seeds, bands their 95 % intervals.",
-            )
-        if self.comparisons:
-            page.section(f"Differences to {self.reference}")
-            header = self._header(f"minus {self.reference}", learned=False)
-            page.table(header, self._difference_rows(), caption=f"points of mAP ({folder / 'differences.csv'})")
-            page.paragraph(self._difference_note())
-        if self.settings:
-            page.section("Settings")
-            for paragraph in self.settings:
-                page.paragraph(paragraph)
-        page.write(path)
+        write_bytes(folder / "figure.png", figure_png(self.figure(), WIDTH))
 
     def figure(self) -> Figure:
         """Scores over observed labels: a line per method with the band of its interval, the paper's dashed."""

@@ -12,16 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.data.images import ImageRef
+from promptmlr.experiments.findings import Finding, Heading, Picture, Table
 from promptmlr.experiments.maps.agreement import chance_overlap, image_agreements
 from promptmlr.experiments.maps.figure import WIDTH, Strip, agreement_chart, overlay_figure, shown_pixels
 from promptmlr.experiments.maps.image import ClassMaps, class_strip, number
 from promptmlr.experiments.maps.means import QUANTITIES, Agreement, Interval, agreements
 from promptmlr.experiments.maps.subject import Subject
-from promptmlr.experiments.tables import csv_text, markdown_table
+from promptmlr.experiments.tables import csv_text
 from promptmlr.files import write_text
 from promptmlr.labels import PRESENT, Labels
 from promptmlr.regions import RegionSource
-from promptmlr.report import Report, figure_jpeg, figure_png
+from promptmlr.report import figure_jpeg, figure_png
 from promptmlr.reporting import Reporter
 
 __all__ = ["ExplainedData", "explain_data"]
@@ -52,47 +53,48 @@ class ExplainedData:
     regions: int
     share: float
 
-    def markdown(self) -> str:
-        """The means, what they say, and every class."""
-        parts = [markdown_table(MEAN_HEADER, self._mean_rows()), *self._notes()]
-        for label, words in IMAGES.items():
-            parts.append(markdown_table((f"images {words}", *HEADER[1:]), self._class_rows(label)))
-        return "\n\n".join(parts)
+    title = "Do presence and absence light up the same regions?"
+
+    @property
+    def lead(self) -> str:
+        """What is shown, in a sentence."""
+        return f"{self.subject.name} on {self.data}, image by image."
+
+    def findings(self, table: Path) -> list[Finding]:
+        """The means, what they say, examples, and every class; `table` holds the numbers."""
+        found: list[Finding] = [
+            Heading("In numbers"),
+            Table(f"Means over classes ({table})", MEAN_HEADER, self._mean_rows(), words=2),
+            *self._notes(),
+            Picture(
+                lambda: figure_png(agreement_chart(self.found), WIDTH),
+                alt="Correlation of presence and absence map for every class; the tables hold the same numbers.",
+                caption="Dots: correlation of a class's two maps, with 95 % intervals; strokes: of its presence map "
+                "with those of the other classes.",
+            ),
+        ]
+        if self.examples:
+            found += [
+                Heading("In pictures"),
+                Picture(
+                    lambda: figure_jpeg(overlay_figure(self.examples), WIDTH),
+                    alt="Three images, each with the presence and the absence map of a class that is there.",
+                    caption="Of all images and classes that are there: where the two maps are most alike, where they "
+                    "are as alike as in the median, and where least. One colour scale; yellow is most similar. The "
+                    "region of the whole picture is left out.",
+                    least=34,
+                ),
+            ]
+        return [
+            *found,
+            Heading("By class"),
+            *(Table(f"Images {words} ({table})", HEADER, self._class_rows(label)) for label, words in IMAGES.items()),
+        ]
 
     def write(self, table: Path) -> None:
         """Every number as CSV: a row per class and label, and the means over classes."""
         records = self._records()
         write_text(table, csv_text(list(records[0]), records))
-
-    def report(self, path: Path, table: Path) -> None:
-        """The same as a page, with examples; `table` holds the numbers."""
-        page = Report(
-            "Do presence and absence light up the same regions?", f"{self.subject.name} on {self.data}, image by image."
-        )
-        page.section("In numbers")
-        page.table(MEAN_HEADER, self._mean_rows(), caption=f"Means over classes ({table})", words=2)
-        for note in self._notes():
-            page.paragraph(note)
-        page.figure(
-            figure_png(agreement_chart(self.found), WIDTH),
-            alt="Correlation of presence and absence map for every class; the tables hold the same numbers.",
-            caption="Dots: correlation of a class's two maps, with 95 % intervals; strokes: of its presence map with "
-            "those of the other classes.",
-        )
-        if self.examples:
-            page.section("In pictures")
-            page.figure(
-                figure_jpeg(overlay_figure(self.examples), WIDTH),
-                alt="Three images, each with the presence and the absence map of a class that is there.",
-                caption="Of all images and classes that are there: where the two maps are most alike, where they are "
-                "as alike as in the median, and where least. One colour scale; yellow is most similar. The region of "
-                "the whole picture is left out.",
-                least=34,
-            )
-        page.section("By class")
-        for label, words in IMAGES.items():
-            page.table(HEADER, self._class_rows(label), caption=f"Images {words} ({table})")
-        page.write(path)
 
     def _mean_rows(self) -> list[list[str]]:
         rows = []

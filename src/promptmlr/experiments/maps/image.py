@@ -13,14 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from promptmlr.data.images import ImageRef
+from promptmlr.experiments.findings import Finding, Heading, Picture, Table
 from promptmlr.experiments.maps.agreement import chance_overlap, map_agreement
 from promptmlr.experiments.maps.figure import WIDTH, Overlay, Strip, overlay_figure, shown_pixels
 from promptmlr.experiments.maps.subject import COSINE, Subject
 from promptmlr.experiments.overlays import grid_of
-from promptmlr.experiments.tables import csv_text, markdown_table
+from promptmlr.experiments.tables import csv_text
 from promptmlr.files import write_bytes, write_text
 from promptmlr.regions import encode_pixels
-from promptmlr.report import Report, figure_jpeg, figure_png
+from promptmlr.report import figure_jpeg, figure_png
 
 __all__ = ["ClassMaps", "ExplainedImage", "class_strip", "explain_image", "number"]
 
@@ -87,37 +88,38 @@ class ExplainedImage:
     captions: Sequence[tuple[str, NDArray[np.float32]]]
     share: float
 
-    def markdown(self) -> str:
-        """The table and how to read it; nothing where only captions are shown."""
-        if not self.classes:
-            return ""
-        return f"{markdown_table(HEADER, [one.cells() for one in self.classes])}\n\n{self._note()}"
+    title = "Where it looks"
+
+    @property
+    def lead(self) -> str:
+        """What is shown, in a sentence."""
+        classes = ", ".join(one.class_name for one in self.classes)
+        what = f"the presence and the absence of {classes}" if classes else "sentences"
+        return f"{self.subject.name} on {self.name}: the regions that {what} light up."
+
+    def findings(self, table: Path) -> list[Finding]:
+        """The maps and how to read them; `table` holds the numbers."""
+        shown = [*(one.class_name for one in self.classes), *(f"“{sentence}”" for sentence, _ in self.captions)]
+        found: list[Finding] = [
+            Picture(
+                lambda: figure_jpeg(overlay_figure(self._strips()), WIDTH),
+                alt=f"{self.name}, and over it the maps of {', '.join(shown)}.",
+                caption="One colour scale for all maps of a kind; yellow is most similar. Each cell is a region of the "
+                "squashed square that the image tower sees, stretched back over the image; the region of the whole "
+                f"picture is left out. The numbers of every cell: {table}.",
+                least=34,
+            )
+        ]
+        if self.classes:
+            cells = [one.cells() for one in self.classes]
+            found += [Heading("In numbers"), Table(f"Per class, for this image ({table})", HEADER, cells), self._note()]
+        return found
 
     def write(self, picture: Path, table: Path) -> None:
         """The picture as PNG, and every map with its numbers as a row of a CSV."""
         write_bytes(picture, figure_png(overlay_figure(self._strips()), WIDTH))
         records = self._records()
         write_text(table, csv_text(list(records[0]), records))
-
-    def report(self, path: Path, table: Path) -> None:
-        """The same as a page; `table` holds the maps and the numbers."""
-        classes = [one.class_name for one in self.classes]
-        sentences = [f"“{sentence}”" for sentence, _ in self.captions]
-        what = f"the presence and the absence of {', '.join(classes)}" if classes else "sentences"
-        page = Report("Where it looks", f"{self.subject.name} on {self.name}: the regions that {what} light up.")
-        page.figure(
-            figure_jpeg(overlay_figure(self._strips()), WIDTH),
-            alt=f"{self.name}, and over it the maps of {', '.join([*classes, *sentences])}.",
-            caption="One colour scale for all maps of a kind; yellow is most similar. Each cell is a region of the "
-            "squashed square that the image tower sees, stretched back over the image; the region of the whole "
-            f"picture is left out. The numbers of every cell: {table}.",
-            least=34,
-        )
-        if self.classes:
-            page.section("In numbers")
-            page.table(HEADER, [one.cells() for one in self.classes], caption=f"Per class, for this image ({table})")
-            page.paragraph(self._note())
-        page.write(path)
 
     def _note(self) -> str:
         regions = len(self.classes[0].presence)
