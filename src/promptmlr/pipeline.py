@@ -183,8 +183,8 @@ def check_labels(labels: Labels, class_names: Sequence[str], reporter: Reporter)
         raise UserError("every label is unknown, so there is nothing to learn from; fill in or observe some more")
     share = 100 * known.mean()
     reporter.note(
-        f"{len(labels)} images, {labels.shape[1]} classes; training sees {int((labels == 1).sum())} present and "
-        f"{int((labels == 0).sum())} absent labels, {share:.1f} % of all"
+        f"training sees {int((labels == 1).sum()):,} present and {int((labels == 0).sum()):,} absent labels, "
+        f"{share:.1f} % of all"
     )
     for value, word in ((1, "present"), (0, "absent")):
         never = [name for name, seen in zip(class_names, (labels == value).any(axis=0), strict=True) if not seen]

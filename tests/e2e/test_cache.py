@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-ENCODED = "are encoded once and kept in"
+ENCODED = "views of images once, to be kept in"
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
 
 
@@ -20,14 +20,14 @@ def test_regions_stored_beforehand_are_used(promptmlr, photos: Path, cache: Path
     table = photos / "labels.csv"
     made = promptmlr("cache", table, "--backbone", "scenes", "--cache", cache, "--storage", "int8")
     assert made.code == 0, made.err
-    assert f"32 views of images {ENCODED} {cache}" in made.err
+    assert f"encoding 32 {ENCODED} {cache}" in made.err
     assert "32 images" in made.err
     options = ("--cache", cache, "--storage", "int8")
     trained = promptmlr("train", table, "--out", photos / "run", *SMALL, *options)
     assert trained.code == 0, trained.err
     assert ENCODED not in trained.err
     evaluated = [promptmlr("evaluate", photos / "run", table, "--resamples", "0", *options) for _ in range(2)]
-    assert [f"16 views of images {ENCODED}" in outcome.err for outcome in evaluated] == [True, False]
+    assert [f"encoding 16 {ENCODED}" in outcome.err for outcome in evaluated] == [True, False]
     assert evaluated[0].out == evaluated[1].out
 
 
@@ -75,7 +75,7 @@ def test_views_are_stored_and_drawn_alike(promptmlr, photos: Path, cache: Path) 
     kept = ("--cache", cache, "--storage", "float32")
     stored = promptmlr("cache", photos / "labels.csv", "--backbone", "scenes", "--views", "2", *kept)
     assert stored.code == 0, stored.err
-    assert f"64 views of images {ENCODED}" in stored.err
+    assert f"encoding 64 {ENCODED}" in stored.err
     runs = {"stored": kept, "fresh": ("--no-cache",), "exact": ("--no-cache", "--views", "exact")}
     weights = {}
     for name, options in runs.items():

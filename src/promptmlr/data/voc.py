@@ -44,12 +44,15 @@ def find_devkit(folder: Path) -> Path | None:
     """The folder of one year in `folder`: itself, VOC* in it, or VOCdevkit/VOC* in it; None if there is none.
 
     Raises:
-        UserError: there are several years.
+        UserError: there are several years, or one with images and no lists.
     """
     places = [folder, *sorted(folder.glob("VOC20*")), *sorted(folder.glob("VOCdevkit/VOC20*"))]
     found = [p for p in places if (p / "JPEGImages").is_dir() and (p / _LISTS).is_dir()]
     if len(found) > 1:
         raise UserError(f"{folder} holds {' and '.join(map(str, found))}; name one of them")
+    without_lists = next((place for place in places if (place / "JPEGImages").is_dir() and place not in found), None)
+    if without_lists is not None and not found:
+        raise UserError(f"{without_lists} has JPEGImages but no {_LISTS}; is the VOC devkit unpacked as a whole?")
     return found[0] if found else None
 
 

@@ -119,7 +119,7 @@ def fill(store: RegionStore, wanted: WantedViews, batch_size: int, reporter: Rep
         return
     seconds = (time.perf_counter() - begin) / len(first[0]) * (total - len(first[0]))
     reporter.note(
-        f"{total} views of images are encoded once and kept in {store.folder}: "
+        f"encoding {total:,} {'view' if total == 1 else 'views'} of images once, to be kept in {store.folder}: "
         f"{size(total * store.format.row_bytes)} as {store.format.storage}, about {duration(seconds)}; "
         "Ctrl-C loses nothing"
     )

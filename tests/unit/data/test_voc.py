@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from promptmlr.data import DataOptions, load_data
@@ -71,6 +73,12 @@ def test_two_years_are_refused(make_voc, refused):
     root = make_voc(LISTS)
     make_voc(LISTS, "VOC2012")
     refused(["VOC2007", "VOC2012", "name one"], load_data, str(root.parent))
+
+
+def test_half_a_devkit_is_called_one(make_voc, refused):
+    root = make_voc(LISTS)
+    shutil.rmtree(root / "ImageSets")
+    refused(["VOC2007 has JPEGImages", "ImageSets/Main", "as a whole"], load_data, str(root.parent))
 
 
 def test_an_unknown_split_names_the_nearest(make_voc, refused):

@@ -272,7 +272,7 @@ def test_it_says_where_how_much_and_how_long_before_it_starts(images, cache, tin
     heard = Heard()
     open_regions(FreshRegions(tiny_backbone, images), cache, reporter=heard)
     assert len(heard.notes) == 1
-    assert f"10 views of images are encoded once and kept in {cache.folder}" in heard.notes[0]
+    assert f"encoding 10 views of images once, to be kept in {cache.folder}" in heard.notes[0]
     assert "19.2 kB as float32, about 0 s" in heard.notes[0]
     open_regions(FreshRegions(tiny_backbone, images), cache, reporter=heard)
     assert len(heard.notes) == 1
