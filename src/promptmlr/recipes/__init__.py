@@ -37,7 +37,7 @@ RECIPES = ("default", "released")
 _CASE_KEYS = ("method", "benchmark", "observed", "published", "chosen", "loss_weight_times_observed")
 _NEAR = 1e-9  # fractions are near, not equal: 0.1 + 0.2
 
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]  # beyond that float32 is soon at an end
 
 
 class Recipe(BaseModel):
@@ -114,9 +114,8 @@ def load_recipe(
         raise UserError(f"recipe {source}: {where}: {first['msg'].lower()}") from error
     if changes.get("views") is not None and recipe.views != "exact" and recipe.augmentation == "none":
         raise UserError(
-            f"{recipe.views} views are stored of augmented images, and recipe {source} shows them as they are; "
-            "leave the "
-            "views out, or take a recipe with augmentation, such as released"
+            f"{recipe.views} views are stored of augmented images, and recipe {source} shows them as they are; leave "
+            "the views out, or take a recipe with augmentation, such as released"
         )
     return recipe
 
