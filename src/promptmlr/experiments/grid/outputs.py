@@ -75,7 +75,7 @@ class GridOutputs:
         if len(self.results.observed) > 1:
             alt = "mAP of every method over the share of observed labels; the tables hold the same numbers."
             caption = "Lines are means over seeds, bands their 95 % intervals."
-            found.append(Picture(lambda: figure_png(self.figure(), WIDTH), alt, caption))
+            found.append(Picture(lambda: figure_png(self.figure(), WIDTH), alt, caption, least=34))
         if self.comparisons:
             header = self._header(f"minus {self.reference}", learned=False)
             found += [
