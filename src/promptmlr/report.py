@@ -43,7 +43,7 @@ caption { text-align: left; color: var(--faint); padding-bottom: .5rem; }
 th, td { padding: .4rem 1.5rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: baseline; }
 th { font-weight: 600; }
-tbody th { font-weight: 400; }
+tbody th { font-weight: 400; min-width: 9rem; }
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; }
 .number { text-align: right; white-space: nowrap; }
 th button { all: unset; cursor: pointer; font-weight: 600; }

@@ -195,7 +195,7 @@ def test_labels_that_were_edited_are_not_mixed_with_older_cells(promptmlr, photo
 def test_one_process_at_a_time(promptmlr, photos: Path) -> None:
     out = photos / "grid"
     arguments = ("compare", photos / "labels.csv", "--out", out, "--methods", "zeroshot", *SMALL)
-    with GridFolder(out).held({}):
+    with GridFolder(out, "compare").held({}):
         refused = promptmlr(*arguments)
     assert (refused.code, "another process is at work" in refused.err) == (2, True)
     assert promptmlr(*arguments).code == 0
@@ -208,6 +208,17 @@ def test_a_damaged_folder_is_named(promptmlr, photos: Path, content: str) -> Non
     (out / "settings.json").write_text(content)
     refused = promptmlr("compare", photos / "labels.csv", "--out", out, "--methods", "zeroshot", *SMALL)
     assert (refused.code, f"{out} is damaged" in refused.err) == (2, True)
+
+
+def test_missing_resamples_are_damage(promptmlr, photos: Path) -> None:
+    out = photos / "grid"
+    arguments = ("compare", photos / "labels.csv", "--out", out, *SMALL)
+    assert promptmlr(*arguments, "--methods", "zeroshot").code == 0
+    before = (out / "cells.csv").read_bytes()
+    (out / "resampled.parquet").unlink()
+    refused = promptmlr(*arguments, "--methods", "dualembedding")
+    assert (refused.code, f"{out} is damaged" in refused.err) == (2, True)
+    assert (out / "cells.csv").read_bytes() == before
 
 
 def test_a_page_of_the_results(promptmlr, photos: Path) -> None:
@@ -229,6 +240,9 @@ def test_a_page_of_the_results(promptmlr, photos: Path) -> None:
         (("--observed", "0.1,2"), "outside"),
         (("--observed", "0.0000001"), "leaves no label"),
         (("--methods", "baseline", "--reference", "zeroshot"), "'zeroshot'"),
+        (("--methods", "zeroshot", "--jobs", "2"), "--jobs is for a --design"),
+        (("--most-epochs", "5"), "--most-epochs is for a --design"),
+        (("--methods", "zeroshot", "--report", "cells.csv"), "ends in .html"),
     ],
 )
 def test_bad_grids_are_refused(promptmlr, photos: Path, options: tuple[str, str], word: str) -> None:
@@ -266,6 +280,8 @@ def test_a_design_and_going_on_with_it(promptmlr, photos: Path, monkeypatch) -> 
     assert promptmlr(*arguments).code == 0
     assert len(calls) == 4 + 22
     assert (out / "cells.csv").read_bytes() == before
+    other = promptmlr("compare", photos / "labels.csv", "--out", out, "--methods", "zeroshot", *SMALL)
+    assert "holds the work of `compare --design`, not of `compare`" in other.err
     refused = promptmlr("compare", photos / "labels.csv", "--out", out, *design("--batch-size", "3"))
     assert refused.code == 2
     assert "another recipe" in refused.err

@@ -55,6 +55,12 @@ def test_a_small_experiment_is_stopped_and_goes_on(promptmlr, tmp_path: Path, mo
     assert "One text side per rate" in done.out
     assert "<table>" in page.read_text()
 
+    more = promptmlr(*command, "--seeds", "3", "--minutes", "0")
+    assert (more.code, more.err.splitlines()[-1]) == (stopped.code, stopped.err.splitlines()[-1])
+    other = promptmlr("compare", "scenes", "--out", out, "--methods", "zeroshot")
+    assert other.code == 2
+    assert "holds the work of `experiment absence`, not of `compare`" in other.err
+
     refused = promptmlr(*command, "--steps", "21")
     assert refused.code == 2
     assert "another steps" in refused.err
@@ -64,6 +70,7 @@ def test_a_small_experiment_is_stopped_and_goes_on(promptmlr, tmp_path: Path, mo
     ("options", "message"),
     [
         (("--rates", "0,0.6"), "must hold 0.0047"),
+        (("--rates", "0,0.0047"), "a larger one"),
         (("--rates", "0.0047,6"), "not a share"),
         (("--rates", "many"), "--rates"),
     ],

@@ -73,10 +73,16 @@ def compare(
         ),
     ] = False,
     batch_size: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that train the cells of a --design.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that train the cells of a --design. (default: 1)", show_default=False),
+    ] = None,
     most_epochs: Annotated[
-        int, typer.Option(min=1, help="Where a --design stops to double epochs, plateau or not.")
-    ] = 160,
+        int | None,
+        typer.Option(
+            min=1, help="Where a --design stops to double epochs, plateau or not. (default: 160)", show_default=False
+        ),
+    ] = None,
     start: Annotated[
         Literal["random", "agnostic", "text"] | None,
         typer.Option(help="Where embeddings start. (default: the recipe's)", show_default=False),
@@ -111,12 +117,16 @@ def compare(
     from promptmlr.experiments.grid.compare import compare as run
     from promptmlr.experiments.grid.outputs import GridOutputs
     from promptmlr.experiments.grid.published import published_scores
+    from promptmlr.experiments.grid.uncertainty import few_images
     from promptmlr.methods import METHODS
     from promptmlr.recipes import load_recipe
 
     named = {"--methods": methods, "--reference": reference, "--start": start}
     if design and (given := [option for option, value in named.items() if value is not None]):
         raise UserError(f"--design crosses all sides and starts; leave out {given[0]}")
+    of_design = {"--jobs": jobs, "--most-epochs": most_epochs}
+    if not design and (given := [option for option, value in of_design.items() if value is not None]):
+        raise UserError(f"{given[0]} is for a --design; leave it out")
     chosen = METHODS if methods is None else words(methods)
     if reference is not None and reference not in chosen:
         raise UserError(f"--reference {reference!r} is none of the compared methods: {', '.join(chosen)}")
@@ -131,20 +141,23 @@ def compare(
         "workers": workers,
         "reporter": Terminal(),
     }
-    shown = f"the test images of {test.source}"
+    size = tower.image_size
+    shown = f"{len(test.images):,} test images of {test.source}, seen by {tower.name} at {size} px"
     outputs: DesignOutputs | GridOutputs
     if design:
         first = Rule().epochs if epochs is None else epochs
-        rule = Rule(epochs=first, most_epochs=max(most_epochs, first), seeds=min(Rule().seeds, seeds))
+        rule = Rule(epochs=first, most_epochs=max(most_epochs or Rule().most_epochs, first))
         sides = Design(shares, seeds, load_recipe(recipe, "dualcoop", batch_size=batch_size), rule, order_seed)
-        with kept_in(out):
-            found, choices = run_design(sides, train, test, tower, out, jobs=jobs, **where)
+        with kept_in(out, report):
+            found, choices = run_design(sides, train, test, tower, out, jobs=jobs or 1, **where)
         outputs = DesignOutputs(found, choices, rule, shown)
     else:
         changes = {"epochs": epochs, "start": start, "batch_size": batch_size}
         grid = Grid(chosen, shares, seeds, order_seed, recipe, changes)
-        with kept_in(out):
+        with kept_in(out, report):
             results = run(grid, train, test, tower, out, **where)
         published = published_scores(benchmark_of(test))
-        outputs = GridOutputs(results, reference or chosen[0], published, shown)
+        changed = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in changes.items() if value is not None)
+        recipes = [f"Recipe {recipe}" + (f", but {changed}." if changed else ".")]
+        outputs = GridOutputs(results, reference or chosen[0], published, shown, few_images(len(test.images)), recipes)
     publish(outputs, out, report)

@@ -64,7 +64,7 @@ def _class_names(text: str) -> tuple[str, ...]:
     from promptmlr.data.coco import COCO_CLASS_NAMES
     from promptmlr.names import checked_class_names
 
-    if not text.strip().isdecimal():
+    if not text.strip().removeprefix("-").isdecimal():
         return checked_class_names(text.split(","), "--classes")
     count = int(text)
     if count < 1:

@@ -62,8 +62,8 @@ def absence(
         steps=steps,
         train_scenes=train_scenes,
         test_scenes=test_scenes,
-        rule=Rule(epochs=epochs, most_epochs=max(epochs, most_epochs), seeds=min(Rule().seeds, seeds)),
+        rule=Rule(epochs=epochs, most_epochs=max(epochs, most_epochs)),
     )
-    with kept_in(out):
+    with kept_in(out, report):
         results = run_absence(plan, out, jobs=jobs, minutes=minutes, reporter=Terminal())
     publish(AbsenceOutputs(results), out, report)

@@ -28,7 +28,7 @@ from promptmlr.cli.options import (
     read_data,
     region_cache,
 )
-from promptmlr.cli.outcome import say
+from promptmlr.cli.outcome import check_page, say
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError, nearest
 
@@ -124,6 +124,7 @@ def explain(
         raise UserError("--captions are drawn over one IMAGE, and this is DATA")
     names = None if classes is None else checked_class_names(classes.split(","), "--classes")
     out = _out(out, report, target, ".csv" if of_data else ".png")
+    check_page(out, report)
     run = _run(subject)
     if run is None and backbone is not None:
         raise UserError(f"--backbone says where a RUN finds its weights, and {subject} is a backbone itself")

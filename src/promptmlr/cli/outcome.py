@@ -40,8 +40,13 @@ class Outputs(Protocol):
 
 
 @contextmanager
-def kept_in(out: Path) -> Iterator[None]:
-    """Work whose finished parts stay in a folder; whoever interrupts it is told so."""
+def kept_in(out: Path, report: Path | None) -> Iterator[None]:
+    """Work whose finished parts stay in a folder, and of which a page is to be made; whoever interrupts it is told so.
+
+    Raises:
+        UserError: as `check_page`, before the work.
+    """
+    check_page(out, report)
     try:
         yield
     except KeyboardInterrupt:
@@ -57,13 +62,17 @@ def publish(outputs: Outputs, out: Path, report: Path | None) -> None:
 
 
 def check_page(out: Path | None, report: Path | None) -> None:
-    """Refuse a page whose numbers nobody can trace.
+    """Refuse a page whose numbers nobody can trace, or that takes the place of something else.
 
     Raises:
-        UserError: there is a page, and no folder for the files it names.
+        UserError: there is a page, and no place for the files it names; or it is no new or other `.html`.
     """
-    if report is not None and out is None:
+    if report is None:
+        return
+    if out is None:
         raise UserError(f"--report {report}: the page names the files its numbers are in; give --out as well")
+    if report.suffix.lower() not in (".html", ".htm") or report.is_dir():
+        raise UserError(f"--report {report}: a page is a file, and its name ends in .html")
 
 
 def say(title: str, lead: str, findings: "Sequence[Finding]", out: Path | None, report: Path | None) -> None:

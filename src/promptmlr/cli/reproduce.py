@@ -112,6 +112,7 @@ def reproduce(
     from promptmlr.experiments.grid.origins import SettingOrigins
     from promptmlr.experiments.grid.outputs import GridOutputs
     from promptmlr.experiments.grid.published import published_scores
+    from promptmlr.experiments.grid.uncertainty import few_images
 
     chosen = words(methods)
     if reference is not None and reference not in chosen:
@@ -136,7 +137,11 @@ def reproduce(
     for line in (*remarks, *settings):
         note(line)
     tower = open_tower(str(root), backbone, pretrained, image_size, precision, device)
-    with kept_in(out):
+    size = tower.image_size
+    if (tower.name, size) != ("RN101", 448):
+        remarks.append(f"The paper's tower is RN101 at 448 px, and this is {tower.name} at {size} px.")
+    remarks += few_images(len(test.images))
+    with kept_in(out, report):
         results = compare(
             grid,
             train,
@@ -152,7 +157,7 @@ def reproduce(
         results,
         reference or chosen[0],
         published_scores(benchmark),
-        f"the test images of {test.source}",
+        f"{len(test.images):,} test images of {test.source}, seen by {tower.name} at {size} px",
         remarks,
         settings,
         f"The paper's Table 1 on {BENCHMARKS[benchmark].name}",

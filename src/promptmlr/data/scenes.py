@@ -78,7 +78,7 @@ def read_scenes(
     count = {"train": options.scenes_train, "test": options.scenes_test}[split]
     drawn = [DrawnImage(seed, index, world) for index in range(count)]
     labels = np.stack([_photographed(seed, index, world).labels for index in range(count)])
-    kind = "drawn scenes" if world == "usual" else f"drawn scenes ({world})"
+    kind = "drawn scenes" if (world, number) == ("usual", 0) else f"drawn scenes, {world} {number}"
     return LabelledImages.from_rows(
         [image.name for image in drawn], drawn, labels, CLASS_NAMES, f"{kind}, split {split} (seed {seed})"
     )

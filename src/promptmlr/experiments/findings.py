@@ -68,12 +68,12 @@ Finding = Heading | Table | Lines | Picture | str  # a str is a paragraph
 
 def as_text(findings: Iterable[Finding]) -> str:
     """For a terminal: blocks apart by an empty line."""
-    return "\n\n".join(text for text in map(_text, findings) if text)
+    return "\n\n".join(map(_text, _in_words(findings)))
 
 
 def as_markdown(findings: Iterable[Finding]) -> str:
     """The same as a file of Markdown."""
-    return "\n\n".join(text for text in map(_markdown, findings) if text) + "\n"
+    return "\n\n".join(map(_markdown, _in_words(findings))) + "\n"
 
 
 def as_page(title: str, lead: str, findings: Iterable[Finding]) -> Report:
@@ -95,7 +95,17 @@ def as_page(title: str, lead: str, findings: Iterable[Finding]) -> Report:
     return page
 
 
-def _text(finding: Finding) -> str:
+def _in_words(findings: Iterable[Finding]) -> list[Heading | Table | Lines | str]:
+    """Without what the page alone shows, and without headings that nothing is left of."""
+    kept = [one for one in findings if not isinstance(one, Picture) and not (isinstance(one, Table) and one.long)]
+    return [
+        one
+        for one, after in zip(kept, [*kept[1:], Heading("")], strict=True)
+        if not (isinstance(one, Heading) and isinstance(after, Heading))
+    ]
+
+
+def _text(finding: Heading | Table | Lines | str) -> str:
     if isinstance(finding, Heading):
         return f"{finding.text}\n{'─' * len(finding.text)}"
     if isinstance(finding, Table):
@@ -108,10 +118,10 @@ def _text(finding: Finding) -> str:
         if finding.heading is None:
             return "\n".join(finding.items)
         return "\n".join([f"{finding.heading}:", *(f"  {item}" for item in finding.items)])
-    return "" if isinstance(finding, Picture) else textwrap.fill(finding, WIDTH)
+    return textwrap.fill(finding, WIDTH)
 
 
-def _markdown(finding: Finding) -> str:
+def _markdown(finding: Heading | Table | Lines | str) -> str:
     if isinstance(finding, Heading):
         return f"## {finding.text}"
     if isinstance(finding, Table):
@@ -123,4 +133,4 @@ def _markdown(finding: Finding) -> str:
     if isinstance(finding, Lines):
         items = "\n".join(f"- {item}" for item in finding.items)
         return items if finding.heading is None else f"### {finding.heading}\n\n{items}"
-    return "" if isinstance(finding, Picture) else finding
+    return finding

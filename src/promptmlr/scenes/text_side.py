@@ -38,7 +38,7 @@ class TextSideConfig:
 
     absence_rate: float = ABSENCE_RATE
     seed: int = 0
-    steps: int = 1_000
+    steps: int = 1_500
     batch_size: int = 128
 
     def __post_init__(self) -> None:

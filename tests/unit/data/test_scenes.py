@@ -33,8 +33,8 @@ def test_a_folder_of_images_is_refused(tmp_path, refused):
 def test_other_worlds_have_series_names_and_pixels_of_their_own():
     usual, crowded, second = (load_data(name, options=FEW) for name in ("scenes", "scenes:crowded", "scenes:crowded:3"))
     assert load_data("scenes:usual:0", options=FEW).images == usual.images
-    assert crowded.source == "drawn scenes (crowded), split train (seed 1)"
-    assert second.source == "drawn scenes (crowded), split train (seed 7)"
+    assert crowded.source == "drawn scenes, crowded 0, split train (seed 1)"
+    assert second.source == "drawn scenes, crowded 3, split train (seed 7)"
     assert load_data("scenes:crowded:3", purpose="test", options=FEW).source.endswith("(seed 8)")
     assert len({image.name for data in (usual, crowded, second) for image in data.images}) == 12
     assert len({data.images[0].fingerprint() for data in (usual, crowded, second)}) == 3

@@ -1,6 +1,7 @@
 """What is read off the experiment on captions of absence: planted effects are found, and words follow numbers."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from promptmlr.experiments.absence.running import Results, row_name
 from promptmlr.experiments.absence.towers import Probe
 from promptmlr.experiments.design.choices import Found
 from promptmlr.experiments.design.search import Choice, Rule, Trial
-from promptmlr.experiments.findings import as_markdown, as_page
+from promptmlr.experiments.findings import as_markdown, as_page, as_text
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.scenes.captions import ABSENCE_RATE
 
@@ -75,6 +76,32 @@ def test_a_loss_is_no_growth() -> None:
     assert {change.verdict for change in outputs.changes if change.rate == 0.6} == {"lower"}
     assert "is not seen to grow" in outputs.conclusion()[1]
     assert "says nothing of presence" in outputs.conclusion()[0]
+
+
+def test_a_loss_is_named() -> None:
+    assert "It shrinks in 6: " in AbsenceOutputs(made(growth=-0.03, auc=0.5)).conclusion()[1]
+
+
+def test_one_text_side_claims_nothing_of_others() -> None:
+    found = made(growth=0.03, auc=0.4)
+    scores = found.scores
+    one = GridResults(
+        scores.methods, scores.observed, scores.scores[..., :1], scores.resampled[..., :1, :], scores.learned
+    )
+    plan = replace(PLAN, tower_seeds=1)
+    probes = [probe for probe in found.probes if probe.seed == 0]
+    outputs = AbsenceOutputs(Results(plan, probes, found.choices, one))
+    text = " ".join(as_text(outputs.findings()).split())
+    assert "nothing general can be said" in outputs.conclusion()[0]
+    assert "Intervals are over test images alone" in text
+    assert "0.400 (" not in text
+
+
+def test_epochs_that_were_left_alone_claim_no_plateau() -> None:
+    found = made(growth=0.0, auc=0.5)
+    outputs = AbsenceOutputs(replace(found, plan=replace(PLAN, rule=Rule(epochs=3, most_epochs=3))))
+    text = " ".join(as_text(outputs.findings()).split())
+    assert "epochs were left at 3, so nobody knows" in text
 
 
 def test_what_is_written(tmp_path) -> None:

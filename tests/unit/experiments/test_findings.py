@@ -33,6 +33,7 @@ def test_a_terminal_gets_lines_without_figures_and_long_tables() -> None:
     )
     assert max(map(len, text.splitlines())) <= 100
     assert "all.csv" not in text
+    assert "Empty" not in as_text([*FOUND, Heading("Empty here"), FOUND[3], Heading("Empty too")])
     assert not DRAWN
 
 

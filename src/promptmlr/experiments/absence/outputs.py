@@ -1,7 +1,7 @@
 """What the experiment found, for people: tables, figures, and a conclusion in words."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ class AbsenceOutputs:
                 least=40,
             ),
             Table(
-                "Means over text sides, with 95 % intervals (probes.csv)",
+                "Means over text sides (probes.csv)",
                 ["captions of absence", *rates],
                 self._probe_rows(),
             ),
@@ -116,7 +116,9 @@ class AbsenceOutputs:
         probe = self._probe("auc_no", most)
         base = self._probe("auc_no", ABSENCE_RATE)
         speaks = (
-            "speaks of absence"
+            "is read by one text side alone, of which nothing general can be said"
+            if self.plan.tower_seeds == 1
+            else "speaks of absence"
             if probe.high < 0.5
             else "still fires on the object"
             if probe.low > 0.5
@@ -129,7 +131,9 @@ class AbsenceOutputs:
             f"of positive and negative prompts from {cosines[0]:.2f} to {cosines[1]:.2f}."
         )
         last = [change for change in self.changes if change.rate == most]
-        grown = [change.worth.name for change in last if change.verdict == "higher"]
+        grown, shrunk = (
+            [change.worth.name for change in last if change.verdict == verdict] for verdict in ("higher", "lower")
+        )
         if grown:
             methods = (
                 f"What a learned negative prompt is worth grows with it in {len(grown)} of {len(last)} comparisons: "
@@ -139,8 +143,10 @@ class AbsenceOutputs:
             room = max(change.estimate.high for change in last)
             methods = (
                 f"What a learned negative prompt is worth is not seen to grow with it in any of {len(last)} "
-                f"comparisons; their intervals leave room for {100 * room:.1f} points at most."
+                f"comparisons; the highest end of their intervals is {signed(100 * room)} points."
             )
+        if shrunk:
+            methods += f" It shrinks in {len(shrunk)}: {'; '.join(shrunk)}."
         return [of_text, methods]
 
     def _probe_values(self, field: str, rate: float) -> NDArray[np.float64]:
@@ -149,10 +155,15 @@ class AbsenceOutputs:
     def _probe(self, field: str, rate: float) -> Estimate:
         """Mean over text sides, with Student's interval: images are not resampled."""
         values = self._probe_values(field, rate)[None]
-        return estimate(values, np.repeat(values[..., None], 1000, axis=-1), [1.0])
+        found = estimate(values, np.repeat(values[..., None], 1000, axis=-1), [1.0])
+        return replace(found, high=min(found.high, 1.0))  # no cosine and no AUC is larger
 
     def _probe_rows(self) -> list[list[str]]:
-        return self._rows(list(PROBES.items()), lambda field, rate: _plain(self._probe(field, rate)))
+        def cell(field: str, rate: float) -> str:
+            found = self._probe(field, rate)
+            return _plain(found) if self.plan.tower_seeds > 1 else f"{found.value:.3f}"
+
+        return self._rows(list(PROBES.items()), cell)
 
     def _method_rows(self) -> list[list[str]]:
         scores = self.results.scores
@@ -195,18 +206,24 @@ class AbsenceOutputs:
     def _notes(self) -> list[str]:
         plan = self.plan
         short = [found for found in self.results.choices if not found.choice.plateau]
+        several = plan.tower_seeds > 1
+        drawn = "text sides (Student's) and test images together" if several else "test images alone"
+        doubled = (
+            f"epochs were left at {plan.rule.epochs}, so nobody knows which trainings are at their plateau"
+            if plan.rule.most_epochs < 2 * plan.rule.epochs
+            else f"epochs were doubled up to {plan.rule.most_epochs} while that gained {100 * plan.rule.gain:g} "
+            f"points: {len(short)} of {len(self.results.choices)} trainings were still gaining there"
+        )
         return [
             f"Every text side was pretrained for {plan.steps:,} steps on the same {plan.scenes:,} scenes beside one "
             "frozen image tower; sides of one seed share initial weights and batches. Methods were trained on "
             f"{plan.train_scenes:,} other scenes at {', '.join(f'{100 * share:g} %' for share in plan.observed)} "
             f"observed labels, {plan.seeds} masks each, in batches of {plan.batch_size}.",
-            "Intervals are over text sides (Student's) and test images together; each text side counts with the mean "
-            f"over its masks. “higher” and “lower” hold for all {len(self.changes)} changes together (Holm, 5 %). "
-            f"{UNDECIDED}.",
+            f"Intervals are over {drawn}; each text side counts with the mean over its masks, which are the same for "
+            "all of them, so what other masks would add is left out. “higher” and “lower” hold for all "
+            f"{len(self.changes)} changes together (Holm, 5 %). {UNDECIDED}.",
             "Rates and epochs were chosen on held-out observed labels of the first text side at "
-            f"{rate_name(ABSENCE_RATE)}, and kept for all others; epochs were doubled up to {plan.rule.most_epochs} "
-            f"while that gained {100 * plan.rule.gain:g} points: {len(short)} of {len(self.results.choices)} "
-            "trainings were still gaining there.",
+            f"{rate_name(ABSENCE_RATE)}, and kept for all others; {doubled}.",
         ]
 
     def _method_records(self) -> tuple[list[str], list[dict[str, object]]]:

@@ -93,7 +93,7 @@ class Plan:
     observed: Sequence[float] = (0.05, 0.1, 0.3, 0.9)
     seeds: int = 5
     scenes: int = 6_000
-    steps: int = 1_000
+    steps: int = 1_500
     batch_size: int = 128
     train_scenes: int = 1_000
     test_scenes: int = 1_000

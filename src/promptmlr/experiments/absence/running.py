@@ -74,13 +74,15 @@ def run_absence(
         UserError: the folder holds another plan's work.
     """
     reporter = reporter or Reporter()
-    if ABSENCE_RATE not in plan.rates:
-        raise UserError(f"--rates must hold {ABSENCE_RATE:g}, the share of LAION's captions that all is compared with")
+    if ABSENCE_RATE not in plan.rates or max(plan.rates) == ABSENCE_RATE:
+        raise UserError(
+            f"--rates must hold {ABSENCE_RATE:g}, LAION's share of captions that all is compared with, and a larger one"
+        )
     for rate in plan.rates:
         TextSideConfig(rate)  # refuses what is no share
     out = Path(out)
     deadline = _Deadline(minutes)
-    folder = GridFolder(out)
+    folder = GridFolder(out, "experiment absence")
     with folder.held({"absence": _setting(plan)}):
         missing = [tower for tower in plan.towers if not checkpoint_path(out, tower).exists()]
         if missing:
@@ -199,7 +201,8 @@ def _score(
         ):
             found.keep(folder, name, fraction)
             say(done, len(tasks))
-    deadline.check(all((name, fraction, 0) in folder.cells for name, _, _, fraction, _ in tasks))
+    seeds = range(plan.seeds)
+    deadline.check(all((name, fraction, seed) in folder.cells for name, _, _, fraction, _ in tasks for seed in seeds))
 
 
 def _cell_name(tower: Tower, cell: Cell) -> str:

@@ -79,7 +79,7 @@ def run_design(
     """
     reporter = reporter or Reporter()
     test = test.with_classes(train.class_names)
-    folder = GridFolder(Path(out))
+    folder = GridFolder(Path(out), "compare --design")
     setting = decides(design.recipe, train, test, backbone, cache, design.order_seed) | {"rule": asdict(design.rule)}
     with folder.held({cell.name: setting for cell in CELLS}):
         choices = {(found.cell, found.observed): found for found in read_choices(folder.path)}

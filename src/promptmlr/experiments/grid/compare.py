@@ -117,7 +117,7 @@ def compare(
     for (fraction, seed), labels in hidden.items():
         if not (labels != UNKNOWN).any():
             raise UserError(f"--observed {fraction:g} with seed {seed} leaves no label to learn from; observe more")
-    folder = GridFolder(Path(out))
+    folder = GridFolder(Path(out), "compare")
     settings = {
         place_name(*place): decides(recipe, train, test, backbone, cache, grid.order_seed) | {"select": grid.select}
         for place, recipe in recipes.items()

@@ -1,6 +1,6 @@
 """The finished cells of a grid on disk, and what they were made with: an interrupted grid finds them again.
 
-settings.json        per method and observed fraction what decides its cells
+settings.json        the kind of grid, and per method and observed fraction what decides its cells
 cells.csv            the finished cells
 resampled.parquet    for each of them its mAP on resamples of the test images, from which all intervals follow
 
@@ -30,6 +30,7 @@ __all__ = ["Cell", "GridFolder", "Key", "place_name"]
 Key = tuple[str, float, int]
 KEY = ("method", "observed", "seed")
 LOCK = ".lock"
+KIND = "kind"  # of the grid: its place among the settings
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,16 @@ class GridFolder:
 
     Args:
         path: the folder; it may hold cells of other methods.
+        kind: what they are cells of, as the command line names it; one folder holds one kind.
 
     Attributes:
         cells: (method, observed, seed) → cell.
         resampled: the same → (S,) mAP on resamples of the test images.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: str) -> None:
         self.path = path
+        self.kind = kind
         self.cells: dict[Key, Cell] = {}
         self.resampled: dict[Key, NDArray[np.float64]] = {}
 
@@ -79,8 +82,8 @@ class GridFolder:
             settings: `place_name` → what decides its cells besides the seed.
 
         Raises:
-            UserError: another process is at work in the folder, or it holds something else, or cells of these places
-                with other settings.
+            UserError: another process is at work in the folder, or it holds something else, another kind of grid, or
+                cells of these places with other settings.
         """
         self._check_free()
         busy = f"another process is at work in {self.path}; name another folder with --out"
@@ -91,7 +94,10 @@ class GridFolder:
                 self.cells = {cell.key: cell for cell in self._read_cells() if cell.key in self.resampled}
             except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
                 raise UserError(f"{self.path} is damaged ({error}); name another folder with --out") from error
-            wanted = json.loads(json.dumps(settings))
+            kind = found.get(KIND, {}).get("name")
+            if found and kind != self.kind:
+                raise UserError(f"{self.path} holds the work of `{kind}`, not of `{self.kind}`; name another --out")
+            wanted = {KIND: {"name": self.kind}} | json.loads(json.dumps(settings))
             for place in sorted(wanted.keys() & found.keys()):
                 differ = [key for key in wanted[place] if found[place].get(key) != wanted[place][key]]
                 if differ:
@@ -142,7 +148,8 @@ class GridFolder:
 
     def _read_resampled(self) -> dict[Key, NDArray[np.float64]]:
         path = self.path / "resampled.parquet"
-        rows = pq.read_table(path).to_pylist() if path.exists() else []
+        begun = path.exists() or (self.path / "cells.csv").exists()
+        rows = pq.read_table(path).to_pylist() if begun else []
         return {tuple(row[name] for name in KEY): np.array(row["mean_ap"]) for row in rows}
 
     def _read_cells(self) -> list[Cell]:

@@ -1,0 +1,41 @@
+"""Numbers in the documents are numbers that a command wrote, and those follow from the cells beside them."""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from promptmlr.experiments.absence.plan import BASELINE, METHODS
+
+DOCS = Path(__file__).parent.parent / "docs"
+DECIMAL = re.compile(r"\d+\.\d+")  # words may carry the sign
+
+
+def records(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", ["absence"])
+def test_every_number_of_a_document_is_printed_by_its_command(name: str) -> None:
+    said = set(DECIMAL.findall((DOCS / f"{name}.md").read_text(encoding="utf-8")))
+    printed = set(DECIMAL.findall((DOCS / name / f"{name}.md").read_text(encoding="utf-8")))
+    assert said
+    assert not said - printed
+
+
+def test_the_means_of_the_experiment_follow_from_its_cells() -> None:
+    cells = records(DOCS / "absence" / "cells.csv")
+    for row in records(DOCS / "absence" / "methods.csv"):
+        cell = BASELINE.name if row["method"] == "baseline" else METHODS[row["method"]].name
+        scores = [
+            float(one["mean_ap"])
+            for one in cells
+            if one["method"] == (cell if row["rate"] == "" else f"{one['method'].split()[0]} {cell}")
+            and (row["rate"] == "" or one["method"].startswith(f"q{float(row['rate']):g}-"))
+            and row["observed"] in ("mean", one["observed"])
+        ]
+        assert len(scores) in (5, 15, 20, 60)
+        assert float(row["mean_ap"]) == pytest.approx(np.mean(scores), abs=1e-9)
