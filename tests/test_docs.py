@@ -39,3 +39,18 @@ def test_the_means_of_the_experiment_follow_from_its_cells() -> None:
         ]
         assert len(scores) in (5, 15, 20, 60)
         assert float(row["mean_ap"]) == pytest.approx(np.mean(scores), abs=1e-9)
+
+
+def test_every_number_beyond_positivecoop_is_printed_by_compare() -> None:
+    said = set(DECIMAL.findall((DOCS / "beyond.md").read_text(encoding="utf-8")))
+    tables = [path.read_text(encoding="utf-8") for path in (DOCS / "beyond").glob("*/table.md")]
+    assert len(tables) == 8
+    assert not said - {number for table in tables for number in DECIMAL.findall(table)}
+
+
+@pytest.mark.parametrize("world", ["crowded1", "strangers2", "grainy3", "usual4"])
+def test_beyond_positivecoop_costs_less(world: str) -> None:
+    seconds: dict[str, list[float]] = {}
+    for row in records(DOCS / "beyond" / world / "cells.csv"):
+        seconds.setdefault(row["method"], []).append(float(row["seconds"]))
+    assert np.mean(seconds["dualembedding"]) < np.mean(seconds["positivecoop"]) / 6
