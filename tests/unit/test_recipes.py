@@ -256,3 +256,11 @@ def test_a_context_length_takes_the_place_of_words() -> None:
     assert (asked.context_length, asked.context_words) == (8, None)
     both = load_recipe("default", "positivecoop", context_length=8, context_words="a drawing of")
     assert both.context_words == "a drawing of"
+
+
+def test_dualembedding_trains_longer_where_labels_are_many() -> None:
+    epochs = [
+        load_recipe("default", "dualembedding", observed=share).epochs for share in (None, 0.1, 0.3, 0.5, 0.9, 1.0)
+    ]
+    assert epochs == [20, 20, 20, 80, 80, 80]
+    assert load_recipe("default", "positivecoop", observed=0.9).epochs == 20
