@@ -37,7 +37,7 @@ RECIPES = ("default", "released")
 _CASE_KEYS = ("method", "benchmark", "observed", "published", "chosen", "loss_weight_times_observed")
 _NEAR = 1e-9  # fractions are near, not equal: 0.1 + 0.2
 
-Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]  # beyond that float32 is soon at an end
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Recipe(BaseModel):
