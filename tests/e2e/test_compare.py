@@ -33,6 +33,9 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     assert len({row["mean_ap"] for key, row in found.items() if key[0] == "zeroshot"}) == 1
     text = (out / "table.md").read_text()
     assert "| 50 % | 100 % | mean |" in text
+    assert "with fewer than 100, intervals are too narrow" in text
+    assert "seen by scenes at 128 px" in text
+    assert "Recipe default, but epochs 1." in text
     assert NUMBER.findall(text) == NUMBER.findall(done.out)  # the same, set as lines
     assert "mAP in percent (table.csv)\nmethod" in done.out
     with (out / "differences.csv").open(encoding="utf-8", newline="") as file:

@@ -93,6 +93,7 @@ def test_the_whole_table_on_a_small_voc_tree(promptmlr, tmp_path: Path, small) -
     assert float(table["dualcoop", "mean"]["published"]) == pytest.approx(0.932, abs=6e-4)
     text = (out / "table.md").read_text(encoding="utf-8")
     assert NUMBER.findall(text) == NUMBER.findall(done.out)  # the same, set as lines
+    assert "The paper's tower is RN101 at 448 px, and this is" in text
     assert "| dualcoop, paper | 90.3 | 92.2 |" in text
     assert "| dualcoop, ours − paper | −" in text
     assert "not the whole of VOC2007: 10 training and 8 test images of 20 classes, where it has 5,011" in text

@@ -1,11 +1,13 @@
 """What is read off the experiment on captions of absence: planted effects are found, and words follow numbers."""
 
 import csv
+import inspect
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from promptmlr.cli.experiment import absence
 from promptmlr.experiments.absence.outputs import AbsenceOutputs
 from promptmlr.experiments.absence.plan import BASELINE, METHODS, WORTHS, Plan, Tower
 from promptmlr.experiments.absence.running import Results, row_name
@@ -15,6 +17,7 @@ from promptmlr.experiments.design.search import Choice, Rule, Trial
 from promptmlr.experiments.findings import as_markdown, as_page, as_text
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.scenes.captions import ABSENCE_RATE
+from promptmlr.scenes.text_side import TextSideConfig
 
 PLAN = Plan(rates=(0.0, ABSENCE_RATE, 0.6), observed=(0.1, 0.9), rule=Rule(most_epochs=40))
 
@@ -76,6 +79,21 @@ def test_a_loss_is_no_growth() -> None:
     assert {change.verdict for change in outputs.changes if change.rate == 0.6} == {"lower"}
     assert "is not seen to grow" in outputs.conclusion()[1]
     assert "says nothing of presence" in outputs.conclusion()[0]
+
+
+def test_the_command_line_offers_the_plan_of_the_experiment() -> None:
+    offered = {name: given.default for name, given in inspect.signature(absence).parameters.items()}
+    plan = Plan()
+    for name in ("seeds", "steps", "scenes", "train_scenes", "test_scenes"):
+        assert offered[name] == getattr(plan, name)
+    assert (offered["text_sides"], offered["epochs"], offered["most_epochs"]) == (
+        plan.tower_seeds,
+        plan.rule.epochs,
+        plan.rule.most_epochs,
+    )
+    assert offered["rates"] == ",".join(f"{rate:g}" for rate in plan.rates)
+    assert offered["observed"] == ",".join(f"{share:g}" for share in plan.observed)
+    assert TextSideConfig().steps == plan.steps
 
 
 def test_a_loss_is_named() -> None:
