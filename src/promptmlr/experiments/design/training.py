@@ -2,28 +2,26 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from promptmlr.backbone import Backbone
 from promptmlr.errors import UserError
 from promptmlr.experiments.design.cells import Cell, build, saturated_share
 from promptmlr.experiments.design.search import Choice, Rule, choose
 from promptmlr.experiments.grid import folder as grid
-from promptmlr.experiments.grid.compare import scores
 from promptmlr.experiments.grid.folder import GridFolder
+from promptmlr.experiments.grid.scoring import Score, first_regions, score
 from promptmlr.labels import PRESENT, Labels, hide, hold_out, keep_mask
 from promptmlr.pipeline import score_on
 from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.training import TrainingRun, fit_runs
 
-__all__ = ["CellScores", "World", "first_regions", "run_cell", "saturated_at_start", "score_cell", "search"]
+__all__ = ["CellScores", "World", "run_cell", "saturated_at_start", "score_cell", "search"]
 
-MEASURED = 256  # images that starts are measured on
 RATES = ("context_rate", "embedding_rate", "linear_rate")
 
 
@@ -63,7 +61,7 @@ class CellScores:
     Attributes:
         choice: its rates and epochs.
         saturated: share of saturated margins at the start.
-        scores: (K,) mAP on the test images, by seed.
+        scores: K of them on the test images, by seed.
         resampled: (K, S) on their resamples.
         learned_parameters: of one run.
         seconds: of the K trainings, the search left out.
@@ -71,24 +69,25 @@ class CellScores:
 
     choice: Choice
     saturated: float
-    scores: NDArray[np.float64]
+    scores: Sequence[Score]
     resampled: NDArray[np.float64]
     learned_parameters: int
     seconds: float
 
     def keep(self, folder: GridFolder, name: str, observed: float) -> None:
         """Add a row per seed to a folder of cells, and write it."""
-        each = round(self.seconds / len(self.scores), 3)
-        for seed, (score, resampled) in enumerate(zip(self.scores, self.resampled, strict=True)):
-            row = grid.Cell(name, observed, seed, float(score), self.learned_parameters, self.choice.epochs, each)
+        for seed, (found, resampled) in enumerate(zip(self.scores, self.resampled, strict=True)):
+            row = grid.Cell(
+                name,
+                observed,
+                seed,
+                **asdict(found),
+                learned_parameters=self.learned_parameters,
+                epoch=self.choice.epochs,
+                seconds=round(self.seconds / len(self.scores), 3),
+            )
             folder.add(row, resampled)
         folder.save()
-
-
-def first_regions(source: RegionSource) -> Tensor:
-    """Regions of the first images, on which starts are measured."""
-    [(_, regions)] = source.batches([np.arange(min(MEASURED, len(source)))])
-    return regions.float()
 
 
 def run_cell(world: World, task: tuple[Cell, float, Choice | None]) -> CellScores:
@@ -136,15 +135,16 @@ def score_cell(world: World, cell: Cell, fraction: float, choice: Choice) -> Cel
     """Train a cell on all observed labels with every seed, and score it on the test images."""
     labels = [_observed(world, fraction, seed) for seed in range(world.seeds)]
     runs = [_run(world, cell, known, choice.factor, choice.epochs, seed) for seed, known in enumerate(labels)]
+    starts = [run.recognizer.fold() for run in runs]
     saturated = saturated_at_start(world, cell)
     begin = time.perf_counter()
     fit_runs(runs, world.train, order_seed=world.order_seed)
     seconds = time.perf_counter() - begin
-    found = [scores(run.recognizer, world.test, world.test_labels) for run in runs]
+    found = list(score(starts, [run.recognizer.fold() for run in runs], world.test, world.test_labels))
     return CellScores(
         choice,
         saturated,
-        np.array([mean_ap for mean_ap, _ in found]),
+        [one for one, _ in found],
         np.array([resampled for _, resampled in found]),
         runs[0].recognizer.learned_parameters(),
         seconds,

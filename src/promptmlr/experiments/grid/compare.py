@@ -5,8 +5,8 @@ Cells of a method whose recipes share batches and epochs are trained at once (`t
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,27 +18,21 @@ from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.data.options import Benchmark
 from promptmlr.errors import UserError
-from promptmlr.evaluation import bootstrap_map, evaluate
 from promptmlr.experiments.grid.folder import Cell, GridFolder, place_name
 from promptmlr.experiments.grid.results import GridResults
+from promptmlr.experiments.grid.scoring import Score, mean_aps, score
 from promptmlr.experiments.grid.stack import Place, Stack, regions_identity
 from promptmlr.features import RegionCache
-from promptmlr.labels import UNKNOWN, Labels, hide, keep_mask
+from promptmlr.labels import UNKNOWN, hide, keep_mask
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.pipeline import images_sha256, labels_sha256, readable_regions, training_images
-from promptmlr.prediction import predict_together
 from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, RegionSource
 from promptmlr.reporting import Reporter
 from promptmlr.training import EpochReport, TrainingRun, fit_runs
 
-__all__ = ["Grid", "compare", "decides", "scores"]
-
-RESAMPLES = 1000  # of the test images
-
-Scored = tuple[float, NDArray[np.float32], Labels]  # mAP, of these (N, C) probabilities and labels
-Scores = Callable[[Sequence[Recognizer]], Iterator[Scored]]
+__all__ = ["Grid", "compare", "decides"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +122,7 @@ def compare(
             reporter.note("warning: epochs are selected on test data; compare only with papers that do the same")
         tested = FreshRegions(backbone, test.images, workers=workers, skip_unreadable=skip_unreadable)
         kept, source = readable_regions(tested, cache, reporter)
-        scored: Scores = partial(_score_together, source=source, labels=test.labels[kept])
+        known = test.labels[kept]
         for stack in [stack for method in grid.methods for stack in _stacks(method, recipes, grid, folder)]:
             images = training_images(
                 train,
@@ -146,8 +140,10 @@ def compare(
                 start = recipe.start_options()
                 recognizer = create_recognizer(stack.method, backbone, train.class_names, seed=seed, **start)
                 runs.append(TrainingRun(recognizer, hidden[fraction, seed][kept], recipe, state))
-            selection = partial(_mean_aps, scored) if grid.select == "test" else None
+            starts = [run.recognizer.fold() for run in runs]
+            selection = partial(mean_aps, source=source, labels=known) if grid.select == "test" else None
             _train(stack, runs, regions, grid.order_seed, selection, folder.path, reporter)
+            scored = score(starts, [run.recognizer.fold() for run in runs], source, known)
             for cell, resampled in _cells(stack, runs, scored):
                 folder.add(cell, resampled)
             folder.save()
@@ -155,33 +151,24 @@ def compare(
     return folder.results(grid.methods, grid.observed, grid.seeds)
 
 
-def _score_together(recognizers: Sequence[Recognizer], source: RegionSource, labels: Labels) -> Iterator[Scored]:
-    """Of folded recognizers, each with its probabilities on the test images that can be read, and their labels."""
-    kept, predicted = predict_together(recognizers, source)
-    for recognizer, probabilities in zip(recognizers, predicted, strict=True):
-        found = evaluate(probabilities, labels[kept], recognizer.class_names, resamples=0)
-        yield found.mean_ap, probabilities, labels[kept]
-
-
-def _mean_aps(scores: Scores, folded: Sequence[Recognizer]) -> list[float]:
-    return [mean_ap for mean_ap, _, _ in scores(folded)]
-
-
-def _cells(stack: Stack, runs: Sequence[TrainingRun], scores: Scores) -> Iterator[tuple[Cell, NDArray[np.float64]]]:
+def _cells(
+    stack: Stack, runs: Sequence[TrainingRun], scored: Iterable[tuple[Score, NDArray[np.float64]]]
+) -> Iterator[tuple[Cell, NDArray[np.float64]]]:
     """The finished cells of a stack, and (S,) mAP of each on resamples of the test images."""
     trained = METHOD_TABLE[stack.method].trained
-    scored = scores([run.recognizer.fold() for run in runs])
-    for place, run, (mean_ap, probabilities, labels) in zip(stack.places, runs, scored, strict=True):
-        learned = run.recognizer.learned_parameters() if trained else 0
-        epoch = run.state.best_epoch or run.state.epoch
-        cell = Cell(stack.method, *place, mean_ap, learned, epoch, round(stack.seconds / len(runs), 3))
-        yield cell, bootstrap_map(probabilities, labels, RESAMPLES)
-
-
-def scores(recognizer: Recognizer, source: RegionSource, labels: Labels) -> tuple[float, NDArray[np.float64]]:
-    """MAP on the test images, and (S,) on resamples of them."""
-    [(mean_ap, probabilities, known)] = _score_together([recognizer.fold()], source, labels)
-    return mean_ap, bootstrap_map(probabilities, known, RESAMPLES)
+    for (fraction, seed), run, (found, resampled) in zip(stack.places, runs, scored, strict=True):
+        yield (
+            Cell(
+                stack.method,
+                fraction,
+                seed,
+                **asdict(found),
+                learned_parameters=run.recognizer.learned_parameters() if trained else 0,
+                epoch=run.state.best_epoch or run.state.epoch,
+                seconds=round(stack.seconds / len(runs), 3),
+            ),
+            resampled,
+        )
 
 
 def _stacks(method: str, recipes: Mapping[tuple[str, float], Recipe], grid: Grid, folder: GridFolder) -> list[Stack]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pyarrow.csv import read_csv
 
 from promptmlr.errors import UserError
-from promptmlr.experiments.grid.results import GridResults
+from promptmlr.experiments.grid.results import BESIDE, GridResults
 from promptmlr.experiments.tables import csv_text
 from promptmlr.files import only_process, replacing, write_text
 
@@ -40,7 +40,11 @@ class Cell:
     method: str
     observed: float
     seed: int
-    mean_ap: float
+    mean_ap: float  # this and the next four: as `scoring.Score` has them
+    cf1: float
+    of1: float
+    presence_moved: float
+    absence_moved: float
     learned_parameters: int
     epoch: int  # whose tensors were scored; 0 without training
     seconds: float  # of training the runs of the method that were trained at once, divided by their number
@@ -130,6 +134,10 @@ class GridFolder:
             np.array([[[self.cells[key].mean_ap for key in row] for row in rows] for rows in keys]),
             np.array([[[self.resampled[key] for key in row] for row in rows] for rows in keys]),
             [[self.cells[row[0]].learned_parameters for row in rows] for rows in keys],
+            {
+                name: np.array([[[getattr(self.cells[key], name) for key in row] for row in rows] for rows in keys])
+                for name in BESIDE
+            },
         )
 
     def _check_free(self) -> None:
@@ -154,4 +162,7 @@ class GridFolder:
 
     def _read_cells(self) -> list[Cell]:
         path = self.path / "cells.csv"
-        return [Cell(**row) for row in read_csv(path).to_pylist()] if path.exists() else []
+        rows = read_csv(path).to_pylist() if path.exists() else []
+        if rows and rows[0].keys() != {field.name for field in fields(Cell)}:
+            raise ValueError("cells.csv has the columns of another version of promptmlr")
+        return [Cell(**row) for row in rows]

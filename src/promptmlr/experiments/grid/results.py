@@ -4,14 +4,16 @@ Letters: M methods, F observed fractions, K seeds, S resamples of the test image
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.experiments.grid.uncertainty import Estimate, estimate, holm
 
-__all__ = ["Comparison", "GridResults"]
+__all__ = ["BESIDE", "Comparison", "GridResults"]
+
+BESIDE = ("cf1", "of1", "presence_moved", "absence_moved")  # of a `Cell`, beside its mAP
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class GridResults:
         scores: (M, F, K) mAP in 0..1.
         resampled: (M, F, K, S) mAP on resamples of the test images, the same ones for every cell.
         learned: (M, F) numbers of learned parameters; recipes may differ by fraction.
+        beside: (M, F, K) of each of `BESIDE`, or nothing.
     """
 
     methods: Sequence[str]
@@ -55,6 +58,7 @@ class GridResults:
     scores: NDArray[np.float64]
     resampled: NDArray[np.float64]
     learned: Sequence[Sequence[int]]
+    beside: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def seeds(self) -> int:
