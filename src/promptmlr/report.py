@@ -6,14 +6,18 @@ head of a column sorts its table; that is all the script does, and without it th
 
 import base64
 import io
+import logging
+import warnings
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
+from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,6 +28,22 @@ __all__ = ["MARKS", "Card", "Mark", "Report", "figure_jpeg", "figure_png", "imag
 Mark = Literal["right", "wrong", "missed"]
 
 MARKS: dict[Mark, str] = {"right": "✓", "wrong": "✗", "missed": "○"}
+
+_FONTS = (
+    *(
+        "Noto Sans CJK JP",
+        "Noto Sans CJK SC",
+        "Noto Sans CJK KR",
+        "Hiragino Sans",
+        "PingFang SC",
+        "Apple SD Gothic Neo",
+    ),
+    *("Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "Nirmala UI", "Noto Sans", "Noto Sans Arabic"),
+    *("Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS", "WenQuanYi Zen Hei", "IPAGothic"),
+)
+"""Where letters are looked for that matplotlib's own font lacks, of those that are installed."""
+
+_LOG = logging.getLogger(__name__)
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1b2330; --faint: #566072; --line: #d9dee6; --panel: #f5f7fa; --accent: #1a5fb4;
@@ -214,22 +234,36 @@ class Report:
 
 def figure_png(figure: Figure, width: int) -> bytes:
     """A matplotlib figure as PNG, `width` pixels wide."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=width / figure.get_figwidth(), metadata={"Software": None})
-    return buffer.getvalue()
+    return _drawn(figure, width, format="png", metadata={"Software": None})
 
 
 def figure_jpeg(figure: Figure, width: int) -> bytes:
     """A matplotlib figure as JPEG, `width` pixels wide: for photographs, which take five times the bytes as PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=width / figure.get_figwidth(), pil_kwargs={"quality": 88})
-    return buffer.getvalue()
+    return _drawn(figure, width, format="jpeg", pil_kwargs={"quality": 88})
 
 
 def image_png(pixels: NDArray[np.uint8]) -> bytes:
     """An (H, W, 3) uint8 image as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _drawn(figure: Figure, width: int, **options: Any) -> bytes:
+    """A figure as a file; class names come in all writing systems, so fonts that hold others are tried as well."""
+    installed = set(get_font_names())
+    families = ["DejaVu Sans", *(name for name in _FONTS if name in installed)]
+    for text in figure.findobj(Text):
+        text.set_fontfamily(families)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure.savefig(buffer, dpi=width / figure.get_figwidth(), **options)
+    if any("missing from font" in str(warning.message) for warning in caught):
+        _LOG.warning(
+            "warning: some letters of a picture are in no installed font and drawn as boxes; install one that has "
+            "them, such as Noto Sans CJK"
+        )
     return buffer.getvalue()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-__all__ = ["Progress", "Reporter"]
+__all__ = ["Progress", "Reporter", "counted"]
 
 Progress = Callable[[int, int], None]  # (done, total)
 
@@ -21,3 +21,8 @@ class Reporter:
 
 def _ignore(_done: int, _total: int) -> None:
     pass
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: "1 run", "1,200 runs"."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

@@ -132,8 +132,8 @@ def test_cells_that_join_an_interrupted_method_are_a_stack_of_their_own(promptml
     [
         (("--observed", "1"), ("2 epochs of --observed 0.5,1 with 2 seeds", "unfinished")),
         (("--seeds", "1"), ("2 epochs of --observed 0.5,1 with 2 seeds",)),
-        (("--epochs", "4"), ("another recipe",)),
-        (("--storage", "int8"), ("another storage",)),
+        (("--epochs", "4"), ("another recipe, epochs (3 there, 4 here)",)),
+        (("--storage", "int8"), ('another --storage ("float16" there, "int8" here)',)),
     ],
 )
 def test_unfinished_epochs_are_not_lost_by_another_command(promptmlr, stopped, options, words) -> None:
@@ -194,7 +194,7 @@ def test_labels_that_were_edited_are_not_mixed_with_older_cells(promptmlr, photo
     cells = first.split(",")
     table.write_text("\n".join([header, ",".join([*cells[:2], *("10"[cell == "1"] for cell in cells[2:])]), *rest]))
     refused = promptmlr(*arguments)
-    assert (refused.code, "another training labels" in refused.err) == (2, True)
+    assert (refused.code, "another set of training labels;" in refused.err) == (2, True)
     assert (out / "cells.csv").read_bytes() == before
 
 

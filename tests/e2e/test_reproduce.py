@@ -160,7 +160,7 @@ def test_the_quirks_are_options(promptmlr, tmp_path: Path, small) -> None:
 def first_is_best(monkeypatch) -> None:
     """Every epoch scores less on the test images than the one before, as far as selection hears."""
     falling = itertools.count()
-    monkeypatch.setattr(compare, "_mean_aps", lambda _scores, folded: [-next(falling)] * len(folded))
+    monkeypatch.setattr(compare, "mean_aps", lambda folded, **_: [-next(falling)] * len(folded))
 
 
 def scored(out: Path) -> list[tuple[str, ...]]:
@@ -182,7 +182,7 @@ def test_the_best_epoch_on_the_test_images_is_scored(promptmlr, tmp_path: Path, 
     assert {row[2] for row in scored(last)} == {"4"}
     assert [row[3] for row in scored(last)] != [row[3] for row in scored(one)]
     mixed = promptmlr(*common, "--out", best, "--epochs", "4", "--select", "last")
-    assert (mixed.code, "another select" in mixed.err) == (2, True)
+    assert (mixed.code, 'another --select ("test" there, "last" here)' in mixed.err) == (2, True)
 
 
 def test_a_cell_is_the_run_that_train_makes(promptmlr, tmp_path: Path, small) -> None:

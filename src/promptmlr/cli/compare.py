@@ -117,7 +117,7 @@ def compare(
     from promptmlr.experiments.grid.compare import compare as run
     from promptmlr.experiments.grid.outputs import GridOutputs
     from promptmlr.experiments.grid.published import published_scores
-    from promptmlr.experiments.grid.uncertainty import few_images
+    from promptmlr.experiments.grid.remarks import test_remarks
     from promptmlr.methods import METHODS
     from promptmlr.recipes import load_recipe
 
@@ -134,6 +134,7 @@ def compare(
     options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
     train = read_data(data, None, "train", format, images, options)
     test = read_data(data, None, "test", format, images, options)
+    remarks = test_remarks(test)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     where: _Where = {
         "cache": region_cache(cache, no_cache, storage, cache_key),
@@ -150,7 +151,7 @@ def compare(
         sides = Design(shares, seeds, load_recipe(recipe, "dualcoop", batch_size=batch_size), rule, order_seed)
         with kept_in(out, report):
             found, choices = run_design(sides, train, test, tower, out, jobs=jobs or 1, **where)
-        outputs = DesignOutputs(found, choices, rule, shown)
+        outputs = DesignOutputs(found, choices, rule, shown, remarks)
     else:
         changes = {"epochs": epochs, "start": start, "batch_size": batch_size}
         grid = Grid(chosen, shares, seeds, order_seed, recipe, changes)
@@ -159,5 +160,5 @@ def compare(
         published = published_scores(benchmark_of(test))
         changed = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in changes.items() if value is not None)
         recipes = [f"Recipe {recipe}" + (f", but {changed}." if changed else ".")]
-        outputs = GridOutputs(results, reference or chosen[0], published, shown, few_images(len(test.images)), recipes)
+        outputs = GridOutputs(results, reference or chosen[0], published, shown, remarks, recipes)
     publish(outputs, out, report)

@@ -133,7 +133,7 @@ def explain(
 
     def explained(class_names: "Sequence[str]") -> "Subject":
         if run is None:
-            tower = open_tower("", subject, pretrained, image_size, precision, device)
+            tower = open_tower(target, subject, pretrained, image_size, precision, device)
             return subject_of_backbone(tower, class_names, templates)
         run.use_backbone(backbone, pretrained, device)
         return subject_of_run(run)

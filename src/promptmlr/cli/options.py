@@ -235,4 +235,7 @@ def open_tower(
     size = image_size or (448 if of_open_clip else None)
     if of_open_clip and (pretrained is None or not Path(pretrained).is_file()):
         note(f"{name} ({pretrained or 'openai'}): the first time its weights are downloaded, some hundred megabytes")
-    return load_backbone(name, pretrained, size, device, dtype=dtype, text_dtype=text_dtype)
+    tower = load_backbone(name, pretrained, size, device, dtype=dtype, text_dtype=text_dtype)
+    if data and tower.name == "scenes" and not is_scenes(data):
+        note("note: the miniature CLIP knows drawn things alone; on photographs it shows that all runs, not how well")
+    return tower

@@ -1,5 +1,7 @@
 """How the commands of the paper end: with what they found on stdout, in a folder and on a page; or interrupted."""
 
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,7 +81,8 @@ def say(title: str, lead: str, findings: "Sequence[Finding]", out: Path | None, 
     """Print what was found, write the page where one is asked for, and say where all of that is."""
     from promptmlr.experiments.findings import as_page, as_text
 
-    if text := as_text(findings):
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if text := as_text(findings, width):
         typer.echo(text)
     if report is not None:
         page = as_page(title, lead, findings)

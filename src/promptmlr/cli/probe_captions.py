@@ -24,7 +24,7 @@ def probe_captions(
     samples: Annotated[int, typer.Option(min=0, help="Captions to show per word and kind of use.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="A folder for counts.csv and samples.csv.", show_default=False)
+        Path | None, typer.Option(help="A folder for counts.csv, samples.csv and agreement.csv.", show_default=False)
     ] = None,
     report: MeasurementPage = None,
 ) -> None:
@@ -33,6 +33,7 @@ def probe_captions(
     CSV and TSV need a header; TSV is read without quotes. Intervals are Wilson's, for captions drawn independently.
     The last lines say how often the rule errs on sentences that were written to measure it.
     """
+    from promptmlr.experiments.captions.check import write_agreement
     from promptmlr.experiments.captions.counting import count_captions, write_counts
     from promptmlr.experiments.captions.files import choose_column, find_files, read_captions
     from promptmlr.experiments.captions.report import count_findings
@@ -51,8 +52,10 @@ def probe_captions(
             progress=show,
         )
     if not count.captions:
-        raise UserError(f"no captions in {', '.join(files)}: {count.blank:,} null or empty rows")
+        rows = f"{count.blank:,} null or empty rows" if count.blank else "no rows"
+        raise UserError(f"no captions in {', '.join(files)}: {rows}")
     if out is not None:
         write_counts(count, out)
+        write_agreement(out)
     lead = f"Words of absence in {count.captions:,} captions."
     say("How often captions speak of absence", lead, count_findings(count), out, report)

@@ -112,7 +112,7 @@ def reproduce(
     from promptmlr.experiments.grid.origins import SettingOrigins
     from promptmlr.experiments.grid.outputs import GridOutputs
     from promptmlr.experiments.grid.published import published_scores
-    from promptmlr.experiments.grid.uncertainty import few_images
+    from promptmlr.experiments.grid.remarks import test_remarks
 
     chosen = words(methods)
     if reference is not None and reference not in chosen:
@@ -140,7 +140,12 @@ def reproduce(
     size = tower.image_size
     if (tower.name, size) != ("RN101", 448):
         remarks.append(f"The paper's tower is RN101 at 448 px, and this is {tower.name} at {size} px.")
-    remarks += few_images(len(test.images))
+    remarks += test_remarks(test)
+    if select == "test":
+        remarks.append(
+            "As in the released code, every cell is its best epoch on these test images, so all scores lean high; "
+            "--select last takes the last."
+        )
     with kept_in(out, report):
         results = compare(
             grid,

@@ -116,7 +116,7 @@ def train(
     """Train one recognizer from partial labels and write a run folder."""
     from torch import cuda
 
-    from promptmlr.data import DataOptions, is_scenes, load_data, load_keep_mask
+    from promptmlr.data import DataOptions, load_data, load_keep_mask
     from promptmlr.labels import keep_mask
     from promptmlr.pipeline import TrainingJob, train_run
     from promptmlr.recipes import load_recipe
@@ -166,8 +166,6 @@ def train(
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     if tower.device.type == "cpu" and cuda.is_available():
         note("note: this runs on the CPU; --device cuda uses the GPU")
-    if tower.name == "scenes" and not is_scenes(data):
-        note("note: the miniature CLIP knows drawn things alone; on photographs it shows that all runs, not how well")
     begin = time.perf_counter()
     try:
         with _profile(profile):

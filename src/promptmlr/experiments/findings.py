@@ -1,5 +1,6 @@
 """What a measurement found, once: as text for the terminal, as Markdown, and as a page."""
 
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from promptmlr.report import Report
 __all__ = ["Finding", "Heading", "Lines", "Picture", "Table", "as_markdown", "as_page", "as_text"]
 
 WIDTH = 100  # of printed paragraphs
+
+_GLUE = "\N{NO-BREAK SPACE}"
+_UNIT = re.compile(r"(\d) (%|px)")  # no line ends between a number and its unit
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,9 @@ class Picture:
 Finding = Heading | Table | Lines | Picture | str  # a str is a paragraph
 
 
-def as_text(findings: Iterable[Finding]) -> str:
-    """For a terminal: blocks apart by an empty line."""
-    return "\n\n".join(map(_text, _in_words(findings)))
+def as_text(findings: Iterable[Finding], width: int | None = None) -> str:
+    """For a terminal: blocks apart by an empty line; tables are folded to a width in letters where there is one."""
+    return "\n\n".join(_text(finding, width) for finding in _in_words(findings))
 
 
 def as_markdown(findings: Iterable[Finding]) -> str:
@@ -105,20 +109,21 @@ def _in_words(findings: Iterable[Finding]) -> list[Heading | Table | Lines | str
     ]
 
 
-def _text(finding: Heading | Table | Lines | str) -> str:
+def _text(finding: Heading | Table | Lines | str, width: int | None) -> str:
     if isinstance(finding, Heading):
         return f"{finding.text}\n{'─' * len(finding.text)}"
     if isinstance(finding, Table):
         return (
             ""
             if finding.long
-            else "\n".join([finding.caption, *table_lines(finding.header, finding.rows, finding.words)])
+            else "\n".join([finding.caption, *table_lines(finding.header, finding.rows, finding.words, width)])
         )
     if isinstance(finding, Lines):
         if finding.heading is None:
             return "\n".join(finding.items)
         return "\n".join([f"{finding.heading}:", *(f"  {item}" for item in finding.items)])
-    return textwrap.fill(finding, WIDTH)
+    kept_together = _UNIT.sub(rf"\1{_GLUE}\2", finding)
+    return textwrap.fill(kept_together, min(WIDTH, width or WIDTH)).replace(_GLUE, " ")
 
 
 def _markdown(finding: Heading | Table | Lines | str) -> str:

@@ -4,6 +4,10 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 __all__ = ["csv_text", "markdown_table", "percent_interval", "signed", "table_lines"]
 
 
@@ -32,8 +36,17 @@ def signed(points: float) -> str:
     return f"{points:+.1f}".replace("-0.0", "+0.0").replace("-", "−")
 
 
-def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> list[str]:
-    """A table as text: `words` columns set to the left, the others to the right."""
+def table_lines(
+    header: Sequence[str], rows: Sequence[Sequence[str]], words: int, width: int | None = None
+) -> list[str]:
+    """A table as text: `words` columns set to the left, the others to the right.
+
+    Args:
+        header: names of the columns.
+        rows: their cells.
+        words: how many columns, from the left, hold words.
+        width: in letters; a table that is wider has its cells folded into several lines.
+    """
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = []
     for row in (header, *rows):
@@ -42,4 +55,13 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], words: int
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
-    return lines
+    if width is None or max(map(len, lines)) <= width:
+        return lines
+    folded = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column, name in enumerate(header):
+        folded.add_column(Text(name), justify="left" if column < words else "right", overflow="fold")
+    for row in rows:
+        folded.add_row(*map(Text, row))
+    page = io.StringIO()
+    Console(file=page, width=width, color_system=None).print(folded)
+    return [line.rstrip() for line in page.getvalue().splitlines()]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from promptmlr.errors import UserError
-from promptmlr.experiments.captions.check import PARTS, agreement, sentences
+from promptmlr.experiments.captions.check import PARTS, agreement, sentences, write_agreement
 from promptmlr.experiments.captions.counting import Sample, count_captions, write_counts
 from promptmlr.experiments.captions.files import choose_column, find_files, read_captions
 from promptmlr.experiments.captions.words import TRIGGERS, WORDS, Use, absence_uses
@@ -188,7 +188,6 @@ def test_the_column_is_found(tmp_path: Path, header: str, column: str) -> None:
     [
         ("a.csv", "caption,text\nx,y\n", "--column: 'caption', 'text'"),
         ("a.csv", "a,b\nx,y\n", "--column: 'a', 'b'"),
-        ("a.csv", "", "no column"),
         ("a.csv", "caption,b\nx,y\nx\n", "Row #3: Expected 2 columns, got 1"),
         (
             "a.csv",
@@ -207,6 +206,10 @@ def test_the_column_is_found(tmp_path: Path, header: str, column: str) -> None:
         ("a.json", '{"annotations": [{"caption": 5}]}', "annotation 1"),
         ("a.json", '{"annotations": [{"bbox": [1, 2, 3, 4]}]}', "no column"),
         ("a.txt", "x", "captions are read from"),
+        ("a.csv", "", "is empty"),
+        ("a.parquet", b"", "is empty"),
+        ("a.csv", 'caption\n"' + "no dog " * 3_000_000, "a row is longer than 4 MB; is a quote left open?"),
+        ("a.jsonl", '{"caption": "' + "no dog " * 3_000_000 + '"}\n', "a row is longer than 4 MB"),
     ],
 )
 def test_broken_files_are_one_line(tmp_path: Path, name: str, content: str | bytes, words: str) -> None:
@@ -256,6 +259,17 @@ def test_small_shares_keep_their_digits() -> None:
     assert str(Share(1, 4)).startswith("25.00 % (")
     assert str(Share(3, 400_000_000)).startswith("7.5e-07 % (")
     assert str(Share(0, 0)) == "nan % (nan to nan)"
+
+
+def test_how_far_to_trust_the_rule_is_a_file(tmp_path: Path) -> None:
+    write_agreement(tmp_path)
+    with (tmp_path / "agreement.csv").open(newline="") as file:
+        rows = {(row["part"], row["measure"]): row for row in csv.DictReader(file)}
+    assert set(rows) == {(part, measure) for part in PARTS for measure in ("precision", "recall")}
+    held_out = agreement("held out")
+    row = rows["held out", "recall"]
+    assert (int(row["right"]), int(row["of"])) == (held_out.recall.part, held_out.recall.whole)
+    assert float(row["low"]) < float(row["value"]) < float(row["high"])
 
 
 def test_files_written(tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ where absence is rarer than here.
 import csv
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
 from promptmlr.experiments.captions.words import absence_uses
 from promptmlr.experiments.share import Share
+from promptmlr.experiments.tables import csv_text
+from promptmlr.files import write_text
 
-__all__ = ["PARTS", "Agreement", "Sentence", "agreement", "sentences"]
+__all__ = ["PARTS", "Agreement", "Sentence", "agreement", "sentences", "write_agreement"]
 
 PARTS = ("held out", "development")
 
@@ -71,3 +74,18 @@ def agreement(part: str) -> Agreement:
         precision=Share(right, sum(found)),
         recall=Share(right, sum(sentence.absence for sentence in labelled)),
     )
+
+
+def write_agreement(out: Path) -> None:
+    """Write `agreement.csv` into a folder: a row per part and measure, with its 95 % interval.
+
+    Raises:
+        EnvironmentFault: the file cannot be written.
+    """
+    rows = [
+        {"part": one.part, "sentences": one.sentences, "measure": measure, "right": share.part, "of": share.whole}
+        | {"value": share.value, "low": share.interval[0], "high": share.interval[1]}
+        for one in map(agreement, PARTS)
+        for measure, share in (("precision", one.precision), ("recall", one.recall))
+    ]
+    write_text(out / "agreement.csv", csv_text(list(rows[0]), rows))

@@ -64,6 +64,8 @@ def choose_column(path: Path, wanted: str | None) -> str:
         UserError: the file cannot be read, it has no such column, or several that could be meant.
     """
     with _errors_of(path):
+        if not path.stat().st_size:
+            raise UserError(f"{path} is empty")
         columns = _format(path).columns(path)
     if wanted is not None:
         if wanted not in columns:
@@ -103,7 +105,10 @@ def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
+        said = " ".join(str(error).split())[:300]
+        if "straddl" in said:  # Arrow's word for what does not fit into a block
+            said = f"a row is longer than {_BYTES >> 20} MB; is a quote left open?"
+        raise UserError(f"{path} cannot be read: {said}") from error
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -57,6 +57,7 @@ def _caveat() -> Finding:
         f"{one.part} ({one.sentences}): precision {one.precision}, recall {one.recall}" for one in map(agreement, PARTS)
     ]
     return Lines(
-        "how far to trust this: the rule on sentences made up to measure it, half of them of absence; 95 % intervals",
+        "how far to trust this (agreement.csv): the rule on sentences made up to measure it, half of them of absence; "
+        "95 % intervals",
         measured,
     )

@@ -35,8 +35,12 @@ class Effect:
 _CONTRASTS = (
     ("prompt", "embedding-random", "text guidance, against an embedding that starts at random"),
     ("prompt", "embedding-agnostic", "text guidance, against an embedding that starts without class knowledge"),
-    ("embedding-text", "embedding-agnostic", "of it the start alone: the same embedding, from the class's text"),
-    ("prompt", "embedding-text", "of it learning through the text tower, once both start from the class's text"),
+    (
+        "embedding-text",
+        "embedding-agnostic",
+        "what the start alone gains: an embedding from the class's text, against the same without class knowledge",
+    ),
+    ("prompt", "embedding-text", "what learning through the text tower gains, where both start from the class's text"),
     ("prompt", "linear", "text guidance, against a linear layer"),
     ("embedding-text", "linear", "a vector that starts from text, against a linear layer"),
 )

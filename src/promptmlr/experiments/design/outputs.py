@@ -12,7 +12,8 @@ from promptmlr.experiments.design.choices import Found
 from promptmlr.experiments.design.effects import EFFECTS, Effect
 from promptmlr.experiments.design.search import STEP, Rule
 from promptmlr.experiments.findings import Finding, Heading, Lines, Picture, Table, as_markdown
-from promptmlr.experiments.grid.results import GridResults
+from promptmlr.experiments.grid.beside import beside_findings
+from promptmlr.experiments.grid.results import BESIDE, GridResults
 from promptmlr.experiments.grid.uncertainty import UNDECIDED, Estimate, holm
 from promptmlr.experiments.tables import csv_text, percent_interval, signed
 from promptmlr.files import write_bytes, write_text
@@ -20,7 +21,7 @@ from promptmlr.report import figure_png
 
 __all__ = ["DesignOutputs"]
 
-TABLE_COLUMNS = ("presence", "absence", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters")
+TABLE_COLUMNS = ("presence", "absence", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", *BESIDE)
 EFFECT_COLUMNS = ("side", "effect", "observed", "points", "low", "high", "p", "p_holm", "verdict", "meaning")
 SIDES = {
     "presence": "What the presence side gains",
@@ -57,13 +58,17 @@ class DesignOutputs:
         choices: what the search found for each of them at each fraction.
         rule: how it searched.
         data: what was trained and tested on, in a few words.
+        remarks: paragraphs to know about these numbers.
     """
 
-    def __init__(self, results: GridResults, choices: Sequence[Found], rule: Rule, data: str) -> None:
+    def __init__(
+        self, results: GridResults, choices: Sequence[Found], rule: Rule, data: str, remarks: Sequence[str] = ()
+    ) -> None:
         self.results = results
         self.choices = {(found.cell, found.observed): found for found in choices}
         self.rule = rule
         self.data = data
+        self.remarks = remarks
         self.title = "What each side is worth"
         self.lead = f"Five kinds of presence and absence side, crossed: mAP on {data}."
         self.fractions: list[float | None] = [*results.observed, *([None] if len(results.observed) > 1 else [])]
@@ -101,6 +106,8 @@ class DesignOutputs:
             Heading("Scores"),
             *scores,
             self._score_note(),
+            *self.remarks,
+            *beside_findings(self.results),
             Heading("Training"),
             *self._training_notes(),
             Picture(
@@ -269,6 +276,7 @@ class DesignOutputs:
                     "high": found.high,
                     "seeds": found.seeds,
                     "learned_parameters": learned[cell.name],
+                    **self.results.mean_beside(cell.name, fraction),
                 }
             )
         return records

@@ -29,7 +29,7 @@ from promptmlr.pipeline import images_sha256, labels_sha256, readable_regions, t
 from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, RegionSource
-from promptmlr.reporting import Reporter
+from promptmlr.reporting import Reporter, counted
 from promptmlr.training import EpochReport, TrainingRun, fit_runs
 
 __all__ = ["Grid", "compare", "decides"]
@@ -206,8 +206,9 @@ def _train(
         reporter.note(f"{stack.method}: going on after epoch {before}")
     if isinstance(regions, FreshRegions):
         count = (epochs - before) * len(regions)
-        reporter.note(f"{stack.method}: {count:,} images go through the tower, {epochs - before} epochs of new views")
-    with reporter.progress(f"{stack.method}, {len(runs)} runs at once, steps") as say:
+        views = counted(epochs - before, "epoch")
+        reporter.note(f"{stack.method}: {count:,} images go through the tower, {views} of new views")
+    with reporter.progress(f"{stack.method}, {counted(len(runs), 'run')} at once, steps") as say:
 
         def on_epoch(done: Sequence[EpochReport]) -> None:
             stack.seconds += done[0].seconds
@@ -227,9 +228,9 @@ def _extent(
     done = sum(key in folder.cells for key in runs)
     kept = "no regions are kept" if cache is None else f"regions are kept in {cache.folder}"
     return (
-        f"{len(runs)} runs ({len(grid.methods)} methods, {len(grid.observed)} fractions of labels, {grid.seeds} seeds; "
-        f"{done} finished before) on {len(train.images):,} training and {len(test.images):,} test images; {kept}; "
-        f"results in {folder.path}"
+        f"{counted(len(runs), 'run')} ({counted(len(grid.methods), 'method')}, fractions of labels: "
+        f"{len(grid.observed)}, {counted(grid.seeds, 'seed')}; {done} finished before) on "
+        f"{len(train.images):,} training and {len(test.images):,} test images; {kept}; results in {folder.path}"
     )
 
 

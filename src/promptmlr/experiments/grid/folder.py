@@ -30,6 +30,20 @@ __all__ = ["Cell", "GridFolder", "Key", "place_name"]
 Key = tuple[str, float, int]
 KEY = ("method", "observed", "seed")
 LOCK = ".lock"
+FILES = ("settings.json", "cells.csv", "resampled.parquet")
+SETTINGS = {
+    "order_seed": "--order-seed",
+    "storage": "--storage",
+    "train": "set of training images",
+    "training_labels": "set of training labels",
+    "test": "set of test images",
+    "test_labels": "set of test labels",
+    "class_names": "set of classes",
+    "select": "--select",
+    "rule": "rule of training (--epochs, --most-epochs)",
+}
+"""What decides a cell, where its own name does not say it."""
+SHORT = 40  # letters of a value that is shown
 KIND = "kind"  # of the grid: its place among the settings
 
 
@@ -92,12 +106,17 @@ class GridFolder:
         self._check_free()
         busy = f"another process is at work in {self.path}; name another folder with --out"
         with only_process(self.path / LOCK, busy):
+            for name in FILES:  # of a process that was killed while it wrote
+                for left in self.path.glob(f".{name}.*.tmp"):
+                    left.unlink()
             try:
                 found = self._read_settings()
                 self.resampled = self._read_resampled()
                 self.cells = {cell.key: cell for cell in self._read_cells() if cell.key in self.resampled}
             except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
                 raise UserError(f"{self.path} is damaged ({error}); name another folder with --out") from error
+            if found and KIND not in found:
+                raise UserError(f"{self.path} holds other files; name another folder with --out")
             kind = found.get(KIND, {}).get("name")
             if found and kind != self.kind:
                 raise UserError(f"{self.path} holds the work of `{kind}`, not of `{self.kind}`; name another --out")
@@ -105,9 +124,10 @@ class GridFolder:
             for place in sorted(wanted.keys() & found.keys()):
                 differ = [key for key in wanted[place] if found[place].get(key) != wanted[place][key]]
                 if differ:
+                    what = _difference(differ[0], found[place].get(differ[0]), wanted[place][differ[0]])
                     raise UserError(
-                        f"{self.path} holds cells of {place} with another {differ[0].replace('_', ' ')}; "
-                        "name another folder with --out, or repeat the first command"
+                        f"{self.path} holds cells of {place} with {what}; name another folder with --out, or repeat "
+                        "the first command"
                     )
             write_text(self.path / "settings.json", json.dumps(found | wanted, indent=2) + "\n")
             yield
@@ -150,7 +170,7 @@ class GridFolder:
     def _read_settings(self) -> dict[str, dict[str, Any]]:
         path = self.path / "settings.json"
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if not isinstance(found, dict) or not all(isinstance(setting, dict) for setting in found.values()):
+        if not isinstance(found, dict) or not all(isinstance(found[key], dict) for key in found if KIND in found):
             raise ValueError("settings.json holds no settings")
         return found
 
@@ -166,3 +186,14 @@ class GridFolder:
         if rows and rows[0].keys() != {field.name for field in fields(Cell)}:
             raise ValueError("cells.csv has the columns of another version of promptmlr")
         return [Cell(**row) for row in rows]
+
+
+def _difference(key: str, there: object, here: object) -> str:
+    """What differs, as the options name it, and how where that is short."""
+    name = SETTINGS.get(key, key.replace("_", " "))
+    if isinstance(there, dict) and isinstance(here, dict):
+        part = next(one for one in here if there.get(one) != here[one])
+        name, there, here = f"{name}, {part.replace('_', ' ')}", there.get(part), here[part]
+    values = [json.dumps(value, ensure_ascii=False) for value in (there, here)]
+    short = all(len(value) <= SHORT for value in values)
+    return f"another {name}" + (f" ({values[0]} there, {values[1]} here)" if short else "")

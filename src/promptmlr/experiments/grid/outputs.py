@@ -8,12 +8,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from promptmlr.experiments.findings import Finding, Heading, Picture, Table, as_markdown
+from promptmlr.experiments.grid.beside import beside_findings
 from promptmlr.experiments.grid.published import SOURCE
-from promptmlr.experiments.grid.results import Comparison, GridResults
+from promptmlr.experiments.grid.results import BESIDE, Comparison, GridResults
 from promptmlr.experiments.grid.uncertainty import UNDECIDED, Estimate
 from promptmlr.experiments.tables import csv_text, percent_interval, signed
 from promptmlr.files import write_bytes, write_text
 from promptmlr.report import figure_png
+from promptmlr.reporting import counted
 
 __all__ = ["GridOutputs"]
 
@@ -21,7 +23,7 @@ Published = Mapping[tuple[str, float], float]
 
 MEAN_COLUMNS = (
     *("method", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", "published"),
-    "minus_published",
+    *("minus_published", *BESIDE),
 )
 DIFFERENCE_COLUMNS = ("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict")
 
@@ -83,6 +85,7 @@ class GridOutputs:
                 Table("points of mAP (differences.csv)", header, self._difference_rows()),
                 self._difference_note(),
             ]
+        found += beside_findings(self.results)
         if self.settings:
             found += [Heading("Settings"), *self.settings]
         return found
@@ -162,7 +165,7 @@ class GridOutputs:
     def _difference_note(self) -> str:
         return (
             f"Points of mAP, paired by seed and test image, with 95 % intervals; “higher” and “lower” hold for all "
-            f"{len(self.comparisons)} comparisons of the table together (Holm, 5 %). {UNDECIDED}."
+            f"{counted(len(self.comparisons), 'comparison')} of the table together (Holm, 5 %). {UNDECIDED}."
         )
 
     def _mean_records(self) -> list[dict[str, object]]:
@@ -181,6 +184,7 @@ class GridOutputs:
                 "learned_parameters": learned[method, fraction],
                 "published": _blank(self._printed(method, fraction)),
                 "minus_published": _blank(self._minus_printed(method, fraction)),
+                **self.results.mean_beside(method, fraction),
             }
             for (method, fraction), found in self.means.items()
         ]

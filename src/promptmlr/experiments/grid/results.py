@@ -14,6 +14,7 @@ from promptmlr.experiments.grid.uncertainty import Estimate, estimate, holm
 __all__ = ["BESIDE", "Comparison", "GridResults"]
 
 BESIDE = ("cf1", "of1", "presence_moved", "absence_moved")  # of a `Cell`, beside its mAP
+STILL = 1e-3  # logits that a trained side moves by at least
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,20 @@ class GridResults:
         """A weighted sum of methods at a fraction, or of their means over all fractions; others weigh nothing."""
         places = [weight * self._places(method, observed) for method, weight in weights.items()]
         return self._estimate(np.sum(places, axis=0))
+
+    def mean_beside(self, method: str, observed: float | None) -> dict[str, float]:
+        """Means over seeds at a fraction, or over all fractions, of what is kept beside mAP."""
+        weights = self._places(method, observed)
+        return {name: float((weights * values.mean(axis=2)).sum()) for name, values in self.beside.items()}
+
+    def unmoved(self) -> list[tuple[str, str]]:
+        """(method, "presence" or "absence") where something is learned and a side stayed where it began in some run."""
+        return [
+            (method, side)
+            for row, (method, counts) in enumerate(zip(self.methods, self.learned, strict=True))
+            for side in ("presence", "absence")
+            if self.beside and max(counts) and (self.beside[f"{side}_moved"][row] < STILL).any()
+        ]
 
     def comparisons(self, reference: str) -> list[Comparison]:
         """Every other method against the reference, at every fraction and over all of them where there are several."""

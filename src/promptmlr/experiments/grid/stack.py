@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from promptmlr.errors import UserError
 from promptmlr.features import StoredRegions
 from promptmlr.regions import Indices, RegionSource
+from promptmlr.reporting import counted
 from promptmlr.training import TrainingState
 from promptmlr.unfinished import read_state, write_state
 
@@ -101,8 +102,8 @@ class Stack:
         if not set(self.places) <= set(wanted):
             fractions = ",".join(f"{fraction:g}" for fraction in dict.fromkeys(place[0] for place in self.places))
             raise UserError(
-                f"{_path(folder, self.method)} holds {self.epoch} epochs of --observed {fractions} with "
-                f"{1 + max(seed for _, seed in self.places)} seeds; ask for these cells, or remove the file"
+                f"{_path(folder, self.method)} holds {counted(self.epoch, 'epoch')} of --observed {fractions} with "
+                f"{counted(1 + max(seed for _, seed in self.places), 'seed')}; ask for these cells, or remove the file"
             )
 
     def check_regions(self, folder: Path, identity: str) -> None:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["UNDECIDED", "Estimate", "estimate", "few_images", "holm"]
+__all__ = ["UNDECIDED", "Estimate", "estimate", "holm"]
 
 LEVEL = 0.05  # of a whole table of comparisons
 DRAWS = 20  # of the seeds, for every resample of the images
-FEW = 100  # test images, below which resamples of them show too little
 
 UNDECIDED = (
     "“Undecided” is what stands out by itself (its interval excludes 0), but not among so many comparisons; "
@@ -95,13 +94,6 @@ def estimate(
     return Estimate(
         value, value - float(high), value - float(low), min((2 * beyond + 1) / (len(moves) + 1), 1.0), seeds
     )
-
-
-def few_images(count: int) -> list[str]:
-    """What to say of intervals over `count` test images: nothing where these are enough."""
-    if count >= FEW:
-        return []
-    return [f"There are {count} test images; with fewer than {FEW}, intervals are too narrow and verdicts too certain."]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
