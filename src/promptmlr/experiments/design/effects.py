@@ -38,7 +38,7 @@ _CONTRASTS = (
     (
         "embedding-text",
         "embedding-agnostic",
-        "what the start alone gains: an embedding from the class's text, against the same without class knowledge",
+        "what the start alone gains: the class's text, against none of the class",
     ),
     ("prompt", "embedding-text", "what learning through the text tower gains, where both start from the class's text"),
     ("prompt", "linear", "text guidance, against a linear layer"),
