@@ -34,6 +34,13 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     text = (out / "table.md").read_text()
     assert "| 50 % | 100 % | mean |" in text
     assert "with fewer than 100, intervals are too narrow" in text
+    assert "What mAP does not show" in text
+    assert "the miniature CLIP knows drawn things alone" in done.err
+    with (out / "table.csv").open(encoding="utf-8", newline="") as file:
+        moved = {
+            row["method"]: float(row["absence_moved"]) for row in csv.DictReader(file) if row["observed"] == "mean"
+        }
+    assert moved["zeroshot"] == 0 < moved["positivecoop"]
     assert "seen by scenes at 128 px" in text
     assert "Recipe default, but epochs 1." in text
     assert NUMBER.findall(text) == NUMBER.findall(done.out)  # the same, set as lines
@@ -207,7 +214,25 @@ def test_one_process_at_a_time(promptmlr, photos: Path) -> None:
     assert promptmlr(*arguments).code == 0
 
 
-@pytest.mark.parametrize("content", ["[]", '{"baseline": 3}', "{"])
+def test_what_a_killed_process_left_goes(photos: Path) -> None:
+    left, other = photos / "grid" / ".resampled.parquet.abc.tmp", photos / "grid" / ".mine.tmp"
+    with GridFolder(photos / "grid", "compare").held({}):
+        for file in (left, other):
+            file.write_text("half")
+    with GridFolder(photos / "grid", "compare").held({}):
+        assert (left.exists(), other.exists()) == (False, True)
+
+
+def test_the_folder_of_another_command_is_not_called_damaged(promptmlr, photos: Path) -> None:
+    out = photos / "probe"
+    assert promptmlr("probe-text", "--backbone", "scenes", "--out", out).code == 0
+    before = (out / "settings.json").read_bytes()
+    refused = promptmlr("compare", photos / "labels.csv", "--out", out, "--methods", "zeroshot", *SMALL)
+    assert (refused.code, f"{out} holds other files" in refused.err) == (2, True)
+    assert (out / "settings.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["[]", '{"kind": 3}', "{"])
 def test_a_damaged_folder_is_named(promptmlr, photos: Path, content: str) -> None:
     out = photos / "grid"
     out.mkdir()

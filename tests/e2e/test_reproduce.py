@@ -179,6 +179,8 @@ def test_the_best_epoch_on_the_test_images_is_scored(promptmlr, tmp_path: Path, 
     assert promptmlr(*common, "--out", last, "--epochs", "4", "--select", "last").code == 0
     assert promptmlr(*common, "--out", one, "--epochs", "1", "--select", "last").code == 0
     assert scored(best) == scored(one)
+    tables = [(folder / "table.md").read_text() for folder in (best, last)]
+    assert ["every cell is its best epoch on these test images" in table for table in tables] == [True, False]
     assert {row[2] for row in scored(last)} == {"4"}
     assert [row[3] for row in scored(last)] != [row[3] for row in scored(one)]
     mixed = promptmlr(*common, "--out", best, "--epochs", "4", "--select", "last")

@@ -167,3 +167,15 @@ def test_a_click_on_its_head_sorts_a_column(tmp_path: Path, clicks: list[int], o
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", path.as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     assert "".join(re.findall(r'<th scope="row">(.)</th>', shown)) == order
+
+
+def test_letters_that_no_font_has_are_one_line(caplog, recwarn) -> None:
+    figure = Figure()
+    figure.text(0.5, 0.5, "dog")
+    figure_png(figure, 300)
+    assert not caplog.records
+    figure.text(0.5, 0.7, "\U000f0000")  # nobody's letter
+    assert figure_png(figure, 300).startswith(b"\x89PNG")
+    [record] = caplog.records
+    assert "drawn as boxes" in record.message
+    assert not recwarn.list
