@@ -121,11 +121,11 @@ def _table(result: "Evaluation", select: str) -> list[str]:
     lines.append(f"labels at a probability above {result.threshold}, against {result.labels_used:,} known ones:")
     lines.append(
         f"  means over classes: precision CP {100 * result.cp:.1f}, recall CR {100 * result.cr:.1f}, "
-        f"F1 CF1 {100 * result.cf1:.1f} (harmonic mean of CP and CR: {100 * result.cf1_harmonic:.1f})"
+        f"CF1 {100 * result.cf1:.1f} (harmonic mean of CP and CR: {100 * result.cf1_harmonic:.1f})"
     )
     lines.append(
         f"  all labels pooled: precision OP {100 * result.op:.1f}, recall OR {100 * result.or_:.1f}, "
-        f"F1 OF1 {100 * result.of1:.1f}"
+        f"OF1 {100 * result.of1:.1f}"
     )
     lines.append(
         f"mAP {100 * result.mean_ap:.1f}{interval} on {result.images:,} images; "
