@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from promptmlr.experiments.absence.plan import BASELINE, METHODS
+from promptmlr.experiments.design.effects import EFFECTS
 
 DOCS = Path(__file__).parent.parent / "docs"
 DECIMAL = re.compile(r"\d+\.\d+")  # words may carry the sign
@@ -18,7 +19,7 @@ def records(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", ["absence"])
+@pytest.mark.parametrize("name", ["absence", "design"])
 def test_every_number_of_a_document_is_printed_by_its_command(name: str) -> None:
     said = set(DECIMAL.findall((DOCS / f"{name}.md").read_text(encoding="utf-8")))
     printed = set(DECIMAL.findall((DOCS / name / f"{name}.md").read_text(encoding="utf-8")))
@@ -39,6 +40,24 @@ def test_the_means_of_the_experiment_follow_from_its_cells() -> None:
         ]
         assert len(scores) in (5, 15, 20, 60)
         assert float(row["mean_ap"]) == pytest.approx(np.mean(scores), abs=1e-9)
+
+
+def test_effects_of_the_design_follow_from_its_cells() -> None:
+    scores: dict[tuple[str, str], list[float]] = {}
+    for cell in records(DOCS / "design" / "cells.csv"):
+        scores.setdefault((cell["method"], cell["observed"]), []).append(float(cell["mean_ap"]))
+    assert {len(found) for found in scores.values()} == {5}
+    means = {place: float(np.mean(found)) for place, found in scores.items()}
+    effects = {(effect.side, effect.name): effect for effect in EFFECTS}
+    rows = records(DOCS / "design" / "effects.csv")
+    assert len(rows) == 3 * len(effects)
+    for row in rows:
+        shares = ["0.1", "0.9"] if row["observed"] == "mean" else [row["observed"]]
+        weights = effects[row["side"], row["effect"]].weights
+        points = np.mean(
+            [100 * sum(weight * means[cell, share] for cell, weight in weights.items()) for share in shares]
+        )
+        assert float(row["points"]) == pytest.approx(points, abs=1e-9)
 
 
 def test_every_number_beyond_positivecoop_is_printed_by_compare() -> None:
