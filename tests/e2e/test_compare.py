@@ -35,6 +35,7 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     assert "| 50 % | 100 % | mean |" in text
     assert "with fewer than 100, intervals are too narrow" in text
     assert "What mAP does not show" in text
+    assert "with fewer than 100, intervals are too narrow" in done.err.partition("steps")[0]  # before it begins
     assert "the miniature CLIP knows drawn things alone" in done.err
     with (out / "table.csv").open(encoding="utf-8", newline="") as file:
         moved = {
@@ -307,6 +308,7 @@ def test_a_design_and_going_on_with_it(promptmlr, photos: Path, monkeypatch) -> 
     assert len(cells(out)) == 25 * 2
     assert NUMBER.findall((out / "design.md").read_text()) == NUMBER.findall(done.out)  # the same, set as lines
     assert "What the presence side gains" in page.read_text()
+    assert "with fewer than 100, intervals are too narrow" in page.read_text()
     before = (out / "cells.csv").read_bytes()
     assert promptmlr(*arguments).code == 0
     assert len(calls) == 4 + 22

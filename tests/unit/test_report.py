@@ -13,6 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from promptmlr import report
 from promptmlr.errors import EnvironmentFault
 from promptmlr.report import MARKS, Card, Report, figure_jpeg, figure_png, image_png
 
@@ -179,3 +180,11 @@ def test_letters_that_no_font_has_are_one_line(caplog, recwarn) -> None:
     [record] = caplog.records
     assert "drawn as boxes" in record.message
     assert not recwarn.list
+
+
+def test_installed_fonts_are_tried_for_other_letters(monkeypatch) -> None:
+    monkeypatch.setattr(report, "_FONTS", ("Nobody's Font", "DejaVu Serif"))
+    figure = Figure()
+    text = figure.text(0.5, 0.5, "dog")
+    figure_png(figure, 300)
+    assert text.get_fontfamily() == ["DejaVu Sans", "DejaVu Serif"]

@@ -31,7 +31,7 @@ from promptmlr.cli.options import (
     words,
 )
 from promptmlr.cli.outcome import kept_in, publish
-from promptmlr.cli.progress import Terminal
+from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import UserError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def compare(
     from promptmlr.experiments.grid.compare import compare as run
     from promptmlr.experiments.grid.outputs import GridOutputs
     from promptmlr.experiments.grid.published import published_scores
-    from promptmlr.experiments.grid.remarks import test_remarks
+    from promptmlr.experiments.grid.remarks import remarks_on
     from promptmlr.methods import METHODS
     from promptmlr.recipes import load_recipe
 
@@ -134,7 +134,9 @@ def compare(
     options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
     train = read_data(data, None, "train", format, images, options)
     test = read_data(data, None, "test", format, images, options)
-    remarks = test_remarks(test)
+    remarks = remarks_on(test)
+    for remark in remarks:
+        note(remark)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     where: _Where = {
         "cache": region_cache(cache, no_cache, storage, cache_key),

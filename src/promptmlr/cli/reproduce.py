@@ -112,7 +112,7 @@ def reproduce(
     from promptmlr.experiments.grid.origins import SettingOrigins
     from promptmlr.experiments.grid.outputs import GridOutputs
     from promptmlr.experiments.grid.published import published_scores
-    from promptmlr.experiments.grid.remarks import test_remarks
+    from promptmlr.experiments.grid.remarks import remarks_on
 
     chosen = words(methods)
     if reference is not None and reference not in chosen:
@@ -133,14 +133,14 @@ def reproduce(
     for line in (train.source, *train.notes, test.source, *test.notes):
         note(line)
     missing = what_is_missing(benchmark, train, test, options)
-    remarks, settings = [missing] if missing else [], [_quirks(grid, options), *origins.notes()]
+    remarks = [*([missing] if missing else []), *remarks_on(test)]
+    settings = [_quirks(grid, options), *origins.notes()]
     for line in (*remarks, *settings):
         note(line)
     tower = open_tower(str(root), backbone, pretrained, image_size, precision, device)
     size = tower.image_size
     if (tower.name, size) != ("RN101", 448):
         remarks.append(f"The paper's tower is RN101 at 448 px, and this is {tower.name} at {size} px.")
-    remarks += test_remarks(test)
     if select == "test":
         remarks.append(
             "As in the released code, every cell is its best epoch on these test images, so all scores lean high; "

@@ -1,5 +1,8 @@
 """What was found is the same in a terminal, in a file and on a page."""
 
+import pytest
+
+from promptmlr.cli.outcome import say
 from promptmlr.experiments.findings import Heading, Lines, Picture, Table, as_markdown, as_page, as_text
 from promptmlr.report import image_png
 
@@ -35,6 +38,14 @@ def test_a_terminal_gets_lines_without_figures_and_long_tables() -> None:
     assert "all.csv" not in text
     assert "Empty" not in as_text([*FOUND, Heading("Empty here"), FOUND[3], Heading("Empty too")])
     assert not DRAWN
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_terminal_has_a_width(monkeypatch, capsys, terminal: bool) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    say("Title", "Lead.", [Table("mAP", ("method", "mAP"), [("a long name " * 10, "61.0")])], None, None)
+    assert (max(map(len, capsys.readouterr().out.splitlines())) <= 60) == terminal
 
 
 def test_a_file_gets_the_same_as_markdown() -> None:

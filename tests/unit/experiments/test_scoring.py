@@ -10,7 +10,7 @@ from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.experiments.findings import as_text
 from promptmlr.experiments.grid.beside import beside_findings
-from promptmlr.experiments.grid.remarks import test_remarks as remarks_on
+from promptmlr.experiments.grid.remarks import remarks_on
 from promptmlr.experiments.grid.results import BESIDE, GridResults
 from promptmlr.experiments.grid.scoring import mean_aps, moved, score
 from promptmlr.recognizer import Recognizer

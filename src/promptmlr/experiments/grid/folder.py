@@ -106,17 +106,12 @@ class GridFolder:
         self._check_free()
         busy = f"another process is at work in {self.path}; name another folder with --out"
         with only_process(self.path / LOCK, busy):
-            for name in FILES:  # of a process that was killed while it wrote
-                for left in self.path.glob(f".{name}.*.tmp"):
-                    left.unlink()
             try:
                 found = self._read_settings()
                 self.resampled = self._read_resampled()
                 self.cells = {cell.key: cell for cell in self._read_cells() if cell.key in self.resampled}
             except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
                 raise UserError(f"{self.path} is damaged ({error}); name another folder with --out") from error
-            if found and KIND not in found:
-                raise UserError(f"{self.path} holds other files; name another folder with --out")
             kind = found.get(KIND, {}).get("name")
             if found and kind != self.kind:
                 raise UserError(f"{self.path} holds the work of `{kind}`, not of `{self.kind}`; name another --out")
@@ -129,6 +124,9 @@ class GridFolder:
                         f"{self.path} holds cells of {place} with {what}; name another folder with --out, or repeat "
                         "the first command"
                     )
+            for name in FILES:  # of a process that was killed while it wrote; others are written without the lock
+                for left in self.path.glob(f".{name}.*.tmp"):
+                    left.unlink()
             write_text(self.path / "settings.json", json.dumps(found | wanted, indent=2) + "\n")
             yield
 
@@ -165,12 +163,17 @@ class GridFolder:
             raise UserError(f"{self.path} is a file; name a folder with --out")
         found = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         if found - {LOCK} and "settings.json" not in found:
-            raise UserError(f"{self.path} holds other files; name another folder with --out")
+            raise self._not_ours()
+
+    def _not_ours(self) -> UserError:
+        return UserError(f"{self.path} holds other files; name another folder with --out")
 
     def _read_settings(self) -> dict[str, dict[str, Any]]:
         path = self.path / "settings.json"
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if not isinstance(found, dict) or not all(isinstance(found[key], dict) for key in found if KIND in found):
+        if found and isinstance(found, dict) and KIND not in found:
+            raise self._not_ours()
+        if not isinstance(found, dict) or not all(isinstance(setting, dict) for setting in found.values()):
             raise ValueError("settings.json holds no settings")
         return found
 
@@ -192,8 +195,8 @@ def _difference(key: str, there: object, here: object) -> str:
     """What differs, as the options name it, and how where that is short."""
     name = SETTINGS.get(key, key.replace("_", " "))
     if isinstance(there, dict) and isinstance(here, dict):
-        part = next(one for one in here if there.get(one) != here[one])
-        name, there, here = f"{name}, {part.replace('_', ' ')}", there.get(part), here[part]
+        part = next(one for one in here | there if (one in here, here.get(one)) != (one in there, there.get(one)))
+        name, there, here = f"{name}, {part.replace('_', ' ')}", there.get(part), here.get(part)
     values = [json.dumps(value, ensure_ascii=False) for value in (there, here)]
     short = all(len(value) <= SHORT for value in values)
     return f"another {name}" + (f" ({values[0]} there, {values[1]} here)" if short else "")

@@ -6,13 +6,13 @@ from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 
-__all__ = ["test_remarks"]
+__all__ = ["remarks_on"]
 
 FEW = 100  # images, below which resamples of them show too little
 SHOWN = 10  # classes that are named
 
 
-def test_remarks(test: LabelledImages) -> list[str]:
+def remarks_on(test: LabelledImages) -> list[str]:
     """A paragraph on each weakness of the test data: few images, and classes that no image holds.
 
     Raises:
