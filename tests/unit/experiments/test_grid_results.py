@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,13 @@ def test_means_are_over_seeds_and_fractions(results: GridResults) -> None:
     assert results.mean("good", 0.5).value == pytest.approx(results.scores[1, 1].mean())
     assert results.mean("good", None).value == pytest.approx(results.scores[1].mean())
     assert results.seeds == 3
+
+
+def test_what_stands_beside_is_of_one_method_and_its_fractions(results: GridResults) -> None:
+    of1 = np.arange(18.0).reshape(3, 2, 3)
+    beside = replace(results, beside={"of1": of1})
+    assert beside.mean_beside("good", 0.5) == {"of1": pytest.approx(of1[1, 1].mean())}
+    assert beside.mean_beside("good", None) == {"of1": pytest.approx(of1[1].mean())}
 
 
 def test_differences_are_paired_and_corrected_together(results: GridResults) -> None:
