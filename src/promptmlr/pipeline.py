@@ -8,19 +8,20 @@ from pathlib import Path
 
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
+from promptmlr.calibration import Calibration, fit_calibration
 from promptmlr.data import LabelledImages
 from promptmlr.data.images import ImageRef, UnreadableImage
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, StoredRegions, open_regions
-from promptmlr.labels import PRESENT, UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
 from promptmlr.methods import METHOD_TABLE, create_recognizer
-from promptmlr.prediction import predict_source
+from promptmlr.prediction import predict_margins, predict_source
 from promptmlr.profiling import part
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, Indices, RegionSource
-from promptmlr.reporting import Reporter
+from promptmlr.reporting import Reporter, counted
 from promptmlr.run import BackboneRecord, DataRecord, RunConfig, Selection, versions
 from promptmlr.training import EpochReport, TrainingState, fit
 from promptmlr.unfinished import RunInProgress
@@ -35,7 +36,8 @@ __all__ = [
     "training_images",
 ]
 
-HELD_OUT = 0.1  # of the observed labels, for selection on "val"
+HELD_OUT = 0.1  # of the observed labels, for calibration and for selection on "val"
+FEW = 20  # observed labels, below which none is held out to calibrate
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class TrainingJob:
         seed: of mask and starts.
         order_seed: of the order of images.
         select: which epoch is kept.
+        calibrate: hold a tenth of the observed labels out, and fit probabilities and thresholds on them.
         selection_data: labelled test images, needed for `select="test"` alone.
     """
 
@@ -62,6 +65,7 @@ class TrainingJob:
     seed: int = 0
     order_seed: int = 0
     select: Selection = "last"
+    calibrate: bool = True
     selection_data: LabelledImages | None = None
 
 
@@ -104,13 +108,12 @@ def train_run(
     with progress.held(resume) as saved:
         state = TrainingState(**saved)
         trained = METHOD_TABLE[job.method].trained
+        labels, held = _parted(job, labels, reporter)
+        images = training_images(
+            job.labelled, job.recipe, backbone, job.order_seed, skip_unreadable=skip_unreadable, workers=workers
+        )
+        as_is = None
         if trained:
-            held = None
-            if job.select == "val":
-                labels, held = _held_out(labels, job.seed)
-            images = training_images(
-                job.labelled, job.recipe, backbone, job.order_seed, skip_unreadable=skip_unreadable, workers=workers
-            )
             kept, source = readable_regions(images, cache, reporter)
             progress.settle_storage(source.store.format.storage if isinstance(source, StoredRegions) else None)
             if not (labels[kept] != UNKNOWN).any():
@@ -118,6 +121,10 @@ def train_run(
             as_is = (kept, source) if images.augmentation is None else None
             score = _selection(job, images, as_is, held, cache, reporter)
             _fit(job, recognizer, source, labels[kept], score, state, progress, reporter)
+        calibration = None
+        if job.calibrate and held is not None:
+            kept, source = as_is or readable_regions(_as_they_are(images, images.images), cache, reporter)
+            calibration = _calibration(recognizer.fold(), source, labels[kept], held[kept], reporter)
         metrics = {
             "learned_parameters": recognizer.learned_parameters() if trained else 0,
             "epoch": state.best_epoch if job.select != "last" else state.epoch,
@@ -125,7 +132,7 @@ def train_run(
             "selection_map": state.best_score if job.select != "last" else None,
             "seconds": round(time.perf_counter() - begin, 3),
         }
-        return progress.finish(recognizer, metrics)
+        return progress.finish(recognizer, metrics, calibration)
 
 
 def _fit(
@@ -204,15 +211,47 @@ def labels_sha256(labels: Labels) -> str:
     return hashlib.sha256(labels.tobytes()).hexdigest()
 
 
-def _held_out(labels: Labels, seed: int) -> tuple[Labels, Labels]:
-    """Labels without a tenth of the observed ones, and that tenth."""
-    rest, held = hold_out(labels, HELD_OUT, seed)
-    if not (held == PRESENT).any():
+def _parted(job: TrainingJob, labels: Labels, reporter: Reporter) -> tuple[Labels, Labels | None]:
+    """What training sees of (N, C) labels, and what is held out of it: a tenth of the observed ones, where asked for.
+
+    Where nothing is trained, all of them are as good as held out.
+    """
+    observed = int((labels != UNKNOWN).sum())
+    if not METHOD_TABLE[job.method].trained:
+        return labels, labels
+    if job.select != "val" and (not job.calibrate or observed < FEW):
+        if job.calibrate:
+            reporter.note(f"not calibrated: {counted(observed, 'observed label')} are too few to hold any out")
+        return labels, None
+    rest, held = hold_out(labels, HELD_OUT, job.seed)
+    if job.select == "val" and not (held == PRESENT).any():
         raise UserError(
             f"--select val: among the {int((held != UNKNOWN).sum())} labels held out none is present, so no epoch can "
             "be chosen by them; label more images, or leave --select out"
         )
+    reporter.note(
+        f"of these labels {int((held != UNKNOWN).sum()):,} are held out to "
+        + " and to ".join(["choose the epoch"] * (job.select == "val") + ["calibrate"] * job.calibrate)
+    )
     return rest, held
+
+
+def _calibration(
+    recognizer: Recognizer, source: RegionSource, seen: Labels, held: Labels, reporter: Reporter
+) -> Calibration | None:
+    """Fitted on the (N, C) labels held out; None where they are all of one kind, which is said."""
+    if not (held == PRESENT).any() or not (held == ABSENT).any():
+        reporter.note("not calibrated: the labels held out are all present, or all absent")
+        return None
+    found, margins = predict_margins(recognizer, source)
+    unseen = (seen == UNKNOWN) | (held != UNKNOWN)
+    calibration = fit_calibration(margins, held[found], unseen[found])
+    before, after = calibration.log_loss_before, calibration.log_loss_after
+    reporter.note(
+        f"calibrated: mean log loss of labels held out {before:.3f}"
+        + ("" if after is None else f" as trained, {after:.3f} calibrated (cross-validated)")
+    )
+    return calibration
 
 
 def _config(
@@ -238,6 +277,7 @@ def _config(
         order_seed=job.order_seed,
         storage=None if cache is None else cache.storage,
         select=job.select,
+        calibrate=job.calibrate,
         versions=versions(),
     )
 

@@ -13,23 +13,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from promptmlr.calibration import margins
 from promptmlr.data.images import ImageFile, UnreadableImage, find_images
 from promptmlr.errors import UserError
 from promptmlr.files import replacing
 from promptmlr.functional import presence_probability
-from promptmlr.recognizer import Recognizer
 from promptmlr.regions import Indices, RegionSource, encode_stream, index_batches
 from promptmlr.reporting import Progress
 from promptmlr.run import Run
 
-__all__ = ["PredictionSummary", "chosen_labels", "predict_source", "predict_to_file", "predict_together"]
+__all__ = [
+    "PredictionSummary",
+    "chosen_labels",
+    "predict_margins",
+    "predict_source",
+    "predict_to_file",
+    "predict_together",
+]
 
 LABEL_SEPARATOR = ";"
 ROW_GROUP = (
     8192  # rows of Parquet that are written together: the writer keeps a description of each group until the end
 )
 
+Model = Callable[[Tensor], Tensor]
 Rows = list[tuple[str, list[str], NDArray[np.float32]]]
 WriteRows = Callable[[Rows], None]
 
@@ -43,7 +52,7 @@ class PredictionSummary:
 
 
 def predict_source(
-    recognizer: Recognizer, source: RegionSource, batch_size: int = 128, progress: Progress | None = None
+    recognizer: Model, source: RegionSource, batch_size: int = 128, progress: Progress | None = None
 ) -> tuple[Indices, NDArray[np.float32]]:
     """P(present) for all images of a region source: `predict_together` with one recognizer."""
     kept, (probabilities,) = predict_together([recognizer], source, batch_size, progress)
@@ -52,7 +61,7 @@ def predict_source(
 
 @torch.no_grad()
 def predict_together(
-    recognizers: Sequence[Recognizer],
+    recognizers: Sequence[Model],
     source: RegionSource,
     batch_size: int = 128,
     progress: Progress | None = None,
@@ -60,7 +69,7 @@ def predict_together(
     """P(present) for all images of a region source, which is gone through once for all recognizers.
 
     Args:
-        recognizers: folded, or their texts are encoded again for every batch.
+        recognizers: regions (B, R, D) → logits (B, 2, C); folded, or their texts are encoded again for every batch.
         source: regions of N images.
         batch_size: images at once.
         progress: called with (done, N).
@@ -81,6 +90,25 @@ def predict_together(
     return np.concatenate(kept), [np.concatenate(own) for own in rows]
 
 
+@torch.no_grad()
+def predict_margins(model: Model, source: RegionSource, batch_size: int = 128) -> tuple[Indices, NDArray[np.float64]]:
+    """Margins, which is what `fit_calibration` takes, of all images of a region source.
+
+    Args:
+        model: regions (B, R, D) → logits (B, 2, C).
+        source: regions of N images.
+        batch_size: images at once.
+
+    Returns:
+        The (N',) indices of the images that could be read, in order, and (N', C) float64 margins.
+    """
+    kept, found = [], []
+    for indices, regions in source.batches(index_batches(len(source), batch_size)):
+        kept.append(indices)
+        found.append(margins(model(regions)).double().cpu().numpy())
+    return np.concatenate(kept), np.concatenate(found)
+
+
 def predict_to_file(
     run: Run,
     arguments: list[str],
@@ -99,7 +127,8 @@ def predict_to_file(
         run: a finished run.
         arguments: files, folders and globs.
         out: `.csv`, `.jsonl` or `.parquet`; written whole or not at all.
-        threshold: a class is a label when its probability is above it; None is the run's own, or no bound with `top`.
+        threshold: a class is a label when its probability is above it; None are the run's own, one per class, or no
+            bound with `top`.
         top: at most this many labels per image, the most probable first.
         strict: refuse unreadable images instead of leaving them out.
         batch_size: images through the tower at once; None chooses.
@@ -113,7 +142,7 @@ def predict_to_file(
         raise UserError(f"--top {top}: it must be at least 1")
     if threshold is not None and not 0 <= threshold <= 1:
         raise UserError(f"--threshold {threshold}: it must lie in 0..1")
-    cut = threshold if threshold is not None else (-1.0 if top else run.config.threshold)
+    cut = threshold if threshold is not None else (-1.0 if top else run.thresholds)
     images = (ImageFile(path) for path in find_images(arguments))
     summary = PredictionSummary()
     with _writer(out, run.class_names) as write:
@@ -136,11 +165,18 @@ def predict_to_file(
 
 
 def chosen_labels(
-    probabilities: NDArray[np.float32], class_names: tuple[str, ...], threshold: float, top: int | None
+    probabilities: NDArray[np.float32],
+    class_names: tuple[str, ...],
+    threshold: float | NDArray[np.float64],
+    top: int | None,
 ) -> list[str]:
-    """Names of the classes whose probability, (C,), is above the threshold: the most probable first, at most `top`."""
+    """Names of the classes whose probability, (C,), is above the threshold, one for all or one each.
+
+    The most probable come first, and at most `top` of them.
+    """
     order = np.argsort(-probabilities, kind="stable")[:top]
-    return [class_names[index] for index in order if probabilities[index] > threshold]
+    above = probabilities > threshold
+    return [class_names[index] for index in order if above[index]]
 
 
 def _writer(out: Path, class_names: tuple[str, ...]) -> AbstractContextManager[WriteRows]:

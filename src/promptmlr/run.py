@@ -5,6 +5,7 @@
     mask.npy             (N, C) bool: which labels training was allowed to see
     metrics.jsonl        one line per epoch
     metrics.json         what came out
+    calibration.json     what makes probabilities and labels of its logits, where labels were held out for that
 
 While it grows it is called RUN.partial (`promptmlr.unfinished`); it gets its name when it is whole.
 """
@@ -24,6 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from promptmlr.backbone import Backbone, load_backbone
+from promptmlr.calibration import CalibratedRecognizer, Calibration
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.errors import UserError
 from promptmlr.features import Storage
@@ -95,29 +97,41 @@ class RunConfig(BaseModel):
     order_seed: int
     storage: Storage | None = None  # of the regions it was trained on; None: as they left the tower, not stored
     select: Selection
+    calibrate: bool = False  # whether observed labels were held out for that
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     versions: dict[str, str]
 
 
 class Run:
-    """A finished run: a folded recognizer, and what it needs to see images.
+    """A finished run: a folded recognizer, what its logits mean, and what it needs to see images.
 
     Args:
         path: the run folder.
         config: its `config.json`.
         recognizer: folded; no text tower.
+        calibration: of its logits, over the same C classes; None leaves them as they were trained.
     """
 
-    def __init__(self, path: Path, config: RunConfig, recognizer: Recognizer) -> None:
+    def __init__(
+        self, path: Path, config: RunConfig, recognizer: Recognizer, calibration: Calibration | None = None
+    ) -> None:
         self.path = path
         self.config = config
         self.recognizer = recognizer
+        self.calibration = calibration
+        self.calibrated = recognizer if calibration is None else CalibratedRecognizer(recognizer, calibration)
         self._backbone: Backbone | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """C names, in the order of every output."""
         return self.config.class_names
+
+    @property
+    def thresholds(self) -> NDArray[np.float64]:
+        """(C,) a class is a label of an image where its probability is greater."""
+        chosen = self.config.threshold if self.calibration is None else self.calibration.thresholds
+        return np.broadcast_to(np.array(chosen), len(self.class_names))
 
     def use_backbone(
         self,
@@ -149,7 +163,7 @@ class Run:
     def attach(self, backbone: Backbone) -> None:
         """Use a backbone that is already loaded and known to be the run's."""
         self._backbone = backbone
-        self.recognizer.to(backbone.device)
+        self.calibrated.to(backbone.device)
 
     @property
     def backbone(self) -> Backbone:
@@ -175,8 +189,8 @@ class Run:
 
     @torch.no_grad()
     def probabilities(self, regions: Tensor) -> NDArray[np.float32]:
-        """(B, R, D) regions → (B, C) P(present)."""
-        probabilities = presence_probability(self.recognizer(regions.float()))
+        """(B, R, D) regions → (B, C) P(present), calibrated where the run is."""
+        probabilities = presence_probability(self.calibrated(regions.float()))
         array: NDArray[np.float32] = probabilities.cpu().numpy()
         return array
 
@@ -200,7 +214,7 @@ def load_run(path: str | Path) -> Run:
     shape = (len(checked_class_names(config.class_names)), config.backbone.feature_width)
     presence, absence = (_folded_side(path, name, tensors, shape) for name in ("presence", "absence"))
     recognizer = Recognizer(presence, absence, config.class_names, config.weighting)
-    return Run(path, config, recognizer.requires_grad_(False))
+    return Run(path, config, recognizer.requires_grad_(False), _calibration(path / "calibration.json", shape[0]))
 
 
 def versions() -> dict[str, str]:
@@ -220,6 +234,19 @@ def read_config(path: Path) -> RunConfig:
     except (OSError, ValidationError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is no run config of this version: {reason}") from error
+
+
+def _calibration(path: Path, classes: int) -> Calibration | None:
+    """The calibration of a run of C classes, where it has one."""
+    if not path.exists():
+        return None
+    try:
+        found = Calibration.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{path} is damaged: {' '.join(str(error).split())[:200]}; train the run again") from error
+    if len(found.scale) != classes:
+        raise UserError(f"{path} is damaged: it is of {len(found.scale)} classes, the run of {classes}")
+    return found
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

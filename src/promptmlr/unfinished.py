@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from promptmlr.calibration import Calibration
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.features import Storage
 from promptmlr.files import only_process, replacing, write_bytes, write_text
@@ -129,8 +130,8 @@ class RunInProgress:
         write_state(self.partial / "state.safetensors", groups, {**counters, "lines": self.lines})
         self._write_lines()
 
-    def finish(self, recognizer: Recognizer, metrics: dict[str, Any]) -> Path:
-        """Write weights and final metrics, and give the folder its name."""
+    def finish(self, recognizer: Recognizer, metrics: dict[str, Any], calibration: Calibration | None = None) -> Path:
+        """Write weights, calibration and final metrics, and give the folder its name."""
         tensors = {
             f"{form}.{name}": tensor.detach().cpu().contiguous()
             for form, part in (("learned", recognizer), ("folded", recognizer.fold()))
@@ -139,6 +140,8 @@ class RunInProgress:
         self._write_mask()  # again, as the lines: an interrupted process may have left neither whole
         self._write_lines()
         write_bytes(self.partial / "weights.safetensors", save(tensors))
+        if calibration is not None:
+            write_text(self.partial / "calibration.json", calibration.model_dump_json(indent=2) + "\n")
         write_text(self.partial / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         self.partial.rename(self.path)
         for rest in (self.path / "state.safetensors", self.path / "lock", *self.path.glob(".*.tmp")):

@@ -87,7 +87,7 @@ def evaluate(
     stored = region_cache(cache, no_cache, storage, cache_key)
     readable, source = open_regions(fresh, stored, batch_size=batch_size, reporter=Terminal())
     with Terminal().progress("predicting") as say:
-        found, probabilities = predict_source(loaded.recognizer, source, progress=say)
+        found, probabilities = predict_source(loaded.calibrated, source, progress=say)
     kept = readable[found]
     for error in fresh.unreadable.values():
         note(f"unreadable, left out: {error}")
@@ -95,7 +95,7 @@ def evaluate(
         probabilities[:, rows],
         labelled.labels[kept][:, columns],
         [loaded.class_names[row] for row in rows],
-        threshold=loaded.config.threshold,
+        threshold=loaded.thresholds[rows] if loaded.calibration else loaded.config.threshold,
         resamples=resamples,
     )
     for line in _table(result, loaded.config.select):
@@ -118,7 +118,8 @@ def _table(result: "Evaluation", select: str) -> list[str]:
     interval = "" if math.isnan(low) else f" ({100 * low:.1f} to {100 * high:.1f}, 95 % bootstrap interval)"
     scored = [share for name, share in result.prevalence.items() if name not in result.without_positive]
     guessing = 100 * sum(scored) / len(scored)
-    lines.append(f"labels at a probability above {result.threshold}, against {result.labels_used:,} known ones:")
+    bound = "its class's threshold" if isinstance(result.threshold, dict) else result.threshold
+    lines.append(f"labels at a probability above {bound}, against {result.labels_used:,} known ones:")
     lines.append(
         f"  means over classes: precision CP {100 * result.cp:.1f}, recall CR {100 * result.cr:.1f}, "
         f"CF1 {100 * result.cf1:.1f} (harmonic mean of CP and CR: {100 * result.cf1_harmonic:.1f})"

@@ -18,7 +18,10 @@ def predict(
     out: Annotated[Path, typer.Option(help="Where the rows go: .csv, .jsonl or .parquet.")] = Path("predictions.csv"),
     threshold: Annotated[
         float | None,
-        typer.Option(help="Labels are the classes above it. (default: the run's, 0.5)", show_default=False),
+        typer.Option(
+            help="Labels are the classes above it. (default: the run's, one per class; 0.5 where it is not calibrated)",
+            show_default=False,
+        ),
     ] = None,
     top: Annotated[
         int | None,

@@ -86,6 +86,13 @@ def train(
             "data (test: only to compare with papers that do it, and marked wherever it appears)."
         ),
     ] = "last",
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            help="Hold a tenth of the observed labels out, and fit probabilities and a threshold per class on them; "
+            "without, training sees all labels, as the paper's does."
+        ),
+    ] = True,
     backbone: BackboneName = None,
     pretrained: Pretrained = None,
     image_size: ImageSize = None,
@@ -161,6 +168,7 @@ def train(
         seed=seed,
         order_seed=order_seed,
         select=select,
+        calibrate=calibrate,
         selection_data=tested,
     )
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)

@@ -23,7 +23,8 @@ def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, object]]) ->
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:
     """A table as Markdown: `words` columns set to the left, the others to the right."""
     lines = [header, ["---" if column < words else "---:" for column in range(len(header))], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in escaped)
 
 
 def percent_interval(value: float, low: float, high: float) -> str:

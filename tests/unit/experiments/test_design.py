@@ -1,5 +1,6 @@
 """The design: its cells and their starts, the rule that trains them, and the effects that are read off."""
 
+import csv
 import math
 import os
 
@@ -12,7 +13,7 @@ from promptmlr.data import DataOptions, load_data
 from promptmlr.errors import EnvironmentFault
 from promptmlr.experiments.design.cells import CELLS, SATURATED, VARIANTS, build, saturated_share
 from promptmlr.experiments.design.choices import Found, read_choices, write_choices
-from promptmlr.experiments.design.effects import EFFECTS
+from promptmlr.experiments.design.effects import EFFECTS, parts
 from promptmlr.experiments.design.outputs import DesignOutputs
 from promptmlr.experiments.design.search import Choice, Rule, Trial, choose
 from promptmlr.experiments.design.training import World, saturated_at_start
@@ -114,13 +115,25 @@ def test_the_best_rate_is_found_and_epochs_are_doubled_to_the_plateau() -> None:
     train, calls = asked(best=1.0, plateau=40)
     choice = choose(train, RULE)
     assert (choice.factor, choice.epochs, choice.plateau) == (1.0, 40, True)
-    assert calls == [((0.25, 1.0, 4.0), 10), ((1.0,), 20), ((1.0,), 40), ((1.0,), 80)]
+    assert calls == [((0.25, 1.0, 4.0), 10), ((1.0,), 20), ((1.0,), 40), ((1.0,), 80), ((0.25, 4.0), 40)]
     assert [trial.epochs for trial in choice.trials if trial.factor == 1.0] == [10, 20, 40, 80]
 
 
-@pytest.mark.parametrize(("best", "found"), [(16.0, 16.0), (1 / 16, 1 / 16), (64.0, 16.0), (4.0, 4.0)])
-def test_rates_go_one_step_further_where_the_best_is_the_last(best: float, found: float) -> None:
+@pytest.mark.parametrize(("best", "found"), [(16.0, 16.0), (1 / 16, 1 / 16), (64.0, 64.0), (4.0, 4.0)])
+def test_rates_go_further_where_the_best_is_the_last(best: float, found: float) -> None:
     assert choose(asked(best, plateau=10)[0], RULE).factor == found
+
+
+def test_a_rate_that_is_fast_and_ends_low_is_left_for_a_slower_one() -> None:
+    def train(factors, epochs):
+        """A fourth of the rates takes twice the epochs, and ends 0.1 higher."""
+        return [0.9 - 0.1 * math.log(factor, 4) - 1 / (epochs * math.sqrt(factor)) for factor in factors]
+
+    rule = Rule(epochs=1, most_epochs=64, gain=0.01, extensions=0)
+    choice = choose(train, rule)
+    assert max(choice.trials[:3], key=lambda trial: trial.held_out_map).factor == 4.0
+    assert choice.factor < 1
+    assert len({(trial.factor, trial.epochs) for trial in choice.trials}) == len(choice.trials)  # none is trained twice
 
 
 def test_a_cell_that_still_gains_at_the_end_says_so() -> None:
@@ -178,6 +191,35 @@ def test_planted_effects_are_found_and_add_up() -> None:
             )
         )
         assert whole == pytest.approx(start + learning)
+
+
+def test_effects_are_the_means_of_their_parts() -> None:
+    results = planted()
+    for effect in EFFECTS:
+        found = [results.contrast(weights, 0.9).value for weights in parts(effect).values()]
+        assert len(found) == (0 if effect.side == "interaction" else 5)
+        if found:
+            assert np.mean(found) == pytest.approx(results.contrast(effect.weights, 0.9).value)
+
+
+def test_an_effect_of_one_pair_is_seen_beside_it_alone(tmp_path) -> None:
+    results = planted()
+    row = list(results.methods).index("linear+prompt")
+    results.scores[row] -= 0.2
+    results.resampled[row] -= 0.2
+    choice = Choice(1.0, 20, True, (Trial(1.0, 20, 0.5),))
+    choices = [Found(cell.name, share, choice, 0.0) for cell in CELLS for share in (0.1, 0.9)]
+    outputs = DesignOutputs(results, choices, Rule(most_epochs=40), "some images")
+    outputs.write(tmp_path)
+    with (tmp_path / "parts.csv").open(encoding="utf-8", newline="") as file:
+        records = [one for one in csv.DictReader(file) if one["effect"] == "prompt − embedding-text"]
+    found = {
+        one["beside"]: float(one["points"]) for one in records if (one["side"], one["observed"]) == ("absence", "0.9")
+    }
+    assert found == pytest.approx(
+        {"prompt": 1, "embedding-text": 1, "embedding-agnostic": 1, "embedding-random": 1, "linear": -19}, abs=0.1
+    )
+    assert "| prompt − embedding-text | +1.0 (" in (tmp_path / "design.md").read_text(encoding="utf-8")
 
 
 def test_an_interaction_is_found_where_there_is_one() -> None:

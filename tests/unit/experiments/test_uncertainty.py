@@ -33,6 +33,19 @@ def test_two_seeds_get_the_wide_interval_that_they_deserve() -> None:
     assert (one.low, one.high, one.seeds) == pytest.approx((0.6, 0.6, 1))
 
 
+def test_two_seeds_are_drawn_often_enough() -> None:
+    """The ends of two intervals over the same scores differ by chance alone, and by little."""
+    scores, resampled = simulated(np.random.default_rng(5), 2, 0.5, 4.0)
+    found = [estimate(scores, np.tile(resampled, 5), (1, -1), seed=seed) for seed in range(8)]
+    lows = np.array([one.low for one in found])
+    assert lows.std() < 0.01 * (found[0].high - found[0].low)
+
+
+def test_one_seed_knows_no_more_than_its_resamples() -> None:
+    scores, resampled = simulated(np.random.default_rng(4), 1, 0.0, 0.1)
+    assert estimate(scores, resampled, (1, -1)).p == pytest.approx(1 / 201)
+
+
 def test_a_difference_that_every_seed_and_image_shares_is_certain() -> None:
     rng = np.random.default_rng(1)
     low = rng.normal(0.5, 0.1, (1, 4))

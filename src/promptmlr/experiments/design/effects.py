@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from promptmlr.experiments.design.cells import CELLS, VARIANTS
 
-__all__ = ["EFFECTS", "Effect"]
+__all__ = ["EFFECTS", "Effect", "parts"]
 
 Weights = Mapping[str, float]  # cell name → weight
 
@@ -24,12 +24,14 @@ class Effect:
         side: "presence", "absence" or "interaction".
         meaning: in words.
         weights: of the cells, by name; they sum to 0.
+        pair: the two variants whose difference a main effect is.
     """
 
     name: str
     side: str
     meaning: str
     weights: Weights
+    pair: tuple[str, str] | None = None
 
 
 _CONTRASTS = (
@@ -44,6 +46,18 @@ _CONTRASTS = (
     ("prompt", "linear", "text guidance, against a linear layer"),
     ("embedding-text", "linear", "a vector that starts from text, against a linear layer"),
 )
+
+
+def parts(effect: Effect) -> Mapping[str, Weights]:
+    """A main effect beside each variant of the other side, by its name: their mean is the effect."""
+    if effect.pair is None:
+        return {}
+    more, less = effect.pair
+
+    def cell(own: str, other: str) -> str:
+        return f"{own}+{other}" if effect.side == "presence" else f"{other}+{own}"
+
+    return {one.name: {cell(more, one.name): 1.0, cell(less, one.name): -1.0} for one in VARIANTS}
 
 
 def _main(side: str, more: str, less: str) -> Weights:
@@ -67,7 +81,7 @@ def _interaction(other: str) -> Weights:
 
 def _effects() -> Sequence[Effect]:
     mains = [
-        Effect(f"{more} − {less}", side, meaning, _main(side, more, less))
+        Effect(f"{more} − {less}", side, meaning, _main(side, more, less), (more, less))
         for side in ("presence", "absence")
         for more, less, meaning in _CONTRASTS
     ]

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from promptmlr.experiments.design.cells import CELLS, SATURATED, TOLERATED, VARIANTS, Cell
 from promptmlr.experiments.design.choices import Found
-from promptmlr.experiments.design.effects import EFFECTS, Effect
+from promptmlr.experiments.design.effects import EFFECTS, Effect, parts
 from promptmlr.experiments.design.search import STEP, Rule
 from promptmlr.experiments.findings import Finding, Heading, Lines, Picture, Table, as_markdown
 from promptmlr.experiments.grid.beside import beside_findings
@@ -22,6 +23,7 @@ from promptmlr.report import figure_png
 __all__ = ["DesignOutputs"]
 
 TABLE_COLUMNS = ("presence", "absence", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", *BESIDE)
+PART_COLUMNS = ("side", "effect", "observed", "beside", "points", "low", "high")
 EFFECT_COLUMNS = ("side", "effect", "observed", "points", "low", "high", "p", "p_holm", "verdict", "meaning")
 SIDES = {
     "presence": "What the presence side gains",
@@ -103,6 +105,10 @@ class DesignOutputs:
             *effects,
             Lines(None, self._meanings()),
             self._effect_note(),
+            Heading("The same effects beside each kind of the other side"),
+            "An effect above is the mean of a row below. Where a row is uneven, that mean is no property of the side, "
+            "but of some of its pairs. Intervals are of each difference by itself.",
+            *self._part_tables(),
             Heading("Scores"),
             *scores,
             self._score_note(),
@@ -120,10 +126,11 @@ class DesignOutputs:
         ]
 
     def write(self, folder: Path) -> None:
-        """`design.md`, `table.csv`, `effects.csv`, `effects.png` and `curves.png`."""
+        """`design.md`, `table.csv`, `effects.csv`, `parts.csv`, `effects.png` and `curves.png`."""
         write_text(folder / "design.md", as_markdown(self.findings()))
         write_text(folder / "table.csv", csv_text(TABLE_COLUMNS, self._table_records()))
         write_text(folder / "effects.csv", csv_text(EFFECT_COLUMNS, self._effect_records()))
+        write_text(folder / "parts.csv", csv_text(PART_COLUMNS, self._part_records()))
         write_bytes(folder / "effects.png", figure_png(self.effects_figure(), 1400))
         write_bytes(folder / "curves.png", figure_png(self.curves_figure(), 1600))
 
@@ -202,6 +209,34 @@ class DesignOutputs:
             if effect.side == side
         ]
 
+    def _part_tables(self) -> list[Table]:
+        """A table per side and fraction: its effects beside each kind of the other side."""
+        records = self._part_records()
+        tables = []
+        for side, fraction in product(("presence", "absence"), self.results.observed):
+            rows: dict[str, list[str]] = {}
+            for one in records:
+                if (one["side"], one["observed"]) == (side, fraction):
+                    points, low, high = (signed(float(one[end])) for end in ("points", "low", "high"))
+                    rows.setdefault(str(one["effect"]), []).append(f"{points} ({low} to {high})")
+            other = "absence" if side == "presence" else "presence"
+            header = (f"{side} \\ {other}", *(variant.name for variant in VARIANTS))
+            caption = f"{side.capitalize()}, {self._at(fraction)}: points of mAP (parts.csv)"
+            tables.append(Table(caption, header, [(name, *cells) for name, cells in rows.items()]))
+        return tables
+
+    def _part_records(self) -> list[dict[str, Any]]:
+        found = [
+            (effect, fraction, other, self.results.contrast(weights, fraction))
+            for effect, fraction in product(EFFECTS, self.results.observed)
+            for other, weights in parts(effect).items()
+        ]
+        return [
+            {"side": effect.side, "effect": effect.name, "observed": fraction, "beside": other}
+            | {"points": 100 * one.value, "low": 100 * one.low, "high": 100 * one.high}
+            for effect, fraction, other, one in found
+        ]
+
     @staticmethod
     def _meanings() -> list[str]:
         """What each effect is, once for all sides."""
@@ -242,7 +277,8 @@ class DesignOutputs:
             f"the best mAP on {100 * rule.held_out:g} % of the observed labels that were held out (mean over "
             f"{rule.seeds} seeds, {rule.epochs} epochs), and one step further while the best is the last, at most "
             f"{rule.extensions} times. Epochs: doubled until that gains less than {100 * rule.gain:g} points there. "
-            "No test label is looked at."
+            f"Then 1/{STEP:g} and {STEP:g} times of the rates once more, at that many epochs: where one gains as much, "
+            "it is taken and epochs are doubled on. No test label is looked at."
         )
         places = len(self.choices)
         short = [found for found in self.choices.values() if not found.choice.plateau]

@@ -15,9 +15,11 @@ class Rule:
     1. Rates: the recipe's, and a fourth and four times of them; while the best is the last on its side, one more on
        that side, at most `extensions` times.
     2. Epochs: doubled until that gains less than `gain`; a cell is then at its plateau, and keeps the smaller number.
+    3. Rates once more: a rate that is best after few epochs may end lower than a smaller one. Where a fourth or four
+       times of the rates gains at least `gain` at that many epochs, it is taken, and 2 and 3 follow again.
 
     Attributes:
-        epochs: to begin with; rates are chosen at these.
+        epochs: to begin with; rates are first chosen at these.
         most_epochs: where doubling ends, plateau or not.
         gain: of mAP in 0..1.
         extensions: see above.
@@ -49,7 +51,7 @@ class Choice:
     Attributes:
         factor: on the recipe's rates.
         epochs: to train.
-        plateau: whether doubling them gained less than the rule's `gain`; else they are the rule's most.
+        plateau: whether doubling them gained less than the rule's `gain`; else they are all that the rule allows.
         trials: all that was trained, in order.
     """
 
@@ -66,12 +68,13 @@ def choose(train: Callable[[Sequence[float], int], Sequence[float]], rule: Rule)
         train: (factors, epochs) → the mean held-out mAP of each.
         rule: the rule.
     """
-    trials: list[Trial] = []
+    trials: dict[tuple[float, int], Trial] = {}
 
     def scores(factors: Sequence[float], epochs: int) -> list[float]:
-        found = [float(score) for score in train(factors, epochs)]
-        trials.extend(Trial(factor, epochs, score) for factor, score in zip(factors, found, strict=True))
-        return found
+        missing = [factor for factor in factors if (factor, epochs) not in trials]
+        for factor, score in zip(missing, train(missing, epochs) if missing else [], strict=True):
+            trials[factor, epochs] = Trial(factor, epochs, float(score))
+        return [trials[factor, epochs].held_out_map for factor in factors]
 
     factors = [1 / STEP, 1.0, STEP]
     by_factor = dict(zip(factors, scores(factors, rule.epochs), strict=True))
@@ -84,9 +87,15 @@ def choose(train: Callable[[Sequence[float], int], Sequence[float]], rule: Rule)
     best = max(by_factor, key=lambda factor: by_factor[factor])
 
     epochs, score = rule.epochs, by_factor[best]
-    while 2 * epochs <= rule.most_epochs:
-        [longer] = scores([best], 2 * epochs)
-        if longer - score < rule.gain:
-            return Choice(best, epochs, True, tuple(trials))
-        epochs, score = 2 * epochs, longer
-    return Choice(best, epochs, False, tuple(trials))
+    while True:
+        plateau = False
+        while not plateau and 2 * epochs <= rule.most_epochs:
+            [longer] = scores([best], 2 * epochs)
+            plateau = longer - score < rule.gain
+            if not plateau:
+                epochs, score = 2 * epochs, longer
+        neighbours = [best / STEP, best * STEP]
+        better, found = max(zip(scores(neighbours, epochs), neighbours, strict=True))
+        if better - score < rule.gain:
+            return Choice(best, epochs, plateau, tuple(trials.values()))
+        best, score = found, better

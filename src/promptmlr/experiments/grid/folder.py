@@ -110,7 +110,8 @@ class GridFolder:
                 found = self._read_settings()
                 self.resampled = self._read_resampled()
                 self.cells = {cell.key: cell for cell in self._read_cells() if cell.key in self.resampled}
-            except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
+                self._check_settings(found)
+            except (OSError, ValueError, TypeError, KeyError, RecursionError, pa.ArrowInvalid) as error:
                 raise UserError(f"{self.path} is damaged ({error}); name another folder with --out") from error
             kind = found.get(KIND, {}).get("name")
             if found and kind != self.kind:
@@ -177,18 +178,33 @@ class GridFolder:
             raise ValueError("settings.json holds no settings")
         return found
 
+    def _check_settings(self, found: Mapping[str, object]) -> None:
+        if self.cells and not found.keys() - {KIND}:
+            raise ValueError("settings.json holds none, and there are cells")
+
     def _read_resampled(self) -> dict[Key, NDArray[np.float64]]:
         path = self.path / "resampled.parquet"
         begun = path.exists() or (self.path / "cells.csv").exists()
         rows = pq.read_table(path).to_pylist() if begun else []
-        return {tuple(row[name] for name in KEY): np.array(row["mean_ap"]) for row in rows}
+        found = {tuple(row[name] for name in KEY): np.array(row["mean_ap"], dtype=np.float64) for row in rows}
+        if len({scores.shape for scores in found.values()}) > 1 or len(found) < len(rows):
+            raise ValueError("resampled.parquet holds lists of different lengths, or a cell twice")
+        if any(np.isnan(scores).all() or (scores < 0).any() or (scores > 1).any() for scores in found.values()):
+            raise ValueError("resampled.parquet holds no mAPs in 0..1")
+        return found
 
     def _read_cells(self) -> list[Cell]:
         path = self.path / "cells.csv"
         rows = read_csv(path).to_pylist() if path.exists() else []
         if rows and rows[0].keys() != {field.name for field in fields(Cell)}:
             raise ValueError("cells.csv has the columns of another version of promptmlr")
-        return [Cell(**row) for row in rows]
+        cells = [Cell(**row) for row in rows]
+        for number, cell in enumerate(cells, start=2):
+            if not all(0 <= score <= 1 for score in (cell.mean_ap, cell.cf1, cell.of1)):
+                raise ValueError(f"cells.csv, row {number}: scores lie in 0..1")
+        if len({cell.key for cell in cells}) < len(cells):
+            raise ValueError("cells.csv holds a cell twice")
+        return cells
 
 
 def _difference(key: str, there: object, here: object) -> str:

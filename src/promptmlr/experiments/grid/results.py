@@ -14,7 +14,7 @@ from promptmlr.experiments.grid.uncertainty import Estimate, estimate, holm
 __all__ = ["BESIDE", "Comparison", "GridResults"]
 
 BESIDE = ("cf1", "of1", "presence_moved", "absence_moved")  # of a `Cell`, beside its mAP
-STILL = 1e-3  # logits that a trained side moves by at least
+STILL = 5e-3  # logits that a trained side moves by at least: less is printed as 0.00
 
 
 @dataclass(frozen=True)

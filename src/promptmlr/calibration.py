@@ -1,0 +1,241 @@
+"""Probabilities that mean something, and thresholds, both from observed labels that training did not see.
+
+CLIP's logits are far too sure of themselves. Per class, the margin m (logit of presence less that of absence) becomes
+scale · m + shift (Platt, 1999), so that of the images given 70 % about 70 % hold the class. Rankings, and with them
+average precision, stay as they are. Where a class has few labels, its line and its threshold are drawn to those of all
+classes together; how strongly is found by cross-validation on the same labels.
+
+Letters: N images, C classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scipy.optimize import minimize
+from scipy.special import expit
+from torch import Tensor, nn
+
+from promptmlr.errors import UserError
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+from promptmlr.recognizer import Recognizer
+
+__all__ = ["CalibratedRecognizer", "Calibration", "fit_calibration", "log_loss", "margins"]
+
+Margins = NDArray[np.float64]
+
+FOLDS = 5
+SPREADS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""How far classes may lie from their common line, as standard deviation of log scale and (doubled) of shift."""
+COMMON_SPREAD = 3.0  # of the common line around "as trained": it decides only where there are hardly any labels
+PSEUDO_PRESENT = 10.0  # images that the mean of all classes adds to those expected of a class, for its threshold
+LOG_SCALES = (-10.0, 5.0)
+SHIFTS = (-50.0, 50.0)
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Calibration(BaseModel):
+    """`calibration.json` of a run folder: what turns the margins of C classes into probabilities and labels.
+
+    Attributes:
+        scale: C, of the margin.
+        shift: C, added to it, in logits.
+        thresholds: C; a label is predicted where the calibrated probability is greater. They maximise expected F1.
+        present: C, labels of each class they were fitted on.
+        absent: C, the same.
+        spread: how far classes were allowed to lie from their common line; 0: all classes share it.
+        log_loss_before: mean of -log of the probability of each label, in nats, as trained.
+        log_loss_after: the same calibrated, cross-validated; None with labels of too few images.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scale: tuple[Positive, ...]
+    shift: tuple[Finite, ...]
+    thresholds: tuple[Fraction, ...]
+    present: tuple[int, ...]
+    absent: tuple[int, ...]
+    spread: float
+    log_loss_before: float
+    log_loss_after: float | None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len({len(column) for column in (self.scale, self.shift, self.thresholds, self.present, self.absent)}) != 1:
+            raise ValueError("its columns have different numbers of classes")
+        return self
+
+    def probabilities(self, found: Margins) -> Margins:
+        """(N, C) margins → (N, C) P(present)."""
+        calibrated: Margins = expit(np.array(self.scale) * found + np.array(self.shift))
+        return calibrated
+
+
+class CalibratedRecognizer(nn.Module):
+    """A recognizer whose logits are calibrated: regions (B, R, D) → (B, 2, C), 0 absence, 1 presence.
+
+    Args:
+        recognizer: over C classes.
+        calibration: of the same classes.
+    """
+
+    def __init__(self, recognizer: Recognizer, calibration: Calibration) -> None:
+        super().__init__()
+        self.recognizer = recognizer
+        self.scale = nn.Buffer(torch.tensor(calibration.scale))
+        self.shift = nn.Buffer(torch.tensor(calibration.shift))
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """Calibrated logits, half of the calibrated margin on either side of zero."""
+        absence, presence = self.recognizer(regions).unbind(dim=1)
+        margin = self.scale * (presence - absence) + self.shift
+        return torch.stack([-margin / 2, margin / 2], dim=1)
+
+
+def margins(logits: Tensor) -> Tensor:
+    """(B, 2, C) logits → (B, C): logit of presence less that of absence."""
+    return logits[:, 1] - logits[:, 0]
+
+
+def fit_calibration(found: Margins, labels: Labels, unseen: NDArray[np.bool_]) -> Calibration:
+    """Fit lines on labels that training did not see, and choose thresholds by what they say of all it did not see.
+
+    Args:
+        found: (N, C) float64 margins.
+        labels: (N, C) int8, of which the known ones are used: those held out.
+        unseen: (N, C) bool, the labels held out and those that nobody knows.
+
+    Raises:
+        UserError: no label is present, or none absent.
+    """
+    cells = _Cells.known(found, labels)
+    if cells.present.all() or not cells.present.any():
+        raise UserError(
+            f"calibration needs held-out labels of both kinds, and there are {cells.present.sum()} present and "
+            f"{(~cells.present).sum()} absent ones; label more images, or leave it out with --no-calibrate"
+        )
+    spread, after = _best_spread(cells)
+    lines = _fit(cells, [spread])[0]
+    return Calibration(
+        scale=tuple(np.exp(lines.log_scale).tolist()),
+        shift=tuple(lines.shift.tolist()),
+        thresholds=tuple(_thresholds(lines.probabilities(found), unseen).tolist()),
+        present=tuple((labels == PRESENT).sum(axis=0).tolist()),
+        absent=tuple((labels == ABSENT).sum(axis=0).tolist()),
+        spread=spread,
+        log_loss_before=log_loss(cells.margin, cells.present),
+        log_loss_after=after,
+    )
+
+
+def log_loss(found: Margins, present: NDArray[np.bool_]) -> float:
+    """Mean of -log P(label), in nats, for (K,) margins of K labels."""
+    return float(np.logaddexp(0, np.where(present, -found, found)).mean())
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """K known labels of C classes."""
+
+    margin: Margins  # (K,)
+    present: NDArray[np.bool_]  # (K,)
+    row: NDArray[np.intp]  # (K,) their images
+    column: NDArray[np.intp]  # (K,) their classes
+    classes: int
+
+    @classmethod
+    def known(cls, found: Margins, labels: Labels) -> Self:
+        row, column = np.nonzero(labels != UNKNOWN)
+        return cls(found[row, column], labels[row, column] == PRESENT, row, column, labels.shape[1])
+
+    def where(self, chosen: NDArray[np.bool_]) -> "_Cells":
+        return _Cells(self.margin[chosen], self.present[chosen], self.row[chosen], self.column[chosen], self.classes)
+
+    def together(self) -> "_Cells":
+        """The same labels as if all were of one class."""
+        return replace(self, column=np.zeros_like(self.column), classes=1)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Log scale and shift, (C,) each."""
+
+    log_scale: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+    def probabilities(self, found: Margins) -> Margins:
+        """(N, C) margins → (N, C) P(present)."""
+        calibrated: Margins = expit(np.exp(self.log_scale) * found + self.shift)
+        return calibrated
+
+    def margins(self, cells: _Cells) -> Margins:
+        """(K,) calibrated."""
+        calibrated: Margins = np.exp(self.log_scale[cells.column]) * cells.margin + self.shift[cells.column]
+        return calibrated
+
+
+def _best_spread(cells: _Cells) -> tuple[float, float | None]:
+    """The spread with the least cross-validated loss, and that loss; folds are of images."""
+    images, place = np.unique(cells.row, return_inverse=True)
+    fold = np.random.default_rng(0).permutation(len(images))[place] % FOLDS
+    losses = np.zeros(len(SPREADS))
+    for number in range(FOLDS):
+        seen, left_out = cells.where(fold != number), cells.where(fold == number)
+        if not len(left_out.row) or seen.present.all() or not seen.present.any():
+            return 0.0, None
+        for index, lines in enumerate(_fit(seen, SPREADS)):
+            losses[index] += log_loss(lines.margins(left_out), left_out.present) * len(left_out.row)
+    best = int(losses.argmin())
+    return SPREADS[best], float(losses[best] / len(cells.row))
+
+
+def _fit(cells: _Cells, spreads: Sequence[float]) -> list[_Lines]:
+    """The lines of all classes for each spread: the common one at 0, else each around the common one."""
+    common = _most_likely(cells.together(), _Lines(np.zeros(1), np.zeros(1)), COMMON_SPREAD)
+    shared = _Lines(np.repeat(common.log_scale, cells.classes), np.repeat(common.shift, cells.classes))
+    return [_most_likely(cells, shared, spread) if spread else shared for spread in spreads]
+
+
+def _most_likely(cells: _Cells, around: _Lines, spread: float) -> _Lines:
+    """The most likely lines a posteriori: normal priors around others, the labels independent."""
+    classes, sign = cells.classes, np.where(cells.present, 1.0, -1.0)
+    centre = np.concatenate([around.log_scale, around.shift])
+    precision = np.repeat([spread**-2, (2 * spread) ** -2], classes)
+
+    def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        lines = _Lines(point[:classes], point[classes:])
+        found = sign * lines.margins(cells)
+        away = -sign * expit(-found)  # of the loss, along each calibrated margin
+        by_scale = np.bincount(cells.column, away * (sign * found - lines.shift[cells.column]), classes)
+        by_shift = np.bincount(cells.column, away, classes)
+        drawn = point - centre
+        value = float(np.logaddexp(0, -found).sum() + (precision * drawn**2).sum() / 2)
+        return value, np.concatenate([by_scale, by_shift]) + precision * drawn
+
+    bounds = [LOG_SCALES] * classes + [SHIFTS] * classes
+    point = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return _Lines(point[:classes], point[classes:])
+
+
+def _thresholds(probabilities: Margins, counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(C,) thresholds of the greatest expected F1 over the counted ones of (N, C) calibrated probabilities.
+
+    The best threshold is half the F1 it gives (Lipton, Elkan and Naryanaswamy, 2014), so it follows from probabilities
+    alone: no labels of single images decide. Classes of which few are expected are drawn to the others' mean.
+    """
+    expected = np.where(counted, probabilities, 0.0).sum(axis=0)
+    ranked = [np.sort(column[chosen])[::-1] for column, chosen in zip(probabilities.T, counted.T, strict=True)]
+    best = np.array(
+        [(2 * column.cumsum() / (np.arange(1, len(column) + 1) + column.sum())).max(initial=0) for column in ranked]
+    )
+    weight = expected / (expected + PSEUDO_PRESENT)
+    common = (best * expected).sum() / expected.sum() / 2
+    drawn: NDArray[np.float64] = weight * best / 2 + (1 - weight) * common
+    return drawn
