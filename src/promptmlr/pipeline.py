@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 HELD_OUT = 0.1  # of the observed labels, for calibration and for selection on "val"
-FEW = 20  # observed labels, below which none is held out to calibrate
+FEW = 100  # observed labels, below which none is held out to calibrate
 
 
 @dataclass(frozen=True)
@@ -332,7 +332,7 @@ def _selection(
         test = job.selection_data.with_classes(job.labelled.class_names)
         kept, source = readable_regions(_as_they_are(images, test.images), cache, reporter)
         return score_on(source, test.labels[kept])
-    if held is None:
+    if held is None or job.select != "val":
         return None
     kept, source = as_is or readable_regions(_as_they_are(images, images.images), cache, reporter)
     return score_on(source, held[kept])
