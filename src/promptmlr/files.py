@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from promptmlr.errors import EnvironmentFault, UserError
 
-__all__ = ["only_process", "replacing", "write_at", "write_bytes", "write_text"]
+__all__ = ["check_writable", "only_process", "replacing", "write_at", "write_bytes", "write_text"]
 
 
 @contextlib.contextmanager
@@ -57,6 +57,21 @@ def write_text(path: str | Path, content: str) -> None:
     """Write `content` to `path` as UTF-8, whole or not at all."""
     with replacing(path, "w", encoding="utf-8", newline="") as file:
         file.write(content)
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before long work whether a file can be written; its folder is made when missing.
+
+    Raises:
+        EnvironmentFault: it cannot.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent):
+            pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 @contextlib.contextmanager

@@ -57,7 +57,11 @@ h2 { font-size: 1.4rem; line-height: 1.3; margin: 3rem 0 .75rem; padding-top: 1.
 h3 { font-size: 1.1rem; line-height: 1.3; margin: 2rem 0 .4rem; }
 p, ul { max-width: 44rem; margin: 0 0 1rem; }
 .lead { font-size: 1.2rem; color: var(--faint); }
-.scroll { overflow-x: auto; margin: 0 0 1.25rem; }
+.scroll { overflow-x: auto; margin: 0 0 1.25rem; background:
+    linear-gradient(90deg, #fff 2rem, #fff0) left / 4rem 100% no-repeat local,
+    linear-gradient(270deg, #fff 2rem, #fff0) right / 4rem 100% no-repeat local,
+    linear-gradient(90deg, #1b233055, #1b233000) left / .8rem 100% no-repeat scroll,
+    linear-gradient(270deg, #1b233055, #1b233000) right / .8rem 100% no-repeat scroll; } /* shadows where more lies */
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--faint); padding-bottom: .5rem; }
 th, td { padding: .4rem 1.5rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left;

@@ -325,3 +325,22 @@ def test_a_design_takes_no_methods(promptmlr, photos: Path) -> None:
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "leave out --methods" in done.err
     assert not (photos / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (("--methods", "dualcop"), "did you mean 'dualcoop'?"),
+        (("--recipe", "nope"), "nope"),
+        (("--report", "FILE/page.html"), "cannot write FILE/page.html"),
+        (("--select", "best"), "--select"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_read(promptmlr, photos: Path, monkeypatch, wrong, words) -> None:
+    (photos / "file").write_text("")
+    monkeypatch.setattr("promptmlr.data.load_data", lambda *_, **__: pytest.fail("it was read"))
+    arguments = [word.replace("FILE", str(photos / "file")) for word in wrong]
+    done = promptmlr("compare", photos / "labels.csv", "--out", photos / "grid", *arguments)
+    assert done.code in (1, 2)
+    assert words.replace("FILE", str(photos / "file")) in done.err
+    assert len(done.err.splitlines()) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptmlr.errors import EnvironmentFault
-from promptmlr.files import replacing, write_bytes, write_text
+from promptmlr.files import check_writable, replacing, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -86,3 +86,11 @@ def test_permissions_are_those_of_any_new_file(tmp_path, umask: int) -> None:
         assert os.umask(umask) == umask
     finally:
         os.umask(before)
+
+
+def test_what_can_be_written_is_found_out_beforehand(tmp_path) -> None:
+    check_writable(tmp_path / "new" / "page.html")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match="cannot write"):
+        check_writable(tmp_path / "file" / "page.html")

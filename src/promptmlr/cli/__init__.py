@@ -84,7 +84,7 @@ def main() -> None:
     except typer.TyperException as error:  # a wrong command line
         if not error.format_message():  # no command at all: the help was printed
             sys.exit(2)
-        _leave(f"{error.format_message()} (see --help)", 2)
+        _leave(f"{error.format_message().replace('Value error, ', '')} (see --help)", 2)
     except UserError as error:
         _leave(str(error), 2)
     except EnvironmentFault as error:

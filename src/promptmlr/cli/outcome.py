@@ -11,6 +11,7 @@ import typer
 
 from promptmlr.cli.progress import note
 from promptmlr.errors import UserError
+from promptmlr.files import check_writable
 
 if TYPE_CHECKING:
     from promptmlr.experiments.findings import Finding
@@ -68,6 +69,7 @@ def check_page(out: Path | None, report: Path | None) -> None:
 
     Raises:
         UserError: there is a page, and no place for the files it names; or it is no new or other `.html`.
+        EnvironmentFault: it cannot be written.
     """
     if report is None:
         return
@@ -75,6 +77,7 @@ def check_page(out: Path | None, report: Path | None) -> None:
         raise UserError(f"--report {report}: the page names the files its numbers are in; give --out as well")
     if report.suffix.lower() not in (".html", ".htm") or report.is_dir():
         raise UserError(f"--report {report}: a page is a file, and its name ends in .html")
+    check_writable(report)
 
 
 def say(title: str, lead: str, findings: "Sequence[Finding]", out: Path | None, report: Path | None) -> None:

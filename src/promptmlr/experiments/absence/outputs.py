@@ -15,6 +15,7 @@ from promptmlr.experiments.grid.uncertainty import UNDECIDED, Estimate, estimate
 from promptmlr.experiments.tables import csv_text, percent_interval, signed
 from promptmlr.files import write_bytes, write_text
 from promptmlr.report import figure_png
+from promptmlr.reporting import counted
 from promptmlr.scenes.captions import ABSENCE_RATE
 
 __all__ = ["AbsenceOutputs"]
@@ -218,7 +219,7 @@ class AbsenceOutputs:
             f"Every text side was pretrained for {plan.steps:,} steps on the same {plan.scenes:,} scenes beside one "
             "frozen image tower; sides of one seed share initial weights and batches. Methods were trained on "
             f"{plan.train_scenes:,} other scenes at {', '.join(f'{100 * share:g} %' for share in plan.observed)} "
-            f"observed labels, {plan.seeds} masks each, in batches of {plan.batch_size}.",
+            f"observed labels, {counted(plan.seeds, 'mask')} each, in batches of {plan.batch_size}.",
             f"Intervals are over {drawn}; each text side counts with the mean over its masks, which are the same for "
             "all of them, so what other masks would add is left out. “higher” and “lower” hold for all "
             f"{len(self.changes)} changes together (Holm, 5 %). {UNDECIDED}.",

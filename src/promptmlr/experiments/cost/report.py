@@ -116,8 +116,11 @@ def _heading(setting: CostSetting, backbone: Backbone) -> str:
         f"under CUDA's autocast), as here the text tower in {text}. Costs do not depend on values: images are random, "
         "and so are the weights of open_clip's models. FLOPs are those of one step, forward and backward, of matrix "
         f"products and convolutions; seconds are the median of {RUNS} steps, or fewer where they are long; memory is "
-        "what a step holds beside weights and images. The last epoch is the recipe's, on "
-        f"{setting.images:,} images; as here they are encoded once before. The paper's hours are "
+        "what a step holds beside weights and images. As released, prompts have an offset of C·D numbers besides. "
+        "Recipe default starts contexts from the four words “a photo of a” where nothing else is asked for, and not "
+        f"from {setting.context_length} random tokens as here: --context-length 4 measures that. "
+        f"The last epoch is the recipe's, on {setting.images:,} images; as here they are encoded once before. "
+        "The paper's hours are "
         "those of COCO's 80 classes on its own GPUs, whatever was asked for here."
     )
 
@@ -166,8 +169,8 @@ def _explanations(costs: Sequence[Cost], setting: CostSetting, backbone: Backbon
         ratio = 1 + VOC_CLASSES / even
         lines.append(
             f"Compute as released: a step is the image tower on {setting.batch_size} images, and for DualCoOp the text "
-            f"of 2·C prompts besides. By FLOPs the two cost the same, and the Baseline half, at {even:.0f} classes "
-            "here. So the half is one of batch size, image size and C, not of the method: "
+            f"of 2·C prompts besides. At {even:.0f} classes the text takes as many FLOPs as the images, and the "
+            "Baseline costs half. So the half is one of batch size, image size and C, not of the method: "
             f"{VOC_CLASSES} classes (VOC2007) make the ratio {ratio:.2f}, where the paper's hours say "
             f"{_paper_ratio('VOC2007'):.2f}."
         )

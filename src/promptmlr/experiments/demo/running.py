@@ -28,7 +28,7 @@ from promptmlr.experiments.demo.comparison import (
 from promptmlr.experiments.demo.figures import Example, maps_figure
 from promptmlr.experiments.demo.page import CAVEAT, NEXT_STEPS, DemoResult, demo_page
 from promptmlr.experiments.tables import table_lines
-from promptmlr.files import write_bytes
+from promptmlr.files import check_writable, write_bytes
 from promptmlr.labels import PRESENT, hide, keep_mask
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.pipeline import TrainingJob, build, check_labels
@@ -145,10 +145,9 @@ class _Encoded:
 
 def _folder(out: str | Path) -> Path:
     folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UserError(f"{folder} is a file, or lies in one; name a folder for the report") from None
+    if folder.is_file():
+        raise UserError(f"{folder} is a file; name a folder for the report")
+    check_writable(folder / "index.html")
     return folder
 
 

@@ -60,8 +60,9 @@ def probe_findings(cosines: PromptCosines, templates: str, scores: Sequence[Pres
     classes = len(cosines.class_names)
     parts: list[Finding] = [
         Table("Cosines of prompts (cosines.csv; by class in classes.csv)", header, cells),
-        f"Mean, standard deviation and range over {classes} classes. For {nearer} of them the negative prompt is "
-        "nearer to the positive one than the positive prompt of any other class is. The paper's numbers are as it "
+        f"Mean, standard deviation and range over {classes} classes; positive – positive are two wordings of one. For "
+        f"{nearer} of the classes the negative prompt is nearer to the positive one than the positive prompt of any "
+        "other class is. The paper's numbers are as it "
         "prints them.",
     ]
     return [*parts, *(_presence_parts(scores) if scores else [])]
