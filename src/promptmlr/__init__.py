@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from promptmlr import functional, scenes
     from promptmlr.backbone import load_backbone
+    from promptmlr.estimator import MultiLabelRecognizer
     from promptmlr.methods import METHODS, create_recognizer
     from promptmlr.run import load_run
 
 __version__ = version("promptmlr")
 
-__all__ = ["METHODS", "create_recognizer", "functional", "load_backbone", "load_run", "scenes"]
+__all__ = ["METHODS", "MultiLabelRecognizer", "create_recognizer", "functional", "load_backbone", "load_run", "scenes"]
 
 # Imported when first used: `promptmlr --help` answers without loading torch.
 _HOMES = {
     "METHODS": "promptmlr.methods",
+    "MultiLabelRecognizer": "promptmlr.estimator",
     "create_recognizer": "promptmlr.methods",
     "functional": "promptmlr",
     "load_backbone": "promptmlr.backbone",

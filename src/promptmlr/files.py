@@ -3,8 +3,9 @@
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from promptmlr.errors import EnvironmentFault, UserError
 
-__all__ = ["check_writable", "only_process", "replacing", "write_at", "write_bytes", "write_text"]
+__all__ = ["check_writable", "only_process", "replacing", "write_at", "write_bytes", "write_folder", "write_text"]
 
 
 @contextlib.contextmanager
@@ -72,6 +73,32 @@ def check_writable(path: str | Path) -> None:
             pass
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def write_folder(path: str | Path, files: Mapping[str, bytes]) -> None:
+    """Make a folder of files, whole or not at all.
+
+    Raises:
+        UserError: the folder exists.
+        EnvironmentFault: it cannot be written.
+    """
+    path = Path(path)
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path} exists already; name another folder, or remove it")
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        for name, content in files.items():
+            write_bytes(temporary / name, content)
+        temporary.chmod(0o777 & ~_umask())
+        temporary.rename(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
@@ -55,6 +57,7 @@ class TrainingJob:
         select: which epoch is kept.
         calibrate: hold a tenth of the observed labels out, and fit probabilities and thresholds on them.
         selection_data: labelled test images, needed for `select="test"` alone.
+        learned: tensors of an earlier training of the same method and classes, to begin with; None begins anew.
     """
 
     method: str
@@ -67,6 +70,7 @@ class TrainingJob:
     select: Selection = "last"
     calibrate: bool = True
     selection_data: LabelledImages | None = None
+    learned: Mapping[str, Tensor] | None = None
 
 
 def train_run(
@@ -170,7 +174,10 @@ def _fit(
 def build(job: TrainingJob, backbone: Backbone) -> Recognizer:
     """The recognizer of a job, where its recipe starts it."""
     names = job.labelled.class_names
-    return create_recognizer(job.method, backbone, names, seed=job.seed, **job.recipe.start_options())
+    recognizer = create_recognizer(job.method, backbone, names, seed=job.seed, **job.recipe.start_options())
+    if job.learned is not None:
+        recognizer.load_state_dict(dict(job.learned))
+    return recognizer
 
 
 def score_on(source: RegionSource, labels: Labels) -> Callable[[Recognizer], float]:

@@ -14,7 +14,7 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ from promptmlr.regions import encode_stream
 from promptmlr.sides import EmbeddingSide, LinearSide, Side
 
 __all__ = ["BackboneRecord", "DataRecord", "Run", "RunConfig", "load_run", "read_config", "read_tensors", "versions"]
+
+FILES = ("calibration.json", "config.json", "mask.npy", "metrics.json", "metrics.jsonl", "weights.safetensors")
+"""Of a run folder; whatever else lies there was added later."""
 
 Selection = Literal["last", "val", "test"]
 
@@ -149,7 +152,16 @@ class Run:
             name, pretrained = wanted.name, wanted.pretrained
         size, dtype = wanted.preprocessing.image_size, getattr(torch, wanted.dtype)
         backbone = load_backbone(name, pretrained, size, device, dtype=dtype)
-        found = BackboneRecord(**backbone.identity())
+        self.adopt(backbone)
+        return backbone
+
+    def adopt(self, backbone: Backbone) -> None:
+        """Use a backbone that is already loaded, once it is known to be the run's.
+
+        Raises:
+            UserError: other weights or another preprocessing than those the run was trained on.
+        """
+        wanted, found = self.config.backbone, BackboneRecord(**backbone.identity())
         for key, what in (("weights_sha256", "weights"), ("preprocessing", "preprocessing")):
             has, needs = getattr(found, key), getattr(wanted, key)
             if has != needs:
@@ -157,13 +169,17 @@ class Run:
                     f"run {self.path} needs the {what} of {_named(wanted)} ({needs!s:.80}), but {_named(found)} has "
                     f"{has!s:.80}; name the right one with --backbone and --pretrained"
                 )
-        self.attach(backbone)
-        return backbone
-
-    def attach(self, backbone: Backbone) -> None:
-        """Use a backbone that is already loaded and known to be the run's."""
         self._backbone = backbone
         self.calibrated.to(backbone.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the backbone, which is loaded again when it is needed."""
+        return self.__dict__ | {"_backbone": None}
+
+    @property
+    def has_backbone(self) -> bool:
+        """Whether a backbone is loaded already."""
+        return self._backbone is not None
 
     @property
     def backbone(self) -> Backbone:

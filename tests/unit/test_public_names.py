@@ -28,7 +28,15 @@ def test_all_is_sorted_and_exists(name: str) -> None:
 
 
 def test_public_names_are_those_of_the_readme() -> None:
-    assert promptmlr.__all__ == ["METHODS", "create_recognizer", "functional", "load_backbone", "load_run", "scenes"]
+    assert promptmlr.__all__ == [
+        "METHODS",
+        "MultiLabelRecognizer",
+        "create_recognizer",
+        "functional",
+        "load_backbone",
+        "load_run",
+        "scenes",
+    ]
     assert set(promptmlr.__all__) <= set(dir(promptmlr))
     assert promptmlr.__version__
     with pytest.raises(AttributeError, match="has no attribute 'load_backbon'"):

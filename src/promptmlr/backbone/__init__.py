@@ -1,4 +1,4 @@
-"""The frozen CLIP: images → regions, text → features. `load_backbone` is the only way in."""
+"""The frozen CLIP: images → regions, text → features. `load_backbone` is the way in."""
 
 import hashlib
 import logging
@@ -33,6 +33,7 @@ from promptmlr.errors import EnvironmentFault, UserError, nearest
 from promptmlr.names import checked_path
 
 __all__ = [
+    "PAPER_IMAGE_SIZE",
     "Backbone",
     "Precision",
     "Preprocessing",
@@ -40,9 +41,12 @@ __all__ = [
     "bare_model",
     "catalogue",
     "load_backbone",
+    "of_open_clip",
+    "open_backbone",
     "tower_dtypes",
 ]
 
+PAPER_IMAGE_SIZE = 448
 CHUNK_PIXELS = 4 * 448**2  # through the tower at once on a CPU: what comes out of a layer then stays in its cache
 
 
@@ -160,6 +164,27 @@ class Backbone:
             "feature_width": self.feature_width,
             "preprocessing": self.preprocessing.as_dict(),
         }
+
+
+def of_open_clip(name: str | Path) -> bool:
+    """Whether a backbone is a model that open_clip builds and downloads, not the miniature or a file."""
+    return str(name) != "scenes" and not Path(name).is_file()
+
+
+def open_backbone(
+    name: str | Path = "RN101",
+    pretrained: str | None = None,
+    image_size: int | None = None,
+    precision: Precision = "auto",
+    device: str = "cpu",
+) -> Backbone:
+    """`load_backbone` with what suits training: open_clip's models at the paper's 448 px, dtypes by precision.
+
+    Args and errors as `load_backbone` and `tower_dtypes`.
+    """
+    dtype, text_dtype = tower_dtypes(precision, device)
+    size = image_size or (PAPER_IMAGE_SIZE if of_open_clip(name) else None)
+    return load_backbone(name, pretrained, size, device, dtype=dtype, text_dtype=text_dtype)
 
 
 def load_backbone(

@@ -38,15 +38,15 @@ def cost(
 
     Nothing is downloaded: costs do not depend on values, so open_clip's models have random weights here.
     """
+    from promptmlr.backbone import PAPER_IMAGE_SIZE, of_open_clip
     from promptmlr.experiments.cost.measuring import CostSetting, measure_costs
     from promptmlr.experiments.cost.report import cost_findings, write_costs
 
     check_page(out, report)
-    of_open_clip = backbone != "scenes" and not Path(backbone).is_file()
     setting = CostSetting(
         backbone=backbone,
         class_names=_class_names(classes),
-        image_size=image_size or (448 if of_open_clip else None),
+        image_size=image_size or (PAPER_IMAGE_SIZE if of_open_clip(backbone) else None),
         batch_size=batch_size,
         context_length=context_length,
         images=images,

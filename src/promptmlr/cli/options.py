@@ -165,9 +165,9 @@ def fractions(text: str, option: str = "--observed") -> list[float]:
 
 def cache_folder(chosen: Path | None) -> Path:
     """The folder of `--cache`, or the user's own."""
-    from platformdirs import user_cache_path
+    from promptmlr.features import default_cache_folder
 
-    return chosen or user_cache_path("promptmlr")
+    return chosen or default_cache_folder()
 
 
 def region_cache(
@@ -226,16 +226,13 @@ def open_tower(
     device: str,
 ) -> "Backbone":
     """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise."""
-    from promptmlr.backbone import load_backbone, tower_dtypes
+    from promptmlr.backbone import of_open_clip, open_backbone
     from promptmlr.data import is_scenes
 
     name = backbone or ("scenes" if is_scenes(data) else "RN101")
-    of_open_clip = name != "scenes" and not Path(name).is_file()
-    dtype, text_dtype = tower_dtypes(precision, device)
-    size = image_size or (448 if of_open_clip else None)
-    if of_open_clip and (pretrained is None or not Path(pretrained).is_file()):
+    if of_open_clip(name) and (pretrained is None or not Path(pretrained).is_file()):
         note(f"{name} ({pretrained or 'openai'}): the first time its weights are downloaded, some hundred megabytes")
-    tower = load_backbone(name, pretrained, size, device, dtype=dtype, text_dtype=text_dtype)
+    tower = open_backbone(name, pretrained, image_size, precision, device)
     if data and tower.name == "scenes" and not is_scenes(data):
         note("note: the miniature CLIP knows drawn things alone; on photographs it shows that all runs, not how well")
     return tower

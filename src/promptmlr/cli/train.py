@@ -124,7 +124,7 @@ def train(
     from torch import cuda
 
     from promptmlr.data import DataOptions, load_data, load_keep_mask
-    from promptmlr.labels import keep_mask
+    from promptmlr.labels import UNKNOWN, keep_mask
     from promptmlr.pipeline import TrainingJob, train_run
     from promptmlr.recipes import load_recipe
     from promptmlr.unfinished import RunInProgress
@@ -152,10 +152,11 @@ def train(
     labelled = read_data(data, split, "train", format, images, options)
     if mask is None:
         keep = keep_mask(labelled.labels.shape, observed, seed)
+        chosen = recipe_at(observed=observed * float((labelled.labels != UNKNOWN).mean()))
     else:
         order = labelled.annotation_order
         keep = load_keep_mask(mask, labelled.image_ids, labelled.class_names, order, unknown_code)
-        chosen = recipe_at(observed=float(keep.mean()))
+        chosen = recipe_at(observed=float((keep & (labelled.labels != UNKNOWN)).mean()))
     tested = None
     if select == "test":
         tested = load_data(data, None, purpose="test", format=format, images=images, options=options)

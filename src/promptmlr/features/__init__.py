@@ -1,6 +1,6 @@
 """Regions kept on disk: extracted once, for every run that asks for the same images, tower and preprocessing."""
 
-from promptmlr.features.source import RegionCache, StoredRegions, open_regions, stored_regions
+from promptmlr.features.source import RegionCache, StoredRegions, default_cache_folder, open_regions, stored_regions
 from promptmlr.features.storage import STORAGES, RowFormat, Storage
 from promptmlr.features.store import RegionStore
 
@@ -11,6 +11,7 @@ __all__ = [
     "RowFormat",
     "Storage",
     "StoredRegions",
+    "default_cache_folder",
     "open_regions",
     "stored_regions",
 ]

@@ -1,5 +1,6 @@
 """Where a job's regions come from: the store, memory or pixels, whichever is cheapest."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 from torch import Tensor
 
 from promptmlr.augmentation import Augmentation
@@ -24,11 +26,17 @@ from promptmlr.regions import (
 )
 from promptmlr.reporting import Reporter
 
-__all__ = ["RegionCache", "StoredRegions", "open_regions", "stored_regions"]
+__all__ = ["RegionCache", "StoredRegions", "default_cache_folder", "open_regions", "stored_regions"]
 
 MEMORY_FOR_REGIONS = 4 << 30  # bytes; more than that is read from the store, or made fresh, batch by batch
 SHARE_OF_DEVICE = 0.6  # of an accelerator's free memory
 ROWS_AT_ONCE = 1024
+
+
+def default_cache_folder() -> Path:
+    """What PROMPTMLR_CACHE names, or promptmlr in the user's cache folder."""
+    named = os.environ.get("PROMPTMLR_CACHE")
+    return Path(named) if named else user_cache_path("promptmlr")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,296 @@
+"""`MultiLabelRecognizer`: a recognizer in the manner of scikit-learn.
+
+    recognizer = MultiLabelRecognizer(class_names=["dog", "car"])
+    recognizer.fit(paths, [[1, float("nan")], [0, 1]])
+    recognizer.predict_proba(other_paths)
+
+What of scikit-learn's contract cannot hold, and why: X holds images, so there is no `n_features_in_`, no sparse or
+numeric X, and checks that make up such X do not apply; y may hold NaN, which is the point; it is no `ClassifierMixin`,
+as that would have cross-validation look for classes in y and refuse NaN.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import safetensors.torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
+from torch import Tensor
+
+from promptmlr.backbone import Backbone, open_backbone
+from promptmlr.data import LabelledImages
+from promptmlr.data.targets import Unlisted, image_refs, labels_from
+from promptmlr.errors import UserError
+from promptmlr.evaluation import evaluate
+from promptmlr.features import RegionCache, default_cache_folder, open_regions
+from promptmlr.files import write_folder, write_text
+from promptmlr.labels import UNKNOWN, Labels
+from promptmlr.pipeline import TrainingJob, train_run
+from promptmlr.prediction import predict_source
+from promptmlr.recipes import load_recipe
+from promptmlr.regions import FreshRegions
+from promptmlr.reporting import Reporter
+from promptmlr.run import FILES, Run, load_run, read_config
+
+__all__ = ["MultiLabelRecognizer"]
+
+
+class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
+    """Says which of C classes are in an image; learns from labels of which many may be unknown.
+
+    Args:
+        method: a name of `METHODS`.
+        backbone: a name of `promptmlr backbones`, "scenes", a checkpoint file, or a loaded `Backbone`, which clones
+            share.
+        pretrained: open_clip's tag of its weights, or a file; None is "openai".
+        image_size: pixels; None is 448 for open_clip's models, else the backbone's own.
+        class_names: C names; None takes them from a pandas y, or from lists of names.
+        unlisted: for y of lists of names: what a class that a list leaves out is, "unknown" or "absent".
+        recipe: "default", "released" or a TOML file.
+        epochs: None is the recipe's.
+        batch_size: None is the recipe's.
+        select: "last" keeps the last epoch, "val" the best one on a tenth of the known labels, held out.
+        calibrate: hold a tenth of the known labels out, and fit probabilities and thresholds on them.
+        cache: folder of stored regions; None is `default_cache_folder`, False stores none.
+        device: such as "cpu" or "cuda".
+        skip_unreadable: leave unreadable images out of training instead of refusing them.
+        workers: threads that decode images.
+        random_state: seed of starts, of the order of images and of what is held out.
+        reporter: told how it goes; None says nothing.
+
+    Attributes:
+        run_: the trained `Run`.
+        class_names_: C names, in the order of all columns.
+        classes_: the same as an array.
+    """
+
+    def __init__(
+        self,
+        method: str = "positivecoop",
+        *,
+        backbone: str | Path | Backbone = "RN101",
+        pretrained: str | None = None,
+        image_size: int | None = None,
+        class_names: Sequence[str] | None = None,
+        unlisted: Unlisted | None = None,
+        recipe: str | Path = "default",
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        select: Literal["last", "val"] = "last",
+        calibrate: bool = True,
+        cache: str | Path | Literal[False] | None = None,
+        device: str = "cpu",
+        skip_unreadable: bool = False,
+        workers: int = 2,
+        random_state: int = 0,
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.method = method
+        self.backbone = backbone
+        self.pretrained = pretrained
+        self.image_size = image_size
+        self.class_names = class_names
+        self.unlisted = unlisted
+        self.recipe = recipe
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.select = select
+        self.calibrate = calibrate
+        self.cache = cache
+        self.device = device
+        self.skip_unreadable = skip_unreadable
+        self.workers = workers
+        self.random_state = random_state
+        self.reporter = reporter
+
+    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
+        """Train anew.
+
+        Args:
+            X: N images: paths, PIL images, (H, W, 3) uint8 arrays, or one (N, H, W, 3) array.
+            y: (N, C) of 1, 0 and NaN (unknown), or N lists of class names (see `unlisted`).
+
+        Raises:
+            UserError: as `labels_from`, `image_refs` and `train_run`: a mistake in X, y or an argument.
+        """
+        return self._train(X, y, None)
+
+    def partial_fit(self, X: Any, y: Any) -> Self:  # noqa: N803
+        """Train on, from where it stands, with these labels alone; the first call is `fit`.
+
+        Classes do not talk to each other: a class that has no known label in y stays as it is, unless the method shares
+        its context between classes. Its calibration is fitted on a tenth of these labels, or kept where they are few.
+
+        Args and errors as `fit`; the classes are those of `fit`.
+        """
+        if not hasattr(self, "run_"):
+            return self.fit(X, y)
+        return self._train(X, y, self.run_)
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
+        """P(present), (N, C), calibrated where it could be.
+
+        Raises:
+            NotFittedError: before `fit`.
+            UserError: an image cannot be read.
+        """
+        run = self._fitted()
+        if not run.has_backbone:
+            run.adopt(self._open())
+        fresh = FreshRegions(run.backbone, image_refs(X), workers=self.workers)
+        _, source = open_regions(fresh, self._cache(), reporter=self.reporter)
+        _, probabilities = predict_source(run.calibrated, source)
+        return probabilities.astype(np.float64)
+
+    def predict(self, X: Any) -> NDArray[np.int64]:  # noqa: N803
+        """(N, C) of 1 where the probability is above its class's threshold, else 0."""
+        run = self._fitted()
+        return (self.predict_proba(X) > run.thresholds).astype(np.int64)
+
+    def predict_names(self, X: Any) -> list[list[str]]:  # noqa: N803
+        """The names of what `predict` finds, a list per image."""
+        return [[name for name, there in zip(self.class_names_, row, strict=True) if there] for row in self.predict(X)]
+
+    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+        """MAP in 0..1; unknown labels are left out, and so are classes without a present one.
+
+        Raises:
+            UserError: no label of y is present.
+        """
+        labels = self._labels(y, self.class_names_ if hasattr(self, "run_") else self.class_names)[0]
+        return evaluate(self.predict_proba(X), labels, self.class_names_, resamples=0).mean_ap
+
+    def save(self, path: str | Path) -> Path:
+        """Write the run folder that `promptmlr train` writes, whole or not at all.
+
+        Raises:
+            NotFittedError: before `fit`.
+            UserError: the folder exists.
+        """
+        self._fitted()
+        write_folder(path, self._files)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path, **arguments: Any) -> Self:
+        """A fitted recognizer from a run folder, of `save` or of `promptmlr train`.
+
+        Args:
+            path: the folder.
+            arguments: of the constructor, where they should be others than the run's: backbone, device, cache …
+
+        Raises:
+            UserError: there is no whole run.
+        """
+        config = read_config(Path(path) / "config.json")
+        known = {
+            "method": config.method,
+            "backbone": config.backbone.name,
+            "pretrained": config.backbone.pretrained,
+            "image_size": config.backbone.preprocessing.image_size,
+            "class_names": config.class_names,
+            "epochs": config.recipe.epochs,
+            "batch_size": config.recipe.batch_size,
+            "calibrate": config.calibrate,
+            "random_state": config.seed,
+        }
+        recognizer = cls(**known | arguments)
+        recognizer._take(Path(path))
+        return recognizer
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "run_")
+
+    def __sklearn_clone__(self) -> Self:
+        """A new one with the same arguments; a loaded backbone is shared, as it never changes."""
+        return type(self)(**self.get_params(deep=False))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+    def _train(self, X: Any, y: Any, before: Run | None) -> Self:  # noqa: N803
+        images = image_refs(X)
+        labels, names = self._labels(y, before.class_names if before else self.class_names)
+        if len(labels) != len(images):
+            raise UserError(f"X holds {len(images)} images and y {len(labels)} rows; give one row per image")
+        ids = [image.name for image in images]
+        if len(set(ids)) < len(ids):
+            ids = [f"{number:09d}" for number in range(len(ids))]
+        labelled = LabelledImages.from_rows(ids, images, labels, names, "images and labels from Python")
+        share = float((labels != UNKNOWN).mean())
+        recipe = load_recipe(self.recipe, self.method, observed=share, epochs=self.epochs, batch_size=self.batch_size)
+        job = TrainingJob(
+            method=self.method,
+            recipe=recipe,
+            labelled=labelled,
+            keep=np.ones(labels.shape, dtype=np.bool_),
+            seed=self.random_state,
+            order_seed=self.random_state,
+            select=self.select,
+            calibrate=self.calibrate,
+            learned=None if before is None else self._learned(),
+        )
+        tower = self._open()
+        with tempfile.TemporaryDirectory(prefix="promptmlr-") as folder:
+            path = train_run(
+                job,
+                tower,
+                Path(folder) / "run",
+                cache=self._cache(),
+                skip_unreadable=self.skip_unreadable,
+                workers=self.workers,
+                reporter=self.reporter,
+            )
+            if before is not None and before.calibration is not None and not (path / "calibration.json").exists():
+                write_text(path / "calibration.json", before.calibration.model_dump_json(indent=2) + "\n")
+            self._take(path)
+        self.run_.adopt(tower)
+        return self
+
+    def _take(self, path: Path) -> None:
+        """Hold a run, and the files of its folder."""
+        self.run_ = load_run(path)
+        self._files = {file.name: file.read_bytes() for file in sorted(path.iterdir()) if file.name in FILES}
+        self.class_names_ = self.run_.class_names
+        self.classes_ = np.array(self.class_names_)
+
+    def _labels(self, y: Any, class_names: Sequence[str] | None) -> tuple[Labels, tuple[str, ...]]:
+        return labels_from(y, class_names, self.unlisted)
+
+    def _open(self) -> Backbone:
+        if isinstance(self.backbone, Backbone):
+            return self.backbone
+        return _opened(self.backbone, self.pretrained, self.image_size, self.device)
+
+    def _cache(self) -> RegionCache | None:
+        if self.cache is False:
+            return None
+        return RegionCache(default_cache_folder() if self.cache is None else Path(self.cache))
+
+    def _learned(self) -> dict[str, Tensor]:
+        """The learned tensors of the run, as they were before folding."""
+        tensors = safetensors.torch.load(self._files["weights.safetensors"])
+        return {name.removeprefix("learned."): part for name, part in tensors.items() if name.startswith("learned.")}
+
+    def _fitted(self) -> Run:
+        if not hasattr(self, "run_"):
+            raise NotFittedError("this MultiLabelRecognizer is not fitted yet; call fit, or load one")
+        return self.run_
+
+
+@lru_cache(maxsize=1)
+def _opened(name: str | Path, pretrained: str | None, image_size: int | None, device: str) -> Backbone:
+    """A backbone that the next estimator of a cross-validation takes as well."""
+    return open_backbone(name, pretrained, image_size, device=device)

@@ -1,0 +1,197 @@
+"""`MultiLabelRecognizer` keeps scikit-learn's manners, and trains what `promptmlr train` trains."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.utils import estimator_checks
+
+import promptmlr as pm
+from promptmlr import scenes
+from promptmlr.data.targets import HeldImage, labels_from
+from promptmlr.errors import UserError
+from promptmlr.labels import UNKNOWN
+
+NAMES = ["tree", "house", "cloud"]
+NAN = float("nan")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> tuple[list[Path], np.ndarray]:
+    """Paths of 120 drawn scenes, and their labels of which a half is unknown."""
+    folder = tmp_path_factory.mktemp("scenes")
+    columns = [scenes.CLASS_NAMES.index(name) for name in NAMES]
+    paths, labels = [], []
+    for index in range(120):
+        scene = scenes.draw_scene(0, index)
+        paths.append(folder / f"{index:03d}.png")
+        Image.fromarray(scene.image).save(paths[-1])
+        labels.append(scene.labels[columns])
+    y = np.array(labels, dtype=float)
+    y[np.random.default_rng(0).random(y.shape) < 0.5] = NAN
+    return paths, y
+
+
+@pytest.fixture
+def small(tmp_path_factory) -> pm.MultiLabelRecognizer:
+    cache = tmp_path_factory.getbasetemp() / "estimator-cache"
+    return pm.MultiLabelRecognizer(
+        "dualembedding", backbone="scenes", class_names=NAMES, epochs=2, cache=cache, workers=0
+    )
+
+
+def test_three_lines(small, drawn) -> None:
+    paths, y = drawn
+    recognizer = small.fit(paths[:100], y[:100])
+    probabilities = recognizer.predict_proba(paths[100:])
+    assert probabilities.shape == (20, 3)
+    assert ((probabilities > 0) & (probabilities < 1)).all()
+    predicted = recognizer.predict(paths[100:])
+    assert (predicted == (probabilities > recognizer.run_.thresholds)).all()
+    assert recognizer.predict_names(paths[100:])[3] == [
+        n for n, there in zip(NAMES, predicted[3], strict=True) if there
+    ]
+    assert 0.5 < recognizer.score(paths[100:], y[100:]) <= 1
+    assert list(recognizer.classes_) == list(recognizer.class_names_) == NAMES
+
+
+def test_paths_images_and_arrays_are_the_same_to_it(small, drawn) -> None:
+    paths, y = drawn
+    recognizer = small.fit(paths, y)
+    expected = recognizer.predict_proba(paths[:4])
+    images = [Image.open(path) for path in paths[:4]]
+    arrays = np.stack([np.asarray(image) for image in images])
+    for same in ([str(path) for path in paths[:4]], images, arrays, list(arrays)):
+        assert recognizer.predict_proba(same) == pytest.approx(expected, abs=1e-6)
+
+
+def test_saved_loaded_and_pickled_it_says_the_same(small, drawn, tmp_path) -> None:
+    paths, y = drawn
+    recognizer = small.fit(paths, y)
+    expected = recognizer.predict_proba(paths[:5])
+    recognizer.save(tmp_path / "run")
+    loaded = pm.MultiLabelRecognizer.load(tmp_path / "run", cache=False)
+    assert loaded.predict_proba(paths[:5]) == pytest.approx(expected, abs=1e-3)  # the other read stored halves
+    assert loaded.get_params()["method"] == "dualembedding"
+    assert (pickle.loads(pickle.dumps(recognizer)).predict_proba(paths[:5]) == expected).all()
+    with pytest.raises(UserError, match="exists already"):
+        recognizer.save(tmp_path / "run")
+    assert pm.load_run(tmp_path / "run").class_names == tuple(NAMES)
+
+
+def test_new_labels_change_their_own_classes_alone(small, drawn) -> None:
+    paths, y = drawn
+    recognizer = small.fit(paths, y)
+    before = recognizer.run_.recognizer.presence.embedding.clone()
+    recognizer.partial_fit(paths[:10], [[NAN, 1 - i % 2, NAN] for i in range(10)])
+    after = recognizer.run_.recognizer.presence.embedding
+    assert [(before[c] == after[c]).all().item() for c in range(3)] == [True, False, True]
+    assert recognizer.run_.calibration is not None
+
+
+def test_loaded_ones_learn_on_as_fitted_ones_do(small, drawn, tmp_path) -> None:
+    paths, y = drawn
+    small.fit(paths[:60], y[:60]).save(tmp_path / "run")
+    other = pm.MultiLabelRecognizer.load(tmp_path / "run", cache=small.cache)
+    small.partial_fit(paths[60:], y[60:])
+    other.partial_fit(paths[60:], y[60:])
+    assert (small.run_.recognizer.absence.embedding == other.run_.recognizer.absence.embedding).all()
+
+
+def test_the_first_partial_fit_is_fit(small, drawn) -> None:
+    paths, y = drawn
+    first = clone(small).partial_fit(paths, y).run_.recognizer.presence.embedding
+    assert (first == small.fit(paths, y).run_.recognizer.presence.embedding).all()
+
+
+def test_cross_validation_and_grids(small, drawn) -> None:
+    paths, y = drawn
+    scores = cross_val_score(small, paths, y, cv=KFold(3), error_score="raise")
+    assert scores.shape == (3,)
+    assert (scores > 0.5).all()
+    grid = GridSearchCV(small, {"method": ["zeroshot", "dualembedding"], "epochs": [1, 3]}, cv=2, error_score="raise")
+    grid.fit(paths, y)
+    assert len(grid.cv_results_["params"]) == 4
+    assert grid.best_estimator_.predict(paths[:2]).shape == (2, 3)
+
+
+def test_what_lists_leave_out_has_to_be_said(small, drawn) -> None:
+    paths, y = drawn
+    lists = [[name for name, value in zip(NAMES, row, strict=True) if value == 1] for row in y]
+    with pytest.raises(UserError, match="unlisted='unknown' if nobody looked"):
+        clone(small).fit(paths, lists)
+    recognizer = clone(small).set_params(unlisted="absent").fit(paths, lists)
+    assert recognizer.predict(paths[:2]).shape == (2, 3)
+    assert 0 < recognizer.score(paths, lists) <= 1
+
+
+def test_before_it_is_fitted_it_says_so(small, drawn) -> None:
+    for call in (small.predict, small.predict_proba, small.predict_names):
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            call(drawn[0])
+    with pytest.raises(NotFittedError):
+        small.save("nowhere")
+
+
+def test_a_loaded_backbone_is_shared_by_clones(scenes_backbone, small) -> None:
+    one = clone(small).set_params(backbone=scenes_backbone)
+    assert clone(one).backbone is scenes_backbone
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        estimator_checks.check_get_params_invariance,
+        estimator_checks.check_set_params,
+        estimator_checks.check_no_attributes_set_in_init,
+        estimator_checks.check_parameters_default_constructible,
+        estimator_checks.check_valid_tag_types,
+        estimator_checks.check_estimator_repr,
+        estimator_checks.check_estimator_cloneable,
+        estimator_checks.check_estimator_tags_renamed,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_the_contract_of_scikit_learn(check) -> None:
+    check("MultiLabelRecognizer", pm.MultiLabelRecognizer())
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([[1, 0, -1]], "-1 means absent to some and unknown to others"),
+        ([[1, 0, 0.3]], r"y\[0, 2\] is 0.3"),
+        ([[1, 0]], "2 cells, and there are 3 classes"),
+        ([["tree", "hause"]], "did you mean 'house'"),
+        (["tree"], "write a list of class names for each image"),
+        (3, "must be an"),
+    ],
+)
+def test_labels_that_mean_nothing_are_refused(y, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        labels_from(y, NAMES, "unknown" if "tree" in str(y) else None)
+
+
+def test_labels_as_python_holds_them() -> None:
+    pandas = pytest.importorskip("pandas")
+    expected = np.array([[1, 0, -1], [-1, 1, 1]], np.int8)
+    cells = [[1, 0, NAN], [None, True, 1.0]]
+    table = pandas.DataFrame(cells, columns=NAMES)
+    for y in (cells, np.array(cells, dtype=object), np.array(cells, dtype=float), table, table[NAMES[::-1]]):
+        labels, names = labels_from(y, NAMES, None)
+        assert (labels == expected).all()
+        assert names == tuple(NAMES)
+    assert labels_from(table[NAMES[::-1]], None, None)[1] == tuple(NAMES[::-1])
+    assert (labels_from([["tree"], []], NAMES, "unknown")[0] == [[1, UNKNOWN, UNKNOWN], [UNKNOWN] * 3]).all()
+    assert (labels_from([["tree"], []], None, "absent")[0] == [[1], [0]]).all()
+
+
+def test_images_in_memory_are_known_by_their_pixels() -> None:
+    one, other = Image.new("RGB", (4, 2), "red"), Image.new("RGB", (2, 4), "red")
+    assert HeldImage("a", one).fingerprint() == HeldImage("b", one.copy()).fingerprint()
+    assert HeldImage("a", one).fingerprint() != HeldImage("a", other).fingerprint()
