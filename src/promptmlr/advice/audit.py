@@ -1,0 +1,103 @@
+"""Which observed labels look wrong, in cleanlab's convention.
+
+A label's quality is its self-confidence: the probability that a recognizer which did not see it gives to what it says.
+Which of them are issues is confident learning (Northcutt, Jiang and Chuang, 2021), class by class.
+"""
+
+import csv
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.advice.crossvalidation import calibrated
+from promptmlr.data import LabelledImages
+from promptmlr.errors import UserError
+from promptmlr.files import replacing
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
+
+__all__ = ["Doubt", "doubts", "write_doubts"]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """An observed label, and how much speaks for it.
+
+    Attributes:
+        image_id: the image, as its data set calls it.
+        class_name: the class.
+        label: 1 present, 0 absent, as it was given.
+        quality: P(the label is right), its self-confidence.
+        issue: whether confident learning takes it for wrong.
+    """
+
+    image_id: str
+    class_name: str
+    label: int
+    quality: float
+    issue: bool
+
+
+def doubts(labelled: LabelledImages, margins: NDArray[np.float64]) -> list[Doubt]:
+    """All observed labels that have a margin, the most doubtful first.
+
+    Args:
+        labelled: N images and C classes.
+        margins: (N, C) of `out_of_fold`, NaN where there is none.
+
+    Raises:
+        UserError: cleanlab is not installed.
+    """
+    labels = labelled.labels
+    probabilities = calibrated(margins, labels)
+    judged = (labels != UNKNOWN) & ~np.isnan(probabilities)
+    quality = np.where(labels == PRESENT, probabilities, 1 - probabilities)
+    issue = np.zeros(labels.shape, dtype=np.bool_)
+    for column in range(labels.shape[1]):
+        rows = np.flatnonzero(judged[:, column])
+        issue[rows, column] = _issues(labels[rows, column], probabilities[rows, column])
+    rows, columns = np.nonzero(judged)
+    order = np.lexsort((quality[rows, columns], ~issue[rows, columns]))
+    return [
+        Doubt(
+            labelled.image_ids[row],
+            labelled.class_names[column],
+            int(labels[row, column]),
+            float(quality[row, column]),
+            bool(issue[row, column]),
+        )
+        for row, column in zip(rows[order], columns[order], strict=True)
+    ]
+
+
+def write_doubts(path: Path, found: Sequence[Doubt]) -> None:
+    """A CSV with the columns image, class, label, quality and issue, in rank order; whole or not at all."""
+    with replacing(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "class", "label", "quality", "issue"])
+        writer.writerows(
+            [one.image_id, one.class_name, one.label, f"{one.quality:.6f}", "yes" if one.issue else ""] for one in found
+        )
+
+
+def _issues(labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Of the (K,) labels of one class, which are wrong by confident learning; none where all are of one kind."""
+    try:
+        cleanlab = importlib.import_module("cleanlab.filter")
+    except ImportError:
+        raise UserError("audit needs cleanlab; install it with pip install 'promptmlr[audit]'") from None
+    none = np.zeros(labels.shape, dtype=np.bool_)
+    if min((labels == PRESENT).sum(), (labels == ABSENT).sum()) == 0:
+        return none
+    found = cleanlab.find_label_issues(
+        labels.astype(np.int64),
+        np.stack([1 - probabilities, probabilities], axis=1),
+        filter_by="prune_by_noise_rate",
+        n_jobs=1,
+        verbose=False,
+    )
+    marked: NDArray[np.bool_] = none | found
+    return marked

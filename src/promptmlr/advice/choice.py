@@ -1,0 +1,88 @@
+"""Which method to take: cross-validation on the observed labels, and by how much the best one is ahead."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.advice.crossvalidation import Subject, calibrated, folds_of, out_of_fold
+from promptmlr.calibration import log_loss
+from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, paired_difference
+from promptmlr.labels import PRESENT, UNKNOWN, Labels
+from promptmlr.recipes import Recipe
+from promptmlr.reporting import Reporter
+
+__all__ = ["Candidate", "choose_method"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method as cross-validation sees it.
+
+    Attributes:
+        method: its name.
+        mean_ap: mAP on the observed labels, each seen by a recognizer that was not trained on it.
+        interval: of it, over images.
+        log_loss: of the calibrated probabilities, in nats per label.
+        behind: how far the best is ahead of it, over the same resamples of the images; None for the best.
+    """
+
+    method: str
+    mean_ap: float
+    interval: tuple[float, float]
+    log_loss: float
+    behind: PairedDifference | None
+
+
+def choose_method(
+    subject: Subject,
+    recipes: dict[str, Recipe],
+    *,
+    resamples: int = 1000,
+    reporter: Reporter | None = None,
+) -> list[Candidate]:
+    """Every method cross-validated, the best mAP first.
+
+    Args:
+        subject: what is trained on.
+        recipes: of each method that is tried.
+        resamples: of the images, for intervals.
+        reporter: where to say how it goes.
+
+    Raises:
+        UserError: fewer labels are present than there are folds.
+    """
+    reporter = reporter or Reporter()
+    folds_of(subject.labels, subject.seed)
+    found: dict[str, NDArray[np.float64]] = {}
+    with reporter.progress("methods tried") as say:
+        for done, (method, recipe) in enumerate(recipes.items(), 1):
+            found[method] = out_of_fold(subject, method, recipe)
+            say(done, len(recipes))
+    first = next(iter(found.values()))
+    labels = np.where(np.isnan(first), np.int8(UNKNOWN), subject.labels)
+    scored = {method: _scored(margins, labels, subject.class_names, resamples) for method, margins in found.items()}
+    order = sorted(scored, key=lambda method: scored[method].mean_ap, reverse=True)
+    return [
+        Candidate(
+            method,
+            scored[method].mean_ap,
+            scored[method].mean_ap_interval,
+            _log_loss(found[method], labels),
+            None
+            if method == order[0]
+            else paired_difference(np.nan_to_num(found[order[0]]), np.nan_to_num(found[method]), labels, resamples),
+        )
+        for method in order
+    ]
+
+
+def _scored(margins: NDArray[np.float64], labels: Labels, class_names: Sequence[str], resamples: int) -> Evaluation:
+    return evaluate(np.nan_to_num(margins), labels, class_names, threshold=0.0, resamples=resamples)
+
+
+def _log_loss(margins: NDArray[np.float64], labels: Labels) -> float:
+    known = labels != UNKNOWN
+    probabilities = calibrated(margins, labels)[known]
+    return log_loss(np.log(probabilities) - np.log1p(-probabilities), labels[known] == PRESENT)

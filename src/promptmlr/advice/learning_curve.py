@@ -1,0 +1,196 @@
+"""How many labels are needed: the score against labels observed, and what more of them would buy.
+
+Labels are left out at random, several times at each number; every training is scored on the same labels of images that
+no training saw. The curve is 1 − mAP = floor + gain · n^−rate (Cortes and others, 1993), fitted anew to each resample
+of test images and seeds. What it says beyond the last point holds as far as the curve does; a back-test says how far it
+held before.
+
+Letters: F numbers of labels, K seeds, S resamples of the test images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from promptmlr.advice.crossvalidation import Subject
+from promptmlr.errors import UserError
+from promptmlr.evaluation import bootstrap_map, evaluate
+from promptmlr.experiments.grid.uncertainty import estimate
+from promptmlr.labels import PRESENT, UNKNOWN, Labels, hide, keep_mask
+from promptmlr.methods import METHOD_TABLE, create_recognizer
+from promptmlr.prediction import predict_margins
+from promptmlr.recipes import Recipe
+from promptmlr.regions import RegionSource
+from promptmlr.reporting import Reporter
+from promptmlr.training import TrainingRun, fit_runs
+
+__all__ = ["Curve", "Extrapolation", "Point", "learning_curve"]
+
+RATES = (0.05, 2.0)  # of the fall of 1 − mAP with the number of labels
+FAR = 10.0  # times the labels there are
+MASKS = 1_000_003  # the first seed of them: those that hid the other labels are small, and masks of one seed are nested
+
+
+@dataclass(frozen=True)
+class Point:
+    """The score at a number of labels.
+
+    Attributes:
+        share: of the observed labels, in (0, 1].
+        labels: how many training sees on average.
+        mean_ap: mean over seeds.
+        low: lower end of its 95 % interval, over seeds and test images.
+        high: upper end.
+    """
+
+    share: float
+    labels: int
+    mean_ap: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """What the fitted curves say at a number of labels that nobody tried: their median and 95 % interval."""
+
+    labels: int
+    mean_ap: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A learning curve.
+
+    Attributes:
+        points: F of them, the fewest labels first.
+        ahead: at twice and at ten times the labels.
+        backtest: what the curve says at the last point from all but the last three; None with fewer than
+            six points.
+        seeds: K.
+        test_labels: how many known labels it was scored on.
+    """
+
+    points: Sequence[Point]
+    ahead: Sequence[Extrapolation]
+    backtest: Extrapolation | None
+    seeds: int
+    test_labels: int
+
+
+def learning_curve(
+    subject: Subject,
+    test: tuple[RegionSource, Labels],
+    method: str,
+    recipe: Recipe,
+    *,
+    shares: Sequence[float],
+    seeds: int = 3,
+    resamples: int = 200,
+    reporter: Reporter | None = None,
+) -> Curve:
+    """Train on parts of the observed labels, score on others, and look ahead.
+
+    Args:
+        subject: images and the labels that are there to be left out.
+        test: regions of other images and their (N', C) labels, in the same order of classes.
+        method: a name of `METHODS`.
+        recipe: of all trainings.
+        shares: of the observed labels, each in (0, 1].
+        seeds: how many times labels are left out; at all of them, K starts are trained.
+        resamples: of the test images.
+        reporter: where to say how it goes.
+
+    Raises:
+        UserError: fewer than three shares, or no test label is present.
+    """
+    reporter = reporter or Reporter()
+    shares = sorted(set(shares))
+    if len(shares) < 3:
+        raise UserError(f"a curve needs at least 3 points, and there are {len(shares)}; give more with --shares")
+    source, labels = test
+    if not (labels == PRESENT).any():
+        raise UserError("no test label is present, so there is nothing to score on")
+    scores, resampled, counts = [], [], []
+    with reporter.progress("numbers of labels") as say:
+        for done, share in enumerate(shares, 1):
+            parts = [hide(subject.labels, keep_mask(subject.labels.shape, share, MASKS + seed)) for seed in range(seeds)]
+            found = _margins(subject, parts, method, recipe, source)
+            scores.append([evaluate(one, labels, subject.class_names, resamples=0).mean_ap for one in found])
+            resampled.append([bootstrap_map(one, labels, resamples) for one in found])
+            counts.append(round(float(np.mean([(part != UNKNOWN).sum() for part in parts]))))
+            say(done, len(shares))
+    return _curve(shares, np.array(counts), np.array(scores), np.array(resampled), int((labels != UNKNOWN).sum()))
+
+
+def _margins(
+    subject: Subject, parts: Sequence[Labels], method: str, recipe: Recipe, test: RegionSource
+) -> list[NDArray[np.float64]]:
+    """(N', C) margins of the test images by a training on each part, in the order of the test images."""
+    runs = []
+    for seed, part in enumerate(parts):
+        start = recipe.start_options()
+        recognizer = create_recognizer(method, subject.backbone, subject.class_names, seed=seed, **start)
+        runs.append(TrainingRun(recognizer, part, recipe))
+    if METHOD_TABLE[method].trained:
+        fit_runs(runs, subject.source, order_seed=subject.order_seed)
+    return [predict_margins(run.recognizer.fold(), test)[1] for run in runs]
+
+
+def _curve(
+    shares: Sequence[float],
+    counts: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    resampled: NDArray[np.float64],
+    test_labels: int,
+) -> Curve:
+    """From (F,) counts, (F, K) scores and (F, K, S) of resampled test images."""
+    draws = _draws(scores, resampled)
+    measured = [estimate(scores[[place]], resampled[[place]], [1]) for place in range(len(counts))]
+    points = [
+        Point(share, int(count), one.value, max(one.low, 0.0), min(one.high, 1.0))
+        for share, count, one in zip(shares, counts, measured, strict=True)
+    ]
+    most = float(counts[-1])
+    ahead = [_look(counts, draws, most * times) for times in (2.0, FAR)]
+    backtest = _look(counts[:-3], draws[:, :-3], most) if len(counts) >= 6 else None
+    return Curve(points, ahead, backtest, scores.shape[1], test_labels)
+
+
+def _draws(scores: NDArray[np.float64], resampled: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S, F) means over seeds as they might have come out: on resampled test images, and with other seeds."""
+    sizes, seeds, number = resampled.shape
+    by_image = resampled.mean(axis=1)
+    spread = scores.std(axis=1, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.zeros(sizes)
+    by_seed = np.random.default_rng(0).normal(0, 1, (number, sizes)) * spread
+    drawn: NDArray[np.float64] = scores.mean(axis=1) + (by_image - by_image.mean(axis=1, keepdims=True)).T + by_seed
+    return drawn
+
+
+def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.clip(np.quantile(values, [0.025, 0.975]), 0, 1)
+    return float(low), float(high)
+
+
+def _look(counts: NDArray[np.int64], draws: NDArray[np.float64], labels: float) -> Extrapolation:
+    """What curves through (S, F) draws say at a number of labels."""
+    said = np.array([_fitted(counts / counts[-1], 1 - draw, labels / counts[-1]) for draw in draws])
+    return Extrapolation(round(labels), float(1 - np.median(said)), *_ends(1 - said))
+
+
+def _fitted(x: NDArray[np.float64], error: NDArray[np.float64], at: float) -> float:
+    """1 − mAP at `at`, on the curve floor + gain · x^−rate through (F,) points; x is a share of the most labels."""
+    last = float(error[-1])
+
+    def residuals(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        floor, gain, rate = values
+        found: NDArray[np.float64] = floor + gain * x**-rate - error
+        return found
+
+    fitted = least_squares(residuals, [last / 2, last / 2, 0.3], bounds=([0.0, 0.0, RATES[0]], [1.0, 1.0, RATES[1]])).x
+    return float(fitted[0] + fitted[1] * at ** -fitted[2])

@@ -1,0 +1,143 @@
+"""What to label next: unknown (image, class) cells by what an answer is expected to teach.
+
+Letters: N images, C classes.
+"""
+
+import csv
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.data import LabelledImages
+from promptmlr.errors import UserError
+from promptmlr.features import RegionCache, open_regions
+from promptmlr.files import replacing
+from promptmlr.labels import PRESENT, UNKNOWN
+from promptmlr.prediction import predict_source
+from promptmlr.regions import FreshRegions
+from promptmlr.reporting import Reporter
+from promptmlr.run import Run
+
+__all__ = ["Suggestion", "rank_cells", "suggest", "write_suggestions"]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A cell that is worth a label.
+
+    Attributes:
+        image_id: the image, as its data set calls it.
+        class_name: the class.
+        probability: P(present) as the run sees it.
+        gain: what an answer is expected to teach, in no unit; see `rank_cells`.
+    """
+
+    image_id: str
+    class_name: str
+    probability: float
+    gain: float
+
+
+def rank_cells(
+    probabilities: NDArray[np.floating], unknown: NDArray[np.bool_], present: NDArray[np.integer], count: int
+) -> list[tuple[int, int, float]]:
+    """The `count` unknown cells that are worth most, the best first.
+
+    The gain of a cell is the standard deviation of its answer, √(p (1 − p)), over √(1 + present labels of its class):
+    an answer that is certain teaches nothing, and a class with few positives learns most from another. It is halved for
+    every cell of the same image that was chosen before, and falls with the share of its class among the chosen, so that
+    one strange image or one hard class does not take all.
+
+    Args:
+        probabilities: (N, C) P(present), calibrated.
+        unknown: (N, C) bool, the cells to choose from.
+        present: (C,) how many labels of each class are known to be present.
+        count: how many; fewer where fewer are unknown.
+
+    Returns:
+        (image, class, gain) of each.
+    """
+    alone = np.sqrt(probabilities * (1 - probabilities)) / np.sqrt(1 + present)
+    rows, columns = np.nonzero(unknown)
+    of_image, of_class = np.zeros(unknown.shape[0], np.int64), np.zeros(unknown.shape[1], np.int64)
+    share = count / unknown.shape[1]
+
+    def gain(row: int, column: int) -> float:
+        return float(alone[row, column] * 0.5 ** of_image[row] / (1 + of_class[column] / share))
+
+    # Gains only fall, so whatever is still on top after it was looked at again is the best.
+    heap = list(zip((-alone[rows, columns]).tolist(), rows.tolist(), columns.tolist(), strict=True))
+    heapq.heapify(heap)
+    chosen: list[tuple[int, int, float]] = []
+    while heap and len(chosen) < count:
+        before, row, column = heap[0]
+        now = -gain(row, column)
+        if now > before:
+            heapq.heapreplace(heap, (now, row, column))
+            continue
+        heapq.heappop(heap)
+        chosen.append((row, column, -now))
+        of_image[row] += 1
+        of_class[column] += 1
+    return chosen
+
+
+def suggest(
+    run: Run,
+    labelled: LabelledImages,
+    count: int,
+    *,
+    cache: RegionCache | None = None,
+    batch_size: int | None = None,
+    workers: int = 2,
+    reporter: Reporter | None = None,
+) -> list[Suggestion]:
+    """The unknown cells of a data set that are worth most to a run, the best first.
+
+    Args:
+        run: trained on these images or others; cells of classes it does not know are not asked for.
+        labelled: images and the labels that are known.
+        count: at most that many.
+        cache: where regions are stored.
+        batch_size: images through the tower at once; None chooses.
+        workers: threads that decode images.
+        reporter: where to say how it goes, and which images cannot be read: they are left out.
+
+    Raises:
+        UserError: nothing is unknown, or run and data have no class in common.
+    """
+    reporter = reporter or Reporter()
+    names = [name for name in labelled.class_names if name in run.class_names]
+    if not names:
+        raise UserError(f"the run knows none of the classes of {labelled.source}; train one on them first")
+    labels = labelled.labels[:, [labelled.class_names.index(name) for name in names]]
+    wanted = np.flatnonzero((labels == UNKNOWN).any(axis=1))
+    if not len(wanted):
+        raise UserError(f"{labelled.source}: no label is unknown, so there is nothing to ask")
+    fresh = FreshRegions(run.backbone, [labelled.images[int(i)] for i in wanted], workers=workers, skip_unreadable=True)
+    kept, source = open_regions(fresh, cache, batch_size=batch_size, reporter=reporter)
+    with reporter.progress("predicting") as say:
+        found, probabilities = predict_source(run.calibrated, source, progress=say)
+    for error in fresh.unreadable.values():
+        reporter.note(f"unreadable, left out: {error}")
+    images = wanted[kept][found]
+    probabilities = probabilities[:, [run.class_names.index(name) for name in names]]
+    ranked = rank_cells(probabilities, labels[images] == UNKNOWN, (labels == PRESENT).sum(axis=0), count)
+    return [
+        Suggestion(labelled.image_ids[images[row]], names[column], float(probabilities[row, column]), gain)
+        for row, column, gain in ranked
+    ]
+
+
+def write_suggestions(path: Path, suggestions: Sequence[Suggestion]) -> None:
+    """A CSV with the columns image, class, probability and gain, in rank order; whole or not at all."""
+    with replacing(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "class", "probability", "gain"])
+        writer.writerows(
+            [one.image_id, one.class_name, f"{one.probability:.6f}", f"{one.gain:.6g}"] for one in suggestions
+        )
