@@ -9,6 +9,7 @@ import typer
 from promptmlr.cli.backbones import backbones
 from promptmlr.cli.cache import cache
 from promptmlr.cli.compare import compare
+from promptmlr.cli.convert import convert
 from promptmlr.cli.cost import cost
 from promptmlr.cli.demo import demo
 from promptmlr.cli.evaluate import evaluate
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(rich_help_panel="Start here")(demo)
+app.command(rich_help_panel="Your data")(convert)
 app.command(rich_help_panel="Your data")(cache)
 app.command(rich_help_panel="Train and use")(train)
 app.command(rich_help_panel="Train and use")(evaluate)
