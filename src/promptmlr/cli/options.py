@@ -97,8 +97,8 @@ Crowd = Annotated[
 Unlisted = Annotated[
     Literal["unknown", "absent"] | None,
     typer.Option(
-        help="What unlisted classes are, in formats that list what is present: unknown if nobody looked, absent if they "
-        "are known not to be there.",
+        help="What unlisted classes are, in formats that list what is present: unknown if nobody looked, absent if "
+        "they are known not to be there.",
         show_default=False,
     ),
 ]

@@ -89,6 +89,14 @@ class ImageFile:
         """The image as `open_image` reads it."""
         return open_image(self.path)
 
+    def content(self) -> bytes:
+        """The bytes of the file; raises `UnreadableImage`."""
+        try:
+            _file_status(self.path)
+            return self.path.read_bytes()
+        except (OSError, ValueError) as error:
+            raise UnreadableImage(f"{self.name}: {_reason(error)}") from error
+
     def fingerprint(self, content: bool = False) -> str:
         """SHA-256 of resolved path, size and time of change; under `content` of the bytes, wherever they lie."""
         try:

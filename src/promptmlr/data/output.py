@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from promptmlr.data.images import ImageFile, ImageRef, image_format
 from promptmlr.data.labelled import LabelledImages
+from promptmlr.data.parquet import ParquetImage
 from promptmlr.errors import UserError
 from promptmlr.files import replacing
 from promptmlr.labels import ABSENT, UNKNOWN, Labels
@@ -113,12 +113,11 @@ class Output:
         for done, entry in enumerate(self.entries, start=1):
             target = self.root / folder_of(entry.split) / Path(entry.name).name
             target.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(entry.image, ImageFile):
-                source = entry.image.path
-                if link:
-                    target.symlink_to(os.path.realpath(source))
-                else:
-                    shutil.copyfile(source, target)
+            if link and isinstance(entry.image, ImageFile):
+                entry.image.fingerprint()  # it must be there
+                target.symlink_to(os.path.realpath(entry.image.path))
+            elif isinstance(entry.image, ImageFile):
+                target.write_bytes(entry.image.content())
             else:
                 target.write_bytes(image_content(entry.image)[0])
             progress(done, len(self.entries))
@@ -174,9 +173,8 @@ def image_content(image: ImageRef) -> tuple[bytes, str]:
     Raises:
         UnreadableImage: it is missing or damaged.
     """
-    stored = getattr(image, "content", None)
-    if stored is not None:
-        content = bytes(stored())
+    if isinstance(image, ImageFile | ParquetImage):
+        content = image.content()
         suffix = image_format(content)
         if suffix is not None:
             return content, suffix
