@@ -9,13 +9,13 @@ from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.experiments.inspection.images import check_images
 from promptmlr.experiments.inspection.labels import class_counts, pairs
-from promptmlr.experiments.inspection.names import name_remarks
+from promptmlr.experiments.inspection.names import Pieces, name_remarks
 from promptmlr.experiments.inspection.outputs import CloseTexts, Inspection
 from promptmlr.reporting import Reporter
 
 __all__ = ["inspect_data"]
 
-_SAME = 0.95  # cosine of two class texts: OpenAI's ViT-B-32 has "sofa" and "couch" there, and COCO's median near 0.75
+_NEARER = 10  # times the usual, from which two class texts are called one
 _MOST = 100  # pairs of texts that are kept
 
 
@@ -60,9 +60,9 @@ def inspect_data(
     )
 
 
-def _pieces():  # type: ignore[no-untyped-def]
+def _pieces() -> Pieces:
     tokenizer = SimpleTokenizer()
-    return lambda text: [tokenizer.decoder[token] for token in tokenizer.encode(text)]
+    return lambda text: [str(tokenizer.decoder[token]) for token in tokenizer.encode(text)]
 
 
 def _close(backbone: Backbone, class_names: Sequence[str]) -> CloseTexts:
@@ -75,4 +75,5 @@ def _close(backbone: Backbone, class_names: Sequence[str]) -> CloseTexts:
         (class_names[first[i]], class_names[second[i]], float(each[i]))
         for i in np.argsort(-each, kind="stable")[:_MOST]
     ]
-    return CloseTexts(backbone.name, nearest, float(np.median(each)) if len(each) else float("nan"), _SAME)
+    median = float(np.median(each)) if len(each) else 1.0
+    return CloseTexts(backbone.name, nearest, median, 1 - (1 - median) / _NEARER)

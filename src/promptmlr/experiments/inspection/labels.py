@@ -90,7 +90,7 @@ def _advice(present: int, absent: int, missing: Sequence[str]) -> str:
     if not absent:
         return "never known to be absent: nothing says what it looks like without; label some images 0"
     if missing:
-        return f"never present in {' and '.join(missing)}: it is left out of scores there"
+        return f"never present in {' and '.join(missing)}: it can be neither learned nor scored there"
     if present < FEW:
         return f"present in fewer than {FEW} images: its score will be noise; label more"
     return ""

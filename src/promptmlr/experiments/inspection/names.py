@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["NameRemark", "name_remarks"]
+__all__ = ["NameRemark", "Pieces", "name_remarks"]
 
 _PROMPT = 16 + 3  # positions that a learned context, the full stop, start and end take of CLIP's 77
 _POSITIONS = 77

@@ -15,8 +15,10 @@ from promptmlr.files import write_text
 
 __all__ = ["CloseTexts", "Inspection"]
 
+_ONE = "one for this CLIP, ten times nearer than usual: name what tells them apart"
 _SHOWN = 20  # rows of what may be endless, on the terminal
 _CLASSES = 40  # the same of classes
+_ON_PAGE = 2_000  # rows, above which a browser becomes slow; the file has all
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class CloseTexts:
         backbone: its name.
         pairs: two names and the cosine of their texts, the nearest first.
         median: over all pairs.
-        least: the cosine from which two names are called the same.
+        least: the cosine from which two names are called one: a tenth of the median's distance from 1.
     """
 
     backbone: str
@@ -185,7 +187,7 @@ class Inspection:
                 ],
             )
         )
-        rows = [
+        images = [
             (
                 ", ".join(self._name(index) for index in group.images[:3])
                 + (f" and {len(group.images) - 3} more" if len(group.images) > 3 else ""),
@@ -196,7 +198,7 @@ class Inspection:
             for group in groups
         ]
         header = ("images", "how alike", "splits", "contradicting labels")
-        return [*found, *_table("Those across splits and with contradictions first", header, rows, words=4)]
+        return [*found, *_table("Those across splits and with contradictions first", header, images, words=4)]
 
     def _names(self) -> list[Finding]:
         found: list[Finding] = []
@@ -207,17 +209,10 @@ class Inspection:
         else:
             found.append("No class name that CLIP is likely to misread.")
         if self.close is not None and self.close.pairs:
-            cosines = [
-                (
-                    f"{a}, {b}",
-                    "the same for this CLIP: name what tells them apart" if c >= self.close.least else "",
-                    f"{c:.3f}",
-                )
-                for a, b, c in self.close.pairs
-            ]
+            cosines = [(f"{a}, {b}", _ONE if c >= self.close.least else "", f"{c:.4f}") for a, b, c in self.close.pairs]
             caption = (
-                f"Class names by the cosine of “a photo of a X.” for {self.close.backbone}, the nearest first; half of all "
-                f"pairs are above {self.close.median:.3f} (cosines.csv)"
+                f"Class names by the cosine of “a photo of a X.” for {self.close.backbone}, the nearest first; half "
+                f"of all pairs are above {self.close.median:.4f} (cosines.csv)"
             )
             found += _table(caption, ("classes", "advice", "cosine"), cosines, words=2, shown=10)
         return found
@@ -245,6 +240,3 @@ def _table(
 
 def _percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.1f}"
-
-
-_ON_PAGE = 2_000  # rows, above which a browser becomes slow; the file has all
