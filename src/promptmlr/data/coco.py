@@ -98,11 +98,11 @@ def coco_splits(root: Path) -> list[str]:
 
 def write_coco(output: Output) -> list[str]:
     """Write annotations without boxes, one per present label; with absent and unknown labels also LVIS's fields."""
-    splits = output.splits()
-    for split, entries in splits.items():
+    written = 0
+    for split, entries in output.splits().items():
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, int]] = []
-        for number, entry in enumerate(entries, start=1):
+        for number, entry in enumerate(entries, start=written + 1):
             width, height = entry.image.open().size
             image: dict[str, Any] = {
                 "id": number,
@@ -118,6 +118,7 @@ def write_coco(output: Output) -> list[str]:
                 {"id": len(annotations) + n, "image_id": number, "category_id": int(column) + 1, "iscrowd": 0}
                 for n, column in enumerate(np.flatnonzero(entry.labels == PRESENT), start=1)
             ]
+        written += len(entries)
         categories = [{"id": c, "name": name} for c, name in enumerate(output.class_names, start=1)]
         content = {
             "info": {"description": "image-level labels, without boxes"},

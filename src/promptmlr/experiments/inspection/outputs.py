@@ -15,9 +15,9 @@ from promptmlr.files import write_text
 
 __all__ = ["CloseTexts", "Inspection"]
 
-_ONE = "one for this CLIP, ten times nearer than usual: name what tells them apart"
 _SHOWN = 20  # rows of what may be endless, on the terminal
 _CLASSES = 40  # the same of classes
+_NAMES = 12  # in one line
 _ON_PAGE = 2_000  # rows, above which a browser becomes slow; the file has all
 
 
@@ -138,12 +138,20 @@ class Inspection:
         return Lines(None, [f"{part.source}: {part.notes[0]}" for part in self.parts.values()])
 
     def _classes(self) -> list[Finding]:
-        header = ("class", "advice", "present", "absent", "unknown", "present of known %")
+        header = ("class", "present", "absent", "unknown", "present of known %")
         rows = [
-            (one.name, one.advice, f"{one.present:,}", f"{one.absent:,}", f"{one.unknown:,}", _percent(one.share))
+            (one.name, f"{one.present:,}", f"{one.absent:,}", f"{one.unknown:,}", _percent(one.share))
             for one in sorted(self.counts, key=lambda one: one.present)
         ]
-        return _table("Classes, the rarest first (classes.csv)", header, rows, words=2, shown=_CLASSES)
+        by_advice: dict[str, list[str]] = {}
+        for one in self.counts:
+            if one.advice:
+                by_advice.setdefault(one.advice, []).append(one.name)
+        advice = [f"{said}: {_few(names)}" for said, names in by_advice.items()]
+        return [
+            *_table("Classes, the rarest first (classes.csv)", header, rows, shown=_CLASSES),
+            *([Lines("Classes that need labels", advice)] if advice else []),
+        ]
 
     def _pairs(self) -> list[Finding]:
         if not self.pairs:
@@ -209,12 +217,17 @@ class Inspection:
         else:
             found.append("No class name that CLIP is likely to misread.")
         if self.close is not None and self.close.pairs:
-            cosines = [(f"{a}, {b}", _ONE if c >= self.close.least else "", f"{c:.4f}") for a, b, c in self.close.pairs]
+            near = [f"{a}, {b}" for a, b, cosine in self.close.pairs if cosine >= self.close.least]
             caption = (
                 f"Class names by the cosine of “a photo of a X.” for {self.close.backbone}, the nearest first; half "
                 f"of all pairs are above {self.close.median:.4f} (cosines.csv)"
             )
-            found += _table(caption, ("classes", "advice", "cosine"), cosines, words=2, shown=10)
+            cosines = [(f"{a}, {b}", f"{cosine:.4f}") for a, b, cosine in self.close.pairs]
+            found += _table(caption, ("classes", "cosine"), cosines, shown=10)
+            if near:
+                found.append(
+                    Lines("One for this CLIP, ten times nearer than usual: name what tells them apart", near[:10])
+                )
         return found
 
     def _name(self, index: int) -> str:
@@ -236,6 +249,11 @@ def _table(
         Table(begin, header, rows[:shown], words, brief=True),
         Table(caption, header, rows[:_ON_PAGE], words, long=True),
     ]
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES
+    return ", ".join(names[:_NAMES]) + (f" and {more:,} more (classes.csv)" if more > 0 else "")
 
 
 def _percent(share: float) -> str:
