@@ -1,6 +1,5 @@
 """Every data format as one `LabelledImages`."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from promptmlr.data.list_csv import is_list, read_list_csv_rows
 from promptmlr.data.long_csv import is_long, read_long_csv_rows
 from promptmlr.data.masks import load_keep_mask
 from promptmlr.data.options import DataOptions, Purpose
-from promptmlr.data.rows import LabelledRows
+from promptmlr.data.rows import LabelledRows, read_json
 from promptmlr.data.scenes import DrawnImage, is_scenes, read_scenes
 from promptmlr.data.table import table_header
 from promptmlr.data.text_files import has_text_files, read_text_file_rows
@@ -150,6 +149,9 @@ def detect_format(data: str) -> str:
             f"{data} holds both {' and '.join(names[kind] for kind in kinds)} data; choose with "
             f"{' or '.join(f'--format {kind}' for kind in kinds)}"
         )
+    tables = sorted(path.glob("*.csv"))
+    if tables:
+        raise UserError(f"{data} is a folder with a table in it; name the table: {tables[0]}")
     raise UserError(
         f"{data} is no data set: neither a .csv, .json or .parquet nor a folder with JPEGImages and ImageSets/Main "
         "(VOC), annotations/instances_*.json (COCO), labels.json (FiftyOne), metadata.jsonl or .parquet (Hugging Face) "
@@ -161,10 +163,7 @@ def _of_file(path: Path) -> str:
     if path.suffix.lower() == ".parquet" or path.name in ("metadata.jsonl", "metadata.csv"):
         return "huggingface"
     if path.suffix.lower() == ".json":
-        try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{path}: damaged JSON ({error}); export it again") from error
+        content = read_json(path)
         if is_label_studio(content):
             return "label-studio"
         if is_fiftyone(content):

@@ -15,7 +15,7 @@ from typing import Any
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, rows_of_names, usual_split
+from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names, usual_split
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 
@@ -49,6 +49,11 @@ def read_fiftyone_rows(path: Path, images: Path | None, options: DataOptions) ->
     Raises:
         UserError: a file is missing, damaged or something else; or silence is unclear.
     """
+    with malformed_refused(path, "FiftyOne"):
+        return _read(path, images, options)
+
+
+def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
     exports = {None: path} if path.is_file() else _exports(path)
     if not exports:
         raise UserError(f"{path}: no {' or '.join(_FILES)} in it, nor in folders of splits")
@@ -56,7 +61,7 @@ def read_fiftyone_rows(path: Path, images: Path | None, options: DataOptions) ->
     found: list[_Row] = []
     classes: list[str] | None = []
     for split, file in exports.items():
-        content = _json(file)
+        content = read_json(file)
         if not is_fiftyone(content):
             raise UserError(f"{file}: neither FiftyOne's labels.json nor its samples.json")
         if "samples" in content:
@@ -98,7 +103,7 @@ def write_fiftyone(output: Output) -> list[str]:
 
 def _exports(folder: Path) -> dict[str | None, Path]:
     for name in _FILES:
-        if (folder / name).is_file() and is_fiftyone(_json(folder / name)):
+        if (folder / name).is_file() and is_fiftyone(read_json(folder / name)):
             return {None: folder / name}
     if not folder.is_dir():
         return {}
@@ -106,19 +111,9 @@ def _exports(folder: Path) -> dict[str | None, Path]:
     for inner in sorted(folder.iterdir()):
         if inner.is_dir():
             file = next((inner / name for name in _FILES if (inner / name).is_file()), None)
-            if file is not None and is_fiftyone(_json(file)):
+            if file is not None and is_fiftyone(read_json(file)):
                 found[inner.name] = file
     return found
-
-
-def _json(path: Path) -> Any:
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            return json.load(file)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged JSON ({error}); export it again") from error
 
 
 def _labels(content: dict[str, Any], file: Path, images: Path | None) -> list[_Row]:
@@ -142,7 +137,7 @@ def _places(file: Path, images: Path | None) -> dict[str, Path]:
     """Images by their name without suffix, which is how `labels.json` knows them."""
     manifest = file.parent / "data.json"
     if images is None and manifest.is_file():
-        content = _json(manifest)
+        content = read_json(manifest)
         if not isinstance(content, dict):
             raise UserError(f"{manifest}: not an object of names and paths")
         return {str(name): file.parent / str(place) for name, place in content.items()}

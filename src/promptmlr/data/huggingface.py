@@ -24,7 +24,7 @@ from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output, image_content
 from promptmlr.data.parquet import ParquetImage
-from promptmlr.data.rows import LabelledRows, Names, check_rows, rows_of_names, usual_split
+from promptmlr.data.rows import LabelledRows, Names, check_rows, malformed_refused, rows_of_names, usual_split
 from promptmlr.data.table import read_records
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
@@ -79,6 +79,11 @@ def read_huggingface_rows(path: Path, images: Path | None, options: DataOptions)
     Raises:
         UserError: a file is damaged, has no images or no labels; or silence is unclear.
     """
+    with malformed_refused(path, "`datasets`"):
+        return _read_all(path, images, options)
+
+
+def _read_all(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
     files = [path] if path.is_file() else _files(path)
     if not files:
         raise UserError(f"{path}: no metadata.jsonl, metadata.csv or .parquet in it, in data/ or in a folder per split")

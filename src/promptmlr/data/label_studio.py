@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, rows_of_names
+from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT
 
@@ -50,6 +50,11 @@ def read_label_studio_rows(path: Path, images: Path | None, options: DataOptions
     Raises:
         UserError: the file is damaged or something else, holds a model's predictions alone, or silence is unclear.
     """
+    with malformed_refused(path, "Label Studio"):
+        return _read(path, images, options)
+
+
+def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
     tasks = _tasks(path)
     classes = _config_classes(path.parent)
     choices = [_choices(task, f"{path}, task {number}") for number, task in enumerate(tasks, start=1)]
@@ -128,13 +133,7 @@ def write_label_studio(output: Output) -> list[str]:
 
 
 def _tasks(path: Path) -> list[dict[str, Any]]:
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            content = json.load(file)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged JSON ({error}); export it again") from error
+    content = read_json(path)
     if not is_label_studio(content):
         raise UserError(f"{path}: not a list of tasks; export from Label Studio as JSON")
     return list(content)

@@ -1,10 +1,13 @@
 """All rows of an annotation file, with the split of each: what tables, task lists and folders of lists become."""
 
+import json
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +18,16 @@ from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names
 
-__all__ = ["LabelledRows", "Names", "check_rows", "labels_of_names", "rows_of_names", "usual_split"]
+__all__ = [
+    "LabelledRows",
+    "Names",
+    "check_rows",
+    "labels_of_names",
+    "malformed_refused",
+    "read_json",
+    "rows_of_names",
+    "usual_split",
+]
 
 _USUAL = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
 _SPLIT_NAME = re.compile(r"(train|training|test|testing|val|valid|validation|dev)([^a-z].*)?", re.IGNORECASE)
@@ -239,6 +251,31 @@ def _reading(names: Sequence[Names], options: DataOptions, *, says_absent: bool)
     if not_looked := sum(not one.looked for one in names):
         notes.append(f"{not_looked} images are not labelled at all: all unknown")
     return notes
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: it cannot be read, or is no JSON.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return json.load(file)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged JSON ({error}); export it again") from error
+
+
+@contextmanager
+def malformed_refused(path: Path, kind: str) -> Iterator[None]:
+    """What is well-formed and of another shape than expected becomes a `UserError` that names the file."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        said = f"an entry lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path}: not as {kind} writes it: {' '.join(said.split())[:200]}; export it again") from error
 
 
 def usual_split(name: str) -> bool:

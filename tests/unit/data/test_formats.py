@@ -8,10 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from promptmlr.data import DataOptions, detect_format, load_data, load_parts
 from promptmlr.data.images import UnreadableImage
+from promptmlr.errors import UserError
 
 UNKNOWN, ABSENT = DataOptions(unlisted="unknown"), DataOptions(unlisted="absent")
 
@@ -351,3 +354,69 @@ def test_negative_categories_leave_the_rest_unknown(make_coco, refused):
     content["images"][1]["neg_category_ids"] = [3]
     path.write_text(json.dumps(content))
     refused(["neg_category_ids"], load_data, str(root))
+
+
+# Files of another shape
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 3) | st.sampled_from(["a.png", "cat", "", "choices"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "data",
+                    "image",
+                    "annotations",
+                    "result",
+                    "type",
+                    "value",
+                    "choices",
+                    "from_name",
+                    "predictions",
+                    "classes",
+                    "labels",
+                    "samples",
+                    "filepath",
+                    "ground_truth",
+                    "_cls",
+                    "classifications",
+                    "label",
+                    "tags",
+                    "file_name",
+                    "negatives",
+                    "was_cancelled",
+                    "model_version",
+                    "split",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("format", ["label-studio", "fiftyone", "huggingface"])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=json_values)
+def test_json_of_any_shape_is_read_or_refused_in_one_line(tmp_path, format, content):  # noqa: A002
+    path = tmp_path / ("metadata.jsonl" if format == "huggingface" else "x.json")
+    wrapped = {
+        "label-studio": [{"data": {"image": "a.png"}}, content],
+        "fiftyone": {"classes": None, "labels": content},
+    }
+    options = DataOptions(unlisted="unknown", missing_images="keep")
+    for one in (content, wrapped.get(format, {"file_name": "a.png", "labels": content})):
+        path.write_text(json.dumps(one))
+        try:
+            load_parts(str(path), format=format, options=options)
+        except UserError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - most are refused, some are read
+
+
+def test_a_folder_with_a_table_in_it_says_which(tmp_path, refused):
+    (tmp_path / "labels.csv").write_text("image,cat\n")
+    refused(["name the table", "labels.csv"], load_data, str(tmp_path))
