@@ -128,3 +128,25 @@ def test_what_a_format_cannot_hold_is_refused_and_nothing_is_written(tmp_path: P
         with pytest.raises(UserError, match=r"b\.png"):
             convert({None: missing}, tmp_path / "out", to)
     assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("to", sorted(TARGETS))
+def test_images_of_one_name_stay_apart(tmp_path: Path, to: str) -> None:
+    paths = [tmp_path / place for place in ("a/x.png", "b/x.png", "c/X.jpg", "c/x-2.png")]
+    for shade, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (60 * shade, 0, 0)).save(path)
+    labels = np.eye(4, dtype=np.int8)
+    part = LabelledImages.from_rows(
+        [path.relative_to(tmp_path).as_posix() for path in paths], list(map(ImageFile, paths)), labels, "wxyz", "drawn"
+    )
+    convert({None: part}, tmp_path / "out", to)
+    place = {"label-studio": "out/tasks.json", "csv": "out/labels.csv"}.get(
+        to, "out/labels.csv" if "csv" in to else "out"
+    )
+    lists = to not in ("csv", "long-csv", "coco")
+    (back,) = load_parts(str(tmp_path / place), options=DataOptions(unlisted="absent" if lists else None)).values()
+    shades = [round(image.open().getpixel((4, 4))[0] / 60) for image in back.images]
+    assert sorted(shades) == [0, 1, 2, 3]
+    for shade, row in zip(shades, back.labels, strict=True):
+        assert {name for name, code in zip(back.class_names, row, strict=True) if code == 1} == {"wxyz"[shade]}

@@ -420,3 +420,18 @@ def test_json_of_any_shape_is_read_or_refused_in_one_line(tmp_path, format, cont
 def test_a_folder_with_a_table_in_it_says_which(tmp_path, refused):
     (tmp_path / "labels.csv").write_text("image,cat\n")
     refused(["name the table", "labels.csv"], load_data, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"data": {"image": "a.png"}, "annotations": [{"result": [5]}]},
+        {"data": {"image": "a.png"}, "annotations": [{"result": [{"type": "choices", "value": None}]}]},
+        {"data": {"image": "a.png"}, "annotations": 7},
+        {"data": {"image": "a.png"}, "annotations": [{"result": [{"value": {"choices": [1]}}]}]},
+        {"data": {"image": 7}, "annotations": [{"result": []}]},
+        {"data": [], "annotations": [{"result": []}]},
+    ],
+)
+def test_tasks_of_another_shape_are_refused(make_tasks, refused, task):
+    refused(["tasks.json"], load_data, str(make_tasks([task])), options=UNKNOWN)
