@@ -4,7 +4,6 @@ Nearly: difference hashes of both directions (128 bits; Krawetz, "Kind of Like T
 `_BITS` bits propose pairs, and thumbnails that correlate above `_ALIKE` confirm them.
 """
 
-import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ __all__ = ["Duplicates", "ImageCheck", "check_images"]
 
 Kind = Literal["same bytes", "same pixels", "look alike"]
 
+_WEAKER: tuple[Kind, ...] = ("same bytes", "same pixels", "look alike")
 _SIDE = 16  # of thumbnails
 _LEAST = 64  # a side of what a JPEG is read at
 # Measured on 173 photographs of COCO: unrelated ones differ in at least 26 bits and correlate at most at 0.89.
@@ -100,7 +100,7 @@ def check_images(
     readable = np.array([i for i in range(len(images)) if i not in unreadable], dtype=np.intp)
     links: dict[tuple[int, int], Kind] = dict.fromkeys(_same_bytes(images, readable), "same bytes")
     links |= dict(_alike(images, hashes, small, readable, set(links)))
-    groups = [_group(members, links, labels, splits) for members in _joined(links)]
+    groups = [_group(members, kind, labels, splits) for members, kind in _joined(links)]
     groups.sort(key=lambda one: (not one.across, not one.contradicting, one.images))
     return ImageCheck(len(images), unreadable, tuple(groups))
 
@@ -186,8 +186,8 @@ def _same_pixels(first: ImageRef, second: ImageRef) -> bool:
     return one.size == other.size and one.tobytes() == other.tobytes()
 
 
-def _joined(links: dict[tuple[int, int], Kind]) -> list[tuple[int, ...]]:
-    """Groups of images that links connect."""
+def _joined(links: dict[tuple[int, int], Kind]) -> list[tuple[tuple[int, ...], Kind]]:
+    """Groups of images that links connect, and the weakest link of each."""
     parent: dict[int, int] = {}
 
     def root(index: int) -> int:
@@ -201,16 +201,14 @@ def _joined(links: dict[tuple[int, int], Kind]) -> list[tuple[int, ...]]:
     members: dict[int, list[int]] = defaultdict(list)
     for index in sorted(parent):
         members[root(index)].append(index)
-    return [tuple(group) for group in members.values()]
+    kinds: dict[int, set[Kind]] = defaultdict(set)
+    for (first, _), kind in links.items():
+        kinds[root(first)].add(kind)
+    return [(tuple(group), max(kinds[own], key=_WEAKER.index)) for own, group in members.items()]
 
 
-def _group(
-    members: tuple[int, ...], links: dict[tuple[int, int], Kind], labels: Labels, splits: Sequence[str | None]
-) -> Duplicates:
-    inside = {links[pair] for pair in itertools.combinations(members, 2) if pair in links}
-    kind: Kind = "look alike" if "look alike" in inside else "same pixels" if "same pixels" in inside else "same bytes"
+def _group(members: tuple[int, ...], kind: Kind, labels: Labels, splits: Sequence[str | None]) -> Duplicates:
     own = labels[list(members)]
     both = (own == PRESENT).any(axis=0) & (own == ABSENT).any(axis=0)
-    return Duplicates(
-        kind, members, tuple(np.flatnonzero(both).tolist()), len({splits[index] for index in members}) > 1
-    )
+    across = len({splits[index] for index in members}) > 1
+    return Duplicates(kind, members, tuple(np.flatnonzero(both).tolist()), across)

@@ -156,7 +156,7 @@ class Inspection:
     def _pairs(self) -> list[Finding]:
         if not self.pairs:
             return ["No two classes come together, or avoid each other, by more than chance explains."]
-        header = ("classes", "together", "if unrelated", "correlation", "chance reaches", "images known of both")
+        header = ("classes", "together", "if unrelated", "correlation", "chance reaches", "images")
         rows = [
             (
                 f"{pair.first}, {pair.second}",
@@ -168,7 +168,7 @@ class Inspection:
             )
             for pair in self.pairs
         ]
-        caption = "Classes that come together, or avoid each other (−), the strongest first (pairs.csv)"
+        caption = "Classes that come together, or avoid each other (−), on images where both are known (pairs.csv)"
         return _table(caption, header, rows)
 
     def _images(self) -> list[Finding]:
