@@ -13,7 +13,16 @@ from filelock import FileLock, Timeout
 
 from promptmlr.errors import EnvironmentFault, UserError
 
-__all__ = ["check_writable", "only_process", "replacing", "write_at", "write_bytes", "write_folder", "write_text"]
+__all__ = [
+    "check_writable",
+    "new_folder",
+    "only_process",
+    "replacing",
+    "write_at",
+    "write_bytes",
+    "write_folder",
+    "write_text",
+]
 
 
 @contextlib.contextmanager
@@ -46,6 +55,33 @@ def replacing(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[IO
         raise _cannot_write(path, error) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder beside `path`; on success it takes the name, on any error it is gone with what is in it.
+
+    Raises:
+        UserError: there is something at `path` already.
+        EnvironmentFault: it cannot be written (disk full, no permission).
+    """
+    path = Path(path)
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path} exists already; name another folder, or remove it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        temporary.rename(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -82,23 +118,9 @@ def write_folder(path: str | Path, files: Mapping[str, bytes]) -> None:
         UserError: the folder exists.
         EnvironmentFault: it cannot be written.
     """
-    path = Path(path)
-    if path.exists() or path.is_symlink():
-        raise UserError(f"{path} exists already; name another folder, or remove it")
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    with new_folder(path) as folder:
         for name, content in files.items():
-            write_bytes(temporary / name, content)
-        temporary.chmod(0o777 & ~_umask())
-        temporary.rename(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+            write_bytes(folder / name, content)
 
 
 @contextlib.contextmanager

@@ -9,11 +9,13 @@ import typer
 from promptmlr.cli.backbones import backbones
 from promptmlr.cli.cache import cache
 from promptmlr.cli.compare import compare
+from promptmlr.cli.convert import convert
 from promptmlr.cli.cost import cost
 from promptmlr.cli.demo import demo
 from promptmlr.cli.evaluate import evaluate
 from promptmlr.cli.experiment import experiment
 from promptmlr.cli.explain import explain
+from promptmlr.cli.inspect import inspect
 from promptmlr.cli.methods import methods
 from promptmlr.cli.predict import predict
 from promptmlr.cli.pretrain_scenes import pretrain_scenes
@@ -36,6 +38,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(rich_help_panel="Start here")(demo)
+app.command(rich_help_panel="Your data")(inspect)
+app.command(rich_help_panel="Your data")(convert)
 app.command(rich_help_panel="Your data")(cache)
 app.command(rich_help_panel="Train and use")(train)
 app.command(rich_help_panel="Train and use")(evaluate)

@@ -12,6 +12,7 @@ from promptmlr.cli.options import (
     CocoImages,
     Crowd,
     Data,
+    Delimiter,
     Device,
     Difficult,
     Format,
@@ -23,6 +24,7 @@ from promptmlr.cli.options import (
     SkipUnreadable,
     Split,
     StorageFormat,
+    Unlisted,
     Workers,
     cache_folder,
     open_tower,
@@ -57,6 +59,8 @@ def cache(
     difficult: Difficult = "skip",
     coco_images: CocoImages = "annotated",
     crowd: Crowd = "present",
+    unlisted: Unlisted = None,
+    delimiter: Delimiter = None,
     skip_unreadable: SkipUnreadable = False,
     precision: PrecisionOption = "auto",
     device: Device = "cpu",
@@ -70,7 +74,9 @@ def cache(
     from promptmlr.features.extraction import size
     from promptmlr.regions import FreshRegions
 
-    options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
+    options = DataOptions(
+        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+    )
     labelled = read_data(data, split, "train", format, images, options)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     augmentation = None if views is None else Augmentation(order_seed, views)

@@ -12,6 +12,7 @@ from promptmlr.cli.options import (
     CocoImages,
     Crowd,
     Data,
+    Delimiter,
     Device,
     Difficult,
     Format,
@@ -23,6 +24,7 @@ from promptmlr.cli.options import (
     Pretrained,
     SkipUnreadable,
     StorageFormat,
+    Unlisted,
     Workers,
     fractions,
     open_tower,
@@ -96,6 +98,8 @@ def compare(
     difficult: Difficult = "skip",
     coco_images: CocoImages = "annotated",
     crowd: Crowd = "present",
+    unlisted: Unlisted = None,
+    delimiter: Delimiter = None,
     skip_unreadable: SkipUnreadable = False,
     cache: CacheFolder = None,
     no_cache: NoCache = False,
@@ -135,7 +139,9 @@ def compare(
     for method in ["dualcoop"] if design else chosen:  # before anything is read
         load_recipe(recipe, method, batch_size=batch_size)
     check_page(out, report)
-    options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
+    options = DataOptions(
+        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+    )
     train = read_data(data, None, "train", format, images, options)
     test = read_data(data, None, "test", format, images, options)
     remarks = remarks_on(test)

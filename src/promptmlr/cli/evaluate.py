@@ -15,6 +15,7 @@ from promptmlr.cli.options import (
     CocoImages,
     Crowd,
     Data,
+    Delimiter,
     Device,
     Difficult,
     Format,
@@ -25,6 +26,7 @@ from promptmlr.cli.options import (
     SkipUnreadable,
     Split,
     StorageFormat,
+    Unlisted,
     Workers,
     common_classes,
     read_data,
@@ -49,6 +51,8 @@ def evaluate(
     difficult: Difficult = "skip",
     coco_images: CocoImages = "annotated",
     crowd: Crowd = "present",
+    unlisted: Unlisted = None,
+    delimiter: Delimiter = None,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the images.")] = 1000,
     out: Annotated[
         Path | None,
@@ -76,7 +80,9 @@ def evaluate(
     from promptmlr.run import load_run
 
     loaded = load_run(run)
-    options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
+    options = DataOptions(
+        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+    )
     labelled = read_data(data, split, "test", format, images, options)
     if images_sha256(labelled.image_ids) == loaded.config.data.images_sha256:
         note("warning: the run was trained on images of these names; its score on new ones will be lower")

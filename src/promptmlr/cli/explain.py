@@ -11,6 +11,7 @@ from promptmlr.cli.options import (
     CacheKey,
     CocoImages,
     Crowd,
+    Delimiter,
     Device,
     Difficult,
     Format,
@@ -22,6 +23,7 @@ from promptmlr.cli.options import (
     SkipUnreadable,
     Split,
     StorageFormat,
+    Unlisted,
     Workers,
     common_classes,
     open_tower,
@@ -98,6 +100,8 @@ def explain(
     difficult: Difficult = "skip",
     coco_images: CocoImages = "annotated",
     crowd: Crowd = "present",
+    unlisted: Unlisted = None,
+    delimiter: Delimiter = None,
     skip_unreadable: SkipUnreadable = False,
     cache: CacheFolder = None,
     no_cache: NoCache = False,
@@ -139,7 +143,9 @@ def explain(
         return subject_of_run(run)
 
     if of_data:
-        options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
+        options = DataOptions(
+            difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+        )
         labelled = read_data(target, split, "test", format, images, options)
         common, labels = _labels_of(run, labelled)
         for name in names or ():

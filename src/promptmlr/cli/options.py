@@ -21,6 +21,7 @@ __all__ = [
     "CocoImages",
     "Crowd",
     "Data",
+    "Delimiter",
     "Device",
     "Difficult",
     "Format",
@@ -34,6 +35,7 @@ __all__ = [
     "SkipUnreadable",
     "Split",
     "StorageFormat",
+    "Unlisted",
     "Workers",
     "cache_folder",
     "common_classes",
@@ -48,19 +50,32 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A .csv file, a VOC devkit or COCO folder, or 'scenes': the drawn world "
+        help="A .csv (wide, long or with lists), .json (Label Studio, FiftyOne) or .parquet file, a folder (VOC, COCO, "
+        "FiftyOne, Hugging Face, images with text files), or 'scenes': the drawn world "
         "(scenes:WORLD:NUMBER for others, such as scenes:crowded:1). Write ./scenes for a folder of that name.",
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `promptmlr train`.")]
 Format = Annotated[
-    Literal["csv", "voc", "coco", "scenes"] | None,
+    Literal[
+        "csv",
+        "long-csv",
+        "list-csv",
+        "folder",
+        "voc",
+        "coco",
+        "label-studio",
+        "fiftyone",
+        "huggingface",
+        "scenes",
+    ]
+    | None,
     typer.Option("--format", help="When the detection is wrong.", show_default=False),
 ]
 ImageFolder = Annotated[
     Path | None,
     typer.Option(
-        "--images", help="Folder that the CSV's image paths start from. (default: the CSV's own)", show_default=False
+        "--images", help="Folder that image paths start from. (default: that of the file)", show_default=False
     ),
 ]
 Split = Annotated[
@@ -78,6 +93,21 @@ CocoImages = Annotated[
 Crowd = Annotated[
     Literal["present", "unknown", "absent"],
     typer.Option(help="COCO classes shown by crowds alone; as released: present."),
+]
+Unlisted = Annotated[
+    Literal["unknown", "absent"] | None,
+    typer.Option(
+        help="What unlisted classes are, in formats that list what is present: unknown if nobody looked, absent if "
+        "they are known not to be there.",
+        show_default=False,
+    ),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        help="What stands between names of a list CSV. (default: found where it is clear)",
+        show_default=False,
+    ),
 ]
 BackboneName = Annotated[
     str | None,

@@ -25,15 +25,15 @@ MeasurementPage = Annotated[
 
 
 class Outputs(Protocol):
-    """Everything that is shown of an experiment.
+    """Everything that is shown of an experiment."""
 
-    Attributes:
-        title: of the page.
-        lead: what it is about, in a sentence.
-    """
+    @property
+    def title(self) -> str:
+        """Of the page."""
 
-    title: str
-    lead: str
+    @property
+    def lead(self) -> str:
+        """What it is about, in a sentence."""
 
     def findings(self) -> "list[Finding]":
         """Tables, figures, and what to know about them."""

@@ -11,6 +11,7 @@ from promptmlr.cli.options import (
     CacheKey,
     CocoImages,
     Crowd,
+    Delimiter,
     Device,
     Difficult,
     Format,
@@ -21,6 +22,7 @@ from promptmlr.cli.options import (
     SkipUnreadable,
     Split,
     StorageFormat,
+    Unlisted,
     Workers,
     open_tower,
     read_data,
@@ -68,6 +70,8 @@ def probe_text(
     difficult: Difficult = "skip",
     coco_images: CocoImages = "annotated",
     crowd: Crowd = "present",
+    unlisted: Unlisted = None,
+    delimiter: Delimiter = None,
     skip_unreadable: SkipUnreadable = False,
     cache: CacheFolder = None,
     no_cache: NoCache = False,
@@ -93,7 +97,9 @@ def probe_text(
         raise UserError("--classes: DATA has its own classes; leave out one of the two")
     labelled = None
     if data is not None:
-        options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
+        options = DataOptions(
+            difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+        )
         labelled = read_data(data, split, "test", format, images, options)
     names = _class_names(classes, labelled, backbone)
     tower = open_tower(data or "", backbone, pretrained, image_size, "float32", device)

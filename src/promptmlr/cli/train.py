@@ -17,6 +17,7 @@ from promptmlr.cli.options import (
     CocoImages,
     Crowd,
     Data,
+    Delimiter,
     Device,
     Difficult,
     Format,
@@ -29,6 +30,7 @@ from promptmlr.cli.options import (
     SkipUnreadable,
     Split,
     StorageFormat,
+    Unlisted,
     Workers,
     open_tower,
     read_data,
@@ -109,6 +111,8 @@ def train(
     difficult: Difficult = "skip",
     coco_images: CocoImages = "annotated",
     crowd: Crowd = "present",
+    unlisted: Unlisted = None,
+    delimiter: Delimiter = None,
     skip_unreadable: SkipUnreadable = False,
     cache: CacheFolder = None,
     no_cache: NoCache = False,
@@ -148,7 +152,9 @@ def train(
         views=views,
     )
     chosen = recipe_at(observed=observed)
-    options = DataOptions(difficult=difficult, coco_images=coco_images, crowd=crowd)
+    options = DataOptions(
+        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+    )
     labelled = read_data(data, split, "train", format, images, options)
     if mask is None:
         keep = keep_mask(labelled.labels.shape, observed, seed)
@@ -194,6 +200,8 @@ def train(
     following = ["promptmlr", "evaluate", str(path), data]
     following += [] if images is None else ["--images", str(images)]
     following += [] if format is None else ["--format", format]
+    following += [] if unlisted is None else ["--unlisted", unlisted]
+    following += [] if delimiter is None else ["--delimiter", delimiter]
     note(f"{path} in {time.perf_counter() - begin:.1f} s; next: {shlex.join(following)}")
 
 

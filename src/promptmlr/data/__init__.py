@@ -1,16 +1,25 @@
 """Every data format as one `LabelledImages`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from promptmlr.data.coco import has_instances, read_coco
-from promptmlr.data.csv import read_csv
+from promptmlr.data.coco import coco_splits, has_instances, read_coco
+from promptmlr.data.csv import read_csv_rows
+from promptmlr.data.fiftyone import has_fiftyone, is_fiftyone, read_fiftyone_rows
+from promptmlr.data.huggingface import has_huggingface, read_huggingface_rows
 from promptmlr.data.images import ImageFile, ImageRef, UnreadableImage, find_images, open_image
+from promptmlr.data.label_studio import is_label_studio, read_label_studio_rows
 from promptmlr.data.labelled import LabelledImages
+from promptmlr.data.list_csv import is_list, read_list_csv_rows
+from promptmlr.data.long_csv import is_long, read_long_csv_rows
 from promptmlr.data.masks import load_keep_mask
 from promptmlr.data.options import DataOptions, Purpose
+from promptmlr.data.rows import LabelledRows, read_json
 from promptmlr.data.scenes import DrawnImage, is_scenes, read_scenes
+from promptmlr.data.table import table_header
+from promptmlr.data.text_files import has_text_files, read_text_file_rows
 from promptmlr.data.voc import find_devkit, read_voc
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
@@ -24,14 +33,27 @@ __all__ = [
     "ImageRef",
     "LabelledImages",
     "UnreadableImage",
+    "detect_format",
     "find_images",
     "is_scenes",
     "load_data",
     "load_keep_mask",
+    "load_parts",
     "open_image",
 ]
 
-FORMATS = {"coco": read_coco, "csv": read_csv, "scenes": read_scenes, "voc": read_voc}
+_BY_SPLIT = {"coco": read_coco, "scenes": read_scenes, "voc": read_voc}
+_BY_ROWS: dict[str, Callable[[Path, Path | None, DataOptions], LabelledRows]] = {
+    "csv": read_csv_rows,
+    "fiftyone": read_fiftyone_rows,
+    "folder": read_text_file_rows,
+    "huggingface": read_huggingface_rows,
+    "label-studio": read_label_studio_rows,
+    "list-csv": read_list_csv_rows,
+    "long-csv": read_long_csv_rows,
+}
+FORMATS = tuple(sorted([*_BY_SPLIT, *_BY_ROWS]))
+_SAY_ALL = ("coco", "csv", "scenes", "voc")  # of every class, what it is
 _DEFAULTS = DataOptions()
 
 
@@ -47,44 +69,126 @@ def load_data(
     """Read a data set in any of the formats.
 
     Args:
-        data: a `.csv`, a VOC devkit folder, a COCO folder, or drawn scenes (`read_scenes`).
+        data: a file or a folder of one of `FORMATS`, or drawn scenes (`read_scenes`).
         split: the part to read, as the format names it; by default the one for `purpose`.
         purpose: "train" or "test".
-        format: a key of `FORMATS`, where the name and the content of `data` do not tell.
+        format: one of `FORMATS`, where the name and the content of `data` do not tell.
         images: the folder of the images, where it is not the usual one.
         options: what the formats leave open.
 
     Raises:
-        UserError: there is no such data, it is damaged, or (for training) none of its labels is known.
+        UserError: there is no such data, it is damaged, it leaves open what unlisted classes are, or (for training)
+            none of its labels is known.
     """
-    path = checked_path(data)
-    kind = _detect(data) if format is None else format
-    if kind not in FORMATS:
-        raise UserError(f"unknown format {kind!r}; {nearest(kind, FORMATS)}")
-    loaded = FORMATS[kind](path, split, purpose, images, options)
-    counts = {code: np.count_nonzero(loaded.labels == code) for code in (PRESENT, ABSENT, UNKNOWN)}
-    if purpose == "train" and counts[UNKNOWN] == loaded.labels.size:
+    kind, path = _kind(data, format, options)
+    if kind in _BY_SPLIT:
+        loaded = _BY_SPLIT[kind](path, split, purpose, images, options)
+    else:
+        loaded = _BY_ROWS[kind](path, images, options).part(split, purpose, options)
+    if purpose == "train" and (loaded.labels == UNKNOWN).all():
         raise UserError(f"{loaded.source}: all {loaded.labels.size} labels are unknown; nothing can be learned")
-    size = "{:,} images, {:,} classes; ".format(*loaded.labels.shape)
-    return loaded.with_notes(
-        size + f"{counts[PRESENT]:,} labels present, {counts[ABSENT]:,} absent, {counts[UNKNOWN]:,} unknown"
-    )
+    return loaded.with_notes(_size(loaded))
 
 
-def _detect(data: str) -> str:
+def load_parts(
+    data: str,
+    *,
+    format: str | None = None,  # noqa: A002
+    images: Path | None = None,
+    options: DataOptions = _DEFAULTS,
+) -> dict[str | None, LabelledImages]:
+    """Read all splits of a data set, in the order of its files; under None where it has none. Arguments as above.
+
+    Of VOC and drawn scenes these are the splits for training and testing, of COCO all that it has.
+
+    Raises:
+        UserError: as `load_data`, but labels may all be unknown; the splits of a COCO folder have different classes.
+    """
+    kind, path = _kind(data, format, options)
+    if kind in _BY_ROWS:
+        parts = _BY_ROWS[kind](path, images, options).parts(options)
+    elif kind == "coco" and coco_splits(path):
+        parts = {name: read_coco(path, name, "train", images, options) for name in coco_splits(path)}
+    else:
+        read = [_BY_SPLIT[kind](path, None, purpose, images, options) for purpose in ("train", "test")]
+        parts = {one.source.split(", split ")[-1].split(" (")[0]: one for one in read}
+    first = next(iter(parts.values()))
+    return {
+        split: (one := part.with_classes(first.class_names)).with_notes(_size(one)) for split, part in parts.items()
+    }
+
+
+def detect_format(data: str) -> str:
+    """Which of `FORMATS` a file or folder is in, by its name and content.
+
+    Raises:
+        UserError: there is nothing, or it is none or several of them.
+    """
     path = Path(data)
     if is_scenes(data):
         return "scenes"
     if path.suffix.lower() == ".csv":
-        return "csv"
+        header = table_header(path)
+        return "long-csv" if is_long(header) else "list-csv" if is_list(header) else "csv"
     if not path.exists():
         raise UserError(f"no such file or folder: {data}")
-    kinds = [kind for kind, found in (("voc", find_devkit(path)), ("coco", has_instances(path))) if found]
+    if path.is_file():
+        return _of_file(path)
+    looks: dict[str, Callable[[Path], object]] = {
+        "voc": find_devkit,
+        "coco": has_instances,
+        "fiftyone": has_fiftyone,
+        "huggingface": has_huggingface,
+    }
+    kinds = [kind for kind, look in looks.items() if look(path)] or (["folder"] if has_text_files(path) else [])
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
-        raise UserError(f"{data} holds both VOC and COCO data; choose with --format voc or --format coco")
+        names = {"voc": "VOC", "coco": "COCO", "fiftyone": "FiftyOne", "huggingface": "Hugging Face"}
+        raise UserError(
+            f"{data} holds both {' and '.join(names[kind] for kind in kinds)} data; choose with "
+            f"{' or '.join(f'--format {kind}' for kind in kinds)}"
+        )
+    tables = sorted(path.glob("*.csv"))
+    if tables:
+        raise UserError(f"{data} is a folder with a table in it; name the table: {tables[0]}")
     raise UserError(
-        f"{data} is no data set: it is neither a .csv nor a folder with JPEGImages and ImageSets/Main (VOC) or "
-        "annotations/instances_*.json (COCO); --format says what it is"
+        f"{data} is no data set: neither a .csv, .json or .parquet nor a folder with JPEGImages and ImageSets/Main "
+        "(VOC), annotations/instances_*.json (COCO), labels.json (FiftyOne), metadata.jsonl or .parquet (Hugging Face) "
+        "or text files beside images; --format says what it is"
     )
+
+
+def _of_file(path: Path) -> str:
+    if path.suffix.lower() == ".parquet" or path.name in ("metadata.jsonl", "metadata.csv"):
+        return "huggingface"
+    if path.suffix.lower() == ".json":
+        content = read_json(path)
+        if is_label_studio(content):
+            return "label-studio"
+        if is_fiftyone(content):
+            return "fiftyone"
+        if isinstance(content, dict) and "annotations" in content:
+            raise UserError(
+                f"{path}: COCO is read from the folder above annotations/instances_*.json; name that folder"
+            )
+        raise UserError(f"{path}: neither Label Studio's tasks nor FiftyOne's labels.json or samples.json")
+    raise UserError(f"{path} is no data set: a file is a .csv, .json or .parquet; --format says what it is")
+
+
+def _kind(data: str, format: str | None, options: DataOptions) -> tuple[str, Path]:  # noqa: A002
+    path = checked_path(data)
+    kind = detect_format(data) if format is None else format
+    if kind not in FORMATS:
+        raise UserError(f"unknown format {kind!r}; {nearest(kind, FORMATS)}")
+    if options.unlisted is not None and kind in _SAY_ALL:
+        raise UserError(
+            f"{data}: --unlisted is for lists of names; {kind} says of every class what it is: leave it out"
+        )
+    return kind, path
+
+
+def _size(loaded: LabelledImages) -> str:
+    counts = {code: np.count_nonzero(loaded.labels == code) for code in (PRESENT, ABSENT, UNKNOWN)}
+    size = "{:,} images, {:,} classes; ".format(*loaded.labels.shape)
+    return size + f"{counts[PRESENT]:,} labels present, {counts[ABSENT]:,} absent, {counts[UNKNOWN]:,} unknown"

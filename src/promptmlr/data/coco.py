@@ -1,19 +1,23 @@
-"""COCO: a folder with `annotations/instances_*.json` and the images."""
+"""COCO: a folder with `annotations/instances_*.json` and the images.
+
+Where images have `neg_category_ids`, as in LVIS, these classes are absent, and others without an object are unknown.
+"""
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from promptmlr.data.images import ImageFile
 from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
+from promptmlr.data.output import Output
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names
 
-__all__ = ["COCO_CLASS_NAMES", "has_instances", "read_coco"]
+__all__ = ["COCO_CLASS_NAMES", "coco_splits", "has_instances", "read_coco", "write_coco"]
 
 COCO_CLASS_NAMES = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
@@ -28,6 +32,8 @@ COCO_CLASS_NAMES = (
 )
 """The 80 classes of COCO's own files, by ascending category id."""
 
+COCO_SPLIT = "train"  # what data without splits is written as
+
 _PREFIX = "instances_"
 _CROWD_CODES = {"present": PRESENT, "unknown": UNKNOWN, "absent": ABSENT}
 
@@ -38,11 +44,12 @@ class _Instances(NamedTuple):
     category_names: list[str]  # by ascending id
     file_names: dict[Any, str]  # image id → file name
     objects: list[tuple[Any, int, bool]]  # image id, column, whether it is a crowd
+    absent: dict[Any, list[int]]  # image id → columns; empty where silence means absent
 
 
 def has_instances(folder: Path) -> bool:
     """Whether `folder` holds `annotations/instances_*.json`."""
-    return bool(_known_splits(folder))
+    return bool(coco_splits(folder))
 
 
 def read_coco(
@@ -70,9 +77,10 @@ def read_coco(
     if not chosen:
         raise UserError(f"{source}: no image with annotations; --coco-images all takes the others too")
     labels, lone_crowds = _labels(instances, chosen, options)
-    folder = _image_folder(path, split, images, instances.file_names[chosen[0]])
+    folder = _image_folder(path, split, images, instances.file_names[chosen[0]], options.missing_images)
     files = [ImageFile(folder / instances.file_names[image_id]) for image_id in chosen]
-    require_files(files, lambda i: f"{source}, image {chosen[i]}")
+    if options.missing_images == "refuse":
+        require_files(files, lambda i: f"{source}, image {chosen[i]}")
     return LabelledImages.from_rows(
         [f"{image_id:012d}" if isinstance(image_id, int) else str(image_id) for image_id in chosen],
         files,
@@ -83,12 +91,51 @@ def read_coco(
     )
 
 
-def _known_splits(root: Path) -> list[str]:
+def coco_splits(root: Path) -> list[str]:
+    """What follows `instances_` in the names of a folder's annotation files."""
     return sorted(path.stem.removeprefix(_PREFIX) for path in root.glob(f"annotations/{_PREFIX}*.json"))
 
 
+def write_coco(output: Output) -> list[str]:
+    """Write annotations without boxes, one per present label; with absent and unknown labels also LVIS's fields."""
+    written = 0
+    for split, entries in output.splits().items():
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, int]] = []
+        for number, entry in enumerate(entries, start=written + 1):
+            width, height = entry.image.open().size
+            image: dict[str, Any] = {
+                "id": number,
+                "file_name": entry.name.rsplit("/", 1)[-1],
+                "width": width,
+                "height": height,
+            }
+            if output.unknown:
+                image["neg_category_ids"] = [int(c) + 1 for c in np.flatnonzero(entry.labels == ABSENT)]
+                image["not_exhaustive_category_ids"] = []
+            images.append(image)
+            annotations += [
+                {"id": len(annotations) + n, "image_id": number, "category_id": int(column) + 1, "iscrowd": 0}
+                for n, column in enumerate(np.flatnonzero(entry.labels == PRESENT), start=1)
+            ]
+        written += len(entries)
+        categories = [{"id": c, "name": name} for c, name in enumerate(output.class_names, start=1)]
+        content = {
+            "info": {"description": "image-level labels, without boxes"},
+            "images": images,
+            "annotations": annotations,
+            "categories": categories,
+        }
+        with output.file(f"annotations/{_PREFIX}{split or COCO_SPLIT}.json") as file:
+            json.dump(content, file, ensure_ascii=False)
+            file.write("\n")
+    bare = sum(not (entry.labels == PRESENT).any() for entry in output.entries)
+    silent = [f"{bare} images show no class; --coco-images all reads them too"] if bare and not output.unknown else []
+    return ["annotations have no boxes: there are none in labels", *silent]
+
+
 def _choose_split(root: Path, split: str | None, purpose: Purpose) -> str:
-    known = _known_splits(root)
+    known = coco_splits(root)
     if not known:
         raise UserError(f"{root} is no COCO folder: no annotations/{_PREFIX}*.json in it")
     if split is not None:
@@ -131,6 +178,15 @@ def _parse(content: Any, source: Path) -> _Instances:
     for kind, distinct in (("categories", columns), ("images", file_names)):
         if len(distinct) != len(content[kind]):
             raise UserError(f"{source}: two of its {kind} have the same id")
+    absent = {
+        image["id"]: [columns[i] for i in image["neg_category_ids"]]
+        for image in content["images"]
+        if "neg_category_ids" in image
+    }
+    if absent and len(absent) < len(file_names):
+        raise UserError(
+            f"{source}: {len(absent)} of {len(file_names)} images have neg_category_ids; give it to all or none"
+        )
     objects = []
     for number, entry in enumerate(content["annotations"], start=1):
         image_id, category_id = entry["image_id"], entry["category_id"]
@@ -142,12 +198,13 @@ def _parse(content: Any, source: Path) -> _Instances:
         if is_crowd not in (0, 1):
             raise UserError(f"{source}, annotation {number}: iscrowd is {is_crowd!r}; it must be the number 0 or 1")
         objects.append((image_id, columns[category_id], bool(is_crowd)))
-    return _Instances([str(category["name"]) for category in categories], file_names, objects)
+    return _Instances([str(category["name"]) for category in categories], file_names, objects, absent)
 
 
 def _choose_images(instances: _Instances, options: DataOptions) -> tuple[list[Any], str]:
     """Image ids by their first annotation, then those without any if they count; and what to say about it."""
     annotated = dict.fromkeys(image_id for image_id, _, _ in instances.objects)
+    annotated |= dict.fromkeys(image_id for image_id, columns in instances.absent.items() if columns)
     counts = f"{len(annotated)} of {len(instances.file_names)} images have annotations"
     if len(annotated) == len(instances.file_names):
         return list(annotated), f"all {len(annotated)} images have annotations"
@@ -165,14 +222,23 @@ def _labels(instances: _Instances, chosen: list[Any], options: DataOptions) -> t
         seen[int(is_crowd), rows[image_id], column] = True
     single, crowd = seen
     lone_crowds = crowd & ~single
-    labels = np.where(single, PRESENT, ABSENT).astype(np.int8)
+    labels = np.where(single, PRESENT, UNKNOWN if instances.absent else ABSENT).astype(np.int8)
+    for image_id, row in rows.items():
+        columns = instances.absent.get(image_id, [])
+        if (labels[row, columns] == PRESENT).any():
+            raise UserError(f"image {image_id}: an object of a class in its neg_category_ids; keep one of them")
+        labels[row, columns] = ABSENT
     labels[lone_crowds] = _CROWD_CODES[options.crowd]
     return labels, int(np.count_nonzero(lone_crowds))
 
 
-def _image_folder(root: Path, split: str, images: Path | None, file_name: str) -> Path:
+def _image_folder(
+    root: Path, split: str, images: Path | None, file_name: str, missing_images: Literal["refuse", "keep"]
+) -> Path:
     folders = [images] if images else [root / split, root / "images" / split, root / "images", root]
     for folder in folders:
         if ImageFile(folder / file_name).exists():
             return folder
+    if missing_images == "keep":
+        return folders[0]
     raise UserError(f"image {file_name!r} is not in {', '.join(map(str, folders))}; name its folder with --images")

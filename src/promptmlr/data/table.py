@@ -13,7 +13,7 @@ from promptmlr.errors import UserError, nearest
 from promptmlr.labels import Labels
 from promptmlr.names import checked_class_names
 
-__all__ = ["LabelTable", "read_table"]
+__all__ = ["LabelTable", "Records", "read_records", "read_table", "table_header"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,58 @@ def read_table(path: Path, folder: Path | None = None) -> LabelTable:
         checked_class_names([header[c] for c in class_columns], str(path)),
         tuple([record[c] for c in class_columns] for _, record in body),
     )
+
+
+@dataclass(frozen=True)
+class Records:
+    """The rows of a CSV that hold anything.
+
+    Attributes:
+        path: the file.
+        header: names of the columns, stripped.
+        rows: the row number of each, where the header is row 1.
+        cells: as many per row as the header has names.
+    """
+
+    path: Path
+    header: list[str]
+    rows: tuple[int, ...]
+    cells: tuple[list[str], ...]
+
+    def column(self, name: str) -> list[str]:
+        """One column, stripped."""
+        column = self.header.index(name)
+        return [cells[column].strip() for cells in self.cells]
+
+    def where(self, row: int) -> str:
+        """File and row number of the row of this index."""
+        return f"{self.path}, row {self.rows[row]}"
+
+
+def read_records(path: Path) -> Records:
+    """Read a CSV with a header (UTF-8, comma-separated).
+
+    Raises:
+        UserError: the file is missing, empty or binary; a row has too few or too many cells; a column comes twice.
+    """
+    (_, header), *body = _records(path) or [(1, [])]
+    header = [name.strip() for name in header]
+    for row, record in body:
+        if len(record) != len(header):
+            raise UserError(f"{path}, row {row}: {len(record)} cells where the header has {len(header)}")
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{path}: {header.count(twice)} columns are named {twice!r}; keep one")
+    return Records(path, header, tuple(row for row, _ in body), tuple(record for _, record in body))
+
+
+def table_header(path: Path) -> list[str]:
+    """The names of a CSV's columns; none where it cannot be read, which whoever reads all of it will say."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [name.strip() for name in next(csv.reader(file, strict=True), [])]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
 
 
 def _records(path: Path) -> list[tuple[int, list[str]]]:

@@ -80,7 +80,8 @@ def read_voc(
     split, notes = (split, []) if split is not None else _default_split(root, purpose)
     image_ids = _image_list(root, split)
     files = [ImageFile((images or root / "JPEGImages") / f"{image_id}.jpg") for image_id in image_ids]
-    require_files(files, lambda _: f"{root / _LISTS / split}.txt")
+    if options.missing_images == "refuse":
+        require_files(files, lambda _: f"{root / _LISTS / split}.txt")
     labels = np.stack([_labels(root / "Annotations" / f"{image_id}.xml") for image_id in image_ids])
     lone = labels == UNKNOWN
     if options.difficult == "skip":

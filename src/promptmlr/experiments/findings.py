@@ -33,6 +33,7 @@ class Table:
         rows: cells.
         words: how many columns, from the left, hold words; the others hold numbers.
         long: whether there are too many rows for a terminal.
+        brief: whether it is the beginning of a long one, which the page has whole.
     """
 
     caption: str
@@ -40,6 +41,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     words: int = 1
     long: bool = False
+    brief: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ def as_page(title: str, lead: str, findings: Iterable[Finding]) -> Report:
         if isinstance(finding, Heading):
             page.section(finding.text)
         elif isinstance(finding, Table):
+            if finding.brief:
+                continue
             page.table(finding.header, finding.rows, caption=finding.caption, words=finding.words)
         elif isinstance(finding, Lines):
             if finding.heading is not None:

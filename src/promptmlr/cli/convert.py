@@ -1,0 +1,76 @@
+"""`promptmlr convert`: labels from one format to another."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from promptmlr.cli.options import CocoImages, Crowd, Data, Delimiter, Difficult, Format, ImageFolder, Split, Unlisted
+from promptmlr.cli.progress import Terminal, note
+
+__all__ = ["convert"]
+
+
+def convert(
+    data: Data,
+    destination: Annotated[
+        Path,
+        typer.Argument(
+            help="A .csv, .json or .parquet file, which points at the images where they are (.parquet holds them); "
+            "or a new folder, which the images are copied into."
+        ),
+    ],
+    to: Annotated[
+        Literal["csv", "long-csv", "list-csv", "folder", "coco", "label-studio", "fiftyone", "huggingface"],
+        typer.Option(help="The format to write.", show_default=False),
+    ],
+    split: Split = None,
+    format: Format = None,  # noqa: A002
+    images: ImageFolder = None,
+    difficult: Difficult = "skip",
+    coco_images: CocoImages = "all",
+    crowd: Crowd = "present",
+    unlisted: Unlisted = None,
+    delimiter: Delimiter = None,
+    present_only: Annotated[
+        bool,
+        typer.Option(
+            "--present-only",
+            help="Write lists of what is present, although the format cannot tell absent labels from unknown ones.",
+        ),
+    ] = False,
+    link: Annotated[bool, typer.Option("--link", help="Link to the images instead of copying them.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Write labels in another format, all splits or one; what it cannot hold is refused or said, never lost silently.
+
+    csv: a column per class, 1, 0 or blank. long-csv: image, label, value. list-csv: image, labels, negatives, as
+    fastai reads it. folder: a text file of names per image. coco: annotations without boxes, with LVIS's
+    neg_category_ids where labels are partial. label-studio: tasks with the labels as pre-annotations. fiftyone:
+    labels.json and data/. huggingface: an imagefolder, or one .parquet.
+    """
+    from promptmlr.data import DataOptions, load_data, load_parts
+    from promptmlr.data.convert import convert as write
+
+    options = DataOptions(
+        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+    )
+    if split is None:
+        parts = load_parts(data, format=format, images=images, options=options)
+    else:
+        parts = {split: load_data(data, split, purpose="test", format=format, images=images, options=options)}
+    for part in parts.values():
+        for line in (part.source, *part.notes):
+            note(line)
+    lost = write(
+        parts,
+        destination,
+        to,
+        link=link,
+        present_only=present_only,
+        overwrite=overwrite,
+        reporter=Terminal(),
+    )
+    for line in lost:
+        note(f"note: {line}")
+    typer.echo(f"{sum(len(part.image_ids) for part in parts.values()):,} images in {destination}")

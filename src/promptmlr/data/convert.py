@@ -1,0 +1,162 @@
+"""Labels from one format to another: whole or not at all, and nothing lost without a word."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from promptmlr.data import detect_format
+from promptmlr.data.coco import COCO_SPLIT, write_coco
+from promptmlr.data.csv import write_csv
+from promptmlr.data.fiftyone import write_fiftyone
+from promptmlr.data.huggingface import write_huggingface
+from promptmlr.data.label_studio import write_label_studio
+from promptmlr.data.labelled import LabelledImages
+from promptmlr.data.list_csv import write_list_csv
+from promptmlr.data.long_csv import write_long_csv
+from promptmlr.data.output import Output
+from promptmlr.data.rows import usual_split
+from promptmlr.data.text_files import write_text_files
+from promptmlr.errors import UserError, nearest
+from promptmlr.files import new_folder
+from promptmlr.labels import ABSENT, PRESENT
+from promptmlr.reporting import Reporter
+
+__all__ = ["TARGETS", "convert"]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A format to write.
+
+    Attributes:
+        write: fills an output, and says what to know about it.
+        suffix: of a destination that is one file; None where it is always a folder.
+        image_folder: split, or "" → where its images go.
+        lists: names alone: silence means absent or unknown, and the file does not say which.
+        negatives: a list format that has a place for absent classes.
+        class_list: whether classes are kept that no label names.
+    """
+
+    write: Callable[[Output], list[str]]
+    suffix: str | None
+    image_folder: Callable[[str], str]
+    lists: bool = False
+    negatives: bool = False
+    class_list: bool = True
+
+
+def _together(_split: str) -> str:
+    return "images"
+
+
+def _by_split(split: str) -> str:
+    return split
+
+
+TARGETS: dict[str, _Target] = {
+    "coco": _Target(write_coco, None, lambda split: split or COCO_SPLIT),
+    "csv": _Target(write_csv, ".csv", _together),
+    "fiftyone": _Target(write_fiftyone, None, lambda split: f"{split}/data" if split else "data", lists=True),
+    "folder": _Target(write_text_files, None, _by_split, lists=True),
+    "huggingface": _Target(write_huggingface, ".parquet", _by_split, lists=True, negatives=True, class_list=False),
+    "label-studio": _Target(write_label_studio, ".json", _together, lists=True, negatives=True, class_list=False),
+    "list-csv": _Target(write_list_csv, ".csv", _together, lists=True, negatives=True, class_list=False),
+    "long-csv": _Target(write_long_csv, ".csv", _together),
+}
+
+
+def convert(
+    parts: Mapping[str | None, LabelledImages],
+    destination: Path,
+    to: str,
+    *,
+    link: bool = False,
+    present_only: bool = False,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+) -> list[str]:
+    """Write labelled images in another format.
+
+    Args:
+        parts: by split, with the same classes; under None where there are no splits.
+        destination: a file with the format's suffix, which points at the images where they are (`.parquet` holds them);
+            or a folder that does not exist yet, into which they are copied.
+        to: a key of `TARGETS`.
+        link: link to the images instead of copying them.
+        present_only: write lists of what is present where the format has no place for absent classes, although others
+            are unknown.
+        overwrite: replace an existing file.
+        reporter: where to say how far copying is.
+
+    Returns:
+        Lines worth printing: what the format does not hold, and how to read it back.
+
+    Raises:
+        UserError: the format cannot hold these labels, an image is missing, or the destination is taken.
+        EnvironmentFault: it cannot be written.
+    """
+    if to not in TARGETS:
+        raise UserError(f"unknown format {to!r}; {nearest(to, TARGETS)}")
+    target = TARGETS[to]
+    is_file = target.suffix is not None and destination.suffix.lower() == target.suffix
+    if is_file and (destination.is_dir() or (destination.exists() and not overwrite)):
+        raise UserError(f"{destination} exists; name another file, or replace it with --overwrite")
+    if not is_file and destination.suffix.lower() in (".csv", ".json", ".parquet"):
+        needs = "a folder" if target.suffix is None else f"a folder or a name that ends in {target.suffix}"
+        raise UserError(f"{destination}: {to} is written to {needs}")
+    if is_file:
+        output = Output(parts, destination, None, target.image_folder, embeds=target.suffix == ".parquet")
+        notes = _lost(output, target, to, is_file=True, present_only=present_only)
+        return [*notes, *target.write(output), *_misread(destination, to)]
+    with new_folder(destination) as root:
+        output = Output(parts, destination, root, target.image_folder)
+        notes = _lost(output, target, to, is_file=False, present_only=present_only)
+        with (reporter or Reporter()).progress("images") as say:
+            output.place_images(target.image_folder, say, link=link)
+        notes += target.write(output)
+    odd = [split for split in output.splits() if to == "folder" and split and not usual_split(split)]
+    if odd:
+        notes.append(f"its folders {', '.join(odd)} are not read back as splits: call them train, val or test")
+    written = destination / "labels.csv" if target.suffix == ".csv" else destination
+    return notes if to == "label-studio" else [*notes, *_misread(written, to)]
+
+
+def _misread(written: Path, to: str) -> list[str]:
+    """Whether the names of the classes make it look like something else."""
+    found = detect_format(str(written))
+    return [] if found == to else [f"it looks like {found}; read it with --format {to}"]
+
+
+def _lost(output: Output, target: _Target, to: str, *, is_file: bool, present_only: bool) -> list[str]:
+    """What the format does not hold, or a refusal."""
+    if not target.lists:
+        return []
+    notes = []
+    both = bool(output.absent and output.unknown)
+    if both and not target.negatives:
+        if not present_only:
+            raise UserError(
+                f"{to} lists what is present alone, and of the rest {output.absent:,} labels are absent and "
+                f"{output.unknown:,} unknown: --present-only drops the difference; csv, long-csv, list-csv, coco, "
+                "label-studio and huggingface keep it"
+            )
+        notes.append(
+            f"the difference between {output.absent:,} absent and {output.unknown:,} unknown labels is dropped"
+        )
+    if not both:
+        rest = "absent" if output.absent or not output.unknown else "unknown"
+        notes.append(f"what is not listed is {rest}; it is read back with --unlisted {rest}")
+    elif not target.negatives:
+        notes.append("what is not listed is absent or unknown; it is read back with --unlisted unknown")
+    listed = not (target.class_list or (to == "label-studio" and not is_file) or (to == "huggingface" and is_file))
+    if listed:
+        codes = (PRESENT, ABSENT) if both else (PRESENT,)
+        named = np.zeros(len(output.class_names), dtype=np.bool_)
+        for entry in output.entries:
+            named |= np.isin(entry.labels, codes)
+        if not named.all():
+            names = [name for name, kept in zip(output.class_names, named, strict=True) if not kept]
+            notes.append(f"classes that no list names are not kept: {', '.join(names)}")
+    return notes

@@ -1,0 +1,266 @@
+"""Label Studio's JSON: tasks with `Choices`, as its exports JSON and JSON-MIN write them, and as it imports them.
+
+Choices of a control named `absent` (or `negatives`) are classes that are known not to be there; Label Studio has no
+such word of its own. A labelling configuration beside the file (`label_config.xml`, `config.xml`) names all classes.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from xml.etree import ElementTree as ET
+
+from promptmlr.data.images import ImageFile
+from promptmlr.data.options import DataOptions
+from promptmlr.data.output import Output
+from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names
+from promptmlr.errors import UserError
+from promptmlr.labels import ABSENT, PRESENT
+
+__all__ = ["is_label_studio", "read_label_studio_rows", "write_label_studio"]
+
+MODEL_VERSION = "labels from promptmlr convert"
+
+_ABSENT_CONTROLS = ("absent", "negatives")
+_CONFIGS = ("label_config.xml", "config.xml")
+_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")
+_MINIMAL = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "split"}
+
+Choices = tuple[set[str], set[str]]  # present, absent
+
+
+def is_label_studio(content: object) -> bool:
+    """Whether parsed JSON is a list of tasks."""
+    return isinstance(content, list) and bool(content) and all(isinstance(task, dict) for task in content)
+
+
+def read_label_studio_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
+    """Read an export. Where annotations of a task disagree about a class it is unknown; cancelled ones do not count.
+
+    Images are found by the path after `/data/local-files/?d=`, from the folder of the file or `images`; uploaded ones
+    by their name, with or without the eight letters that Label Studio puts before it.
+
+    Args:
+        path: the file.
+        images: the folder that image paths are relative to, by default that of the file.
+        options: `unlisted`.
+
+    Raises:
+        UserError: the file is damaged or something else, holds a model's predictions alone, or silence is unclear.
+    """
+    with malformed_refused(path, "Label Studio"):
+        return _read(path, images, options)
+
+
+def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
+    tasks = _tasks(path)
+    classes = _config_classes(path.parent)
+    choices = [_choices(task, f"{path}, task {number}") for number, task in enumerate(tasks, start=1)]
+    if not any(choices):
+        raise UserError(f"{path}: no task has an annotation with choices; export annotated tasks as JSON")
+    controls = {name for found in choices for _, control in found for name in control}
+    says_absent = bool(controls & set(_ABSENT_CONTROLS))
+    silent = "absent" if (options.unlisted or ("unknown" if says_absent else None)) == "absent" else "unknown"
+    names, disputed = [], 0
+    for found in choices:
+        one, count = _merged([both for both, _ in found], silent)
+        names.append(one)
+        disputed += count
+    addresses = [_address(task, f"{path}, task {number}") for number, task in enumerate(tasks, start=1)]
+    splits = [_split(task) for task in tasks]
+    folder = images or path.parent
+    refs = [_image(folder, address) for address in addresses]
+    notes = [f"{disputed} labels on which annotations of a task disagree: unknown"] if disputed else []
+    return rows_of_names(
+        names,
+        [ref.path.relative_to(folder).as_posix() if ref.path.is_relative_to(folder) else ref.name for ref in refs],
+        refs,
+        splits=None if None in splits else [str(split) for split in splits],
+        kind="Label Studio",
+        path=path,
+        where=lambda i: f"{path}, task {i + 1}",
+        options=options,
+        class_names=classes,
+        says_absent=says_absent,
+        without_splits="no split in the tasks' data",
+        notes=notes,
+    )
+
+
+def write_label_studio(output: Output) -> list[str]:
+    """Write tasks with the labels as pre-annotations, and the labelling configuration that fits them."""
+    tasks = []
+    for number, entry in enumerate(output.entries, start=1):
+        if entry.name.startswith("../"):
+            raise UserError(
+                f"image {entry.name} lies outside {output.destination.parent}, where Label Studio would look for it; "
+                "write into a folder above all images, or name a new folder and the images are copied there"
+            )
+        data = {"image": f"/data/local-files/?d={quote(entry.name)}"}
+        result = [
+            {
+                "id": f"{control}{number}",
+                "from_name": control,
+                "to_name": "image",
+                "type": "choices",
+                "value": {"choices": names},
+            }
+            for control, names in (
+                ("labels", output.names(entry.labels, PRESENT)),
+                ("absent", output.names(entry.labels, ABSENT) if output.unknown else []),
+            )
+            if names
+        ]
+        tasks.append(
+            {
+                "data": data | ({"split": entry.split} if output.has_splits else {}),
+                "predictions": [{"model_version": MODEL_VERSION, "result": result}],
+            }
+        )
+    with output.file("tasks.json") as file:
+        json.dump(tasks, file, ensure_ascii=False, indent=1)
+        file.write("\n")
+    if output.root is not None:
+        with output.file(_CONFIGS[0]) as file:
+            file.write(_config(output))
+    served = output.destination.parent if output.root is None else output.destination
+    return [
+        "serve its images with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
+        f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={served.absolute()}"
+    ]
+
+
+def _tasks(path: Path) -> list[dict[str, Any]]:
+    content = read_json(path)
+    if not is_label_studio(content):
+        raise UserError(f"{path}: not a list of tasks; export from Label Studio as JSON")
+    return list(content)
+
+
+def _choices(task: Mapping[str, Any], where: str) -> list[tuple[Choices, set[str]]]:
+    """Per annotation that counts: its choices, and the controls they were made in."""
+    if "data" not in task:  # JSON-MIN: one annotation per task, its choices under the name of the control
+        found = [
+            (control, value["choices"] if isinstance(value, dict) else [value])
+            for control, value in task.items()
+            if (isinstance(value, dict) and "choices" in value)
+            or (isinstance(value, str) and control not in _MINIMAL and not _is_address(value))
+        ]
+        return [_sorted_out(found, where)] if "annotation_id" in task or found else []
+    annotations = task.get("annotations", task.get("completions")) or []
+    if not annotations:
+        predictions = task.get("predictions") or []
+        annotations = [one for one in predictions if one.get("model_version") == MODEL_VERSION]
+        if predictions and not annotations:
+            raise UserError(
+                f"{where}: predictions of a model and no annotation; predictions are no labels: annotate the task, "
+                "or take it out"
+            )
+    results = [one.get("result") or [] for one in annotations if not one.get("was_cancelled")]
+    return [
+        _sorted_out(
+            [
+                (str(part.get("from_name", "")), part.get("value", {}).get("choices", []))
+                for part in result
+                if part.get("type", "choices") == "choices"
+            ],
+            where,
+        )
+        for result in results
+    ]
+
+
+def _sorted_out(found: Iterable[tuple[str, Any]], where: str) -> tuple[Choices, set[str]]:
+    present: set[str] = set()
+    absent: set[str] = set()
+    controls = set()
+    for control, names in found:
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{where}: choices must be a list of names, not {names!r}")
+        controls.add(control)
+        (absent if control in _ABSENT_CONTROLS else present).update(names)
+    return (present, absent), controls
+
+
+def _merged(annotations: list[Choices], silent: str) -> tuple[Names, int]:
+    """What the annotations of a task agree on, and on how many classes they do not."""
+    if len(annotations) < 2:
+        return (Names(*annotations[0]) if annotations else Names((), looked=False)), 0
+    everything = set().union(*(present | absent for present, absent in annotations))
+    agreed: Choices = (set(), set())
+    disputed = 0
+    for name in everything:
+        votes = {
+            PRESENT if name in present else ABSENT
+            for present, absent in annotations
+            if name in present or name in absent or silent == "absent"
+        }
+        if len(votes) == 1:
+            agreed[0 if PRESENT in votes else 1].add(name)
+        else:
+            disputed += 1
+    unsure = everything - agreed[0] - agreed[1]
+    return Names(agreed[0], agreed[1], unsure=unsure), disputed
+
+
+def _is_address(value: str) -> bool:
+    return "/" in value or bool(PurePosixPath(value).suffix)
+
+
+def _address(task: Mapping[str, Any], where: str) -> str:
+    data = task.get("data", task)
+    if not isinstance(data, dict):
+        raise UserError(f"{where}: its data is no object")
+    found = data.get("image") or next(
+        (value for name, value in data.items() if isinstance(value, str) and name != "split" and _is_address(value)),
+        None,
+    )
+    if not isinstance(found, str):
+        raise UserError(f"{where}: no image in its data; the key image holds its path")
+    return found
+
+
+def _split(task: Mapping[str, Any]) -> object:
+    data = task.get("data", task)
+    return data.get("split") if isinstance(data, dict) else None
+
+
+def _image(folder: Path, address: str) -> ImageFile:
+    parts = urlsplit(address)
+    query = parse_qs(parts.query)
+    if "d" in query:
+        return ImageFile(folder / query["d"][0])
+    if not parts.scheme and not address.startswith("/data/"):
+        return ImageFile(folder / address)
+    path = PurePosixPath(unquote(parts.path))
+    for name in (path.name, _UPLOAD_PREFIX.sub("", path.name, count=1)):
+        if (folder / name).is_file():
+            return ImageFile(folder / name)
+    return ImageFile(folder / path.name)
+
+
+def _config_classes(folder: Path) -> list[str] | None:
+    for name in _CONFIGS:
+        try:
+            root = ET.parse(folder / name).getroot()
+        except (OSError, ET.ParseError):
+            continue
+        found = [choice.get("value", "") for choice in root.iter("Choice")]
+        if found:
+            return list(dict.fromkeys(found))
+    return None
+
+
+def _config(output: Output) -> str:
+    """Check boxes for what is there, and where labels are partial for what is not."""
+    view = ET.Element("View")
+    ET.SubElement(view, "Image", name="image", value="$image")
+    for control, title in (("labels", "There is"), *([("absent", "There is no")] if output.unknown else [])):
+        ET.SubElement(view, "Header", value=title)
+        choices = ET.SubElement(view, "Choices", name=control, toName="image", choice="multiple", showInline="true")
+        for name in output.class_names:
+            ET.SubElement(choices, "Choice", value=name)
+    ET.indent(view)
+    return ET.tostring(view, encoding="unicode") + "\n"

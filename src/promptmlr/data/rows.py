@@ -1,0 +1,283 @@
+"""All rows of an annotation file, with the split of each: what tables, task lists and folders of lists become."""
+
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from promptmlr.data.images import ImageFile, ImageRef
+from promptmlr.data.labelled import LabelledImages, require_files
+from promptmlr.data.options import DataOptions, Purpose
+from promptmlr.errors import UserError
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+from promptmlr.names import checked_class_names
+
+__all__ = [
+    "LabelledRows",
+    "Names",
+    "check_rows",
+    "labels_of_names",
+    "malformed_refused",
+    "read_json",
+    "rows_of_names",
+    "usual_split",
+]
+
+_USUAL = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
+_SPLIT_NAME = re.compile(r"(train|training|test|testing|val|valid|validation|dev)([^a-z].*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """N images in the order of their annotation file, of all splits.
+
+    Attributes:
+        image_ids: N different names.
+        images: N images, read when opened.
+        labels: (N, C) int8: 1 present, 0 absent, -1 unknown.
+        class_names: C names, checked.
+        splits: the split of each, or None where none is named.
+        kind: of the format, in a word.
+        path: the file or folder that was read.
+        where: row i → the place that names it, for messages.
+        without_splits: why there are no splits, for messages.
+        notes: lines worth printing.
+    """
+
+    image_ids: Sequence[str]
+    images: Sequence[ImageRef]
+    labels: Labels
+    class_names: tuple[str, ...]
+    splits: Sequence[str] | None
+    kind: str
+    path: Path
+    where: Callable[[int], str]
+    without_splits: str = "no column 'split'"
+    notes: tuple[str, ...] = ()
+
+    def part(self, split: str | None, purpose: Purpose, options: DataOptions) -> LabelledImages:
+        """The images of one split.
+
+        Args:
+            split: its name; by default that of `purpose`, or all images where there are no splits.
+            purpose: "train" takes train, "test" takes test or else what is called val, valid or validation.
+            options: `missing_images`.
+
+        Raises:
+            UserError: there is no such split, or an image is missing.
+        """
+        split, notes = self._choose(split, purpose)
+        chosen = [i for i in range(len(self.image_ids)) if self.splits is None or self.splits[i] == split]
+        if len(chosen) < len(self.image_ids):
+            notes.append(f"{len(self.image_ids) - len(chosen)} rows of other splits are not used")
+        return self._of(chosen, split, notes, options)
+
+    def parts(self, options: DataOptions) -> dict[str | None, LabelledImages]:
+        """All images by split, in the order of the file; under None where there are no splits.
+
+        Raises:
+            UserError: an image is missing.
+        """
+        rows: dict[str | None, list[int]] = {}
+        for row in range(len(self.image_ids)):
+            rows.setdefault(None if self.splits is None else self.splits[row], []).append(row)
+        return {split: self._of(chosen, split, [], options) for split, chosen in rows.items()}
+
+    def _of(self, chosen: list[int], split: str | None, notes: list[str], options: DataOptions) -> LabelledImages:
+        images = [self.images[i] for i in chosen]
+        if options.missing_images == "refuse":
+            files = [(i, image) for i, image in zip(chosen, images, strict=True) if isinstance(image, ImageFile)]
+            require_files([image for _, image in files], lambda n: self.where(files[n][0]))
+        return LabelledImages.from_rows(
+            [self.image_ids[i] for i in chosen],
+            images,
+            self.labels[np.array(chosen, dtype=np.intp)],
+            self.class_names,
+            f"{self.kind} {self.path}, " + ("all rows" if split is None else f"split {split}"),
+            [*notes, *self.notes],
+        )
+
+    def _choose(self, split: str | None, purpose: Purpose) -> tuple[str | None, list[str]]:
+        """The split to read (None: all rows), and what to say about it."""
+        if self.splits is None:
+            if split is not None:
+                raise UserError(f"{self.path}: {self.without_splits}, so split {split!r} cannot be chosen")
+            return None, [f"{self.without_splits}: all {len(self.image_ids)} rows are used"]
+        present = set(self.splits)
+        wanted = _USUAL[purpose] if split is None else (split,)
+        for name in wanted:
+            if name in present:
+                return name, [] if name == wanted[0] else [
+                    f"no rows of split {wanted[0]!r}: those of {name!r} are used"
+                ]
+        names = " or ".join(repr(name) for name in wanted[:2])
+        known = ", ".join(repr(name) for name in sorted(present))
+        raise UserError(f"{self.path}: no rows of split {names}; there are {known}; choose one with --split")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What an annotation says of one image by listing names.
+
+    Attributes:
+        present: of the classes that are there.
+        absent: of the classes that are known not to be there.
+        looked: whether anybody labelled the image at all.
+        unsure: of the classes that are unknown whatever silence means.
+    """
+
+    present: Iterable[str]
+    absent: Iterable[str] = ()
+    looked: bool = True
+    unsure: Iterable[str] = ()
+
+
+def rows_of_names(
+    names: Sequence[Names],
+    image_ids: Sequence[str],
+    images: Sequence[ImageRef],
+    *,
+    splits: Sequence[str] | None,
+    kind: str,
+    path: Path,
+    where: Callable[[int], str],
+    options: DataOptions,
+    class_names: Sequence[str] | None = None,
+    says_absent: bool = False,
+    without_splits: str = "no column 'split'",
+    notes: Sequence[str] = (),
+) -> LabelledRows:
+    """Rows from N lists of names; see `LabelledRows`, `labels_of_names` and `check_rows`."""
+    check_rows(path, image_ids, where)
+    labels, chosen = labels_of_names(names, path, where, options, class_names, says_absent=says_absent)
+    return LabelledRows(
+        image_ids,
+        images,
+        labels,
+        chosen,
+        splits,
+        kind,
+        path,
+        where,
+        without_splits,
+        (*notes, *_reading(names, options, says_absent=says_absent)),
+    )
+
+
+def check_rows(path: Path, image_ids: Sequence[str], where: Callable[[int], str]) -> None:
+    """Refuse a data set without images, an image without name, and one that is there twice.
+
+    Raises:
+        UserError: as above.
+    """
+    if not image_ids:
+        raise UserError(f"{path}: no image in it; add one row per image")
+    seen: dict[str, int] = {}
+    for row, image_id in enumerate(image_ids):
+        if not image_id:
+            raise UserError(f"{where(row)}: no image name")
+        first = seen.setdefault(posixpath.normpath(image_id), row)
+        if first != row:
+            raise UserError(f"{where(row)}: image {image_id!r} is there already ({where(first)}); keep one of them")
+
+
+def labels_of_names(
+    names: Sequence[Names],
+    path: Path,
+    where: Callable[[int], str],
+    options: DataOptions,
+    class_names: Sequence[str] | None = None,
+    *,
+    says_absent: bool = False,
+) -> tuple[Labels, tuple[str, ...]]:
+    """Labels (N, C) from lists of names.
+
+    Args:
+        names: N of them.
+        path: for messages.
+        where: row i → its place, for messages.
+        options: `unlisted`, what is true of a class that an image does not list.
+        class_names: all classes, in their order; by default those that are listed, sorted.
+        says_absent: whether the format has a place for absent classes, so that silence means unknown.
+
+    Raises:
+        UserError: nothing says what silence means; a name is no class, or both present and absent in an image.
+    """
+    unlisted = options.unlisted or ("unknown" if says_absent else None)
+    if unlisted is None:
+        raise UserError(
+            f"{path} lists what is present and is silent on the rest: --unlisted unknown if nobody looked, "
+            "--unlisted absent if everything unlisted is known not to be there"
+        )
+    if class_names is None:
+        listed = {name for one in names for name in (*one.present, *one.absent, *one.unsure)}
+        class_names = sorted({name.replace("_", " ").strip() for name in listed})
+    chosen = checked_class_names(class_names, str(path))
+    columns = {name: column for column, name in enumerate(chosen)}
+    labels = np.full((len(names), len(chosen)), ABSENT if unlisted == "absent" else UNKNOWN, dtype=np.int8)
+    for row, one in enumerate(names):
+        if not one.looked:
+            labels[row] = UNKNOWN
+        present = [_column(name, columns, where, row) for name in one.present]
+        absent = [_column(name, columns, where, row) for name in one.absent]
+        both = sorted(set(present) & set(absent))
+        if both:
+            raise UserError(f"{where(row)}: {chosen[both[0]]!r} is listed as present and as absent; keep one of them")
+        labels[row, absent] = ABSENT
+        labels[row, present] = PRESENT
+        labels[row, [_column(name, columns, where, row) for name in one.unsure]] = UNKNOWN
+    return labels, chosen
+
+
+def _column(name: str, columns: dict[str, int], where: Callable[[int], str], row: int) -> int:
+    column = columns.get(name)
+    if column is None:
+        column = columns.get(name.replace("_", " ").strip())
+        if column is None:
+            raise UserError(f"{where(row)}: {name!r} is not among the {len(columns)} classes of the data set")
+        columns[name] = column
+    return column
+
+
+def _reading(names: Sequence[Names], options: DataOptions, *, says_absent: bool) -> list[str]:
+    said = "unlisted classes are " + (options.unlisted or "unknown")
+    notes = [said + (": absent ones are listed" if options.unlisted is None and says_absent else "")]
+    if not_looked := sum(not one.looked for one in names):
+        notes.append(f"{not_looked} images are not labelled at all: all unknown")
+    return notes
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: it cannot be read, or is no JSON.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return json.load(file)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged JSON ({error}); export it again") from error
+
+
+@contextmanager
+def malformed_refused(path: Path, kind: str) -> Iterator[None]:
+    """What is well-formed and of another shape than expected becomes a `UserError` that names the file."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        said = f"an entry lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path}: not as {kind} writes it: {' '.join(said.split())[:200]}; export it again") from error
+
+
+def usual_split(name: str) -> bool:
+    """Whether a folder or a file of this name stands for a split, such as train, val2017 or test."""
+    return _SPLIT_NAME.fullmatch(name) is not None

@@ -1,0 +1,122 @@
+"""`promptmlr convert` and `inspect`, and `train` on what other tools write."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from promptmlr.data import DataOptions, load_parts
+
+TRAIN = ("--backbone", "scenes", "--epochs", 1, "--workers", 0)
+
+
+def labels(path: Path, to: str = "", **options) -> dict[str, dict[str, int]]:
+    return {
+        Path(getattr(image, "path", image_id) if to == "coco" else image_id).stem: dict(
+            zip(part.class_names, row.tolist(), strict=True)
+        )
+        for part in load_parts(str(path), options=DataOptions(**options)).values()
+        for image_id, image, row in zip(part.image_ids, part.images, part.labels, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("to", "destination", "written"),
+    [
+        ("list-csv", "lists.csv", "lists.csv"),
+        ("long-csv", "out", "out/labels.csv"),
+        ("coco", "out", "out"),
+        ("label-studio", "out", "out/tasks.json"),
+        ("huggingface", "all.parquet", "all.parquet"),
+        ("huggingface", "out", "out"),
+    ],
+)
+def test_partial_labels_go_out_and_are_trained_on(
+    promptmlr, photos: Path, to: str, destination: str, written: str
+) -> None:
+    done = promptmlr("convert", photos / "labels.csv", photos / destination, "--to", to)
+    assert done.code == 0, done.err
+    assert done.out.startswith("48 images in")
+    assert labels(photos / written, to, coco_images="all") == labels(photos / "labels.csv")
+    run = photos / "runs" / "x"
+    done = promptmlr("train", photos / written, "--out", run, *TRAIN)
+    assert done.code == 0, done.err
+    done = promptmlr("evaluate", run, photos / written, "--split", "test", "--resamples", 0, "--workers", 0)
+    assert done.code == 0, done.err
+    assert "mAP" in done.out
+
+
+def test_silence_is_asked_about_and_both_answers_train(promptmlr, photos: Path) -> None:
+    done = promptmlr("convert", photos / "labels.csv", photos / "out", "--to", "folder")
+    assert (done.code, done.err.splitlines()[-1][:6]) == (2, "error:")
+    assert "--present-only" in done.err
+    assert not (photos / "out").exists()
+    assert (
+        promptmlr("convert", photos / "labels.csv", photos / "out", "--to", "folder", "--present-only", "--link").code
+        == 0
+    )
+    assert (photos / "out" / "train" / "00.png").is_symlink()
+    refused = promptmlr("train", photos / "out", "--out", photos / "x", *TRAIN)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--unlisted unknown if nobody looked" in refused.err
+    assert "--unlisted absent if everything" in refused.err
+    known = {}
+    for reading in ("unknown", "absent"):
+        done = promptmlr("train", photos / "out", "--out", photos / reading, "--unlisted", reading, *TRAIN)
+        assert done.code == 0, done.err
+        assert f"--unlisted {reading}" in done.err
+        known[reading] = json.loads((photos / reading / "config.json").read_text())["data"]["known_labels"]
+    assert known["unknown"] < known["absent"] == 32 * 5
+
+
+def test_a_place_that_is_taken_is_kept(promptmlr, photos: Path) -> None:
+    (photos / "other.csv").write_text("mine")
+    (photos / "folder").mkdir()
+    for destination, words in (("other.csv", "--overwrite"), ("folder", "exists"), ("x.parquet", "a folder or a name")):
+        refused = promptmlr("convert", photos / "labels.csv", photos / destination, "--to", "long-csv")
+        assert (refused.code, words in refused.err) == (2, True), refused.err
+    assert (photos / "other.csv").read_text() == "mine"
+    assert not (photos / "x.parquet").exists()
+    done = promptmlr("convert", photos / "labels.csv", photos / "other.csv", "--to", "long-csv", "--overwrite")
+    assert done.code == 0
+    assert not list(photos.glob(".*.tmp"))
+
+
+def test_one_split_of_images_that_are_no_files(promptmlr, tmp_path: Path) -> None:
+    refused = promptmlr("convert", "scenes", tmp_path / "x.csv", "--to", "csv", "--split", "test")
+    assert (refused.code, "name a folder instead" in refused.err) == (2, True)
+
+
+def test_inspect_says_the_same_on_terminal_in_files_and_on_the_page(promptmlr, photos: Path) -> None:
+    (photos / "photos" / "40.png").write_bytes((photos / "photos" / "00.png").read_bytes())
+    (photos / "photos" / "01.png").write_bytes(b"broken")
+    (photos / "photos" / "02.png").unlink()
+    out, page = photos / "out", photos / "page.html"
+    done = promptmlr("inspect", photos / "labels.csv", "--out", out, "--report", page, "--workers", 1)
+    assert done.code == 0, done.err
+    html = page.read_text()
+    with (out / "duplicates.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["image"], row["split"], row["kind"]) for row in rows[:2]] == [
+        ("photos/00.png", "train", "same bytes"),
+        ("photos/40.png", "test", "same bytes"),
+    ]
+    for words in ("photos/00.png (train), photos/40.png (test)", "photos/01.png", "photos/02.png", "no such file"):
+        assert words in done.out
+        assert words in html
+    with (out / "classes.csv").open() as file:
+        for row in csv.DictReader(file):
+            assert f"{row['class']} " in done.out
+            assert int(row["present"]) + int(row["absent"]) + int(row["unknown"]) == 48
+    assert "\ufffd" not in html
+    assert "<script src" not in html
+
+
+def test_inspect_of_labels_alone(promptmlr, photos: Path) -> None:
+    for image in (photos / "photos").iterdir():
+        image.unlink()
+    done = promptmlr("inspect", photos / "labels.csv", "--labels-only")
+    assert done.code == 0, done.err
+    assert "The images were not read" in done.out
+    assert (promptmlr("train", photos / "labels.csv", "--out", photos / "x").code) == 2
