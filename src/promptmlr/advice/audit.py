@@ -6,9 +6,11 @@ Which of them are issues is confident learning (Northcutt, Jiang and Chuang, 202
 
 import csv
 import importlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from promptmlr.errors import UserError
 from promptmlr.files import replacing
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 
-__all__ = ["Doubt", "doubts", "write_doubts"]
+__all__ = ["Doubt", "doubts", "require_cleanlab", "write_doubts"]
 
 
 @dataclass(frozen=True)
@@ -83,21 +85,31 @@ def write_doubts(path: Path, found: Sequence[Doubt]) -> None:
         )
 
 
-def _issues(labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Of the (K,) labels of one class, which are wrong by confident learning; none where all are of one kind."""
+def require_cleanlab() -> ModuleType:
+    """`cleanlab.filter`.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
-        cleanlab = importlib.import_module("cleanlab.filter")
+        return importlib.import_module("cleanlab.filter")
     except ImportError:
         raise UserError("audit needs cleanlab; install it with pip install 'promptmlr[audit]'") from None
+
+
+def _issues(labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Of the (K,) labels of one class, which are wrong by confident learning; none where all are of one kind."""
     none = np.zeros(labels.shape, dtype=np.bool_)
     if min((labels == PRESENT).sum(), (labels == ABSENT).sum()) == 0:
         return none
-    found = cleanlab.find_label_issues(
-        labels.astype(np.int64),
-        np.stack([1 - probabilities, probabilities], axis=1),
-        filter_by="prune_by_noise_rate",
-        n_jobs=1,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it may flag too little where a class has one label of a kind
+        found = require_cleanlab().find_label_issues(
+            labels.astype(np.int64),
+            np.stack([1 - probabilities, probabilities], axis=1),
+            filter_by="prune_by_noise_rate",
+            n_jobs=1,
+            verbose=False,
+        )
     marked: NDArray[np.bool_] = none | found
     return marked

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +10,15 @@ from numpy.typing import NDArray
 from promptmlr.advice.crossvalidation import Subject, calibrated, folds_of, out_of_fold
 from promptmlr.calibration import log_loss
 from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, paired_difference
+from promptmlr.experiments.tables import csv_text, percent_interval, signed, table_lines
+from promptmlr.files import write_text
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 from promptmlr.recipes import Recipe
 from promptmlr.reporting import Reporter
 
-__all__ = ["Candidate", "choose_method"]
+__all__ = ["Candidate", "choose_method", "described", "write_candidates"]
+
+COLUMNS = ("method", "mean_ap", "low", "high", "log_loss", "behind", "behind_low", "behind_high")
 
 
 @dataclass(frozen=True)
@@ -86,3 +91,40 @@ def _log_loss(margins: NDArray[np.float64], labels: Labels) -> float:
     known = labels != UNKNOWN
     probabilities = calibrated(margins, labels)[known]
     return log_loss(np.log(probabilities) - np.log1p(-probabilities), labels[known] == PRESENT)
+
+
+def described(candidates: Sequence[Candidate]) -> list[str]:
+    """The candidates as a table, and which one is taken."""
+    best, *others = candidates
+    rows = [
+        (
+            one.method,
+            percent_interval(one.mean_ap, *one.interval),
+            f"{one.log_loss:.3f}",
+            "" if one.behind is None else _points(one.behind),
+        )
+        for one in candidates
+    ]
+    level = [one.method for one in others if one.behind is not None and one.behind.within_noise]
+    lines = table_lines(("method", "mAP, % (95 % interval)", "log loss", "behind the best"), rows, 1)
+    lines.append("five folds of the observed labels; mAP on those alone, so not to be compared with a test's")
+    taken = f"{best.method} is taken"
+    if level:
+        return [*lines, f"{taken}; within noise of it: {', '.join(level)}"]
+    return [*lines, f"{taken}; all others are behind by more than noise"]
+
+
+def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
+    """The same as a CSV, mAP in 0..1."""
+    records: list[dict[str, object]] = []
+    for one in candidates:
+        record = {"method": one.method, "mean_ap": one.mean_ap, "low": one.interval[0], "high": one.interval[1]}
+        behind = one.behind
+        ends = {} if behind is None else {"behind": behind.mean, "behind_low": behind.low, "behind_high": behind.high}
+        records.append({**record, "log_loss": one.log_loss, **ends})
+    write_text(path, csv_text(COLUMNS, records))
+
+
+def _points(behind: PairedDifference) -> str:
+    mean, low, high = (signed(-100 * value) for value in (behind.mean, behind.high, behind.low))
+    return f"{mean} ({low} to {high})" + (" within noise" if behind.within_noise else "")

@@ -119,7 +119,8 @@ def learning_curve(
     scores, resampled, counts = [], [], []
     with reporter.progress("numbers of labels") as say:
         for done, share in enumerate(shares, 1):
-            parts = [hide(subject.labels, keep_mask(subject.labels.shape, share, MASKS + seed)) for seed in range(seeds)]
+            masks = [keep_mask(subject.labels.shape, share, MASKS + seed) for seed in range(seeds)]
+            parts = [hide(subject.labels, mask) for mask in masks]
             found = _margins(subject, parts, method, recipe, source)
             scores.append([evaluate(one, labels, subject.class_names, resamples=0).mean_ap for one in found])
             resampled.append([bootstrap_map(one, labels, resamples) for one in found])
@@ -164,10 +165,11 @@ def _curve(
 
 def _draws(scores: NDArray[np.float64], resampled: NDArray[np.float64]) -> NDArray[np.float64]:
     """(S, F) means over seeds as they might have come out: on resampled test images, and with other seeds."""
-    sizes, seeds, number = resampled.shape
+    sizes, seeds = scores.shape
     by_image = resampled.mean(axis=1)
+    by_image = by_image[:, ~np.isnan(by_image).any(axis=0)]  # a resample may hold no present label
     spread = scores.std(axis=1, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.zeros(sizes)
-    by_seed = np.random.default_rng(0).normal(0, 1, (number, sizes)) * spread
+    by_seed = np.random.default_rng(0).normal(0, 1, by_image.T.shape) * spread
     drawn: NDArray[np.float64] = scores.mean(axis=1) + (by_image - by_image.mean(axis=1, keepdims=True)).T + by_seed
     return drawn
 
@@ -185,7 +187,7 @@ def _look(counts: NDArray[np.int64], draws: NDArray[np.float64], labels: float) 
 
 def _fitted(x: NDArray[np.float64], error: NDArray[np.float64], at: float) -> float:
     """1 − mAP at `at`, on the curve floor + gain · x^−rate through (F,) points; x is a share of the most labels."""
-    last = float(error[-1])
+    last = min(max(float(error[-1]), 0.01), 0.99)  # of a resample: a little outside 0..1, it is no place to start
 
     def residuals(values: NDArray[np.float64]) -> NDArray[np.float64]:
         floor, gain, rate = values

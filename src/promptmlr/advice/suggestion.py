@@ -5,6 +5,8 @@ Letters: N images, C classes.
 
 import csv
 import heapq
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.data import LabelledImages
+from promptmlr.data.label_studio import pre_annotated
 from promptmlr.errors import UserError
 from promptmlr.features import RegionCache, open_regions
-from promptmlr.files import replacing
+from promptmlr.files import replacing, write_text
 from promptmlr.labels import PRESENT, UNKNOWN
 from promptmlr.prediction import predict_source
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run
 
-__all__ = ["Suggestion", "rank_cells", "suggest", "write_suggestions"]
+__all__ = ["Suggestion", "rank_cells", "suggest", "write_suggestions", "write_tasks"]
 
 
 @dataclass(frozen=True)
@@ -141,3 +144,35 @@ def write_suggestions(path: Path, suggestions: Sequence[Suggestion]) -> None:
         writer.writerows(
             [one.image_id, one.class_name, f"{one.probability:.6f}", f"{one.gain:.6g}"] for one in suggestions
         )
+
+
+def write_tasks(path: Path, suggestions: Sequence[Suggestion], labelled: LabelledImages, model: str) -> None:
+    """Label Studio's tasks, an image each in the order of its best cell, with what the run would answer.
+
+    What is asked stands in the task's data under `ask`; of these classes those that are likelier there than not are
+    chosen in `labels`, the others in `absent`, as `promptmlr convert --to label-studio` writes and reads them.
+
+    Args:
+        path: a `.json`; written whole or not at all.
+        suggestions: in rank order.
+        labelled: what they are about.
+        model: what to call the model that answers.
+    """
+    names = dict(zip(labelled.image_ids, labelled.images, strict=True))
+    asked: dict[str, list[Suggestion]] = {}
+    for one in suggestions:
+        asked.setdefault(one.image_id, []).append(one)
+    tasks = []
+    for image_id, cells in asked.items():
+        there = [one.class_name for one in cells if one.probability > 0.5]
+        rest = [one.class_name for one in cells if one.probability <= 0.5]
+        place = os.path.relpath(names[image_id].name, path.parent).replace(os.sep, "/")
+        tasks.append(
+            pre_annotated(
+                place,
+                {"labels": there, "absent": rest},
+                model,
+                {"ask": ", ".join(one.class_name for one in cells)},
+            )
+        )
+    write_text(path, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")

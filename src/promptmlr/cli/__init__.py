@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from promptmlr.cli.audit import audit
 from promptmlr.cli.backbones import backbones
 from promptmlr.cli.cache import cache
 from promptmlr.cli.compare import compare
@@ -16,12 +17,14 @@ from promptmlr.cli.evaluate import evaluate
 from promptmlr.cli.experiment import experiment
 from promptmlr.cli.explain import explain
 from promptmlr.cli.inspect import inspect
+from promptmlr.cli.learning_curve import learning_curve
 from promptmlr.cli.methods import methods
 from promptmlr.cli.predict import predict
 from promptmlr.cli.pretrain_scenes import pretrain_scenes
 from promptmlr.cli.probe_captions import probe_captions
 from promptmlr.cli.probe_text import probe_text
 from promptmlr.cli.reproduce import reproduce
+from promptmlr.cli.suggest import suggest
 from promptmlr.cli.train import train
 from promptmlr.errors import EnvironmentFault, UserError
 
@@ -41,9 +44,12 @@ app.command(rich_help_panel="Start here")(demo)
 app.command(rich_help_panel="Your data")(inspect)
 app.command(rich_help_panel="Your data")(convert)
 app.command(rich_help_panel="Your data")(cache)
+app.command(rich_help_panel="Your data")(suggest)
+app.command(rich_help_panel="Your data")(audit)
 app.command(rich_help_panel="Train and use")(train)
 app.command(rich_help_panel="Train and use")(evaluate)
 app.command(rich_help_panel="Train and use")(predict)
+app.command("learning-curve", rich_help_panel="Train and use")(learning_curve)
 app.command(rich_help_panel="What there is")(methods)
 app.command(rich_help_panel="What there is")(backbones)
 app.command(rich_help_panel="The paper")(compare)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -39,13 +39,24 @@ from promptmlr.cli.options import (
 from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import UserError
 
+if TYPE_CHECKING:
+    from promptmlr.advice.choice import Candidate
+
 __all__ = ["train"]
+
+AUTO = "auto"
 
 
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="The run folder to make.", show_default=False)],
-    method: Annotated[str, typer.Option(help="A name of `promptmlr methods`.")] = "positivecoop",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="A name of `promptmlr methods`, or auto: the one with the best mAP in cross-validation on the "
+            "observed labels."
+        ),
+    ] = "positivecoop",
     observed: Annotated[
         float, typer.Option(help="Keep each known label with this probability, hide the others; 1 hides nothing.")
     ] = 1.0,
@@ -127,10 +138,15 @@ def train(
     """Train one recognizer from partial labels and write a run folder."""
     from torch import cuda
 
+    from promptmlr.advice.choice import choose_method, described, write_candidates
+    from promptmlr.advice.crossvalidation import Subject
     from promptmlr.data import DataOptions, load_data, load_keep_mask
-    from promptmlr.labels import UNKNOWN, keep_mask
-    from promptmlr.pipeline import TrainingJob, train_run
+    from promptmlr.labels import UNKNOWN, hide, keep_mask
+    from promptmlr.methods import METHODS
+    from promptmlr.pipeline import TrainingJob, readable_regions, train_run
     from promptmlr.recipes import load_recipe
+    from promptmlr.regions import FreshRegions
+    from promptmlr.run import read_config
     from promptmlr.unfinished import RunInProgress
 
     RunInProgress.check_free(out, resume)
@@ -138,10 +154,9 @@ def train(
         raise UserError("--observed and --mask both say which labels are hidden; give one of them")
     if mask is None and unknown_code is not None:
         raise UserError("--unknown-code is about a --mask, and there is none")
-    recipe_at = partial(
+    recipe_of = partial(
         load_recipe,
         recipe,
-        method,
         epochs=epochs,
         batch_size=batch_size,
         start=start,
@@ -151,24 +166,41 @@ def train(
         class_specific=False if shared_context else None,
         views=views,
     )
-    chosen = recipe_at(observed=observed)
+    if method == AUTO and resume:
+        method = read_config(Path(f"{out}.partial") / "config.json").method
+        note(f"going on with {method}, which --method auto had chosen")
+    for name in METHODS if method == AUTO else [method]:  # before anything is read
+        recipe_of(name, observed=observed)
     options = DataOptions(
         difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
     )
     labelled = read_data(data, split, "train", format, images, options)
     if mask is None:
         keep = keep_mask(labelled.labels.shape, observed, seed)
-        chosen = recipe_at(observed=observed * float((labelled.labels != UNKNOWN).mean()))
+        share = observed * float((labelled.labels != UNKNOWN).mean())
     else:
         order = labelled.annotation_order
         keep = load_keep_mask(mask, labelled.image_ids, labelled.class_names, order, unknown_code)
-        chosen = recipe_at(observed=float((keep & (labelled.labels != UNKNOWN)).mean()))
+        share = float((keep & (labelled.labels != UNKNOWN)).mean())
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
+    stored = region_cache(cache, no_cache, storage, cache_key)
+    candidates: list[Candidate] = []
+    if method == AUTO:
+        fresh = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
+        kept, source = readable_regions(fresh, stored, Terminal())
+        seen = hide(labelled.labels, keep)[kept]
+        subject = Subject(tower, labelled.class_names, source, seen, seed, order_seed)
+        recipes = {name: recipe_of(name, observed=share) for name in METHODS}
+        candidates = choose_method(subject, recipes, reporter=Terminal())
+        method = candidates[0].method
+        for line in described(candidates):
+            note(line)
     tested = None
     if select == "test":
         tested = load_data(data, None, purpose="test", format=format, images=images, options=options)
     job = TrainingJob(
         method=method,
-        recipe=chosen,
+        recipe=recipe_of(method, observed=share),
         labelled=labelled,
         keep=keep,
         observed=float(keep.mean()) if mask is not None else observed,
@@ -178,7 +210,6 @@ def train(
         calibrate=calibrate,
         selection_data=tested,
     )
-    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     if tower.device.type == "cpu" and cuda.is_available():
         note("note: this runs on the CPU; --device cuda uses the GPU")
     begin = time.perf_counter()
@@ -188,7 +219,7 @@ def train(
                 job,
                 tower,
                 out,
-                cache=region_cache(cache, no_cache, storage, cache_key),
+                cache=stored,
                 resume=resume,
                 skip_unreadable=skip_unreadable,
                 workers=workers,
@@ -197,6 +228,8 @@ def train(
     except KeyboardInterrupt:
         note(f"{out}.partial holds the unfinished run; repeat the command with --resume to go on")
         raise
+    if candidates:
+        write_candidates(path / "methods.csv", candidates)
     following = ["promptmlr", "evaluate", str(path), data]
     following += [] if images is None else ["--images", str(images)]
     following += [] if format is None else ["--format", format]

@@ -6,7 +6,7 @@ such word of its own. A labelling configuration beside the file (`label_config.x
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -19,7 +19,7 @@ from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_jso
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT
 
-__all__ = ["is_label_studio", "read_label_studio_rows", "write_label_studio"]
+__all__ = ["is_label_studio", "pre_annotated", "read_label_studio_rows", "write_label_studio"]
 
 MODEL_VERSION = "labels from promptmlr convert"
 
@@ -92,33 +92,18 @@ def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows
 def write_label_studio(output: Output) -> list[str]:
     """Write tasks with the labels as pre-annotations, and the labelling configuration that fits them."""
     tasks = []
-    for number, entry in enumerate(output.entries, start=1):
+    for entry in output.entries:
         if entry.name.startswith("../"):
             raise UserError(
                 f"image {entry.name} lies outside {output.destination.parent}, where Label Studio would look for it; "
                 "write into a folder above all images, or name a new folder and the images are copied there"
             )
-        data = {"image": f"/data/local-files/?d={quote(entry.name)}"}
-        result = [
-            {
-                "id": f"{control}{number}",
-                "from_name": control,
-                "to_name": "image",
-                "type": "choices",
-                "value": {"choices": names},
-            }
-            for control, names in (
-                ("labels", output.names(entry.labels, PRESENT)),
-                ("absent", output.names(entry.labels, ABSENT) if output.unknown else []),
-            )
-            if names
-        ]
-        tasks.append(
-            {
-                "data": data | ({"split": entry.split} if output.has_splits else {}),
-                "predictions": [{"model_version": MODEL_VERSION, "result": result}],
-            }
-        )
+        choices = {
+            "labels": output.names(entry.labels, PRESENT),
+            "absent": output.names(entry.labels, ABSENT) if output.unknown else [],
+        }
+        more = {"split": entry.split} if output.has_splits else {}
+        tasks.append(pre_annotated(entry.name, choices, MODEL_VERSION, more))
     with output.file("tasks.json") as file:
         json.dump(tasks, file, ensure_ascii=False, indent=1)
         file.write("\n")
@@ -130,6 +115,21 @@ def write_label_studio(output: Output) -> list[str]:
         "serve its images with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
         f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={served.absolute()}"
     ]
+
+
+def pre_annotated(
+    name: str, choices: Mapping[str, Sequence[str]], model_version: str, more: Mapping[str, str]
+) -> dict[str, Any]:
+    """A task whose image lies at `name`, with the names that are chosen in each control, and more of its data."""
+    result = [
+        {"id": control, "from_name": control, "to_name": "image", "type": "choices", "value": {"choices": [*names]}}
+        for control, names in choices.items()
+        if names
+    ]
+    return {
+        "data": {"image": f"/data/local-files/?d={quote(name)}", **more},
+        "predictions": [{"model_version": model_version, "result": result}],
+    }
 
 
 def _tasks(path: Path) -> list[dict[str, Any]]:

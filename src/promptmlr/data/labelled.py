@@ -90,6 +90,16 @@ class LabelledImages:
         columns = [self.class_names.index(name) for name in class_names]
         return dataclasses.replace(self, labels=self.labels[:, columns], class_names=tuple(class_names))
 
+    def rows(self, chosen: NDArray[np.intp] | NDArray[np.int64]) -> "LabelledImages":
+        """Some of the images, by their places in ascending order; they no longer have an annotation order."""
+        return dataclasses.replace(
+            self,
+            image_ids=tuple(self.image_ids[i] for i in chosen),
+            images=tuple(self.images[int(i)] for i in chosen),
+            labels=self.labels[chosen],
+            annotation_order=None,
+        )
+
     def with_notes(self, *notes: str) -> "LabelledImages":
         """The same data with `notes` before its own."""
         return dataclasses.replace(self, notes=(*notes, *self.notes))

@@ -169,7 +169,7 @@ def test_nearer_than_any_other_class_is_counted() -> None:
         made_up.known[f"photo of a {name}"] = made_up.known[f"picture of a {name}"] = axes[c] + axes[7]
         made_up.known[f"Not a photo of a {name}"] = axes[c] + axes[7] if c < 2 else -axes[c]
     cosines = prompt_cosines(made_up, NAMES, TEMPLATES["single"])
-    assert "For 2 of them the negative prompt is nearer" in " ".join(
+    assert "For 2 of the classes the negative prompt is nearer" in " ".join(
         as_text(probe_findings(cosines, "single", [])).split()
     )
     assert cosine_rows(cosines, "imagenet")[1]["paper_mean"] == 0.61

@@ -1,0 +1,131 @@
+"""`promptmlr learning-curve`: the score against labels observed, and what more would buy."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from promptmlr.cli.options import (
+    BackboneName,
+    CacheFolder,
+    CacheKey,
+    CocoImages,
+    Crowd,
+    Data,
+    Delimiter,
+    Device,
+    Difficult,
+    Format,
+    ImageFolder,
+    ImageSize,
+    NoCache,
+    PrecisionOption,
+    Pretrained,
+    SkipUnreadable,
+    StorageFormat,
+    Unlisted,
+    Workers,
+    fractions,
+    open_tower,
+    read_data,
+    region_cache,
+)
+from promptmlr.cli.outcome import MeasurementPage, check_page, say
+from promptmlr.cli.progress import Terminal, note
+from promptmlr.errors import UserError
+
+if TYPE_CHECKING:
+    from promptmlr.data import LabelledImages
+
+__all__ = ["learning_curve"]
+
+
+def learning_curve(
+    data: Data,
+    method: Annotated[str, typer.Option(help="A name of `promptmlr methods`.")] = "positivecoop",
+    shares: Annotated[
+        str, typer.Option(help="Parts of the observed labels to train on, by commas.")
+    ] = "0.0625,0.125,0.25,0.5,0.75,1",
+    seeds: Annotated[int, typer.Option(min=1, help="How many times labels are left out at each part.")] = 3,
+    recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
+    epochs: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for curve.csv, ahead.csv and curve.png.", show_default=False)
+    ] = None,
+    report: MeasurementPage = None,
+    backbone: BackboneName = None,
+    pretrained: Pretrained = None,
+    image_size: ImageSize = None,
+    format: Format = None,  # noqa: A002
+    images: ImageFolder = None,
+    difficult: Difficult = "skip",
+    coco_images: CocoImages = "annotated",
+    crowd: Crowd = "present",
+    unlisted: Unlisted = None,
+    delimiter: Delimiter = None,
+    skip_unreadable: SkipUnreadable = False,
+    cache: CacheFolder = None,
+    no_cache: NoCache = False,
+    storage: StorageFormat = "float16",
+    cache_key: CacheKey = "file",
+    precision: PrecisionOption = "auto",
+    device: Device = "cpu",
+    workers: Workers = 2,
+) -> None:
+    """Train on parts of the observed labels; draw mAP against their number, and say what ten times more would buy.
+
+    Scored on the test split, or where there is none on a quarter of the images, which no training sees.
+    """
+    from promptmlr.advice.crossvalidation import Subject
+    from promptmlr.advice.curve_report import CurveOutputs
+    from promptmlr.advice.learning_curve import learning_curve as measured
+    from promptmlr.data import DataOptions
+    from promptmlr.labels import UNKNOWN
+    from promptmlr.pipeline import readable_regions
+    from promptmlr.recipes import load_recipe
+    from promptmlr.regions import FreshRegions
+
+    check_page(out, report)
+    parts = fractions(shares, "--shares")
+    if wrong := [part for part in parts if not 0 < part <= 1]:
+        raise UserError(f"--shares: {wrong[0]:g} is outside (0, 1]; 0.5 is half of the observed labels")
+    load_recipe(recipe, method, epochs=epochs)
+    options = DataOptions(
+        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+    )
+    train = read_data(data, None, "train", format, images, options)
+    train, test = _parted(train, read_data(data, None, "test", format, images, options))
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
+    stored = region_cache(cache, no_cache, storage, cache_key)
+    sources = []
+    for part in (train, test):
+        fresh = FreshRegions(tower, part.images, workers=workers, skip_unreadable=skip_unreadable)
+        kept, source = readable_regions(fresh, stored, Terminal())
+        sources.append((source, part.labels[kept]))
+    (regions, labels), tested = sources
+    known = float((labels != UNKNOWN).mean())
+    curve = measured(
+        Subject(tower, train.class_names, regions, labels),
+        tested,
+        method,
+        load_recipe(recipe, method, observed=known, epochs=epochs),
+        shares=parts,
+        seeds=seeds,
+        reporter=Terminal(),
+    )
+    outputs = CurveOutputs(curve, method, f"{len(test.images):,} images of {test.source}")
+    if out is not None:
+        outputs.write(out)
+    say(outputs.title, outputs.lead, outputs.findings(), out, report)
+
+
+def _parted(train: "LabelledImages", test: "LabelledImages") -> "tuple[LabelledImages, LabelledImages]":
+    """Both as they are where they hold different images, else a quarter of them for the test."""
+    import numpy as np
+
+    if not set(train.image_ids) & set(test.image_ids):
+        return train, test.with_classes(train.class_names)
+    order = np.random.default_rng(0).permutation(len(train.image_ids))
+    quarter = max(len(order) // 4, 1)
+    note(f"no test split: {quarter} of {len(order)} images are held out to score on")
+    return train.rows(np.sort(order[quarter:])), train.rows(np.sort(order[:quarter]))

@@ -1,0 +1,154 @@
+"""Out-of-fold margins are of recognizers that did not see the label; choice, audit and curve are built on them."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from promptmlr.advice import crossvalidation
+from promptmlr.advice.audit import doubts, write_doubts
+from promptmlr.advice.choice import choose_method, described, write_candidates
+from promptmlr.advice.crossvalidation import FOLDS, Subject, folds_of, out_of_fold
+from promptmlr.data import DataOptions, load_data
+from promptmlr.errors import UserError
+from promptmlr.labels import UNKNOWN, hide, keep_mask
+from promptmlr.recipes import load_recipe
+from promptmlr.regions import FreshRegions, extract
+from promptmlr.training import fit_runs
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_data("scenes", options=DataOptions(scenes_train=400))
+
+
+@pytest.fixture(scope="module")
+def subject(scenes_backbone, data) -> Subject:
+    _, source = extract(FreshRegions(scenes_backbone, data.images))
+    labels = hide(data.labels, keep_mask(data.labels.shape, 0.5, 0))
+    return Subject(scenes_backbone, data.class_names, source, labels)
+
+
+def test_folds_share_the_known_labels_of_both_kinds() -> None:
+    labels = np.random.default_rng(0).integers(-1, 2, (40, 6)).astype(np.int8)
+    folds = folds_of(labels, seed=1)
+    assert ((folds == -1) == (labels == UNKNOWN)).all()
+    for value in (0, 1):
+        counts = np.bincount(folds[labels == value], minlength=FOLDS)
+        assert counts.max() - counts.min() <= 1
+    assert (folds_of(labels, seed=2) != folds).any()
+    with pytest.raises(UserError, match="4 labels are present"):
+        folds_of(np.array([[1] * 4 + [0] * 9], np.int8), seed=0)
+
+
+def test_no_label_is_seen_by_whoever_judges_it(subject: Subject, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(crossvalidation, "fit_runs", lambda runs, *_, **__: seen.extend(run.labels for run in runs))
+    out_of_fold(subject, "dualembedding", load_recipe("default", "dualembedding", epochs=1))
+    fold = folds_of(subject.labels, subject.seed)
+    assert len(seen) == FOLDS
+    for number, labels in enumerate(seen):
+        assert (labels[fold == number] == UNKNOWN).all()
+        assert (labels[fold != number] == subject.labels[fold != number]).all()
+
+
+def test_margins_are_those_of_their_fold(subject: Subject, monkeypatch) -> None:
+    """Run k is made to say k everywhere."""
+
+    def constant(runs, *args, **options) -> None:
+        for number, run in enumerate(runs):
+            run.recognizer.fold = lambda number=number: (
+                lambda regions: torch.stack(
+                    [torch.zeros(len(regions), 20), torch.full((len(regions), 20), float(number))], dim=1
+                )
+            )
+
+    monkeypatch.setattr(crossvalidation, "fit_runs", constant)
+    margins = out_of_fold(subject, "dualembedding", load_recipe("default", "dualembedding", epochs=1))
+    fold = folds_of(subject.labels, subject.seed)
+    assert (np.where(fold == -1, -1, np.nan_to_num(margins)) == fold).all()
+    assert (np.isnan(margins) == (fold == -1)).all()
+
+
+def test_the_best_method_is_found_and_the_others_are_behind(subject: Subject, tmp_path) -> None:
+    recipes = {
+        "zeroshot": load_recipe("default", "zeroshot"),
+        "dualembedding": load_recipe("default", "dualembedding", epochs=10),
+        "baseline": load_recipe("default", "baseline", epochs=1),
+    }
+    found = choose_method(subject, recipes, resamples=100)
+    assert found[0].method == "dualembedding"
+    assert found[0].behind is None
+    for one in found[1:]:
+        assert one.behind is not None
+        assert one.behind.mean == pytest.approx(found[0].mean_ap - one.mean_ap, abs=0.02)
+        assert one.log_loss > found[0].log_loss
+    write_candidates(tmp_path / "methods.csv", found)
+    with (tmp_path / "methods.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["method"] for row in csv.DictReader(file)] == [one.method for one in found]
+    assert described(found)[-1].startswith("dualembedding is taken")
+
+
+def test_ties_are_called_noise(subject: Subject, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "promptmlr.advice.choice.out_of_fold",
+        lambda subject, *_: np.where(
+            subject.labels == UNKNOWN, np.nan, np.random.default_rng(0).normal(size=subject.labels.shape)
+        ),
+    )
+    recipes = dict.fromkeys(("zeroshot", "baseline"), load_recipe("default", "zeroshot"))
+    assert "within noise of it" in described(choose_method(subject, recipes, resamples=50))[-1]
+
+
+def test_planted_errors_are_found(subject: Subject, data, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    known = np.flatnonzero(subject.labels != UNKNOWN)
+    wrong = rng.choice(known, len(known) // 20, replace=False)
+    dirty = subject.labels.copy()
+    dirty.flat[wrong] = 1 - dirty.flat[wrong]
+    planted = replace(subject, labels=dirty)
+    margins = out_of_fold(planted, "dualembedding", load_recipe("default", "dualembedding", epochs=10))
+    found = doubts(replace(data, labels=dirty), margins)
+    assert len(found) == len(known)
+    rows = {name: row for row, name in enumerate(data.image_ids)}
+    places = [rows[one.image_id] * 20 + data.class_names.index(one.class_name) for one in found]
+    right = np.isin(places, wrong)
+    issues = np.array([one.issue for one in found])
+    assert right[issues].mean() > 0.35  # one in twenty by chance
+    assert right[issues].sum() > 0.5 * len(wrong)
+    assert right[:100].mean() > 0.5
+    assert not issues[issues.sum() :].any()
+    quality = [one.quality for one in found]
+    assert sorted(quality[: issues.sum()]) == quality[: issues.sum()]
+    write_doubts(tmp_path / "doubts.csv", found)
+    with (tmp_path / "doubts.csv").open(encoding="utf-8", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [row["issue"] for row in written] == ["yes" if one.issue else "" for one in found]
+    assert {row["label"] for row in written} == {"0", "1"}
+
+
+def test_audits_say_what_they_need(monkeypatch) -> None:
+    monkeypatch.setattr("importlib.import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
+    from promptmlr.advice.audit import require_cleanlab
+
+    with pytest.raises(UserError, match=r"pip install 'promptmlr\[audit\]'"):
+        require_cleanlab()
+
+
+def test_five_trainings_side_by_side_are_five_trainings(subject: Subject) -> None:
+    recipe = load_recipe("default", "dualembedding", epochs=2)
+    margins = out_of_fold(subject, "dualembedding", recipe)
+    from promptmlr.methods import create_recognizer
+    from promptmlr.prediction import predict_margins
+    from promptmlr.training import TrainingRun
+
+    fold = folds_of(subject.labels, subject.seed)
+    recognizer = create_recognizer(
+        "dualembedding", subject.backbone, subject.class_names, seed=0, **recipe.start_options()
+    )
+    labels = np.where(fold == 3, np.int8(UNKNOWN), subject.labels)
+    fit_runs([TrainingRun(recognizer, labels, recipe)], subject.source)
+    alone = predict_margins(recognizer.fold(), subject.source)[1]
+    assert margins[fold == 3] == pytest.approx(alone[fold == 3], abs=2e-2)
