@@ -146,7 +146,7 @@ def _rows(path: Path, records: Sequence[bytes]) -> list[list[str]]:
         reader = csv.reader(texts, strict=True)
         for number, row in enumerate(reader, start=1):
             if reader.line_num != number:
-                raise csv.Error("a quote is opened and not closed")
+                raise UserError(f"{path}, row {number}: not a CSV row (a quote is not closed); check its quotes")
             rows.append(row)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a UTF-8 text file; save it as CSV UTF-8") from error

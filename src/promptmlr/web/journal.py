@@ -67,7 +67,7 @@ class Journal:
         for line in lines:
             try:
                 record = json.loads(line)
-                entry = Entry(*(str(record[key]) for key in ("image", "class", "value")), record["state"])
+                entry = Entry(record["image"], record["class"], record["value"], record["state"])
             except (ValueError, KeyError, TypeError):
                 continue
             last.pop(entry.cell, None)

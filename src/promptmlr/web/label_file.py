@@ -91,14 +91,17 @@ class LabelFile:
                 file.write(after.content)
                 file.flush()
                 os.fsync(file.fileno())
-                if self._content() != before.content:  # the last moment before it takes the name
-                    raise _Changed
+                self._require(before)  # the last moment before it takes the name
         except _Changed:
             return False
         except OSError as error:
             raise EnvironmentFault(f"cannot write {self.name}: {error.strerror}") from error
         self._cells, self._seen = after, _signature(self.path)
         return True
+
+    def _require(self, before: LabelCells) -> None:
+        if self._content() != before.content:
+            raise _Changed
 
     def _content(self) -> bytes:
         try:

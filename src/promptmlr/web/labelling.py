@@ -85,11 +85,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class _Step:
-    """An answer that can be taken back; `raw` is what the cell held before."""
+    """An answer that can be taken back."""
 
     number: int
     text: str | None  # None: skipped
-    raw: bytes | None  # None: not written
 
 
 class LabelQueue:
@@ -108,7 +107,7 @@ class LabelQueue:
         self.file = file
         self.journal = journal
         self._images = images or file.path.parent
-        self._reporter = reporter or Reporter()
+        self.reporter = reporter or Reporter()
         self._lock = threading.Lock()
         self._suggestions: tuple[Suggestion, ...] = ()
         self._ranked = False
@@ -118,13 +117,14 @@ class LabelQueue:
         self._filled: set[int] = set()
         self._history: list[_Step] = []
         self._waiting = {entry.cell: entry for entry in journal.waiting()}
+        self._blanks: dict[tuple[str, str], bytes] = {}  # what cells held before they were filled
 
     def offer(self, suggestions: Sequence[Suggestion]) -> None:
         """Begin with these; those whose cell the file does not have are left out, and that is said."""
         cells = self.file.read()
         known = [one for one in suggestions if one.image_id in cells.places and one.class_name in cells.columns]
         if len(known) < len(suggestions):
-            self._reporter.note(f"{len(suggestions) - len(known)} suggestions are of cells that {self.file.name} lacks")
+            self.reporter.note(f"{len(suggestions) - len(known)} suggestions are of cells that {self.file.name} lacks")
         with self._lock:
             self._suggestions, self._ranked = tuple(known), True
 
@@ -158,7 +158,7 @@ class LabelQueue:
                 return Outcome("taken", f"answered already: {self._said(number, self._answers[number])}")
             if answer == "skip":
                 self._skipped.add(number)
-                self._history.append(_Step(number, None, None))
+                self._history.append(_Step(number, None))
                 return Outcome("skipped", f"skipped: {self._said(number, None)}")
             self._retry()
             return self._take(number, _TEXTS[answer])
@@ -258,14 +258,14 @@ class LabelQueue:
         try:
             before = self._fill(waiting)
         except (UserError, EnvironmentFault) as error:
-            self._reporter.note(str(error))
+            self.reporter.note(str(error))
             self._waiting[waiting.cell] = waiting
             self._answers[number] = text
-            self._history.append(_Step(number, text, None))
+            self._history.append(_Step(number, text))
             return Outcome(
                 "waiting",
-                f"{self.file.name} cannot be written now: {self._said(number, text)} is kept in {self.journal.path.name} "
-                "and written as soon as that works",
+                f"{self.file.name} cannot be written now: {self._said(number, text)} is kept in "
+                f"{self.journal.path.name} and written as soon as that works",
             )
         if before is None:
             self._filled.add(number)
@@ -275,12 +275,12 @@ class LabelQueue:
             )
         self._answers[number] = text
         self._skipped.discard(number)
-        self._history.append(_Step(number, text, before.raw(one.image_id, one.class_name)))
+        self._history.append(_Step(number, text))
         return Outcome("written", f"{self._said(number, text)}, written to row {before.row(one.image_id)}")
 
     def _take_back(self, step: _Step) -> Outcome | None:
         """Give a cell back what it held; an outcome where that is not possible."""
-        one, text, raw = self._suggestions[step.number], step.text, step.raw
+        one, text = self._suggestions[step.number], step.text
         assert text is not None
         entry = Entry(one.image_id, one.class_name, text, "dropped")
         if entry.cell in self._waiting:
@@ -289,12 +289,12 @@ class LabelQueue:
             return None
 
         def edit(cells: LabelCells) -> LabelCells:
-            return cells.with_raw(one.image_id, one.class_name, raw if raw is not None else b"")
+            return cells.with_raw(one.image_id, one.class_name, self._blanks.get(entry.cell, b""))
 
         try:
             before = self.file.change(one.image_id, one.class_name, _CODES[text], edit)
         except (UserError, EnvironmentFault) as error:
-            self._reporter.note(str(error))
+            self.reporter.note(str(error))
             return Outcome("nothing", f"{self.file.name} cannot be written now; nothing was undone")
         self.journal.add([entry])
         if before is None:
@@ -308,10 +308,12 @@ class LabelQueue:
             try:
                 before = self._fill(entry)
             except (UserError, EnvironmentFault) as error:
-                self._reporter.note(str(error))
+                self.reporter.note(str(error))
+                if self._is_gone(entry):
+                    continue
                 return
             if before is None:
-                self._reporter.note(f"not written, filled elsewhere: {entry.class_name} of {entry.image}")
+                self.reporter.note(f"not written, filled elsewhere: {entry.class_name} of {entry.image}")
             del self._waiting[entry.cell]
 
     def _fill(self, entry: Entry) -> LabelCells | None:
@@ -322,8 +324,18 @@ class LabelQueue:
             return cells.with_cell(image, name, text)
 
         before = self.file.change(image, name, UNKNOWN, edit)
+        if before is not None:
+            self._blanks[entry.cell] = before.raw(image, name)
         self.journal.add([Entry(image, name, text, "dropped" if before is None else "written")])
         return before
+
+    def _is_gone(self, entry: Entry) -> bool:
+        """Whether the file can be read and has no such cell; its answer then keeps waiting for it."""
+        try:
+            cells = self.file.read()
+        except UserError:
+            return False
+        return entry.image not in cells.places or entry.class_name not in cells.columns
 
     def _entry(self, number: int, state: Literal["waiting", "dropped"]) -> Entry:
         one = self._suggestions[number]

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from promptmlr.data import ImageFile, LabelledImages
+from promptmlr.data.csv import CODES
+from promptmlr.data.table import read_table
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import UNKNOWN
 from promptmlr.prediction import predict_source
@@ -15,11 +18,10 @@ from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 
 if TYPE_CHECKING:
-    from promptmlr.data import LabelledImages
     from promptmlr.features import RegionCache
     from promptmlr.run import Run
 
-__all__ = ["Ranking", "Suggestion", "read_suggestions", "uncertain_first"]
+__all__ = ["Ranking", "Suggestion", "read_suggestions", "training_rows", "uncertain_first"]
 
 COLUMNS = ("image", "class", "probability")
 
@@ -63,9 +65,25 @@ def read_suggestions(path: Path) -> list[Suggestion]:
         raise UserError(f"{path}: not a CSV file in UTF-8 ({error}); write it with `promptmlr suggest`") from error
 
 
+def training_rows(path: Path, images: Path | None = None) -> LabelledImages:
+    """The images and labels of a CSV that training may see: without rows of other splits, known labels or none.
+
+    Raises:
+        UserError: see `read_table`; a bad cell; no row is of split train.
+    """
+    table = read_table(path, images)
+    chosen = [i for i, _ in enumerate(table.rows) if table.splits is None or table.splits[i] == "train"]
+    if not chosen:
+        raise UserError(f"{path}: no rows of split 'train'; only those are asked about")
+    labels = table.decode(CODES, lambda _: "write 1 for present, 0 for absent, nothing for unknown")
+    ids = [table.image_ids[i] for i in chosen]
+    files = [ImageFile((images or path.parent) / image_id) for image_id in ids]
+    return LabelledImages.from_rows(ids, files, labels[chosen], table.class_names, f"CSV {path}")
+
+
 def uncertain_first(
     run: "Run",
-    labelled: "LabelledImages",
+    labelled: LabelledImages,
     cache: "RegionCache | None" = None,
     workers: int = 2,
     reporter: Reporter | None = None,
@@ -82,7 +100,7 @@ def uncertain_first(
     wanted = np.flatnonzero(unknown.any(axis=1))
     if not len(wanted):
         return []
-    fresh = FreshRegions(run.backbone, [labelled.images[i] for i in wanted], workers=workers, skip_unreadable=True)
+    fresh = FreshRegions(run.backbone, [labelled.images[int(i)] for i in wanted], workers=workers, skip_unreadable=True)
     kept, source = readable_regions(fresh, cache, reporter or Reporter())
     read, found = predict_source(run.calibrated, source)
     images = wanted[kept][read]
