@@ -37,9 +37,8 @@ __all__ = ["create_app"]
 PAGE = {
     "index.html": "text/html; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-    "look.js": "text/javascript; charset=utf-8",
-    "label.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    **{f"{name}.js": "text/javascript; charset=utf-8" for name in ("page", "look", "maps", "label")},
 }
 """The files of the page and their types; nothing else is ever read from a disk for it."""
 
