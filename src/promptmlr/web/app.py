@@ -74,6 +74,7 @@ def create_app(service: Service, hosts: Iterable[str] = ()) -> ASGIApp:
     )
     app.add_exception_handler(HTTPException, _as_json)
     app.add_exception_handler(RequestValidationError, _as_json)
+    app.add_exception_handler(Exception, _as_json)
     _add_page(app)
     _add_status(app, service)
     _add_recognition(app, service)
@@ -177,7 +178,8 @@ async def _as_json(_request: Request, error: Exception) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "query")
         return JSONResponse({"error": f"{where}: {first['msg']}"}, 400)
-    assert isinstance(error, HTTPException)
+    if not isinstance(error, HTTPException):  # the guard logs it
+        return JSONResponse({"error": "an error of the server; its log says more"}, 500)
     headers = dict(error.headers or {})
     if error.status_code in (408, 413, 429):  # the rest of the request is not wanted
         headers["Connection"] = "close"

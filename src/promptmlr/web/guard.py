@@ -97,9 +97,8 @@ class Guard:
             await _refuse(answer, HTTPException(503, "it took too long; try again", {"Retry-After": "5"}))
         except Exception:
             _LOG.exception("a request failed")
-            if started:
-                raise
-            await _refuse(answer, HTTPException(500, "an error of the server; its log says more"))
+            if not started:
+                await _refuse(answer, HTTPException(500, "an error of the server; its log says more"))
         finally:
             endpoint = self.endpoints.get(scope["path"], "other")
             self.metrics.requests.labels(endpoint, outcome_of(status)).inc()

@@ -23,6 +23,7 @@ __all__ = ["Server", "listen"]
 
 HEAD_SECONDS = 10.0  # for the head of a request
 LINGER_SECONDS = 2.0  # in which a client may go on sending after its answer
+LINGER_BYTES = 64 << 20  # and how much
 IDLE_SECONDS = 5  # between two requests of a connection
 GRACE_SECONDS = 3  # for requests at the end
 MOST_CONNECTIONS = 400
@@ -35,6 +36,7 @@ class _LingeringTransport:
         self._transport = transport
         self._loop = loop
         self.lingers = False
+        self._dropped = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -54,6 +56,12 @@ class _LingeringTransport:
             return
         self._loop.call_later(LINGER_SECONDS, self._transport.abort)
 
+    def drop(self, data: bytes) -> None:
+        """What still comes."""
+        self._dropped += len(data)
+        if self._dropped > LINGER_BYTES:
+            self._transport.abort()
+
 
 class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -67,6 +75,7 @@ class _Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._lingering.lingers:
+            self._lingering.drop(data)
             return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and not self._lingering.lingers:

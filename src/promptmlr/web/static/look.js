@@ -95,7 +95,7 @@ async function look(file) {
   }
   shown.push(one);
   draw(one);
-  if (shown.length === 1) await Promise.all(one.sides.map(side => showMaps(one, side, side.order[0])));
+  if (one.place === byId("results").firstElementChild) await Promise.all(one.sides.map(side => showMaps(one, side, side.order[0])));
 }
 
 // The image as the browser shows it; null where it cannot (TIFF, for one).
