@@ -3,28 +3,17 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from promptmlr.data import DataOptions, load_data
-from promptmlr.pipeline import TrainingJob, train_run
-from promptmlr.recipes import load_recipe
 from promptmlr.run import Run, load_run
 from promptmlr.web.limits import Limits
-from web_support import Served, scene_png, serve
+from web_support import Served, scene_png, serve, train_runs
 
 
 @pytest.fixture(scope="session")
 def run_folders(scenes_backbone, tmp_path_factory) -> list[Path]:
     """Two runs of the drawn world's classes."""
-    folder = tmp_path_factory.mktemp("runs")
-    data = load_data("scenes", purpose="train", options=DataOptions(scenes_train=60, scenes_test=10))
-    keep = np.ones(data.labels.shape, dtype=np.bool_)
-    found = []
-    for name, method in (("first", "dualembedding"), ("second", "baseline")):
-        job = TrainingJob(method, load_recipe("default", method, epochs=2), data, keep)
-        found.append(train_run(job, scenes_backbone, folder / name, workers=0))
-    return found
+    return train_runs(tmp_path_factory.mktemp("runs"), scenes_backbone)
 
 
 @pytest.fixture(scope="session")
