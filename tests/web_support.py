@@ -1,4 +1,4 @@
-"""What tests of the service share: trained runs, drawn images as files, and services that listen on a port of this machine."""
+"""What tests of the service share: trained runs, drawn images as files, and services in a thread."""
 
 import io
 import threading

@@ -31,6 +31,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(f"{CHROMIUM} is missing: apt-get install chromium")
         pytest.skip(f"{CHROMIUM} is not installed")
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -82,14 +83,19 @@ def opened(browser: Browser, serving) -> Iterator[Callable[..., Page]]:
     def open_page(served: Served, path: str = "", expected: str = "nothing", **options) -> Page:
         context = browser.new_context(**options)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text)
-                if message.type in ("error", "warning") and not re.search(expected, message.text) else None)  # fmt: skip
+        page.on("console", lambda message: heard(message.type, message.text))
         own = f"http://127.0.0.1:{served.address[1]}/"
-        page.on("request", lambda request: complaints.append(request.url)
-                if not request.url.startswith((own, f"blob:{own}")) else None)  # fmt: skip
+        page.on("request", lambda request: None if request.url.startswith((own, f"blob:{own}")) else
+                complaints.append(request.url))  # fmt: skip
+
+        def heard(kind: str, text: str) -> None:
+            if kind in ("error", "warning") and not re.search(expected, text):
+                complaints.append(text)
+
         page.goto(own + path)
+        page.wait_for_selector("section:visible")  # before that its script is not at work
         pages.append(page)
         return page
 
