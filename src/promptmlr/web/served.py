@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from promptmlr.data.images import decode_image
+from promptmlr.data.images import image_from_bytes
 from promptmlr.experiments.maps.subject import Subject, subject_of_run
 from promptmlr.experiments.overlays import grid_of
 from promptmlr.prediction import chosen_labels
@@ -92,7 +92,7 @@ class ServedRun:
         Raises:
             UnreadableImage: it cannot be read, or has too many pixels.
         """
-        image = decode_image(content, name, max_pixels)
+        image = image_from_bytes(content, name, max_pixels=max_pixels)
         return Decoded(image.size, self.run.backbone.preprocessing.pixels(image))
 
     def encode(self, images: Sequence[Decoded]) -> Tensor:

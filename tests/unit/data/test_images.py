@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from promptmlr.data import ImageFile, UnreadableImage, find_images, images, open_image
-from promptmlr.data.images import decode_image
+from promptmlr.data.images import image_from_bytes
 from support import require_shared
 
 
@@ -178,7 +178,7 @@ def test_bytes_are_read_as_files_are(tmp_path):
     for suffix, mode in ((".png", "RGBA"), (".jpg", "RGB"), (".tif", "I;16")):
         path = tmp_path / f"image{suffix}"
         Image.new(mode, (6, 4), 51 if mode == "I;16" else (200, 10, 0, 99)[: len(mode)]).save(path)
-        found, expected = decode_image(path.read_bytes(), "image"), open_image(path)
+        found, expected = image_from_bytes(path.read_bytes(), "image"), open_image(path)
         assert found.mode == "RGB"
         assert found.tobytes() == expected.tobytes()
 
@@ -186,11 +186,11 @@ def test_bytes_are_read_as_files_are(tmp_path):
 def test_bytes_have_limits_of_their_own():
     large = png_header(20, 10)
     with pytest.raises(UnreadableImage, match=r"^a\.png: more than 199 pixels"):
-        decode_image(large, "a.png", max_pixels=199)
+        image_from_bytes(large, "a.png", max_pixels=199)
     with pytest.raises(UnreadableImage, match=r"^a\.png: cannot be decoded"):
-        decode_image(large, "a.png", max_pixels=200)
+        image_from_bytes(large, "a.png", max_pixels=200)
     with pytest.raises(UnreadableImage, match=r"^a\.png: not an image"):
-        decode_image(b"%!PS-Adobe-3.0 EPSF-3.0\n", "a.png")
+        image_from_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n", "a.png")
 
 
 def test_a_large_image_under_the_limit_does_not_warn(tmp_path):

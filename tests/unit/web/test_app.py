@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from promptmlr.data.images import decode_image
+from promptmlr.data.images import image_from_bytes
 from promptmlr.experiments.maps.subject import subject_of_run
 from promptmlr.regions import encode_pixels
 from web_support import files, scene_png
 
 
 def regions_of(run, png: bytes):
-    return encode_pixels(run.backbone, [run.backbone.preprocessing.pixels(decode_image(png, "x"))])
+    return encode_pixels(run.backbone, [run.backbone.preprocessing.pixels(image_from_bytes(png, "x"))])
 
 
 def test_predictions_are_those_of_the_run(shared, loaded, png: bytes) -> None:
