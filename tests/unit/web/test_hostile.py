@@ -385,13 +385,18 @@ def test_one_too_many_is_told_to_come_back(serving, png: bytes, monkeypatch) -> 
     assert 'outcome="busy"} 1.0' in served.client.get("/metrics").text
 
 
-def test_a_large_body_learns_that_there_is_no_place(serving, monkeypatch) -> None:
-    """The service answers before it has read all; a connection that is closed at once would hide that."""
+def test_a_large_body_learns_that_there_is_no_place(serving) -> None:
+    """The service answers before it has read all; to a client that goes on sending, a closed connection hides that."""
     served = serving(concurrency=1)
     served.service._taken = 1
-    for _ in range(3):
-        refused = served.client.post("/predict", files=files(b"x" * 8_000_000))
-        error_of(refused, 429)
+    error_of(served.client.post("/predict", files=files(b"x" * 8_000_000)), 429)
+    begin = head("POST", "/predict", "Content-Type: application/json", "Content-Length: 8000000")
+    with socket.create_connection(served.address, timeout=20) as connection:
+        connection.sendall(begin)
+        until(lambda: 'outcome="busy"} 2.0' in served.client.get("/metrics").text)
+        for _ in range(80):
+            connection.sendall(b"x" * 100_000)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 429 ")
 
 
 def test_who_leaves_frees_the_place_and_is_not_worked_for(serving, png: bytes, monkeypatch) -> None:
