@@ -16,7 +16,7 @@ from promptmlr.web.journal import Journal
 from promptmlr.web.label_file import LabelFile
 from promptmlr.web.labelling import LabelQueue
 from promptmlr.web.limits import Limits
-from promptmlr.web.suggestions import Suggestion
+from promptmlr.web.suggestions import Cell
 from web_support import Served, scene_png, serve, train_runs
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -57,7 +57,7 @@ def table(tmp_path: Path) -> Path:
 @pytest.fixture
 def queue(table: Path) -> LabelQueue:
     queue = LabelQueue(LabelFile(table), Journal(table.with_suffix(".jsonl")))
-    queue.offer([Suggestion(f"{number}.png", name, 0.5) for number in range(4) for name in ("tree", "cat")])
+    queue.offer([Cell(f"{number}.png", name, 0.5) for number in range(4) for name in ("tree", "cat")])
     return queue
 
 

@@ -119,7 +119,9 @@ def learning_curve(
     scores, resampled, counts = [], [], []
     with reporter.progress("numbers of labels") as say:
         for done, share in enumerate(shares, 1):
-            parts = [hide(subject.labels, keep_mask(subject.labels.shape, share, MASKS + seed)) for seed in range(seeds)]
+            parts = [
+                hide(subject.labels, keep_mask(subject.labels.shape, share, MASKS + seed)) for seed in range(seeds)
+            ]
             found = _margins(subject, parts, method, recipe, source)
             scores.append([evaluate(one, labels, subject.class_names, resamples=0).mean_ap for one in found])
             resampled.append([bootstrap_map(one, labels, resamples) for one in found])

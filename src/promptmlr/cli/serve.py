@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from promptmlr.features import RegionCache
     from promptmlr.run import Run
     from promptmlr.web.labelling import LabelQueue
-    from promptmlr.web.suggestions import Ranking, Suggestion
+    from promptmlr.web.suggestions import Cell, Ranking
 
 __all__ = ["serve"]
 
@@ -55,7 +55,7 @@ def serve(
         Path | None,
         typer.Option(
             metavar="FILE.csv",
-            help="What `promptmlr suggest` wrote: cells in rank order. (default: those that the run doubts most)",
+            help="What `promptmlr suggest` wrote: cells in rank order. (default: what it would write)",
             show_default=False,
         ),
     ] = None,
@@ -174,12 +174,12 @@ def _ranking(
     run: "Run", label: Path, queue: Path | None, images: Path | None, cache: "RegionCache | None", workers: int
 ) -> "Ranking":
     """What gives the suggestions, from a file or by the run; mistakes in either are found now."""
-    from promptmlr.web.suggestions import read_suggestions, training_rows, uncertain_first
+    from promptmlr.web.suggestions import ranked_by, read_suggestions, training_rows
 
     if queue is not None:
         suggestions = read_suggestions(queue)
 
-        def from_file() -> "list[Suggestion]":
+        def from_file() -> "list[Cell]":
             return suggestions
 
         return from_file
@@ -187,7 +187,7 @@ def _ranking(
     if not set(labelled.class_names) & set(run.class_names):
         raise UserError(f"{label} has none of the run's classes, such as {run.class_names[0]!r}")
 
-    def by_run() -> "list[Suggestion]":
-        return uncertain_first(run, labelled, cache, workers, Terminal())
+    def by_run() -> "list[Cell]":
+        return ranked_by(run, labelled, cache, workers, Terminal())
 
     return by_run

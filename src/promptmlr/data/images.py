@@ -162,9 +162,7 @@ def open_image(path: str | Path, least: int | None = None) -> Image.Image:
         raise UnreadableImage(f"{shown(path)}: {_reason(error, MAX_PIXELS)}") from error
 
 
-def image_from_bytes(
-    content: bytes, name: str, least: int | None = None, max_pixels: int | None = None
-) -> Image.Image:
+def image_from_bytes(content: bytes, name: str, least: int | None = None, max_pixels: int | None = None) -> Image.Image:
     """The same of an image file's bytes.
 
     Args:

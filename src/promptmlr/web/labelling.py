@@ -17,7 +17,7 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.reporting import Reporter, counted
 from promptmlr.web.journal import Entry, Journal
 from promptmlr.web.label_file import LabelFile
-from promptmlr.web.suggestions import Suggestion
+from promptmlr.web.suggestions import Cell
 
 __all__ = ["Answer", "LabelQueue", "Outcome", "Question", "Result", "Standing"]
 
@@ -40,7 +40,7 @@ class Question:
     """
 
     number: int
-    suggestion: Suggestion
+    suggestion: Cell
     row: int
 
 
@@ -109,7 +109,7 @@ class LabelQueue:
         self._images = images or file.path.parent
         self.reporter = reporter or Reporter()
         self._lock = threading.Lock()
-        self._suggestions: tuple[Suggestion, ...] = ()
+        self._suggestions: tuple[Cell, ...] = ()
         self._ranked = False
         self._problem: str | None = None
         self._answers: dict[int, str] = {}
@@ -119,7 +119,7 @@ class LabelQueue:
         self._waiting = {entry.cell: entry for entry in journal.waiting()}
         self._blanks: dict[tuple[str, str], bytes] = {}  # what cells held before they were filled
 
-    def offer(self, suggestions: Sequence[Suggestion]) -> None:
+    def offer(self, suggestions: Sequence[Cell]) -> None:
         """Begin with these; those whose cell the file does not have are left out, and that is said."""
         cells = self.file.read()
         known = [one for one in suggestions if one.image_id in cells.places and one.class_name in cells.columns]
@@ -233,7 +233,7 @@ class LabelQueue:
             else:
                 self._filled.add(number)
 
-    def _code(self, cells: LabelCells, one: Suggestion) -> int | None:
+    def _code(self, cells: LabelCells, one: Cell) -> int | None:
         """What a cell says; None where it is gone, or says something else."""
         if one.image_id not in cells.places or one.class_name not in cells.columns:
             return None

@@ -142,7 +142,7 @@ def load_backbones(
     loaded: dict[tuple[str, str, str], Run] = {}
     for one in served:
         if one.tower in loaded:
-            one.run.attach(loaded[one.tower].backbone)
+            one.run.adopt(loaded[one.tower].backbone)
         else:
             one.run.use_backbone(name, pretrained, device)
             loaded[one.tower] = one.run

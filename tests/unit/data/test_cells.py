@@ -100,10 +100,8 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_siz
 )
 def test_any_file_of_the_csv_module(notes, end: str, quoting: int, mark: bool, data: st.DataObject) -> None:
     rows = [["note", "image", "dog", "more"], *([note, f"{i}.jpg", "", more] for i, (note, more) in enumerate(notes))]
-    if end == "\r":
-        quoting = (
-            csv.QUOTE_ALL
-        )  # the module's writer leaves line feeds bare before such ends, and cannot read them back
+    if any(set(text) & set("\r\n") for pair in notes for text in pair):
+        quoting = csv.QUOTE_ALL  # the module's writer leaves some line ends bare, and cannot read them back
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=end, quoting=quoting).writerows(rows)
     content = text.getvalue().encode("utf-8-sig" if mark else "utf-8")

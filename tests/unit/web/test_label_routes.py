@@ -9,7 +9,7 @@ from PIL import Image
 from promptmlr.web.journal import Journal
 from promptmlr.web.label_file import LabelFile
 from promptmlr.web.labelling import LabelQueue
-from promptmlr.web.suggestions import Suggestion
+from promptmlr.web.suggestions import Cell
 from support import Heard
 from web_support import scene_png
 
@@ -23,7 +23,7 @@ def queue(tmp_path: Path) -> LabelQueue:
     table.write_text("image,tree,cat\nphotos/a.png,,\nphotos/b.png,,\nphotos/gone.png,,\n")
     queue = LabelQueue(LabelFile(table), Journal(tmp_path / "journal.jsonl"), reporter=Heard())
     names = ("photos/a.png", "photos/b.png", "photos/gone.png")
-    queue.offer([Suggestion(name, "tree", 0.5) for name in names])
+    queue.offer([Cell(name, "tree", 0.5) for name in names])
     return queue
 
 

@@ -14,16 +14,16 @@ from promptmlr.web import label_file
 from promptmlr.web.journal import Entry, Journal
 from promptmlr.web.label_file import LabelFile
 from promptmlr.web.labelling import LabelQueue
-from promptmlr.web.suggestions import Suggestion
+from promptmlr.web.suggestions import Cell
 from support import Heard
 
 TABLE = b"image,split,dog,cat\r\na.jpg,train,,1\r\nsub/b.jpg,train,,\r\nc.jpg,train,0,\r\n"
 ASKED = [
-    Suggestion("sub/b.jpg", "dog", 0.5),
-    Suggestion("a.jpg", "dog", 0.4),
-    Suggestion("c.jpg", "cat", None),
-    Suggestion("a.jpg", "cat", 0.6),  # filled already
-    Suggestion("z.jpg", "cat", 0.6),  # not there
+    Cell("sub/b.jpg", "dog", 0.5),
+    Cell("a.jpg", "dog", 0.4),
+    Cell("c.jpg", "cat", None),
+    Cell("a.jpg", "cat", 0.6),  # filled already
+    Cell("z.jpg", "cat", 0.6),  # not there
 ]
 
 
@@ -264,7 +264,7 @@ def test_another_process_that_writes_is_waited_for(table: Path, monkeypatch) -> 
 def test_two_queues_on_one_file(table: Path) -> None:
     rows = b"".join(b"%d.jpg,train,,\r\n" % number for number in range(20))
     table.write_bytes(b"image,split,dog,cat\r\n" + rows)
-    suggestions = [Suggestion(f"{number}.jpg", name, 0.5) for number in range(20) for name in ("dog", "cat")]
+    suggestions = [Cell(f"{number}.jpg", name, 0.5) for number in range(20) for name in ("dog", "cat")]
     queues = [LabelQueue(LabelFile(table), Journal(table.with_name(f"{n}.jsonl"))) for n in range(2)]
 
     def answer(queue: LabelQueue, numbers: range) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from promptmlr.errors import UserError
 from promptmlr.scenes import draw_scene
-from promptmlr.web.suggestions import Suggestion, read_suggestions, training_rows, uncertain_first
+from promptmlr.web.suggestions import Cell, ranked_by, read_suggestions, training_rows
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def table(tmp_path: Path) -> Path:
 def test_suggestions_in_their_order(tmp_path: Path) -> None:
     path = tmp_path / "suggestions.csv"
     path.write_text("\ufeffimage,class,probability,score\nb.jpg,traffic_light,0.25,9\n a.jpg ,dog,,8\n")
-    assert read_suggestions(path) == [Suggestion("b.jpg", "traffic light", 0.25), Suggestion("a.jpg", "dog", None)]
+    assert read_suggestions(path) == [Cell("b.jpg", "traffic light", 0.25), Cell("a.jpg", "dog", None)]
 
 
 @pytest.mark.parametrize(
@@ -50,28 +50,21 @@ def test_no_suggestions(tmp_path: Path, text: str, complaint: str) -> None:
         read_suggestions(tmp_path / "none.csv")
 
 
-def test_the_doubtful_cells_of_training_rows(loaded, table: Path) -> None:
+def test_the_run_ranks_training_rows(loaded, table: Path) -> None:
     run = loaded[0]
-    found = uncertain_first(run, training_rows(table), workers=0)
+    found = ranked_by(run, training_rows(table), workers=0)
     assert {(one.image_id, one.class_name) for one in found} == {("0.png", "tree"), ("1.png", "cat")}
     probabilities = run.predict([table.parent / "0.png", table.parent / "1.png"])
     expected = [probabilities[0, run.class_names.index("tree")], probabilities[1, run.class_names.index("cat")]]
     by_image = {one.image_id: one.probability for one in found}
     assert np.allclose([by_image["0.png"], by_image["1.png"]], expected, atol=1e-5)
-    doubts = [abs(one.probability - 0.5) for one in found]
-    assert doubts == sorted(doubts)
-    assert uncertain_first(run, training_rows(table), workers=0, most=1) == found[:1]
+    assert ranked_by(run, training_rows(table), workers=0, most=1) == found[:1]
 
 
 def test_unreadable_images_are_not_asked_about(loaded, table: Path) -> None:
     (table.parent / "0.png").write_bytes(b"no image")
-    found = uncertain_first(loaded[0], training_rows(table), workers=0)
+    found = ranked_by(loaded[0], training_rows(table), workers=0)
     assert [one.image_id for one in found] == ["1.png"]
-
-
-def test_nothing_unknown(loaded, table: Path) -> None:
-    table.write_text("image,tree\n0.png,1\n")
-    assert uncertain_first(loaded[0], training_rows(table), workers=0) == []
 
 
 def test_rows_of_other_splits_are_not_asked_about(table: Path) -> None:
