@@ -1,5 +1,6 @@
 """`promptmlr serve`: a page in the browser, and a small service."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -125,11 +126,11 @@ def serve(
 
     service.worker.start()
     try:
-        server.run(prepare)
-    except KeyboardInterrupt:
-        note("stopped")
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end
+            server.run(prepare)
     finally:
         service.worker.stop()
+    note("stopped")
 
 
 def _check_installed() -> None:
