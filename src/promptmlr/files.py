@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,12 +27,15 @@ __all__ = [
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+def replacing(
+    path: str | Path, mode: str = "wb", *, like: os.stat_result | None = None, **options: Any
+) -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; on success it is synced and takes the name, on any error it is gone.
 
     Args:
         path: the file to write; its folder is made when missing.
         mode: "wb" or "w".
+        like: whose permissions and, where that is allowed, owner the file gets; None: those of any new file.
         options: passed on to `open` (encoding, newline).
 
     Raises:
@@ -48,7 +52,10 @@ def replacing(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[IO
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
+        if like is not None:
+            with contextlib.suppress(OSError):  # only root may give files away
+                os.chown(temporary, like.st_uid, like.st_gid)
+        Path(temporary).chmod(0o666 & ~_umask() if like is None else stat.S_IMODE(like.st_mode))
         Path(temporary).replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -124,17 +131,22 @@ def write_folder(path: str | Path, files: Mapping[str, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def only_process(lock: Path, busy: str) -> Iterator[None]:
+def only_process(lock: Path, busy: str, patience: float = 0) -> Iterator[None]:
     """Hold a lock file, in a folder that is made when missing, while the block runs.
 
+    Args:
+        lock: the file.
+        busy: the message where another process holds it.
+        patience: seconds to wait for it.
+
     Raises:
-        UserError: another process holds it; `busy` says so.
+        UserError: another process holds it for longer than that.
         EnvironmentFault: it cannot be written.
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
-        held.acquire(timeout=0)
+        held.acquire(timeout=patience)
     except Timeout:
         raise UserError(busy) from None
     except OSError as error:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 import promptmlr as pm
 from promptmlr import training
 from promptmlr.methods import METHOD_TABLE
+from promptmlr.recipes import load_recipe
 from support import require_shared
 
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
@@ -163,7 +164,9 @@ def test_released_recipe_trains_on_augmented_views(promptmlr, photos: Path) -> N
     assert done.code == 0, done.err
     assert "fresh from pixels" in done.err
     recipe = json.loads((run / "config.json").read_text())["recipe"]
-    assert (recipe["embedding_rate"], recipe["loss_weight"], recipe["start"]) == (0.5, 0.03, "random")
+    expected = load_recipe("released", "negativecoop", observed=63 / 160).loss_weight  # that many labels are known
+    assert (recipe["embedding_rate"], recipe["loss_weight"], recipe["start"]) == (0.5, expected, "random")
+    assert expected != load_recipe("released", "negativecoop", observed=1.0).loss_weight
 
 
 def test_training_images_as_test_images_are_warned_of(promptmlr, photos: Path) -> None:

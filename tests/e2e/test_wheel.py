@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from promptmlr import __version__
+from promptmlr.web.app import PAGE
 
 ROOT = Path(__file__).resolve().parents[2]
 MEGABYTE = 1 << 20
@@ -60,6 +61,7 @@ def test_wheel_holds_weights_recipes_and_types_and_little_else(wheel: Path) -> N
         "promptmlr/py.typed",
         "promptmlr/recipes/default.toml",
         "promptmlr/recipes/released.toml",
+        *(f"promptmlr/web/static/{name}" for name in PAGE),
     }
     assert expected <= names
     sources = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src" / "promptmlr").rglob("*.py")}

@@ -3,12 +3,14 @@
 import errno
 import os
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from promptmlr.errors import EnvironmentFault
-from promptmlr.files import check_writable, replacing, write_bytes, write_text
+from promptmlr.errors import EnvironmentFault, UserError
+from promptmlr.files import check_writable, only_process, replacing, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -94,3 +96,32 @@ def test_what_can_be_written_is_found_out_beforehand(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFault, match="cannot write"):
         check_writable(tmp_path / "file" / "page.html")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_permissions_can_be_those_of_the_file_before(tmp_path, mode: int) -> None:
+    path = tmp_path / "a.txt"
+    path.touch()
+    path.chmod(mode)
+    with replacing(path, like=path.stat()) as file:
+        file.write(b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.read_bytes() == b"new"
+
+
+def test_a_lock_is_waited_for_as_long_as_that_is_wanted(tmp_path) -> None:
+    lock, inside = tmp_path / "lock", threading.Event()
+
+    def hold() -> None:
+        with only_process(lock, "busy"):
+            inside.set()
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert inside.wait(10)
+    with pytest.raises(UserError, match="busy"), only_process(lock, "busy"):
+        pass
+    with only_process(lock, "busy", patience=20):
+        assert True
+    thread.join()

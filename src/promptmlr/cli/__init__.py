@@ -24,6 +24,7 @@ from promptmlr.cli.pretrain_scenes import pretrain_scenes
 from promptmlr.cli.probe_captions import probe_captions
 from promptmlr.cli.probe_text import probe_text
 from promptmlr.cli.reproduce import reproduce
+from promptmlr.cli.serve import serve
 from promptmlr.cli.suggest import suggest
 from promptmlr.cli.train import train
 from promptmlr.errors import EnvironmentFault, UserError
@@ -50,6 +51,7 @@ app.command(rich_help_panel="Train and use")(train)
 app.command(rich_help_panel="Train and use")(evaluate)
 app.command(rich_help_panel="Train and use")(predict)
 app.command("learning-curve", rich_help_panel="Train and use")(learning_curve)
+app.command(rich_help_panel="Train and use")(serve)
 app.command(rich_help_panel="What there is")(methods)
 app.command(rich_help_panel="What there is")(backbones)
 app.command(rich_help_panel="The paper")(compare)

@@ -18,6 +18,7 @@ CODES = {
     **dict.fromkeys(("0", "0.0", "n", "false"), ABSENT),
     **dict.fromkeys(("", "nan"), UNKNOWN),
 }
+"""What a cell says, in small letters and without spaces around."""
 
 
 def read_csv_rows(path: Path, images: Path | None, _options: DataOptions) -> LabelledRows:

@@ -155,21 +155,32 @@ def open_image(path: str | Path, least: int | None = None) -> Image.Image:
     """
     try:
         _file_status(path)
-        return _decoded(path, least)
+        return _decoded(path, least, MAX_PIXELS)
     except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # damaged bytes make decoders raise anything from EOFError to SyntaxError
-        raise UnreadableImage(f"{shown(path)}: {_reason(error)}") from error
+        raise UnreadableImage(f"{shown(path)}: {_reason(error, MAX_PIXELS)}") from error
 
 
-def image_from_bytes(content: bytes, name: str, least: int | None = None) -> Image.Image:
-    """The same of an image file's bytes; `name` is what messages call it."""
+def image_from_bytes(content: bytes, name: str, least: int | None = None, max_pixels: int | None = None) -> Image.Image:
+    """The same of an image file's bytes.
+
+    Args:
+        content: of the file.
+        name: what messages call it.
+        least: see there.
+        max_pixels: it must not have more; None: `MAX_PIXELS`.
+
+    Raises:
+        UnreadableImage: see there.
+    """
+    most = MAX_PIXELS if max_pixels is None else max_pixels
     try:
-        return _decoded(io.BytesIO(content), least)
+        return _decoded(io.BytesIO(content), least, most)
     except MemoryError:
         raise
     except Exception as error:
-        raise UnreadableImage(f"{name}: {_reason(error)}") from error
+        raise UnreadableImage(f"{name}: {_reason(error, most)}") from error
 
 
 def image_format(content: bytes) -> str | None:
@@ -181,9 +192,10 @@ def image_format(content: bytes) -> str | None:
         return None
 
 
-def _decoded(file: str | Path | io.BytesIO, least: int | None) -> Image.Image:
+def _decoded(file: str | Path | io.BytesIO, least: int | None, most: int) -> Image.Image:
     with _quiet, Image.open(file, formats=_decoders()) as image:
-        _check_size(image)
+        if image.width * image.height > most:
+            raise Image.DecompressionBombError
         if least is not None:
             image.draft(None, (least, least))
         image.load()
@@ -219,11 +231,6 @@ def _decoders() -> tuple[str, ...]:
     return tuple(dict.fromkeys(_FORMATS.values()))
 
 
-def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise Image.DecompressionBombError
-
-
 def _upright(image: Image.Image) -> Image.Image:
     with contextlib.suppress(Exception):  # a damaged EXIF block is no reason to lose the pixels
         return ImageOps.exif_transpose(image)
@@ -249,7 +256,7 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, most: int = MAX_PIXELS) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, UnicodeEncodeError):
@@ -257,7 +264,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or damaged at its start"
     if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MAX_PIXELS:,} pixels, refused as a possible decompression bomb; make it smaller"
+        return f"more than {most:,} pixels, refused as a possible decompression bomb; make it smaller"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return "cannot be decoded: " + (" ".join(str(error).split()) or type(error).__name__)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from promptmlr.data import ImageFile, UnreadableImage, find_images, images, open_image
+from promptmlr.data.images import image_from_bytes
 from support import require_shared
 
 
@@ -171,6 +172,25 @@ def test_the_limit_counts_pixels(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 99)
     with pytest.raises(UnreadableImage, match="more than 99 pixels"):
         open_image(tmp_path / "image.png")
+
+
+def test_bytes_are_read_as_files_are(tmp_path):
+    for suffix, mode in ((".png", "RGBA"), (".jpg", "RGB"), (".tif", "I;16")):
+        path = tmp_path / f"image{suffix}"
+        Image.new(mode, (6, 4), 51 if mode == "I;16" else (200, 10, 0, 99)[: len(mode)]).save(path)
+        found, expected = image_from_bytes(path.read_bytes(), "image"), open_image(path)
+        assert found.mode == "RGB"
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_bytes_have_limits_of_their_own():
+    large = png_header(20, 10)
+    with pytest.raises(UnreadableImage, match=r"^a\.png: more than 199 pixels"):
+        image_from_bytes(large, "a.png", max_pixels=199)
+    with pytest.raises(UnreadableImage, match=r"^a\.png: cannot be decoded"):
+        image_from_bytes(large, "a.png", max_pixels=200)
+    with pytest.raises(UnreadableImage, match=r"^a\.png: not an image"):
+        image_from_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n", "a.png")
 
 
 def test_a_large_image_under_the_limit_does_not_warn(tmp_path):

@@ -1,0 +1,177 @@
+"""One cell of a label CSV changed, and everything else byte for byte as it was.
+
+A file that people keep open in other programs has its own quoting, order, extra columns, line ends and byte order mark.
+Writing it anew from parsed rows would change those, so a file is kept as the records it is made of, and of one record
+one field is replaced. Wherever this reading differs from that of the csv module, the file is refused.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from promptmlr.data.csv import CODES
+from promptmlr.errors import UserError
+from promptmlr.names import checked_class_names
+
+__all__ = ["LabelCells"]
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_RECORD = re.compile(rb'(?:[^"\r\n]++|"[^"]*+")*+(?:\r\n|\r|\n|\Z)')
+_FIELD = re.compile(rb'"(?:[^"]|"")*+"|[^,\r\n]*+')
+_END = re.compile(rb"[\r\n]*\Z")
+
+
+@dataclass(frozen=True)
+class LabelCells:
+    """A label CSV (a column `image`, a column per class) as it lies on the disk.
+
+    Attributes:
+        path: the file, for messages.
+        records: its bytes, cut after each record; a byte order mark stands before the first.
+        columns: class name, with spaces for underscores → its column.
+        places: image id → its record.
+    """
+
+    path: Path
+    records: tuple[bytes, ...]
+    columns: dict[str, int]
+    places: dict[str, int]
+
+    @classmethod
+    def parse(cls, path: Path, content: bytes) -> Self:
+        """Cut the content of a file into records.
+
+        Raises:
+            UserError: it is no CSV of labels; an image or a class comes twice; its quotes are read in two ways.
+        """
+        records = tuple(record for record in _RECORD.findall(content) if record)
+        rows = _rows(path, records)
+        start = next((place for place, row in enumerate(rows) if any(row)), None)
+        if b"".join(records) != content or start is None:
+            raise UserError(f"{path}: not a CSV file of labels, or its quotes are damaged; save it again as CSV UTF-8")
+        header = [name.strip() for name in rows[start]]
+        if header.count("image") != 1:
+            raise UserError(f"{path}: {header.count('image')} columns are named 'image' where one is needed")
+        image = header.index("image")
+        classes = [column for column, name in enumerate(header) if name not in ("image", "split")]
+        names = checked_class_names([header[column] for column in classes], str(path))
+        places: dict[str, int] = {}
+        for place, row in enumerate(rows[start + 1 :], start=start + 1):
+            if not any(row):
+                continue
+            if len(row) != len(header):
+                raise UserError(f"{path}, row {place + 1}: {len(row)} cells where the header has {len(header)}")
+            first = places.setdefault(row[image].strip(), place)
+            if first != place:
+                raise UserError(f"{path}, row {place + 1}: image {row[image]!r} is in row {first + 1} already")
+        return cls(path, records, dict(zip(names, classes, strict=True)), places)
+
+    @property
+    def content(self) -> bytes:
+        """The file."""
+        return b"".join(self.records)
+
+    def row(self, image_id: str) -> int:
+        """The number of its row, where the header is 1; rows are counted as the csv module does.
+
+        Raises:
+            UserError: there is no such image.
+        """
+        return self._place(image_id) + 1
+
+    def cell(self, image_id: str, class_name: str) -> str:
+        """A cell's text.
+
+        Raises:
+            UserError: there is no such image, or no such class.
+        """
+        return self._row(image_id)[self._column(class_name)]
+
+    def code(self, image_id: str, class_name: str) -> int | None:
+        """What a cell says: 1 present, 0 absent, -1 unknown; None for anything else."""
+        return CODES.get(self.cell(image_id, class_name).strip().lower())
+
+    def raw(self, image_id: str, class_name: str) -> bytes:
+        """A cell as it is written, with its quotes."""
+        return _fields(self.records[self._place(image_id)])[self._column(class_name)]
+
+    def with_raw(self, image_id: str, class_name: str, raw: bytes) -> Self:
+        """The same file with these bytes, quotes included, in one cell."""
+        place, column = self._place(image_id), self._column(class_name)
+        fields = _fields(self.records[place])
+        end = _line_end(self.records[place])
+        record = b",".join([*fields[:column], raw, *fields[column + 1 :]]) + end
+        return type(self)(
+            self.path, (*self.records[:place], record, *self.records[place + 1 :]), self.columns, self.places
+        )
+
+    def with_cell(self, image_id: str, class_name: str, text: str) -> Self:
+        """The same file with another text in one cell, which keeps its quotes if it has any.
+
+        Raises:
+            UserError: there is no such image, or no such class.
+        """
+        raw = text.encode()
+        quoted = self.raw(image_id, class_name).startswith(b'"')
+        return self.with_raw(image_id, class_name, b'"' + raw + b'"' if quoted else raw)
+
+    def _place(self, image_id: str) -> int:
+        try:
+            return self.places[image_id]
+        except KeyError:
+            raise UserError(f"{self.path}: no row of image {image_id!r}") from None
+
+    def _column(self, class_name: str) -> int:
+        try:
+            return self.columns[class_name]
+        except KeyError:
+            raise UserError(f"{self.path}: no column of class {class_name!r}") from None
+
+    def _row(self, image_id: str) -> list[str]:
+        (row,) = csv.reader([self.records[self._place(image_id)].decode()], strict=True)
+        return row
+
+
+def _rows(path: Path, records: Sequence[bytes]) -> list[list[str]]:
+    """The fields of every record as the csv module reads them; it must find the same records."""
+    rows = []
+    try:
+        texts = [record.decode() for record in records]
+        if texts:
+            texts[0] = texts[0].removeprefix("\ufeff")
+        reader = csv.reader(texts, strict=True)
+        for number, row in enumerate(reader, start=1):
+            if reader.line_num != number:
+                raise UserError(f"{path}, row {number}: not a CSV row (a quote is not closed); check its quotes")
+            rows.append(row)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a UTF-8 text file; save it as CSV UTF-8") from error
+    except csv.Error as error:
+        raise UserError(f"{path}, row {len(rows) + 1}: not a CSV row ({error}); check its quotes") from error
+    return rows
+
+
+def _fields(record: bytes) -> list[bytes]:
+    """The fields of a record as they are written, without its line end."""
+    body = record[: len(record) - len(_line_end(record))]
+    fields, position = [], 0
+    while True:
+        match = _FIELD.match(body, position)
+        assert match is not None  # it matches nothing, too
+        fields.append(match[0])
+        position = match.end()
+        if position == len(body):
+            return fields
+        if body[position : position + 1] != b",":
+            raise UserError(f"the quotes of {body[:80]!r} are damaged; save the file again as CSV UTF-8")
+        position += 1
+
+
+def _line_end(record: bytes) -> bytes:
+    match = _END.search(record)
+    assert match is not None
+    return match[0]

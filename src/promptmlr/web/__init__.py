@@ -1,0 +1,11 @@
+"""The page of `promptmlr serve`: recognition and labelling in a browser, and the same as a small service.
+
+server.py       a socket, uvicorn, and the end of both
+guard.py        who may ask, how much and how long: before anything else sees a request
+app.py          what can be asked
+uploads.py      images out of a request
+worker.py       one thread in which the model runs, and the places to wait for it
+served.py       a run as the service sees it
+labelling.py    the labelling queue; label_file.py the CSV it writes, journal.py what it writes first
+static/         the page
+"""

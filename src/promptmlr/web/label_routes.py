@@ -1,0 +1,124 @@
+"""What can be asked of the labelling queue."""
+
+import io
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from PIL import Image
+from starlette.exceptions import HTTPException
+
+from promptmlr.data.images import UnreadableImage
+from promptmlr.errors import EnvironmentFault, UserError
+from promptmlr.web.answers import AnswerGiven, AnswerTaken, Problem, QuestionInfo, QueueInfo
+from promptmlr.web.labelling import LabelQueue, Outcome, Standing
+
+if TYPE_CHECKING:
+    from promptmlr.web.metrics import Metrics
+
+__all__ = ["label_router"]
+
+SHOWN = 1280  # pixels, the longer side of a picture on the page
+
+REFUSALS = {
+    404: {"model": Problem, "description": "There is no such suggestion."},
+    415: {"model": Problem, "description": "The body is not JSON."},
+    507: {"model": Problem, "description": "Neither file nor journal can be written: the answer was not taken."},
+}
+
+
+def label_router(queue: LabelQueue, metrics: "Metrics") -> APIRouter:
+    """Routes under /label."""
+    router = APIRouter(prefix="/label")
+
+    def taken(outcome: Outcome) -> AnswerTaken:
+        metrics.labels.labels(outcome.result).inc()
+        return AnswerTaken(result=outcome.result, message=outcome.message, queue=_described(queue.standing()))
+
+    def not_taken(error: Exception) -> HTTPException:
+        queue.reporter.note(str(error))
+        return HTTPException(507, "the label file and its journal cannot be written: the answer was not taken")
+
+    @router.get("")
+    def standing() -> QueueInfo:
+        """The question that comes next, and how many there are."""
+        return _described(queue.standing())
+
+    @router.post("/answers", responses=REFUSALS)  # type: ignore[arg-type]
+    def answer(request: Request, given: AnswerGiven) -> AnswerTaken:
+        """Answer a question: one cell of the label file is written, if it is still blank."""
+        _require_json(request)
+        try:
+            return taken(queue.answer(given.number, given.answer))
+        except UserError as error:
+            raise HTTPException(404, str(error)) from error
+        except EnvironmentFault as error:
+            raise not_taken(error) from error
+
+    @router.post("/undo", responses=REFUSALS)  # type: ignore[arg-type]
+    def undo(request: Request) -> AnswerTaken:
+        """Take the last answer back."""
+        _require_json(request)
+        try:
+            return taken(queue.undo())
+        except EnvironmentFault as error:
+            raise not_taken(error) from error
+
+    @router.post("/write", responses=REFUSALS)  # type: ignore[arg-type]
+    def write(request: Request) -> AnswerTaken:
+        """Write answers that the label file has not got yet, or has no longer."""
+        _require_json(request)
+        try:
+            return taken(queue.write_again())
+        except (UserError, EnvironmentFault) as error:
+            raise not_taken(error) from error
+
+    @router.get("/pictures/{number}", response_class=Response, responses=REFUSALS)  # type: ignore[arg-type]
+    def picture(number: int) -> Response:
+        """The image of a suggestion, made smaller, as JPEG."""
+        image = queue.image(number)
+        if image is None:
+            raise HTTPException(404, "there is no such suggestion")
+        try:
+            opened = image.open()
+        except UnreadableImage as error:
+            reason = str(error).removeprefix(f"{image.name}: ")
+            raise HTTPException(404, f"{PurePath(image.name).name}: {reason}") from error
+        opened.thumbnail((SHOWN, SHOWN), Image.Resampling.BILINEAR)
+        buffer = io.BytesIO()
+        opened.save(buffer, "JPEG", quality=88)
+        return Response(buffer.getvalue(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+    return router
+
+
+def _described(standing: Standing) -> QueueInfo:
+    question = standing.question
+    return QueueInfo(
+        state=standing.state,
+        problem=standing.problem,
+        question=None
+        if question is None
+        else QuestionInfo(
+            number=question.number,
+            image=PurePath(question.suggestion.image_id).name,
+            row=question.row,
+            label_class=question.suggestion.class_name,
+            probability=question.suggestion.probability,
+        ),
+        following=standing.following,
+        total=standing.total,
+        answered=standing.answered,
+        skipped=standing.skipped,
+        filled=standing.filled,
+        waiting=standing.waiting,
+        lost=standing.lost,
+        undoable=standing.undoable,
+    )
+
+
+def _require_json(request: Request) -> None:
+    """Only JSON writes: a form of another page could not send it."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "send it as application/json")
