@@ -14,6 +14,7 @@ from promptmlr.cli.demo import demo
 from promptmlr.cli.evaluate import evaluate
 from promptmlr.cli.experiment import experiment
 from promptmlr.cli.explain import explain
+from promptmlr.cli.export import export
 from promptmlr.cli.methods import methods
 from promptmlr.cli.predict import predict
 from promptmlr.cli.pretrain_scenes import pretrain_scenes
@@ -40,6 +41,7 @@ app.command(rich_help_panel="Your data")(cache)
 app.command(rich_help_panel="Train and use")(train)
 app.command(rich_help_panel="Train and use")(evaluate)
 app.command(rich_help_panel="Train and use")(predict)
+app.command(rich_help_panel="Train and use")(export)
 app.command(rich_help_panel="What there is")(methods)
 app.command(rich_help_panel="What there is")(backbones)
 app.command(rich_help_panel="The paper")(compare)

@@ -6,7 +6,9 @@ import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from promptmlr.backbone import ImageTower, Preprocessing
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto, ModelProto, NodeProto
 
-__all__ = ["INPUTS", "InputKind", "RunGraph", "onnx_model", "run_graph"]
+__all__ = ["INPUTS", "InputKind", "RunGraph", "onnx_model", "run_graph", "run_thresholds"]
 
 InputKind = Literal["normalised", "rgb"]
 
@@ -68,7 +70,8 @@ class Squash(nn.Module):
             excess = images.shape[2] - self.side
             tall = excess > max(0, 2 * (images.shape[3] - self.side))
             pixels = (_columns_first if tall else _rows_first)(images, across, down)
-        return (pixels.float() / 255 - self.mean) / self.std
+        squares: Tensor = (pixels.float() / 255 - self.mean) / self.std
+        return squares
 
     def _weights(self, length: int) -> Tensor:
         """(S, length) float64, whole multiples of 1 / WEIGHT: what each pixel of a line of S is made of."""
@@ -109,8 +112,11 @@ class RunGraph(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images as `INPUTS` describes them → (N, C) probabilities of presence."""
-        normalised = images if self.squash is None else self.squash(images)
-        return presence_probability(self.recognizer(self.tower(normalised)))
+        return self.from_normalised(images if self.squash is None else self.squash(images))
+
+    def from_normalised(self, images: Tensor) -> Tensor:
+        """(N, 3, S, S) float32, normalised → (N, C)."""
+        return presence_probability(self.recognizer(self.tower(images)))
 
 
 def run_graph(run: Run, inputs: InputKind = "normalised") -> RunGraph:
@@ -173,6 +179,12 @@ def _recognizer(run: Run) -> nn.Module:
     return copy.deepcopy(recognizer).cpu().float()
 
 
+def run_thresholds(run: Run) -> NDArray[np.float64]:
+    """(C,): a class is a label where its probability is above."""
+    values = getattr(run, "thresholds", None)
+    return np.full(len(run.class_names), run.config.threshold) if values is None else np.asarray(values, np.float64)
+
+
 def _levels(sums: Tensor) -> Tensor:
     """Weighted sums as whole levels in 0..255, halves up."""
     return ((sums + WEIGHT / 2) / WEIGHT).floor().clamp(0, 255)
@@ -181,10 +193,9 @@ def _levels(sums: Tensor) -> Tensor:
 def _metadata(run: Run, kind: InputKind) -> dict[str, str]:
     """What a reader of the file alone needs to know; lists and tables as JSON."""
     config = run.config
-    thresholds = getattr(run, "thresholds", [config.threshold] * len(config.class_names))
     return {
         "class_names": json.dumps(config.class_names, ensure_ascii=False),
-        "thresholds": json.dumps([float(value) for value in thresholds]),
+        "thresholds": json.dumps(run_thresholds(run).tolist()),
         "input": INPUTS[kind],
         "input_kind": kind,
         "output": "float32 (N, C): probability that the class is present; it is a label where it is above its "
