@@ -30,6 +30,7 @@ from promptmlr.data.images import ImageFile, find_images
 from promptmlr.errors import UserError
 from promptmlr.features import Storage
 from promptmlr.functional import presence_probability
+from promptmlr.hub import download_run, hub_name
 from promptmlr.names import checked_class_names
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer, Weighting
@@ -212,12 +213,17 @@ class Run:
 
 
 def load_run(path: str | Path) -> Run:
-    """Read a run folder; its backbone is loaded when first needed.
+    """Read a run folder; its backbone is loaded when first needed. Nothing in it is run as code.
+
+    Args:
+        path: a folder; or `hf://owner/name`, with `@revision` or without, of the Hugging Face Hub.
 
     Raises:
         UserError: no run folder, a cut-short one, or one whose parts do not fit together.
+        EnvironmentFault: the Hub cannot be reached.
     """
-    path = Path(path)
+    name = hub_name(path)
+    path = Path(path) if name is None else download_run(name)
     if not path.is_dir():
         partial = Path(f"{path}.partial")
         hint = f"; {partial} holds an unfinished one: go on with --resume" if partial.is_dir() else ""

@@ -119,7 +119,9 @@ def random_photos(count: int, size: tuple[int, int], seed: int = SEED) -> list[I
     photos = []
     for _ in range(count):
         patches = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
-        noisy = np.asarray(patches.resize(size, Image.Resampling.BICUBIC)).astype(np.int16) + rng.integers(-40, 41, (size[1], size[0], 3))
+        noisy = np.asarray(patches.resize(size, Image.Resampling.BICUBIC)).astype(np.int16) + rng.integers(
+            -40, 41, (size[1], size[0], 3)
+        )
         photos.append(Image.fromarray(noisy.clip(0, 255).astype(np.uint8)))
     return photos
 
