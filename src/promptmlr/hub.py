@@ -17,6 +17,8 @@ __all__ = ["RUN_FILES", "HubName", "download_run", "hub_name", "push_folder"]
 RUN_FILES = ("README.md", "calibration.json", "config.json", "evaluation.json", "metrics.json", "weights.safetensors")
 """What a run consists of on the Hub; nothing else is downloaded."""
 
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_NO_NAME = "{!r} names no repository of the Hugging Face Hub; write owner/name, such as ann/shop-tags"
 _REFERENCE = re.compile(r"hf:/{1,2}(?P<repository>[^@]*)(?:@(?P<revision>.+))?")  # a Path makes one slash of two
 
 
@@ -56,7 +58,7 @@ def download_run(name: HubName) -> Path:
         found = huggingface_hub.snapshot_download(
             name.repository, revision=name.revision, allow_patterns=list(RUN_FILES), library_name="promptmlr"
         )
-    return Path(found)
+    return Path(str(found))
 
 
 def push_folder(folder: Path, repository: str, *, private: bool = False) -> str:
@@ -85,17 +87,8 @@ def push_folder(folder: Path, repository: str, *, private: bool = False) -> str:
 
 
 def _checked(repository: str) -> str:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(repository)
-        if repository.count("/") != 1:
-            raise HFValidationError
-    except HFValidationError:
-        raise UserError(
-            f"{repository!r} names no repository of the Hugging Face Hub; write owner/name, such as ann/shop-tags"
-        ) from None
+    if _REPOSITORY.fullmatch(repository) is None:
+        raise UserError(_NO_NAME.format(repository))
     return repository
 
 
@@ -110,6 +103,8 @@ def _one_line(name: HubName, upload: bool = False) -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     try:
         yield
+    except errors.HFValidationError as error:
+        raise UserError(_NO_NAME.format(name.repository)) from error
     except errors.LocalTokenNotFoundError as error:
         raise UserError(f"{name}: no token of the Hugging Face Hub on this machine; {token}") from error
     except errors.RevisionNotFoundError as error:

@@ -222,8 +222,8 @@ def load_run(path: str | Path) -> Run:
         UserError: no run folder, a cut-short one, or one whose parts do not fit together.
         EnvironmentFault: the Hub cannot be reached.
     """
-    name = hub_name(path)
-    path = Path(path) if name is None else download_run(name)
+    on_hub = hub_name(path)
+    path = Path(path) if on_hub is None else download_run(on_hub)
     if not path.is_dir():
         partial = Path(f"{path}.partial")
         hint = f"; {partial} holds an unfinished one: go on with --resume" if partial.is_dir() else ""

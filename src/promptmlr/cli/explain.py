@@ -48,8 +48,8 @@ def explain(
         str,
         typer.Argument(
             metavar="RUN|BACKBONE",
-            help="A run (a folder, or hf://owner/name); or a name of `promptmlr backbones`, 'scenes', or a checkpoint file "
-            "in OpenAI's layout.",
+            help="A run (a folder, or hf://owner/name); or a name of `promptmlr backbones`, 'scenes', or a checkpoint "
+            "file in OpenAI's layout.",
         ),
     ],
     target: Annotated[

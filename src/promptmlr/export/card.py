@@ -24,7 +24,8 @@ LIMITS = """\
 - Training read a blank as "unknown" and learned from the labels that were there. Where labels are not missing at random
   (someone ticked only what is large, rare or easy), the recognizer inherits that choice, and so do its thresholds.
 - It sees an image as a coarse grid of regions: things smaller than one region are easily missed.
-- What CLIP does not know it does not learn from a few labels; class names that CLIP reads as something else start badly.
+- What CLIP does not know it does not learn from a few labels; class names that CLIP reads as something else start
+  badly.
 - The image tower is frozen and comes with CLIP's own biases. Nobody has checked this run for use where a wrong label
   hurts anyone."""
 
@@ -45,10 +46,9 @@ def model_card(
     parts = [
         _front_matter(config, evaluation, name),
         f"# {name}",
-        f"Says which of {len(config.class_names)} classes are in an image: a recognizer trained with "
-        f"[promptmlr](https://pypi.org/project/promptmlr/) {config.versions.get('promptmlr', '')} from partial labels on a "
-        "frozen CLIP.",
-        _use(config, repository),
+        f"Says which of {len(config.class_names)} classes are in an image: a recognizer trained with promptmlr "
+        f"{config.versions.get('promptmlr', '')} from partial labels on a frozen CLIP.",
+        _use(run, config, repository),
         "## Data and training\n\n" + _training(config, metrics),
         "## Scores\n\n" + _scores(config, evaluation),
         "## Classes and thresholds\n\n" + _classes(run, evaluation),
@@ -83,13 +83,7 @@ def _front_matter(config: RunConfig, evaluation: Mapping[str, Any] | None, name:
     return f"---\n{data.to_yaml()}\n---"
 
 
-def _use(config: RunConfig, repository: str) -> str:
-    tower = config.backbone
-    where = {
-        None: "It comes with promptmlr."
-        if tower.name == "scenes"
-        else f"Have the file `{tower.name}` at hand and name it with `--backbone FILE`."
-    }.get(tower.pretrained, "It is downloaded when it is first needed.")
+def _use(run: Run, config: RunConfig, repository: str) -> str:
     return f"""## Use
 
 ```console
@@ -104,8 +98,22 @@ run = pm.load_run("hf://{repository}")
 probabilities = run.predict(["photos/1.jpg"])  # (1, {len(config.class_names)}), in the order of run.class_names
 ```
 
-These files hold what was learned; the image tower is not among them. {where} Its weights are compared with
-SHA-256 `{tower.weights_sha256}`."""
+These files hold what was learned; the image tower is not among them. {_where(run, config)} Its weights are
+compared with SHA-256 `{config.backbone.weights_sha256}`."""
+
+
+def _where(run: Run, config: RunConfig) -> str:
+    """Where to get the image tower."""
+    tower = config.backbone
+    if tower.name == "scenes":
+        return "It comes with promptmlr."
+    for option, name, given in (
+        ("--backbone", tower.name, run.config.backbone.name),
+        ("--pretrained", tower.pretrained, run.config.backbone.pretrained),
+    ):
+        if name != given:  # it was a path
+            return f"Have the file `{name}` at hand and name it with `{option} FILE`."
+    return "It is downloaded through open_clip when it is first needed."
 
 
 def _training(config: RunConfig, metrics: Mapping[str, Any]) -> str:
@@ -145,10 +153,10 @@ def _scores(config: RunConfig, evaluation: Mapping[str, Any] | None) -> str:
 
 def _classes(run: Run, evaluation: Mapping[str, Any] | None) -> str:
     calibrated = (run.path / "calibration.json").is_file()
-    said = (
-        "A class is a label where its probability is above its threshold. "
-        + ("Thresholds and calibration were" if calibrated else "Probabilities are not calibrated; thresholds were not")
-        + " fitted on held-out observed labels."
+    said = "A class is a label where its probability is above its threshold. " + (
+        "Thresholds and calibration were fitted on held-out observed labels."
+        if calibrated
+        else "Nothing was calibrated: a probability of 0.9 may be right less or more often than that."
     )
     aps = {} if evaluation is None else evaluation["per_class_ap"]
     rows = []
