@@ -3,7 +3,7 @@
     config.json          method, recipe, classes, backbone identity and preprocessing, data, mask hash, seeds, versions
     weights.safetensors  learned.<tensor> and folded.<tensor>
     mask.npy             (N, C) bool: which labels training was allowed to see
-    metrics.jsonl        one line per epoch
+    metrics.jsonl        one line per epoch; metrics.csv has the same as a table
     metrics.json         what came out
     calibration.json     what makes probabilities and labels of its logits, where labels were held out for that
 
