@@ -98,7 +98,6 @@ def _check(run: "Run", made: "OnnxFile", labelled: "LabelledImages") -> None:
     """Say how the file scores beside the run."""
     from promptmlr.evaluation import evaluate
     from promptmlr.export.checking import Agreement, predictions
-    from promptmlr.export.graph import run_thresholds
     from promptmlr.export.onnx_file import said
 
     rows, columns = common_classes(run.class_names, labelled.class_names)
@@ -113,7 +112,7 @@ def _check(run: "Run", made: "OnnxFile", labelled: "LabelledImages") -> None:
         score = evaluate(probabilities[:, rows], labels, names, resamples=0).mean_ap
         line = f"{name}: mAP {100 * score:.2f} on {len(kept):,} images"
         if probabilities is not found[0]:
-            line += f"; against PyTorch {said(Agreement.of(found[0], probabilities, run_thresholds(run)))}"
+            line += f"; against PyTorch {said(Agreement.of(found[0], probabilities, run.thresholds))}"
         typer.echo(line)
 
 

@@ -5,7 +5,6 @@ from importlib.metadata import version
 from typing import Any
 
 from promptmlr.experiments.tables import markdown_table, percent_interval
-from promptmlr.export.graph import run_thresholds
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.run import Run, RunConfig
 
@@ -152,15 +151,14 @@ def _scores(config: RunConfig, evaluation: Mapping[str, Any] | None) -> str:
 
 
 def _classes(run: Run, evaluation: Mapping[str, Any] | None) -> str:
-    calibrated = (run.path / "calibration.json").is_file()
     said = "A class is a label where its probability is above its threshold. " + (
         "Thresholds and calibration were fitted on held-out observed labels."
-        if calibrated
+        if run.calibration is not None
         else "Nothing was calibrated: a probability of 0.9 may be right less or more often than that."
     )
     aps = {} if evaluation is None else evaluation["per_class_ap"]
     rows = []
-    for name, threshold in zip(run.class_names, run_thresholds(run), strict=True):
+    for name, threshold in zip(run.class_names, run.thresholds, strict=True):
         ap = aps.get(name)
         rows.append([_cell(name), f"{threshold:.3f}", "–" if ap is None else f"{100 * ap:.1f}"])
     return f"{said}\n\n{markdown_table(['class', 'threshold', 'AP %'], rows, 1)}"

@@ -6,9 +6,7 @@ import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from promptmlr.backbone import ImageTower, Preprocessing
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto, ModelProto, NodeProto
 
-__all__ = ["INPUTS", "InputKind", "RunGraph", "onnx_model", "run_graph", "run_thresholds"]
+__all__ = ["INPUTS", "InputKind", "RunGraph", "onnx_model", "run_graph"]
 
 InputKind = Literal["normalised", "rgb"]
 
@@ -127,7 +125,11 @@ def run_graph(run: Run, inputs: InputKind = "normalised") -> RunGraph:
     """
     backbone = run.backbone
     squash = Squash(backbone.preprocessing) if inputs == "rgb" else None
-    return RunGraph(backbone.image_tower(), _recognizer(run), squash).eval().requires_grad_(False)
+    return (
+        RunGraph(backbone.image_tower(), copy.deepcopy(run.calibrated).cpu().float(), squash)
+        .eval()
+        .requires_grad_(False)
+    )
 
 
 def onnx_model(run: Run, graph: RunGraph) -> "ModelProto":
@@ -173,18 +175,6 @@ def _dimension(name: str) -> Any:
     return torch.export.Dim(name, min=1)
 
 
-def _recognizer(run: Run) -> nn.Module:
-    """Its recognizer with its calibration, copied to the CPU."""
-    recognizer: nn.Module = getattr(run, "calibrated", run.recognizer)
-    return copy.deepcopy(recognizer).cpu().float()
-
-
-def run_thresholds(run: Run) -> NDArray[np.float64]:
-    """(C,): a class is a label where its probability is above."""
-    values = getattr(run, "thresholds", None)
-    return np.full(len(run.class_names), run.config.threshold) if values is None else np.asarray(values, np.float64)
-
-
 def _levels(sums: Tensor) -> Tensor:
     """Weighted sums as whole levels in 0..255, halves up."""
     return ((sums + WEIGHT / 2) / WEIGHT).floor().clamp(0, 255)
@@ -195,7 +185,8 @@ def _metadata(run: Run, kind: InputKind) -> dict[str, str]:
     config = run.config
     return {
         "class_names": json.dumps(config.class_names, ensure_ascii=False),
-        "thresholds": json.dumps(run_thresholds(run).tolist()),
+        "calibrated": "no" if run.calibration is None else "on held-out observed labels",
+        "thresholds": json.dumps(run.thresholds.tolist()),
         "input": INPUTS[kind],
         "input_kind": kind,
         "output": "float32 (N, C): probability that the class is present; it is a label where it is above its "

@@ -20,7 +20,7 @@ from promptmlr.export.checking import (
     random_photos,
     reference,
 )
-from promptmlr.export.graph import InputKind, RunGraph, onnx_model, run_graph, run_thresholds
+from promptmlr.export.graph import InputKind, RunGraph, onnx_model, run_graph
 from promptmlr.export.quantisation import quantised
 from promptmlr.files import write_bytes
 from promptmlr.run import Run
@@ -86,7 +86,7 @@ class OnnxFile:
 def said(agreement: Agreement) -> str:
     """In words."""
     return (
-        f"probabilities differ by {agreement.mean:.4f} on average, {agreement.largest:.4f} at most; "
+        f"probabilities differ by {agreement.mean:.1g} on average, {agreement.largest:.1g} at most; "
         f"{100 * agreement.labels:.1f} % of labels are the same"
     )
 
@@ -131,7 +131,7 @@ def export_onnx(
         found = (session, OnnxSession(content, inputs, preprocessing))
         photos = random_photos(RANDOM_PHOTOS, (preprocessing.image_size, preprocessing.image_size))
         before, after = (one.predict(photos) for one in found)
-        agreement = Agreement.of(before, after, run_thresholds(run))
+        agreement = Agreement.of(before, after, run.thresholds)
         seconds = tuple(median_seconds(found))
     write_bytes(out, content)
     return OnnxFile(
