@@ -22,6 +22,7 @@ from promptmlr.cli.probe_captions import probe_captions
 from promptmlr.cli.probe_text import probe_text
 from promptmlr.cli.push import push
 from promptmlr.cli.reproduce import reproduce
+from promptmlr.cli.runs import runs
 from promptmlr.cli.train import train
 from promptmlr.errors import EnvironmentFault, UserError
 
@@ -44,6 +45,7 @@ app.command(rich_help_panel="Train and use")(evaluate)
 app.command(rich_help_panel="Train and use")(predict)
 app.command(rich_help_panel="Train and use")(export)
 app.command(rich_help_panel="Train and use")(push)
+app.command(rich_help_panel="What there is")(runs)
 app.command(rich_help_panel="What there is")(methods)
 app.command(rich_help_panel="What there is")(backbones)
 app.command(rich_help_panel="The paper")(compare)
