@@ -10,7 +10,7 @@ from typing import Any
 
 from promptmlr.errors import UserError, nearest
 from promptmlr.experiments.tables import csv_text, percent_interval, signed, table_lines
-from promptmlr.run import RunConfig, load_run, read_config
+from promptmlr.run import RunConfig, load_run, read_config, read_evaluation, read_metrics
 
 __all__ = ["SORTED_BY", "Comparison", "RunRow", "compare_runs", "find_runs", "list_runs", "rows_as_csv", "rows_as_text"]
 
@@ -170,18 +170,18 @@ def compare_runs(folder: Path, one: str, other: str) -> Comparison:
         for key in dict.fromkeys([*first, *second])
         if first.get(key) != second.get(key)
     ]
-    scores, remark = _scores([_evaluation(path) for path in paths])
+    scores, remark = _scores([read_evaluation(path) for path in paths])
     return Comparison((one, other), settings, scores, remark)
 
 
 def _row(path: Path, name: str) -> RunRow:
     partial = path.name.endswith(PARTIAL)
     config = _config(path)
-    metrics = {} if partial else json.loads((path / "metrics.json").read_bytes())
+    metrics = {} if partial else read_metrics(path)
     lines = _epochs(path)
     spent = sum(line["seconds"] for line in lines)  # of a resumed run, metrics.json knows the last part alone
     state = f"epoch {len(lines)} of {config.recipe.epochs}" if partial else "finished"
-    evaluation = _evaluation(path) or {}
+    evaluation = read_evaluation(path) or {}
     low, high = evaluation.get("mean_ap_interval") or (None, None)
     written = path / ("metrics.json" if not partial else "metrics.jsonl" if lines else "config.json")
     date = datetime.fromtimestamp(written.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
@@ -215,23 +215,6 @@ def _config(path: Path) -> RunConfig:
 def _epochs(path: Path) -> list[dict[str, Any]]:
     file = path / "metrics.jsonl"
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-
-
-def _evaluation(path: Path) -> dict[str, Any] | None:
-    """`evaluation.json` of a run, where there is one.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    file = path / "evaluation.json"
-    if not file.exists():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(file.read_bytes())
-        float(found["mean_ap"] or 0)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error!r}); repeat `promptmlr evaluate`, or remove it") from error
-    return found
 
 
 def _place(value: Any, descending: bool) -> tuple[bool, Any]:

@@ -10,6 +10,7 @@
 While it grows it is called RUN.partial (`promptmlr.unfinished`); it gets its name when it is whole.
 """
 
+import json
 import platform
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -37,7 +38,18 @@ from promptmlr.recognizer import Recognizer, Weighting
 from promptmlr.regions import encode_stream
 from promptmlr.sides import EmbeddingSide, LinearSide, Side
 
-__all__ = ["BackboneRecord", "DataRecord", "Run", "RunConfig", "load_run", "read_config", "read_tensors", "versions"]
+__all__ = [
+    "BackboneRecord",
+    "DataRecord",
+    "Run",
+    "RunConfig",
+    "load_run",
+    "read_config",
+    "read_evaluation",
+    "read_metrics",
+    "read_tensors",
+    "versions",
+]
 
 FILES = ("calibration.json", "config.json", "mask.npy", "metrics.json", "metrics.jsonl", "weights.safetensors")
 """Of a run folder; whatever else lies there was added later."""
@@ -256,6 +268,37 @@ def read_config(path: Path) -> RunConfig:
     except (OSError, ValidationError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is no run config of this version: {reason}") from error
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """`metrics.json` of a run folder.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return _read_object(run / "metrics.json", ("learned_parameters", "seconds"), "train the run again")
+
+
+def read_evaluation(run: Path) -> dict[str, Any] | None:
+    """What `promptmlr evaluate` wrote into a run folder; None where it did not.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = run / "evaluation.json"
+    needed = ("data", "mean_ap", "mean_ap_interval", "per_class_ap", "cf1", "of1", "images", "labels_used")
+    return _read_object(path, needed, "repeat `promptmlr evaluate`, or remove it") if path.exists() else None
+
+
+def _read_object(path: Path, needed: Iterable[str], advice: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        lacking = [key for key in needed if key not in found]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())[:120]}); {advice}") from error
+    if not isinstance(found, dict) or lacking:
+        raise UserError(f"{path} is damaged (it lacks {lacking[0] if lacking else 'all names'}); {advice}")
+    return found
 
 
 def _calibration(path: Path, classes: int) -> Calibration | None:

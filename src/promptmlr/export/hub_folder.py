@@ -5,13 +5,12 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from promptmlr.errors import UserError
 from promptmlr.export.card import model_card
 from promptmlr.files import write_text
 from promptmlr.hub import RUN_FILES
-from promptmlr.run import Run, RunConfig
+from promptmlr.run import Run, RunConfig, read_evaluation, read_metrics
 
 __all__ = ["public_config", "write_hub_folder"]
 
@@ -49,14 +48,15 @@ def write_hub_folder(run: Run, out: Path, repository: str = "OWNER/NAME") -> Pat
 def fill(run: Run, folder: Path, repository: str) -> None:
     """The files themselves, into a folder that exists."""
     config = public_config(run.config)
-    evaluation = _evaluation(run.path / "evaluation.json")
+    evaluation = read_evaluation(run.path)
     write_text(folder / "config.json", config.model_dump_json(indent=2) + "\n")
     if evaluation is not None:
+        evaluation["data"] = _FOLDERS.sub("", str(evaluation["data"]))
         write_text(folder / "evaluation.json", json.dumps(evaluation, indent=2) + "\n")
     for name in RUN_FILES:
         if not (folder / name).exists() and (run.path / name).is_file() and name != "README.md":
             shutil.copyfile(run.path / name, folder / name)
-    metrics = json.loads((run.path / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_metrics(run.path)
     write_text(folder / "README.md", model_card(run, config, metrics, evaluation, repository))
 
 
@@ -74,14 +74,3 @@ def public_config(config: RunConfig) -> RunConfig:
 
 def _last_part(name: str) -> str:
     return Path(name).name if Path(name).is_absolute() else name
-
-
-def _evaluation(path: Path) -> dict[str, Any] | None:
-    """`evaluation.json`, where `promptmlr evaluate` wrote one."""
-    if not path.is_file():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-        return found | {"data": _FOLDERS.sub("", found["data"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); repeat `promptmlr evaluate`, or remove it") from error
