@@ -52,15 +52,24 @@ def store_photos(checkpoint: Path, photos: Path, cache: Path, notes: Path) -> No
 
 
 def scenes_run(
-    out: Path, method: str = "dualembedding", *, epochs: int = 2, backbone: Backbone | None = None, **job: Any
+    out: Path, method: str = "dualembedding", *, epochs: int = 2, backbone: Backbone | None = None, **options: Any
 ) -> Path:
-    """A run folder, trained on a few drawn scenes and evaluated on a few others."""
+    """A run folder, trained on a few drawn scenes and evaluated on a few others.
+
+    Args:
+        out: the folder.
+        method: of the run.
+        epochs: of the run.
+        backbone: the miniature where it is not given.
+        options: of `TrainingJob` and of `train_run`.
+    """
+    job = {key: options.pop(key) for key in ("select", "seed", "calibrate") if key in options}
     few = DataOptions(scenes_train=48, scenes_test=48)
     train, test = (load_data("scenes", purpose=purpose, options=few) for purpose in ("train", "test"))
     keep = np.ones(train.labels.shape, dtype=np.bool_)
     recipe = load_recipe("default", method, epochs=epochs, batch_size=16)
     tower = backbone or load_backbone("scenes")
-    run = load_run(train_run(TrainingJob(method, recipe, train, keep, **job), tower, out, workers=0))
+    run = load_run(train_run(TrainingJob(method, recipe, train, keep, **job), tower, out, workers=0, **options))
     run.attach(tower)
     _, regions = extract(FreshRegions(tower, test.images, workers=0))
     found = evaluate(run.probabilities(regions.regions), test.labels, test.class_names, resamples=20)

@@ -29,7 +29,8 @@ __all__ = [
     "reference",
 ]
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # of probabilities
+LOGIT_TOLERANCE = 1e-3  # of logits, for each unit of their size and one
 BATCHES = (1, 3)
 SEED = 0
 AT_ONCE = 16
@@ -88,10 +89,15 @@ class OnnxSession:
             return np.stack([np.asarray(photo).transpose(2, 0, 1) for photo in photos])
         return normalised(photos, self.preprocessing).numpy()
 
-    def run(self, images: NDArray[Any]) -> Probabilities:
-        """`images` as they are fed → (N, C)."""
-        probabilities: Probabilities = self._session.run(["probabilities"], {"images": images})[0]
-        return probabilities
+    @property
+    def outputs(self) -> list[str]:
+        """Their names."""
+        return [output.name for output in self._session.get_outputs()]
+
+    def run(self, images: NDArray[Any], output: str = "probabilities") -> Probabilities:
+        """`images` as they are fed → (N, C), or another output."""
+        found: Probabilities = self._session.run([output], {"images": images})[0]
+        return found
 
     def predict(self, photos: Photos) -> Probabilities:
         """(N, C) of RGB photos of any sizes."""
@@ -105,12 +111,15 @@ def normalised(photos: Photos, preprocessing: Preprocessing) -> torch.Tensor:
     return preprocessing.normalise(torch.stack([preprocessing.pixels(photo) for photo in photos]))
 
 
-@torch.no_grad()
 def reference(graph: RunGraph, photos: Photos, preprocessing: Preprocessing) -> Probabilities:
     """(N, C) of the run in PyTorch, in float32: Pillow squashes the photos, whatever the graph could do."""
-    images = normalised(photos, preprocessing)
-    probabilities: Probabilities = graph.from_normalised(images).numpy()
-    return probabilities
+    return _reference(graph, photos, preprocessing)["probabilities"]
+
+
+@torch.no_grad()
+def _reference(graph: RunGraph, photos: Photos, preprocessing: Preprocessing) -> dict[str, Probabilities]:
+    probabilities, logits = graph.from_normalised(normalised(photos, preprocessing))
+    return {"probabilities": probabilities.numpy(), "logits": logits.numpy()}
 
 
 def random_photos(count: int, size: tuple[int, int], seed: int = SEED) -> list[Image.Image]:
@@ -129,23 +138,30 @@ def random_photos(count: int, size: tuple[int, int], seed: int = SEED) -> list[I
 def check_against_pytorch(session: OnnxSession, graph: RunGraph) -> float:
     """The largest difference in probability on random photos of several batch sizes (and, for "rgb", photo sizes).
 
+    Logits are compared as well where the model has them as an output.
+
     Raises:
-        EnvironmentFault: it is above `TOLERANCE`.
+        EnvironmentFault: it is above `TOLERANCE`, or that of logits, for their size, above `LOGIT_TOLERANCE`.
     """
     largest = 0.0
     for photos in _trials(session):
-        wanted, found = reference(graph, photos, session.preprocessing), session.run(session.feed(photos))
-        if found.shape != wanted.shape or not np.isfinite(found).all():
-            raise EnvironmentFault(
-                f"in onnxruntime the model gives probabilities of shape {found.shape} where {wanted.shape} finite ones "
-                "are needed; nothing is written"
-            )
-        largest = max(largest, float(np.abs(found - wanted).max()))
-    if largest > TOLERANCE:
-        raise EnvironmentFault(
-            f"in onnxruntime probabilities differ from PyTorch's by {largest:.1e}, more than {TOLERANCE:.0e}; nothing "
-            "is written (other versions of torch, onnxscript or onnxruntime may do better)"
-        )
+        images, wanted = session.feed(photos), _reference(graph, photos, session.preprocessing)
+        for output in session.outputs:
+            there, here = wanted[output], session.run(images, output)
+            if here.shape != there.shape or not np.isfinite(here).all():
+                raise EnvironmentFault(
+                    f"in onnxruntime the model gives {output} of shape {here.shape} where {there.shape} finite ones "
+                    "are needed; nothing is written"
+                )
+            apart = np.abs(here - there)
+            if output == "probabilities":
+                largest = max(largest, float(apart.max()))
+            bound = TOLERANCE if output == "probabilities" else LOGIT_TOLERANCE * (1 + np.abs(there))
+            if (apart > bound).any():
+                raise EnvironmentFault(
+                    f"in onnxruntime {output} differ from PyTorch's by up to {apart.max():.1e}, which is too much; "
+                    "nothing is written (other versions of torch, onnxscript or onnxruntime may do better)"
+                )
     return largest
 
 

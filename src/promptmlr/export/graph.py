@@ -108,13 +108,14 @@ class RunGraph(nn.Module):
         self.tower = tower
         self.recognizer = recognizer
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images as `INPUTS` describes them → (N, C) probabilities of presence."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images as `INPUTS` describes them → (N, C) probabilities of presence, and their (N, 2, C) logits."""
         return self.from_normalised(images if self.squash is None else self.squash(images))
 
-    def from_normalised(self, images: Tensor) -> Tensor:
-        """(N, 3, S, S) float32, normalised → (N, C)."""
-        return presence_probability(self.recognizer(self.tower(images)))
+    def from_normalised(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, S, S) float32, normalised → the same."""
+        logits = self.recognizer(self.tower(images))
+        return presence_probability(logits), logits
 
 
 def run_graph(run: Run, inputs: InputKind = "normalised") -> RunGraph:
@@ -134,6 +135,8 @@ def run_graph(run: Run, inputs: InputKind = "normalised") -> RunGraph:
 
 def onnx_model(run: Run, graph: RunGraph) -> "ModelProto":
     """The graph as an ONNX model: one file's worth, N (and with rgb also H and W) left open, metadata of the run.
+
+    Its outputs are those of `RunGraph`: logits tell more than probabilities that are all but 0 or 1.
 
     Raises:
         UserError: its weights do not fit one file.
@@ -157,7 +160,7 @@ def onnx_model(run: Run, graph: RunGraph) -> "ModelProto":
             (example,),
             dynamo=True,
             input_names=["images"],
-            output_names=["probabilities"],
+            output_names=["probabilities", "logits"],
             dynamic_shapes={"images": open_sizes},
             opset_version=OPSET,
             external_data=False,

@@ -55,8 +55,8 @@ def runs(scenes_backbone, tiny_backbone, tiny_vit, tmp_path_factory) -> dict[str
     found = {}
     for name, backbone, method, epochs in (
         ("scenes", scenes_backbone, "positivecoop", 3),
-        ("resnet", tiny_backbone, "baseline", 1),
-        ("vit", vit, "dualembedding", 1),
+        ("resnet", tiny_backbone, "dualembedding", 1),
+        ("vit", vit, "baseline", 1),
     ):
         path = scenes_run(folder / name, method, epochs=epochs, backbone=backbone, calibrate=name == "scenes")
         found[name] = load_run(path)
@@ -77,13 +77,18 @@ def files(runs, tmp_path_factory) -> dict[str, Path]:
 @pytest.mark.parametrize("name", ["scenes", "resnet", "vit"])
 def test_probabilities_are_those_of_the_run(runs, files, name: str) -> None:
     run, session = runs[name], bare(files[name])
-    bfloat16 = run.config.backbone.dtype == "bfloat16"  # the file has the same weights in float32
+    in_float32 = graph.run_graph(run)  # the same weights: of the ViT, those that were rounded to bfloat16
     for count in (1, 3, 5):
         wanted = expected(run, PHOTOS[:count])
+        if run.backbone.dtype == torch.bfloat16:
+            assert (
+                np.abs(wanted - in_float32(torch.from_numpy(normalised(run, PHOTOS[:count])))[0].numpy()).max() < 0.01
+            )
+            wanted = in_float32(torch.from_numpy(normalised(run, PHOTOS[:count])))[0].numpy()
         found = session.run(None, {"images": normalised(run, PHOTOS[:count])})[0]
         assert found.shape == wanted.shape == (count, 20)
-        assert np.abs(found - wanted).max() <= (0.05 if bfloat16 else 1e-4)
-    assert found.std(axis=0).max() > 1e-3, "all photos look the same to it"
+        assert np.abs(found - wanted).max() <= 1e-4
+    assert np.abs(found - wanted).max() <= found.std(axis=0).max() / 50, "it cannot tell photos apart"
 
 
 @pytest.mark.parametrize("name", ["scenes", "resnet", "vit"])
@@ -102,7 +107,7 @@ def test_one_file_of_the_image_tower_alone(runs, files, name: str) -> None:
     kept = sum(numpy_helper.to_array(tensor).size for tensor in model.graph.initializer)
     visual = sum(tensor.numel() for tensor in run.backbone.image_tower().parameters())
     learned = sum(tensor.numel() for tensor in run.calibrated.state_dict().values())
-    assert kept <= visual + learned + 500
+    assert kept <= 1.1 * visual + learned
     assert not [tensor.name for tensor in model.graph.initializer if {49408, 77} & set(tensor.dims)]
     assert b"/src/" not in path.read_bytes(), "the file says where it was made"
     assert b".py" not in path.read_bytes()
@@ -165,7 +170,7 @@ def test_eight_bits_are_of_the_tower_alone_and_keep_the_labels(runs, files, cali
     small = quantised(model, batches)
     assert len(small) < 0.4 * files["scenes"].stat().st_size
     made = onnx.load_from_string(small)
-    bits = {tensor.data_type for tensor in made.graph.initializer if np.prod(tensor.dims) > 5000}
+    bits = {tensor.data_type for tensor in made.graph.initializer if np.prod(tensor.dims) > 20_000}
     assert bits <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
     assert [node for node in made.graph.node if node.name.startswith("recognizer/MatMul")]
     session = onnxruntime.InferenceSession(small, providers=["CPUExecutionProvider"])
@@ -177,10 +182,11 @@ def test_eight_bits_are_of_the_tower_alone_and_keep_the_labels(runs, files, cali
 
 
 def test_a_file_that_is_not_the_run_gets_no_name(runs, files, monkeypatch, tmp_path: Path) -> None:
-    run, model = runs["resnet"], onnx.load(files["resnet"])
+    run = runs["scenes"]
+    model = graph.onnx_model(run, graph.run_graph(run))
     weights = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("layer4.0.conv3.weight"))
     weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.02), weights.name))
-    monkeypatch.setattr(onnx_file, "onnx_model", lambda run, graph: model)
+    monkeypatch.setattr(onnx_file, "onnx_model", lambda *_: model)
     with pytest.raises(EnvironmentFault, match=r"differ from PyTorch's by .*nothing is written"):
         export_onnx(run, tmp_path / "run.onnx")
     assert not list(tmp_path.iterdir())
