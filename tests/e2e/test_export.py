@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -86,12 +87,9 @@ def test_runs_are_listed_and_compared(promptmlr, run: Path, photos: Path) -> Non
     assert list((photos / "own" / "tensorboard").glob("events.out.*"))
     (photos / "own" / "weights.safetensors").rename(photos / "weights")
     (photos / "runs").mkdir()
-    run.rename(photos / "runs" / "scenes")
-    try:
-        listed = promptmlr("runs", photos, "--sort", "map", "--out", photos / "list.csv")
-        compared = promptmlr("runs", photos / "runs", "--compare", "scenes,../runs/scenes")
-    finally:
-        (photos / "runs" / "scenes").rename(run)
+    shutil.copytree(run, photos / "runs" / "scenes")
+    listed = promptmlr("runs", photos, "--sort", "map", "--out", photos / "list.csv")
+    compared = promptmlr("runs", photos / "runs", "--compare", "scenes,../runs/scenes")
     assert listed.code == compared.code == 0
     assert "runs/scenes" in listed.out
     assert f"left out: {photos / 'own'} is no whole run folder" in listed.err

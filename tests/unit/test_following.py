@@ -2,17 +2,18 @@
 
 import csv
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from promptmlr import training
-from promptmlr.cli.progress import Progress
 from promptmlr.errors import UserError
 from promptmlr.following import Follower, TensorBoard, follower
+from promptmlr.reporting import Progress, Reporter
 from promptmlr.run import RunConfig
 from promptmlr.training import EpochReport
 from promptmlr.unfinished import RunInProgress
@@ -111,38 +112,32 @@ def test_tensorboard_has_every_step_once_after_an_interruption(
     assert {"config/text_summary", "metrics/text_summary"} <= set(events.Tags()["tensors"])
 
 
-def test_the_time_left_of_a_resumed_run_is_that_of_what_is_left(scenes_backbone, tmp_path: Path, monkeypatch) -> None:
+def test_the_time_left_of_a_resumed_run_is_that_of_what_is_left(scenes_backbone, tmp_path: Path) -> None:
     said: list[tuple[int, int]] = []
 
-    class Heard(Progress):
-        def __call__(self, done: int, total: int | None = None) -> None:
-            said.append((done, total or 0))
-
-    def stop(*_: object) -> None:
-        if len(said) == 2:
-            raise KeyboardInterrupt
-
-    from support import Heard as Reporter
-
     class Says(Reporter):
-        def progress(self, label: str) -> Any:
-            import contextlib
+        def progress(self, label: str) -> AbstractContextManager[Progress]:
+            return nullcontext(heard if label.startswith("epochs") else (lambda *_: None))
 
-            return contextlib.nullcontext(Heard(label) if label.startswith("epochs") else (lambda *_: None))
+    class Stop(Follower):
+        def on_epoch(self, report: EpochReport) -> None:
+            if report.epoch == 3:
+                raise KeyboardInterrupt
 
-    real = training.rate_factor
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "rate_factor", lambda *arguments: (stop(), real(*arguments))[1])
-        with pytest.raises(KeyboardInterrupt):
-            scenes_run(tmp_path / "run", epochs=5, backbone=scenes_backbone, reporter=Says())
+    def heard(done: int, total: int) -> None:
+        said.append((done, total))
+
+    options = {"epochs": 5, "backbone": scenes_backbone, "reporter": Says()}
+    with pytest.raises(KeyboardInterrupt):
+        scenes_run(tmp_path / "run", followers=[Stop()], **options)
     assert said == [(1, 5), (2, 5)]
-    scenes_run(tmp_path / "run", epochs=5, backbone=scenes_backbone, reporter=Says(), resume=True)
-    assert said[2:] == [(1, 3), (2, 3), (3, 3)]
+    scenes_run(tmp_path / "run", resume=True, **options)
+    assert said[2:] == [(1, 2), (2, 2)]
 
 
 def test_names_of_followers_and_a_missing_extra(monkeypatch) -> None:
     with pytest.raises(UserError, match="did you mean 'tensorboard'"):
         follower("tensorbord")
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match=r"pip install 'promptmlr\[tensorboard\]'"):
         follower("tensorboard")

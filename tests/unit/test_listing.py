@@ -16,7 +16,7 @@ from support import scenes_run
 
 
 class Stop(Follower):
-    def on_epoch(self, report: EpochReport) -> None:
+    def on_epoch(self, _report: EpochReport) -> None:
         raise KeyboardInterrupt
 
 
