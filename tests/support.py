@@ -70,7 +70,7 @@ def scenes_run(
     recipe = load_recipe("default", method, epochs=epochs, batch_size=16)
     tower = backbone or load_backbone("scenes")
     run = load_run(train_run(TrainingJob(method, recipe, train, keep, **job), tower, out, workers=0, **options))
-    run.attach(tower)
+    run.adopt(tower)
     _, regions = extract(FreshRegions(tower, test.images, workers=0))
     found = evaluate(run.probabilities(regions.regions), test.labels, test.class_names, resamples=20)
     write_text(out / "evaluation.json", json.dumps({"data": test.source, "select": "last", **found.as_dict()}))

@@ -51,7 +51,15 @@ __all__ = [
     "versions",
 ]
 
-FILES = ("calibration.json", "config.json", "mask.npy", "metrics.json", "metrics.jsonl", "weights.safetensors")
+FILES = (
+    "calibration.json",
+    "config.json",
+    "mask.npy",
+    "metrics.csv",
+    "metrics.json",
+    "metrics.jsonl",
+    "weights.safetensors",
+)
 """Of a run folder; whatever else lies there was added later."""
 
 Selection = Literal["last", "val", "test"]

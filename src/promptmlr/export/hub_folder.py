@@ -2,13 +2,10 @@
 
 import json
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
-from promptmlr.errors import UserError
 from promptmlr.export.card import model_card
-from promptmlr.files import write_text
+from promptmlr.files import write_folder
 from promptmlr.hub import RUN_FILES
 from promptmlr.run import Run, RunConfig, read_evaluation, read_metrics
 
@@ -31,33 +28,19 @@ def write_hub_folder(run: Run, out: Path, repository: str = "OWNER/NAME") -> Pat
         UserError: the folder exists.
         EnvironmentFault: it cannot be written.
     """
-    if out.exists() or out.is_symlink():
-        raise UserError(f"{out} exists already; name another folder with --out, or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        fill(run, making, repository)
-        making.chmod(0o755)
-        making.rename(out)
-    except BaseException:
-        shutil.rmtree(making, ignore_errors=True)
-        raise
+    write_folder(out, _files(run, repository))
     return out
 
 
-def fill(run: Run, folder: Path, repository: str) -> None:
-    """The files themselves, into a folder that exists."""
-    config = public_config(run.config)
-    evaluation = read_evaluation(run.path)
-    write_text(folder / "config.json", config.model_dump_json(indent=2) + "\n")
+def _files(run: Run, repository: str) -> dict[str, bytes]:
+    config, metrics, evaluation = public_config(run.config), read_metrics(run.path), read_evaluation(run.path)
+    files = {name: (run.path / name).read_bytes() for name in RUN_FILES if (run.path / name).is_file()}
+    files["config.json"] = (config.model_dump_json(indent=2) + "\n").encode()
     if evaluation is not None:
         evaluation["data"] = _FOLDERS.sub("", str(evaluation["data"]))
-        write_text(folder / "evaluation.json", json.dumps(evaluation, indent=2) + "\n")
-    for name in RUN_FILES:
-        if not (folder / name).exists() and (run.path / name).is_file() and name != "README.md":
-            shutil.copyfile(run.path / name, folder / name)
-    metrics = read_metrics(run.path)
-    write_text(folder / "README.md", model_card(run, config, metrics, evaluation, repository))
+        files["evaluation.json"] = (json.dumps(evaluation, indent=2) + "\n").encode()
+    files["README.md"] = model_card(run, config, metrics, evaluation, repository).encode()
+    return files
 
 
 def public_config(config: RunConfig) -> RunConfig:

@@ -60,7 +60,7 @@ def runs(scenes_backbone, tiny_backbone, tiny_vit, tmp_path_factory) -> dict[str
     ):
         path = scenes_run(folder / name, method, epochs=epochs, backbone=backbone, calibrate=name == "scenes")
         found[name] = load_run(path)
-        found[name].attach(backbone)
+        found[name].adopt(backbone)
     return found
 
 
