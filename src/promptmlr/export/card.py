@@ -166,4 +166,4 @@ def _classes(run: Run, evaluation: Mapping[str, Any] | None) -> str:
 
 def _cell(text: str) -> str:
     """Text of a user inside a table of Markdown."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return text.replace("&", "&amp;").replace("<", "&lt;")

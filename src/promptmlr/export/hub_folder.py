@@ -11,7 +11,7 @@ from promptmlr.run import Run, RunConfig, read_evaluation, read_metrics
 
 __all__ = ["public_config", "write_hub_folder"]
 
-_FOLDERS = re.compile(r"(?<![\w:])(?:~|[A-Za-z]:)?[\\/]?(?:[^\\/\s,;:]+[\\/])+(?=[^\\/\s,;:])")
+_FOLDERS = re.compile(r"(?<!\S)[^\s,]*[\\/](?:[^,]*[\\/])?(?=[^\\/,])")  # from where a path begins to its last part
 
 
 def write_hub_folder(run: Run, out: Path, repository: str = "OWNER/NAME") -> Path:
