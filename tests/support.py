@@ -1,15 +1,24 @@
 """Paths and helpers that tests import."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from promptmlr.backbone import load_backbone
+from promptmlr.backbone import Backbone, load_backbone
+from promptmlr.data import DataOptions, load_data
 from promptmlr.data.images import ImageFile, find_images
+from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, stored_regions
-from promptmlr.regions import FreshRegions
+from promptmlr.files import write_text
+from promptmlr.pipeline import TrainingJob, train_run
+from promptmlr.recipes import load_recipe
+from promptmlr.regions import FreshRegions, extract
 from promptmlr.reporting import Reporter
+from promptmlr.run import load_run
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -40,3 +49,29 @@ def store_photos(checkpoint: Path, photos: Path, cache: Path, notes: Path) -> No
     fresh = FreshRegions(load_backbone(checkpoint), images, workers=1)
     stored_regions(fresh, RegionCache(cache, "float32"), batch_size=1, reporter=heard)
     notes.write_text("\n".join(heard.notes))
+
+
+def scenes_run(
+    out: Path, method: str = "dualembedding", *, epochs: int = 2, backbone: Backbone | None = None, **options: Any
+) -> Path:
+    """A run folder, trained on a few drawn scenes and evaluated on a few others.
+
+    Args:
+        out: the folder.
+        method: of the run.
+        epochs: of the run.
+        backbone: the miniature where it is not given.
+        options: of `TrainingJob` and of `train_run`.
+    """
+    job = {key: options.pop(key) for key in ("select", "seed", "calibrate") if key in options}
+    few = DataOptions(scenes_train=48, scenes_test=48)
+    train, test = (load_data("scenes", purpose=purpose, options=few) for purpose in ("train", "test"))
+    keep = np.ones(train.labels.shape, dtype=np.bool_)
+    recipe = load_recipe("default", method, epochs=epochs, batch_size=16)
+    tower = backbone or load_backbone("scenes")
+    run = load_run(train_run(TrainingJob(method, recipe, train, keep, **job), tower, out, workers=0, **options))
+    run.adopt(tower)
+    _, regions = extract(FreshRegions(tower, test.images, workers=0))
+    found = evaluate(run.probabilities(regions.regions), test.labels, test.class_names, resamples=20)
+    write_text(out / "evaluation.json", json.dumps({"data": test.source, "select": "last", **found.as_dict()}))
+    return out

@@ -1,9 +1,10 @@
 """What a person did or met that the program cannot go on with: one line, no traceback."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["EnvironmentFault", "UserError", "nearest"]
+__all__ = ["EnvironmentFault", "UserError", "nearest", "of_extra"]
 
 
 class UserError(Exception):
@@ -19,3 +20,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f"did you mean {by_lower[match[0]]!r}?" if match else f"known: {', '.join(by_lower.values())}"
+
+
+@contextmanager
+def of_extra(extra: str) -> Iterator[None]:
+    """Around imports of packages that only an extra of promptmlr brings.
+
+    Raises:
+        UserError: one of them is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed; get it with: pip install 'promptmlr[{extra}]'") from error

@@ -16,6 +16,7 @@ from promptmlr.data.images import ImageRef, UnreadableImage
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, StoredRegions, open_regions
+from promptmlr.following import Follower, Followers
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_margins, predict_source
@@ -83,6 +84,7 @@ def train_run(
     skip_unreadable: bool = False,
     workers: int = 2,
     reporter: Reporter | None = None,
+    followers: Sequence[Follower] = (),
 ) -> Path:
     """Train a recognizer and write its run folder, whole or as OUT.partial.
 
@@ -95,6 +97,7 @@ def train_run(
         skip_unreadable: leave unreadable images out instead of refusing them.
         workers: threads that decode images.
         reporter: where to say how it goes.
+        followers: who else hears of every epoch (`promptmlr.following`).
 
     Returns:
         The run folder.
@@ -109,8 +112,9 @@ def train_run(
     recognizer = build(job, backbone)
     progress = RunInProgress(out, _config(job, labels, recognizer, backbone, cache), job.keep)
     begin = time.perf_counter()
-    with progress.held(resume) as saved:
+    with progress.held(resume) as saved, Followers(followers) as told:
         state = TrainingState(**saved)
+        told.on_start(progress.partial, progress.config, [EpochReport(**line) for line in progress.epochs()])
         trained = METHOD_TABLE[job.method].trained
         labels, held = _parted(job, labels, reporter)
         images = training_images(
@@ -124,7 +128,7 @@ def train_run(
                 raise UserError("all images with a known label are unreadable, so there is nothing to learn from")
             as_is = (kept, source) if images.augmentation is None else None
             score = _selection(job, images, as_is, held, cache, reporter)
-            _fit(job, recognizer, source, labels[kept], score, state, progress, reporter)
+            _fit(job, recognizer, source, labels[kept], score, state, progress, reporter, told)
         calibration = None
         if job.calibrate and held is not None:
             kept, source = as_is or readable_regions(_as_they_are(images, images.images), cache, reporter)
@@ -136,6 +140,7 @@ def train_run(
             "selection_map": state.best_score if job.select != "last" else None,
             "seconds": round(time.perf_counter() - begin, 3),
         }
+        told.on_end(metrics)
         return progress.finish(recognizer, metrics, calibration)
 
 
@@ -148,16 +153,19 @@ def _fit(
     state: TrainingState,
     progress: RunInProgress,
     reporter: Reporter,
+    told: Follower,
 ) -> None:
     """Train, and keep every epoch in the unfinished run folder."""
-    with reporter.progress("epochs") as say:
+    before = state.epoch  # of an interrupted run: what is left takes as long as what is done since
+    with reporter.progress(f"epochs after {before}" if before else "epochs") as say:
 
         def on_epoch(report: EpochReport, state: TrainingState) -> None:
             groups = {"learned": state.learned, "optimizer": state.optimizer, "best": state.best}
             counters = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_score": state.best_score}
             with part("saving the epoch"):
                 progress.save(asdict(report), groups, counters)
-            say(report.epoch, report.epochs)
+            told.on_epoch(report)
+            say(report.epoch - before, report.epochs - before)
 
         fit(
             recognizer,

@@ -3,13 +3,14 @@
     config.json          method, recipe, classes, backbone identity and preprocessing, data, mask hash, seeds, versions
     weights.safetensors  learned.<tensor> and folded.<tensor>
     mask.npy             (N, C) bool: which labels training was allowed to see
-    metrics.jsonl        one line per epoch
+    metrics.jsonl        one line per epoch; metrics.csv has the same as a table
     metrics.json         what came out
     calibration.json     what makes probabilities and labels of its logits, where labels were held out for that
 
 While it grows it is called RUN.partial (`promptmlr.unfinished`); it gets its name when it is whole.
 """
 
+import json
 import platform
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -30,15 +31,35 @@ from promptmlr.data.images import ImageFile, find_images
 from promptmlr.errors import UserError
 from promptmlr.features import Storage
 from promptmlr.functional import presence_probability
+from promptmlr.hub import download_run, hub_name
 from promptmlr.names import checked_class_names
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer, Weighting
 from promptmlr.regions import encode_stream
 from promptmlr.sides import EmbeddingSide, LinearSide, Side
 
-__all__ = ["BackboneRecord", "DataRecord", "Run", "RunConfig", "load_run", "read_config", "read_tensors", "versions"]
+__all__ = [
+    "BackboneRecord",
+    "DataRecord",
+    "Run",
+    "RunConfig",
+    "load_run",
+    "read_config",
+    "read_evaluation",
+    "read_metrics",
+    "read_tensors",
+    "versions",
+]
 
-FILES = ("calibration.json", "config.json", "mask.npy", "metrics.json", "metrics.jsonl", "weights.safetensors")
+FILES = (
+    "calibration.json",
+    "config.json",
+    "mask.npy",
+    "metrics.csv",
+    "metrics.json",
+    "metrics.jsonl",
+    "weights.safetensors",
+)
 """Of a run folder; whatever else lies there was added later."""
 
 Selection = Literal["last", "val", "test"]
@@ -212,12 +233,17 @@ class Run:
 
 
 def load_run(path: str | Path) -> Run:
-    """Read a run folder; its backbone is loaded when first needed.
+    """Read a run folder; its backbone is loaded when first needed. Nothing in it is run as code.
+
+    Args:
+        path: a folder; or `hf://owner/name`, with `@revision` or without, of the Hugging Face Hub.
 
     Raises:
         UserError: no run folder, a cut-short one, or one whose parts do not fit together.
+        EnvironmentFault: the Hub cannot be reached.
     """
-    path = Path(path)
+    on_hub = hub_name(path)
+    path = Path(path) if on_hub is None else download_run(on_hub)
     if not path.is_dir():
         partial = Path(f"{path}.partial")
         hint = f"; {partial} holds an unfinished one: go on with --resume" if partial.is_dir() else ""
@@ -250,6 +276,37 @@ def read_config(path: Path) -> RunConfig:
     except (OSError, ValidationError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is no run config of this version: {reason}") from error
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """`metrics.json` of a run folder.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return _read_object(run / "metrics.json", ("learned_parameters", "seconds"), "train the run again")
+
+
+def read_evaluation(run: Path) -> dict[str, Any] | None:
+    """What `promptmlr evaluate` wrote into a run folder; None where it did not.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = run / "evaluation.json"
+    needed = ("data", "mean_ap", "mean_ap_interval", "per_class_ap", "cf1", "of1", "images", "labels_used")
+    return _read_object(path, needed, "repeat `promptmlr evaluate`, or remove it") if path.exists() else None
+
+
+def _read_object(path: Path, needed: Iterable[str], advice: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        lacking = [key for key in needed if key not in found]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())[:120]}); {advice}") from error
+    if not isinstance(found, dict) or lacking:
+        raise UserError(f"{path} is damaged (it lacks {lacking[0] if lacking else 'all names'}); {advice}")
+    return found
 
 
 def _calibration(path: Path, classes: int) -> Calibration | None:

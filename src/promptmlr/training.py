@@ -37,6 +37,7 @@ class EpochReport:
     loss: float  # weighted, per image
     seconds: float  # of all runs that were trained together
     score: float | None = None  # of the selection, in 0..1
+    rates: Mapping[str, float] = field(default_factory=dict)  # of the epoch, by learned tensor
 
 
 @dataclass
@@ -161,8 +162,12 @@ def fit_runs(
                 member.finish_epoch(epoch + 1, value)
         seconds = time.perf_counter() - begin
         if on_epoch is not None:
-            pairs = zip(losses, scores, strict=True)
-            on_epoch([EpochReport(epoch + 1, recipe.epochs, loss, seconds, score) for loss, score in pairs])
+            on_epoch(
+                [
+                    EpochReport(epoch + 1, recipe.epochs, loss, seconds, score, member.rates())
+                    for member, loss, score in zip(members, losses, scores, strict=True)
+                ]
+            )
     for member in members:
         member.load_best()
 
@@ -180,6 +185,10 @@ class _Member:
     def set_rates(self, epoch: int) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(self.run.recipe, group["base_rate"], epoch)
+
+    def rates(self) -> dict[str, float]:
+        groups = self.optimizer.param_groups
+        return {name: group["lr"] for name, group in zip(self.parameters, groups, strict=True)}
 
     def finish_epoch(self, epoch: int, score: float | None) -> None:
         """Bring the state up to date."""

@@ -7,6 +7,8 @@ Besides what a run folder holds (`promptmlr.run`):
 """
 
 import contextlib
+import csv
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -130,6 +132,10 @@ class RunInProgress:
         write_state(self.partial / "state.safetensors", groups, {**counters, "lines": self.lines})
         self._write_lines()
 
+    def epochs(self) -> list[dict[str, Any]]:
+        """The metrics lines of the finished epochs."""
+        return [json.loads(line) for line in self.lines]
+
     def finish(self, recognizer: Recognizer, metrics: dict[str, Any], calibration: Calibration | None = None) -> Path:
         """Write weights, calibration and final metrics, and give the folder its name."""
         tensors = {
@@ -190,6 +196,22 @@ class RunInProgress:
 
     def _write_lines(self) -> None:
         write_text(self.partial / "metrics.jsonl", "".join(f"{line}\n" for line in self.lines))
+        write_text(self.partial / "metrics.csv", _as_csv(self.epochs()))
+
+
+def _as_csv(epochs: list[dict[str, Any]]) -> str:
+    """A line per epoch; rates are columns of their own, named after their tensor."""
+    rows = [
+        {key: value for key, value in epoch.items() if key != "rates"}
+        | {f"rate {name}": rate for name, rate in epoch.get("rates", {}).items()}
+        for epoch in epochs
+    ]
+    columns = dict.fromkeys(key for row in rows for key in row) or {"epoch": None}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _stored(storage: Storage | None) -> str:

@@ -41,6 +41,7 @@ def test_csv_to_predictions(promptmlr, photos: Path, method: str) -> None:
         *([] if METHOD_TABLE[method].trained else ["calibration.json"]),  # too few labels to hold any out
         "config.json",
         "mask.npy",
+        "metrics.csv",
         "metrics.json",
         "metrics.jsonl",
         "weights.safetensors",

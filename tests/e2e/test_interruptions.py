@@ -54,7 +54,7 @@ def test_one_process_at_a_time(promptmlr, stopped: Path) -> None:
 def test_nothing_of_the_unfinished_run_stays(promptmlr, stopped: Path) -> None:
     (stopped.parent / "run.partial" / ".state.safetensors.abc.tmp").write_bytes(b"cut short")
     assert resume(promptmlr, stopped).code == 0
-    expected = {"config.json", "mask.npy", "metrics.json", "metrics.jsonl", "weights.safetensors"}
+    expected = {"config.json", "mask.npy", "metrics.csv", "metrics.json", "metrics.jsonl", "weights.safetensors"}
     assert {path.name for path in stopped.iterdir()} == expected
     assert not (stopped.parent / "run.partial").exists()
 

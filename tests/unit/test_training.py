@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import math
-from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -240,7 +239,7 @@ def test_a_selection_keeps_the_first_of_the_best_epochs(tiny_backbone) -> None:
         on_epoch=lambda report, state: seen.append((report, state.learned)),
     )
     assert (state.best_epoch, state.best_score) == (2, 0.7)
-    assert [astuple(report)[-1] for report, _ in seen][:3] == [0.1, 0.7, 0.7]
+    assert [report.score for report, _ in seen][:3] == [0.1, 0.7, 0.7]
     for name, value in recognizer.state_dict().items():
         assert torch.equal(value, seen[1][1][name])
         assert not torch.equal(value, seen[3][1][name])

@@ -29,12 +29,14 @@ from promptmlr.backbone.image import fold_batch_norms, patch_side, resnet_region
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.backbone.text import TextTower
+from promptmlr.backbone.tower import ImageTower
 from promptmlr.errors import EnvironmentFault, UserError, nearest
 from promptmlr.names import checked_path
 
 __all__ = [
     "PAPER_IMAGE_SIZE",
     "Backbone",
+    "ImageTower",
     "Precision",
     "Preprocessing",
     "bare_backbone",
@@ -138,6 +140,10 @@ class Backbone:
         """
         at_once = max(CHUNK_PIXELS // self.image_size**2, 1) if self.device.type == "cpu" else max(len(images), 1)
         return torch.cat([self._regions_of(chunk.to(self.device, self.dtype)) for chunk in images.split(at_once)])
+
+    def image_tower(self) -> ImageTower:
+        """The image tower alone, as a module in float32 whatever it is cast to here; a copy."""
+        return ImageTower(self._model.visual, self.grid)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """(N, D) features of N sentences, not normalised.

@@ -12,7 +12,7 @@ import torch
 from open_clip.modified_resnet import Bottleneck, ModifiedResNet
 from torch import Tensor, nn
 
-__all__ = ["resnet_trunk"]
+__all__ = ["plain_trunk", "resnet_trunk"]
 
 Trunk = Callable[[Tensor], Tensor]
 
@@ -28,10 +28,11 @@ def resnet_trunk(visual: ModifiedResNet) -> Trunk:
     if takes and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         return _FusedTrunk(visual)
 
-    return partial(_plain_trunk, visual)
+    return partial(plain_trunk, visual)
 
 
-def _plain_trunk(visual: ModifiedResNet, images: Tensor) -> Tensor:
+def plain_trunk(visual: ModifiedResNet, images: Tensor) -> Tensor:
+    """The same features from the modules' own forward."""
     features: Tensor = visual.stem(images)
     for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
         features = layer(features)

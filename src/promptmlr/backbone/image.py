@@ -61,7 +61,7 @@ def vit_regions(visual: VisionTransformer, images: Tensor) -> Tensor:
     patches = visual.conv1(images)
     size = patches.shape[-2:]
     tokens = patches.flatten(2).transpose(1, 2)
-    first = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
+    first = visual.class_embedding.to(tokens.dtype).expand(tokens.shape[0], 1, -1)  # len() would fix B in an export
     tokens = torch.cat([first, tokens], dim=1)
     tokens = tokens + resized_positions(visual.positional_embedding, size).to(tokens.dtype)
     tokens = visual.ln_pre(tokens)

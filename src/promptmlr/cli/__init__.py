@@ -16,6 +16,7 @@ from promptmlr.cli.demo import demo
 from promptmlr.cli.evaluate import evaluate
 from promptmlr.cli.experiment import experiment
 from promptmlr.cli.explain import explain
+from promptmlr.cli.export import export
 from promptmlr.cli.inspect import inspect
 from promptmlr.cli.learning_curve import learning_curve
 from promptmlr.cli.methods import methods
@@ -23,7 +24,9 @@ from promptmlr.cli.predict import predict
 from promptmlr.cli.pretrain_scenes import pretrain_scenes
 from promptmlr.cli.probe_captions import probe_captions
 from promptmlr.cli.probe_text import probe_text
+from promptmlr.cli.push import push
 from promptmlr.cli.reproduce import reproduce
+from promptmlr.cli.runs import runs
 from promptmlr.cli.serve import serve
 from promptmlr.cli.suggest import suggest
 from promptmlr.cli.train import train
@@ -52,6 +55,9 @@ app.command(rich_help_panel="Train and use")(evaluate)
 app.command(rich_help_panel="Train and use")(predict)
 app.command("learning-curve", rich_help_panel="Train and use")(learning_curve)
 app.command(rich_help_panel="Train and use")(serve)
+app.command(rich_help_panel="Train and use")(export)
+app.command(rich_help_panel="Train and use")(push)
+app.command(rich_help_panel="What there is")(runs)
 app.command(rich_help_panel="What there is")(methods)
 app.command(rich_help_panel="What there is")(backbones)
 app.command(rich_help_panel="The paper")(compare)

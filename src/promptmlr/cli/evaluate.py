@@ -56,7 +56,10 @@ def evaluate(
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the images.")] = 1000,
     out: Annotated[
         Path | None,
-        typer.Option(help="Where the numbers go, as JSON. (default: RUN/evaluation.json)", show_default=False),
+        typer.Option(
+            help="Where the numbers go, as JSON. (default: evaluation.json in RUN, or here for a run on the Hub)",
+            show_default=False,
+        ),
     ] = None,
     skip_unreadable: SkipUnreadable = False,
     backbone: BackboneName = None,
@@ -74,6 +77,7 @@ def evaluate(
     from promptmlr.evaluation import evaluate as score
     from promptmlr.features import open_regions
     from promptmlr.files import write_text
+    from promptmlr.hub import hub_name
     from promptmlr.pipeline import images_sha256
     from promptmlr.prediction import predict_source
     from promptmlr.regions import FreshRegions
@@ -106,7 +110,7 @@ def evaluate(
     )
     for line in _table(result, loaded.config.select):
         typer.echo(line)
-    out = out or run / "evaluation.json"
+    out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"
     record = {"data": labelled.source, "select": loaded.config.select, **result.as_dict()}
     write_text(out, json.dumps(record, indent=2) + "\n")
     note(f"written to {out}")

@@ -50,7 +50,8 @@ def explain(
         str,
         typer.Argument(
             metavar="RUN|BACKBONE",
-            help="A run folder; or a name of `promptmlr backbones`, 'scenes', or a checkpoint file in OpenAI's layout.",
+            help="A run (a folder, or hf://owner/name); or a name of `promptmlr backbones`, 'scenes', or a checkpoint "
+            "file in OpenAI's layout.",
         ),
     ],
     target: Annotated[
@@ -179,9 +180,12 @@ def explain(
 
 def _run(subject: str) -> "Run | None":
     """The run of that folder; None for the name of a backbone."""
+    from promptmlr.hub import hub_name
     from promptmlr.names import checked_path
     from promptmlr.run import load_run
 
+    if hub_name(subject) is not None:
+        return load_run(subject)
     path = checked_path(subject)
     if subject == "scenes" or path.is_file():
         return None

@@ -55,7 +55,9 @@ Data = Annotated[
         "(scenes:WORLD:NUMBER for others, such as scenes:crowded:1). Write ./scenes for a folder of that name.",
     ),
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `promptmlr train`.")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, or hf://owner/name[@revision] on the Hub.")
+]
 Format = Annotated[
     Literal[
         "csv",

@@ -35,6 +35,7 @@ from promptmlr.cli.options import (
     open_tower,
     read_data,
     region_cache,
+    words,
 )
 from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import UserError
@@ -129,6 +130,14 @@ def train(
     no_cache: NoCache = False,
     storage: StorageFormat = "float16",
     cache_key: CacheKey = "file",
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="What else follows the run, by commas: tensorboard (events in OUT/tensorboard).",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUT.partial.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Say at the end where the time went.")] = False,
     precision: PrecisionOption = "auto",
@@ -141,6 +150,7 @@ def train(
     from promptmlr.advice.choice import choose_method, described, write_candidates
     from promptmlr.advice.crossvalidation import Subject
     from promptmlr.data import DataOptions, load_data, load_keep_mask
+    from promptmlr.following import follower
     from promptmlr.labels import UNKNOWN, hide, keep_mask
     from promptmlr.methods import METHODS
     from promptmlr.pipeline import TrainingJob, readable_regions, train_run
@@ -150,6 +160,7 @@ def train(
     from promptmlr.unfinished import RunInProgress
 
     RunInProgress.check_free(out, resume)
+    followers = [] if log is None else [follower(name) for name in words(log)]
     if mask is not None and observed != 1.0:
         raise UserError("--observed and --mask both say which labels are hidden; give one of them")
     if mask is None and unknown_code is not None:
@@ -224,6 +235,7 @@ def train(
                 skip_unreadable=skip_unreadable,
                 workers=workers,
                 reporter=Terminal(),
+                followers=followers,
             )
     except KeyboardInterrupt:
         note(f"{out}.partial holds the unfinished run; repeat the command with --resume to go on")

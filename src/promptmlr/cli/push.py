@@ -1,0 +1,31 @@
+"""`promptmlr push`: a run to the Hugging Face Hub."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptmlr.cli.options import RunFolder
+from promptmlr.cli.progress import note
+
+__all__ = ["push"]
+
+
+def push(
+    run: RunFolder,
+    repository: Annotated[str, typer.Argument(metavar="REPO_ID", help="owner/name on the Hub; made where it is new.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="A repository that is made is private; one that exists stays as it is.")
+    ] = False,
+) -> None:
+    """Upload a run and its model card to the Hugging Face Hub, as `export --to hub` writes them."""
+    from promptmlr.export.hub_folder import write_hub_folder
+    from promptmlr.hub import push_folder
+    from promptmlr.run import load_run
+
+    loaded = load_run(run)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = write_hub_folder(loaded, Path(temporary) / "run", repository)
+        address = push_folder(folder, repository, private=private)
+    note(f"{address}; use it as hf://{repository}")

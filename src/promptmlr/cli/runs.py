@@ -1,0 +1,57 @@
+"""`promptmlr runs`: what runs there are."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptmlr.cli.options import words
+from promptmlr.cli.progress import note
+from promptmlr.errors import UserError
+
+__all__ = ["runs"]
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to look, at any depth.")],
+    sort: Annotated[
+        str,
+        typer.Option(
+            help="By run, map, selection, date, seconds, method, observed or seed; scores and dates highest first."
+        ),
+    ] = "run",
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Instead of the list: the settings in which two runs differ, and how their scores do.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the list as CSV as well.", show_default=False)] = None,
+) -> None:
+    """List run folders, finished and unfinished ones, with settings and scores; or compare two of them."""
+    from promptmlr.files import write_text
+    from promptmlr.listing import compare_runs, list_runs, rows_as_csv, rows_as_text
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if compare is not None:
+        names = words(compare)
+        if len(names) != 2:
+            raise UserError(f"--compare {compare}: name two runs, separated by a comma")
+        if out is not None:
+            raise UserError("--out is the list as CSV; leave it out with --compare")
+        typer.echo("\n".join(compare_runs(folder, *names).lines(width)))
+        return
+    if out is not None and out.suffix.lower() != ".csv":
+        raise UserError(f"--out {out}: the suffix must be .csv")
+    rows, damaged = list_runs(folder, sort)
+    if rows:
+        typer.echo("\n".join(rows_as_text(rows, width)))
+    for line in damaged:
+        note(f"left out: {line}")
+    if out is not None:
+        write_text(out, rows_as_csv(rows))
+        note(f"written to {out}")

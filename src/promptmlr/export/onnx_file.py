@@ -1,0 +1,172 @@
+"""`promptmlr export --to onnx`: one file, checked before it gets its name, and what it costs to have it in 8 bits."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from promptmlr.data.images import ImageRef
+from promptmlr.errors import of_extra
+from promptmlr.export.checking import (
+    Agreement,
+    OnnxSession,
+    check_against_pytorch,
+    median_seconds,
+    normalised,
+    random_photos,
+    reference,
+)
+from promptmlr.export.graph import InputKind, RunGraph, onnx_model, run_graph
+from promptmlr.export.quantisation import quantised
+from promptmlr.files import write_bytes
+from promptmlr.run import Run
+
+__all__ = ["OnnxFile", "export_onnx"]
+
+CALIBRATION_IMAGES = 128
+CALIBRATION_BATCH = 8
+RANDOM_PHOTOS = 16  # that stand for photos where none are given
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """An exported file, and what was measured of it.
+
+    Attributes:
+        path: the file.
+        size: in bytes.
+        largest_difference: from PyTorch, in probability, of the float32 model.
+        sessions: the float32 model in onnxruntime, then the 8-bit one where there is one.
+        graph: the run in PyTorch.
+        quantisation: "static", "dynamic", or None without `int8`.
+        float_size: of the float32 model, in bytes.
+        agreement: of float32 and 8 bits on random photos.
+        seconds: median per image, of float32 and of 8 bits.
+        tower_difference: in probability, from the run's own tower where that is not in float32.
+    """
+
+    path: Path
+    size: int
+    largest_difference: float
+    sessions: tuple[OnnxSession, ...]
+    graph: RunGraph
+    float_size: int
+    quantisation: str | None = None
+    agreement: Agreement | None = None
+    seconds: tuple[float, ...] = ()
+    tower_difference: float | None = None
+
+    def lines(self) -> list[str]:
+        """What to say of it."""
+        lines = [
+            f"{self.path}: {_megabytes(self.size)}",
+            f"in onnxruntime {version('onnxruntime')} probabilities are those of PyTorch to "
+            f"{self.largest_difference:.0e} (float32, random photos in batches of 1 and 3)",
+        ]
+        if self.tower_difference is not None:
+            lines.append(
+                "the run's image tower is not in float32; its weights are, in the file: probabilities differ from the "
+                f"run's own by up to {self.tower_difference:.4f}"
+            )
+        if self.agreement is not None:
+            before, after = self.seconds
+            lines.append(
+                f"8 bits, {self.quantisation}: {self.float_size / self.size:.1f} times smaller than float32 "
+                f"({_megabytes(self.float_size)}), {before / after:.2f} times as fast on this CPU (medians: "
+                f"{1000 * after:.1f} ms per image, float32 {1000 * before:.1f} ms)"
+            )
+            lines.append(f"8 bits against float32, {RANDOM_PHOTOS} random photos: {said(self.agreement)}")
+        return lines
+
+
+def said(agreement: Agreement) -> str:
+    """In words."""
+    return (
+        f"probabilities differ by {agreement.mean:.1g} on average, {agreement.largest:.1g} at most; "
+        f"{100 * agreement.labels:.1f} % of labels are the same"
+    )
+
+
+def export_onnx(
+    run: Run,
+    out: Path,
+    *,
+    inputs: InputKind = "normalised",
+    int8: bool = False,
+    calibration: Sequence[ImageRef] = (),
+) -> OnnxFile:
+    """Write a run as one ONNX file without external data, whole or not at all.
+
+    Args:
+        run: its backbone is used as it is loaded.
+        out: the file.
+        inputs: what `images` are; see `graph.INPUTS`.
+        int8: the image tower in 8 bits.
+        calibration: images that show 8-bit activations their ranges; see `quantisation.quantised`.
+
+    Raises:
+        UserError: the extra is not installed, or the weights do not fit one file.
+        EnvironmentFault: onnxruntime and PyTorch do not agree, or the file cannot be written.
+    """
+    with of_extra("export"):
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    graph = run_graph(run, inputs)
+    model = onnx_model(run, graph)
+    preprocessing = run.backbone.preprocessing
+    check_against_pytorch(OnnxSession(model.SerializeToString(), inputs, preprocessing), graph)
+    del model.graph.output[1:]  # logits were there to be compared
+    content = model.SerializeToString()
+    session = OnnxSession(content, inputs, preprocessing)
+    largest = check_against_pytorch(session, graph)
+    float_size = len(content)
+    found: tuple[OnnxSession, ...] = (session,)
+    agreement: Agreement | None = None
+    seconds: tuple[float, ...] = ()
+    if int8:
+        content = quantised(model, _batches(session, calibration))
+        found = (session, OnnxSession(content, inputs, preprocessing))
+        photos = random_photos(RANDOM_PHOTOS, (preprocessing.image_size, preprocessing.image_size))
+        before, after = (one.predict(photos) for one in found)
+        agreement = Agreement.of(before, after, run.thresholds)
+        seconds = tuple(median_seconds(found))
+    write_bytes(out, content)
+    return OnnxFile(
+        out,
+        len(content),
+        largest,
+        found,
+        graph,
+        float_size,
+        ("static" if calibration else "dynamic") if int8 else None,
+        agreement,
+        seconds,
+        _tower_difference(run, graph),
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _batches(session: OnnxSession, images: Sequence[ImageRef]) -> list[Any]:
+    """Some of the images, evenly over all, as they are fed."""
+    step = max(len(images) // CALIBRATION_IMAGES, 1)
+    photos = [image.open() for image in itertools.islice(images[::step], CALIBRATION_IMAGES)]
+    at_once = 1 if session.inputs == "rgb" else CALIBRATION_BATCH
+    return [session.feed(photos[begin : begin + at_once]) for begin in range(0, len(photos), at_once)]
+
+
+def _tower_difference(run: Run, graph: RunGraph) -> float | None:
+    backbone = run.backbone
+    if backbone.dtype == torch.float32:
+        return None
+    side = backbone.image_size
+    photos = random_photos(RANDOM_PHOTOS, (side, side))
+    own = run.probabilities(backbone.encode_image(normalised(photos, backbone.preprocessing)))
+    return float(abs(own - reference(graph, photos, backbone.preprocessing)).max())
