@@ -43,10 +43,16 @@ def test_probabilities_and_thresholds_come_from_labels_held_out(promptmlr, runs:
 
 def test_scores_and_labels_use_them(promptmlr, runs: Path) -> None:
     run = pm.load_run(runs / "calibrated")
-    done = promptmlr("evaluate", runs / "calibrated", "scenes", "--resamples", "0")
+    page = runs / "evaluation.html"
+    done = promptmlr("evaluate", runs / "calibrated", "scenes", "--resamples", "0", "--report", page)
     assert "labels at a probability above its class's threshold" in done.out
     found = json.loads((runs / "calibrated" / "evaluation.json").read_text())
     assert list(found["threshold"].values()) == pytest.approx(run.thresholds)
+    after, before = (found["reliability"][name] for name in ("calibrated", "as trained"))
+    assert after["calibration_error"] < before["calibration_error"] / 2
+    assert sum(one["labels"] for one in after["bins"]) == 20_000
+    assert f"{100 * after['calibration_error']:.1f} points calibrated" in done.out
+    assert "Share of labels present against their probability" in page.read_text()
 
 
 def test_training_may_see_all_labels_instead(promptmlr, runs: Path) -> None:

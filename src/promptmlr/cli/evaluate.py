@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,10 +33,12 @@ from promptmlr.cli.options import (
     read_data,
     region_cache,
 )
+from promptmlr.cli.outcome import check_page
 from promptmlr.cli.progress import Terminal, note
 
 if TYPE_CHECKING:
     from promptmlr.evaluation import Evaluation
+    from promptmlr.reliability import Reliability
 
 __all__ = ["evaluate"]
 
@@ -61,6 +64,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write the scores as a page as well, with a reliability plot.", show_default=False),
+    ] = None,
     skip_unreadable: SkipUnreadable = False,
     backbone: BackboneName = None,
     pretrained: Pretrained = None,
@@ -79,10 +86,13 @@ def evaluate(
     from promptmlr.files import write_text
     from promptmlr.hub import hub_name
     from promptmlr.pipeline import images_sha256
-    from promptmlr.prediction import predict_source
+    from promptmlr.prediction import predict_together
     from promptmlr.regions import FreshRegions
+    from promptmlr.reliability import reliability
     from promptmlr.run import load_run
 
+    out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"
+    check_page(out, report)
     loaded = load_run(run)
     options = DataOptions(
         difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
@@ -97,23 +107,81 @@ def evaluate(
     stored = region_cache(cache, no_cache, storage, cache_key)
     readable, source = open_regions(fresh, stored, batch_size=batch_size, reporter=Terminal())
     with Terminal().progress("predicting") as say:
-        found, probabilities = predict_source(loaded.calibrated, source, progress=say)
+        found, (probabilities, raw) = predict_together([loaded.calibrated, loaded.recognizer], source, progress=say)
     kept = readable[found]
     for error in fresh.unreadable.values():
         note(f"unreadable, left out: {error}")
+    labels = labelled.labels[kept][:, columns]
+    curves = {"as trained": reliability(raw[:, rows], labels)}
+    if loaded.calibration is not None:
+        curves = {"calibrated": reliability(probabilities[:, rows], labels), **curves}
     result = score(
         probabilities[:, rows],
-        labelled.labels[kept][:, columns],
+        labels,
         [loaded.class_names[row] for row in rows],
         threshold=loaded.thresholds[rows] if loaded.calibration else loaded.config.threshold,
         resamples=resamples,
     )
-    for line in _table(result, loaded.config.select):
+    for line in [*_table(result, loaded.config.select), _reliability_line(curves)]:
         typer.echo(line)
-    out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"
     record = {"data": labelled.source, "select": loaded.config.select, **result.as_dict()}
+    record["reliability"] = {name: asdict(curve) for name, curve in curves.items()}
     write_text(out, json.dumps(record, indent=2) + "\n")
-    note(f"written to {out}")
+    if report is not None:
+        _write_page(report, str(run), labelled.source, result, loaded.config.select, curves)
+    note(f"written to {out}" + ("" if report is None else f", as a page to {report}"))
+
+
+def _reliability_line(curves: "dict[str, Reliability]") -> str:
+    said = ", ".join(f"{100 * curve.calibration_error:.1f} points {name}" for name, curve in curves.items())
+    return f"probabilities miss the share that is present by {said} (expected calibration error)"
+
+
+def _write_page(
+    path: Path, run: str, data: str, result: "Evaluation", select: str, curves: "dict[str, Reliability]"
+) -> None:
+    """Scores per class, means, and the reliability plot; all numbers are those of evaluation.json."""
+    from promptmlr.reliability import reliability_figure
+    from promptmlr.report import Report, figure_png
+
+    page = Report(f"How good {run} is", f"On {result.images:,} images: {data}.")
+    lines = _table(result, select)
+    page.bullets([line.strip() for line in lines[lines.index("") + 1 :]])
+    page.section("Do probabilities say how often?")
+    page.figure(
+        figure_png(reliability_figure(curves), 1000),
+        alt="Share of labels present against their probability; the table below holds the same.",
+        caption="Known labels in bins of their probability, with 95 % intervals; dotted: they say how often.",
+        least=20,
+    )
+    page.table(
+        ("", "probability, %", "present, %", "95 % interval", "labels"),
+        [
+            (
+                name,
+                f"{100 * one.probability:.1f}",
+                f"{100 * one.present:.1f}",
+                f"{100 * one.low:.1f} to {100 * one.high:.1f}",
+                f"{one.labels:,}",
+            )
+            for name, curve in curves.items()
+            for one in curve.bins
+        ],
+        caption="Bins (evaluation.json, reliability)",
+        words=1,
+    )
+    page.paragraph(_reliability_line(curves)[0].upper() + _reliability_line(curves)[1:] + ".")
+    page.section("Classes")
+    page.table(
+        ("class", "AP, %", "share present, %"),
+        [
+            (name, _percent(ap).strip(), _percent(result.prevalence[name]).strip())
+            for name, ap in result.per_class_ap.items()
+        ],
+        caption="Average precision (evaluation.json)",
+        words=1,
+    )
+    page.write(path)
 
 
 def _table(result: "Evaluation", select: str) -> list[str]:
