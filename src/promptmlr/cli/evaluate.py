@@ -155,7 +155,7 @@ def _write_page(
         least=20,
     )
     page.table(
-        ("", "probability, %", "present, %", "95 % interval", "labels"),
+        ("logits", "probability, %", "present, %", "95 % interval", "labels"),
         [
             (
                 name,
