@@ -14,7 +14,7 @@ import numpy as np
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
-from promptmlr.errors import UserError
+from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names
 
@@ -240,7 +240,7 @@ def _column(name: str, columns: dict[str, int], where: Callable[[int], str], row
     if column is None:
         column = columns.get(name.replace("_", " ").strip())
         if column is None:
-            raise UserError(f"{where(row)}: {name!r} is not among the {len(columns)} classes of the data set")
+            raise UserError(f"{where(row)}: {name!r} is none of the {len(columns)} classes; {nearest(name, columns)}")
         columns[name] = column
     return column
 

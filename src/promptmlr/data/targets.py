@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 from promptmlr.data.images import ImageFile, ImageRef
+from promptmlr.data.options import DataOptions
+from promptmlr.data.rows import Names, labels_of_names
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names
@@ -133,20 +135,8 @@ def _from_lists(
             "y lists what is present and is silent on the rest: unlisted='unknown' if nobody looked for it, "
             "unlisted='absent' if all that is not listed is known not to be there"
         )
-    rows = [list(row) for row in rows]
-    given = sorted({name for row in rows for name in row}) if class_names is None else class_names
-    names = checked_class_names(given, "class_names")
-    columns = {name: column for column, name in enumerate(names)}
-    labels = np.full((len(rows), len(names)), UNKNOWN if unlisted == "unknown" else ABSENT, np.int8)
-    for number, row in enumerate(rows):
-        for name in row:
-            column = columns.get(str(name).replace("_", " ").strip())
-            if column is None:
-                raise UserError(
-                    f"y[{number}] names {name!r}, which is none of the classes; {nearest(str(name), names)}"
-                )
-            labels[number, column] = PRESENT
-    return labels, names
+    names = [Names(present=tuple(map(str, row))) for row in rows]
+    return labels_of_names(names, Path("y"), lambda row: f"y[{row}]", DataOptions(unlisted=unlisted), class_names)
 
 
 def _from_cells(rows: Sequence[Any], class_names: Sequence[str] | None) -> tuple[Labels, tuple[str, ...]]:

@@ -150,7 +150,7 @@ def test_text_files_in_the_layout_of_yolo(tmp_path, refused):
     text.write_text("2 0.5 0.5 0.2 0.1\n")
     refused(["line 1", "class 2 of 2", "count from 0"], load_data, str(tmp_path), options=ABSENT)
     text.write_text("hen\n")
-    refused(["'hen' is not among the 2 classes"], load_data, str(tmp_path), options=ABSENT)
+    refused(["'hen' is none of the 2 classes"], load_data, str(tmp_path), options=ABSENT)
 
 
 # Label Studio
