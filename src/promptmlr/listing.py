@@ -16,6 +16,9 @@ __all__ = ["SORTED_BY", "Comparison", "RunRow", "compare_runs", "find_runs", "li
 
 OF_A_RUN = frozenset({"config.json", "mask.npy", "metrics.json", "metrics.jsonl", "weights.safetensors"})
 PARTIAL = ".partial"
+LONG = ("backbone", "data")
+SHARED = ("state", "method", *LONG, "observed", "seed", "epochs")
+UNKNOWN = "–"
 SHORT, SHORT_HASH = 48, 13  # letters of a value that is shown
 SORTED_BY = ("run", "map", "selection", "date", "seconds", "method", "observed", "seed")
 DESCENDING = ("map", "selection", "date")
@@ -111,18 +114,24 @@ def rows_as_csv(rows: list[RunRow]) -> str:
 
 
 def rows_as_text(rows: list[RunRow], width: int | None = None) -> list[str]:
-    """A table; what all runs share is said once, above it.
+    """A table; what all runs share is said once, above it, long names are numbered there, empty columns left out.
 
     Args:
         rows: at least one.
         width: of the terminal, in letters.
     """
     cells = [_cells(row) for row in rows]
-    shared = {name for name in ("backbone", "data") if len(rows) > 1 and len({cell[name] for cell in cells}) == 1}
-    columns = [name for name in cells[0] if name not in shared]
-    lines = [f"all with {name} {cells[0][name]}" for name in ("backbone", "data") if name in shared]
-    words = sum(name in columns for name in ("run", "state", "method", "backbone", "data"))
-    return lines + table_lines(columns, [[cell[name] for name in columns] for cell in cells], words, width)
+    values = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in cells[0]}
+    shared = [name for name in SHARED if len(rows) > 1 and len(values[name]) == 1]
+    lines = [f"all: {name} {values[name][0]}" for name in shared]
+    for name in LONG:
+        if name not in shared:
+            lines += [f"{name} {number}: {value}" for number, value in enumerate(values[name], 1)]
+            for cell in cells:
+                cell[name] = str(values[name].index(cell[name]) + 1)
+    columns = [name for name in values if name not in shared and values[name] != [UNKNOWN]]
+    words = sum(name in columns for name in ("run", "state", "method"))
+    return [*lines, "", *table_lines(columns, [[cell[name] for name in columns] for cell in cells], words, width)]
 
 
 @dataclass(frozen=True)
@@ -228,7 +237,7 @@ def _place(value: Any, descending: bool) -> tuple[bool, Any]:
 
 def _cells(row: RunRow) -> dict[str, str]:
     def percent(value: float | None) -> str:
-        return "–" if value is None else f"{100 * value:.1f}"
+        return UNKNOWN if value is None else f"{100 * value:.1f}"
 
     has_interval = None not in (row.map, row.low, row.high)
     score = percent_interval(row.map or 0, row.low or 0, row.high or 0) if has_interval else percent(row.map)
@@ -241,8 +250,8 @@ def _cells(row: RunRow) -> dict[str, str]:
         "observed": f"{row.observed:g}",
         "seed": str(row.seed),
         "epochs": str(row.epochs),
-        "learned": "–" if row.learned is None else f"{row.learned:,}",
-        "selection mAP %": "–" if row.selection is None else f"{percent(row.selection)} {row.select}",
+        "learned": UNKNOWN if row.learned is None else f"{row.learned:,}",
+        "selection mAP %": UNKNOWN if row.selection is None else f"{percent(row.selection)} {row.select}",
         "mAP % (95 %)": score,
         "seconds": f"{row.seconds:.0f}",
         "date": row.date,

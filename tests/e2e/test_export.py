@@ -21,6 +21,7 @@ def run(scenes_backbone, tmp_path_factory) -> Path:
     return scenes_run(tmp_path_factory.mktemp("trained") / "run", backbone=scenes_backbone)
 
 
+@pytest.mark.slow
 def test_a_file_from_the_command_line(promptmlr, run: Path, photos: Path, monkeypatch) -> None:
     monkeypatch.setattr(checking, "TIMED_ROUNDS", 3)
     out = photos / "run.onnx"

@@ -1,6 +1,7 @@
 """`promptmlr runs`: every run once, damaged ones by name, and in what two differ."""
 
 import csv
+import dataclasses
 import io
 import json
 import shutil
@@ -55,7 +56,16 @@ def test_every_run_is_listed_with_what_its_files_say(runs: Path) -> None:
     assert three.seconds > 0
 
     text = "\n".join(rows_as_text(rows))
-    assert "all with backbone scenes 128 px" in text
+    assert "all: backbone scenes 128 px\n" in text
+    assert "all: method" not in text
+    other = dataclasses.replace(one, backbone="RN101 openai 448 px")
+    numbered = "\n".join(rows_as_text([one, other, one]))
+    assert "backbone 1: scenes 128 px\nbackbone 2: RN101 openai 448 px\n" in numbered
+    assert [line.split()[1] for line in numbered.splitlines()[-3:]] == ["1", "2", "1"]
+    alone = "\n".join(rows_as_text([one, one]))
+    assert "all: method dualembedding\n" in alone
+    assert "selection" not in alone
+    assert "selection" in text
     assert f"{100 * evaluation['mean_ap']:.1f} (" in text
     table = list(csv.DictReader(io.StringIO(rows_as_csv(rows))))
     assert [row["run"] for row in table] == ["deep/two", "one", "three.partial"]

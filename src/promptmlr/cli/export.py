@@ -7,11 +7,13 @@ import typer
 
 from promptmlr.cli.options import (
     BackboneName,
+    Delimiter,
     Format,
     ImageFolder,
     Pretrained,
     RunFolder,
     Split,
+    Unlisted,
     common_classes,
     read_data,
 )
@@ -19,7 +21,7 @@ from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import UserError
 
 if TYPE_CHECKING:
-    from promptmlr.data import DataOptions, LabelledImages
+    from promptmlr.data import LabelledImages
     from promptmlr.export.onnx_file import OnnxFile
     from promptmlr.run import Run
 
@@ -62,6 +64,8 @@ def export(
     split: Split = None,
     format: Format = None,  # noqa: A002
     images: ImageFolder = None,
+    unlisted: Unlisted = None,
+    delimiter: Delimiter = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an ONNX file that exists.")] = False,
     backbone: BackboneName = None,
     pretrained: Pretrained = None,
@@ -73,6 +77,7 @@ def export(
         _refuse_for_hub(input=input != "normalised", int8=int8, calibrate=calibrate, check=check)
         _to_hub(load_run(run), out)
         return
+    from promptmlr.data import DataOptions
     from promptmlr.data.images import ImageFile, find_images
     from promptmlr.export.onnx_file import export_onnx
 
@@ -84,7 +89,8 @@ def export(
         raise UserError("--calibrate is about --int8; add it, or leave --calibrate out")
     typical = [] if calibrate is None else [ImageFile(path) for path in find_images([calibrate])]
     loaded = load_run(run)
-    labelled = None if check is None else read_data(check, split, "test", format, images, _defaults())
+    options = DataOptions(unlisted=unlisted, delimiter=delimiter)
+    labelled = None if check is None else read_data(check, split, "test", format, images, options)
     loaded.use_backbone(backbone, pretrained)
     note("tracing the image tower, then checking it in onnxruntime: seconds to minutes")
     made = export_onnx(loaded, out, inputs=input, int8=int8, calibration=typical)
@@ -127,9 +133,3 @@ def _refuse_for_hub(**given: object) -> None:
     for option, value in given.items():
         if value:
             raise UserError(f"--{option} is about --to onnx; leave it out with --to hub")
-
-
-def _defaults() -> "DataOptions":
-    from promptmlr.data import DataOptions
-
-    return DataOptions()

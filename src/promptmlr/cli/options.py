@@ -56,7 +56,7 @@ Data = Annotated[
     ),
 ]
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder, or hf://owner/name[@revision] on the Hub.")
+    Path, typer.Argument(metavar="RUN", help="A run folder, or hf://owner/name or hf://owner/name@revision.")
 ]
 Format = Annotated[
     Literal[
