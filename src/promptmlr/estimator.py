@@ -36,7 +36,7 @@ from promptmlr.prediction import predict_source
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
-from promptmlr.run import FILES, Run, load_run, read_config
+from promptmlr.run import FILES, Run, load_run
 
 __all__ = ["MultiLabelRecognizer"]
 
@@ -182,13 +182,14 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         """A fitted recognizer from a run folder, of `save` or of `promptmlr train`.
 
         Args:
-            path: the folder.
+            path: the folder, or `hf://owner/name` of the Hugging Face Hub.
             arguments: of the constructor, where they should be others than the run's: backbone, device, cache …
 
         Raises:
             UserError: there is no whole run.
         """
-        config = read_config(Path(path) / "config.json")
+        run = load_run(path)
+        config = run.config
         known = {
             "method": config.method,
             "backbone": config.backbone.name,
@@ -201,7 +202,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             "random_state": config.seed,
         }
         recognizer = cls(**known | arguments)
-        recognizer._take(Path(path))
+        recognizer._take(run)
         return recognizer
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -255,14 +256,14 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             )
             if before is not None and before.calibration is not None and not (path / "calibration.json").exists():
                 write_text(path / "calibration.json", before.calibration.model_dump_json(indent=2) + "\n")
-            self._take(path)
+            self._take(load_run(path))
         self.run_.adopt(tower)
         return self
 
-    def _take(self, path: Path) -> None:
+    def _take(self, run: Run) -> None:
         """Hold a run, and the files of its folder."""
-        self.run_ = load_run(path)
-        self._files = {file.name: file.read_bytes() for file in sorted(path.iterdir()) if file.name in FILES}
+        self.run_ = run
+        self._files = {file.name: file.read_bytes() for file in sorted(run.path.iterdir()) if file.name in FILES}
         self.class_names_ = self.run_.class_names
         self.classes_ = np.array(self.class_names_)
 
