@@ -42,7 +42,7 @@ def convert(
     observed: Annotated[
         float,
         typer.Option(
-            help="Keep each known label with this probability and make the others unknown, in all splits but test: what "
+            help="Keep each known label with this probability, hide the others, in all splits but test: what "
             "`promptmlr train --observed` sees."
         ),
     ] = 1.0,
