@@ -2,7 +2,7 @@
 
     python bench/missing.py --world scenes --observed 0.1 --seeds 3
 
-Of each kind so many present labels are known as a random mask keeps; what differs is which, and what is said of the rest.
+Of each kind as many present labels are known as a random mask keeps; what differs is which, and what the rest is.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """What the site has and docs/ has not: pages made of other files, and links that lead out of docs/.
 
-Links stay as a reader of the repository needs them. On the site a link to README.md, CONTRIBUTING.md and the like goes to
-the page that is made of it, one to a module to its place in the reference, one to a folder of results to a list of its
-files.
+Links stay as a reader of the repository needs them. On the site a link to README.md, CONTRIBUTING.md and the like goes
+to the page that is made of it, one to a module to its place in the reference, one to a folder of results to a list of
+its files.
 """
 
 import os
