@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from promptmlr.data import DataOptions, load_parts
+from promptmlr.data import DataOptions, load_data, load_parts
+from promptmlr.labels import UNKNOWN, hide, keep_mask
 
 TRAIN = ("--backbone", "scenes", "--epochs", 1, "--workers", 0)
 
@@ -120,3 +121,20 @@ def test_inspect_of_labels_alone(promptmlr, photos: Path) -> None:
     assert done.code == 0, done.err
     assert "The images were not read" in done.out
     assert (promptmlr("train", photos / "labels.csv", "--out", photos / "x").code) == 2
+
+
+def test_a_small_data_set_with_blanks_out_of_drawn_scenes(promptmlr, tmp_path: Path) -> None:
+    thin = ("--observed", 0.3, "--seed", 4)
+    done = promptmlr("convert", "scenes", tmp_path / "shop", "--to", "csv", "--limit", 5, *thin)
+    assert done.code == 0, done.err
+    assert "kept of split train: 5 images" in done.err
+    parts = load_parts(str(tmp_path / "shop" / "labels.csv"))
+    whole = load_parts("scenes")
+    hidden = load_data("scenes", "train")
+    seen = hide(hidden.labels, keep_mask(hidden.labels.shape, 0.3, 4))  # as `train --observed 0.3 --seed 4`
+    assert (parts["train"].labels == seen[:5]).all()
+    assert (parts["train"].labels == UNKNOWN).any()
+    assert (parts["test"].labels == whole["test"].labels[:5]).all()
+    refused = promptmlr("convert", "scenes", tmp_path / "x", "--to", "csv", "--observed", 0)
+    assert (refused.code, "outside (0, 1]" in refused.err) == (2, True), refused.err
+    assert not (tmp_path / "x").exists()

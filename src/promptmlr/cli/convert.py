@@ -39,6 +39,18 @@ def convert(
             help="Write lists of what is present, although the format cannot tell absent labels from unknown ones.",
         ),
     ] = False,
+    observed: Annotated[
+        float,
+        typer.Option(
+            help="Keep each known label with this probability, hide the others, in all splits but test: what "
+            "`promptmlr train --observed` sees."
+        ),
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of what --observed keeps.")] = 0,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Only the first N images of each split, by name.", show_default=False),
+    ] = None,
     link: Annotated[bool, typer.Option("--link", help="Link to the images instead of copying them.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
@@ -51,6 +63,7 @@ def convert(
     """
     from promptmlr.data import DataOptions, load_data, load_parts
     from promptmlr.data.convert import convert as write
+    from promptmlr.data.convert import thinned
 
     options = DataOptions(
         difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
@@ -59,6 +72,7 @@ def convert(
         parts = load_parts(data, format=format, images=images, options=options)
     else:
         parts = {split: load_data(data, split, purpose="test", format=format, images=images, options=options)}
+    parts = thinned(parts, observed, seed, limit)
     for part in parts.values():
         for line in (part.source, *part.notes):
             note(line)

@@ -1,7 +1,7 @@
 """Labels from one format to another: whole or not at all, and nothing lost without a word."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,10 @@ from promptmlr.data.rows import usual_split
 from promptmlr.data.text_files import write_text_files
 from promptmlr.errors import UserError, nearest
 from promptmlr.files import new_folder
-from promptmlr.labels import ABSENT, PRESENT
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, hide, keep_mask
 from promptmlr.reporting import Reporter
 
-__all__ = ["TARGETS", "convert"]
+__all__ = ["TARGETS", "convert", "thinned"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,34 @@ def convert(
         notes.append(f"its folders {', '.join(odd)} are not read back as splits: call them train, val or test")
     written = destination / "labels.csv" if target.suffix == ".csv" else destination
     return notes if to == "label-studio" else [*notes, *_misread(written, to)]
+
+
+def thinned(
+    parts: Mapping[str | None, LabelledImages], observed: float = 1.0, seed: int = 0, limit: int | None = None
+) -> dict[str | None, LabelledImages]:
+    """Fewer labels, fewer images: a small data set with blanks out of a large one without.
+
+    Args:
+        parts: by split.
+        observed: keep each label of all splits but test with this probability, as `promptmlr train --observed` does;
+            only then are images left out.
+        seed: of what is kept.
+        limit: keep the first images of each split, by name; None keeps all.
+
+    Raises:
+        UserError: the fraction is outside (0, 1].
+    """
+    if observed == 1 and limit is None:
+        return dict(parts)
+    found = {}
+    for split, part in parts.items():
+        share = 1.0 if split == "test" else observed
+        labels = hide(part.labels, keep_mask(part.labels.shape, share, seed))
+        thin = replace(part, labels=labels).rows(np.arange(len(labels) if limit is None else min(limit, len(labels))))
+        known, kind = np.count_nonzero(thin.labels != UNKNOWN), "" if split is None else f" of split {split}"
+        kept = f"kept{kind}: {len(thin.image_ids):,} images, {known:,} of their {thin.labels.size:,} labels"
+        found[split] = replace(thin, notes=(*part.notes, kept))
+    return found
 
 
 def _misread(written: Path, to: str) -> list[str]:
