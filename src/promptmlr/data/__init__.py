@@ -138,13 +138,16 @@ def detect_format(data: str) -> str:
         "voc": find_devkit,
         "coco": has_instances,
         "fiftyone": has_fiftyone,
-        "huggingface": has_huggingface,
     }
-    kinds = [kind for kind, look in looks.items() if look(path)] or (["folder"] if has_text_files(path) else [])
+    weaker: dict[str, Callable[[Path], object]] = {"huggingface": has_huggingface, "folder": has_text_files}
+    kinds = [kind for kind, look in looks.items() if look(path)]
+    kinds = (
+        kinds or [kind for kind, look in weaker.items() if look(path)][:1]
+    )  # a stray .parquet or .txt is no data set
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
-        names = {"voc": "VOC", "coco": "COCO", "fiftyone": "FiftyOne", "huggingface": "Hugging Face"}
+        names = {"voc": "VOC", "coco": "COCO", "fiftyone": "FiftyOne"}
         raise UserError(
             f"{data} holds both {' and '.join(names[kind] for kind in kinds)} data; choose with "
             f"{' or '.join(f'--format {kind}' for kind in kinds)}"
