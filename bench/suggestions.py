@@ -94,6 +94,27 @@ def labels_needed(random, suggested, counts):
     return float(np.interp(random[-1], reached, counts)) if reached[-1] >= random[-1] else float("nan")
 
 
+def drawn(counts, random, suggested):
+    """Every pair's two ways, and the mean of their differences with its interval."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for way, scores, colour in zip(WAYS, (random, suggested), ("#566072", "#1a5fb4"), strict=True):
+        for place, one in enumerate(scores):
+            left.plot(counts, one, "o-", color=colour, label=None if place else way, markersize=3, linewidth=1)
+    mean, low, high = interval(suggested - random)
+    right.plot(counts, mean, "o-", color="#1a5fb4", markersize=4)
+    right.fill_between(counts, low, high, color="#1a5fb4", alpha=0.15, linewidth=0)
+    right.axhline(0, color="#566072", linewidth=1)
+    left.set_ylabel("mAP, %")
+    right.set_ylabel("suggested − random, points of mAP")
+    for axes in (left, right):
+        axes.set_xlabel("labels")
+        axes.grid(color="#e3e7ed")
+        axes.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False)
+    return figure
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", default="scenes,scenes:crowded:1,scenes:grainy:3")
@@ -138,17 +159,7 @@ def main():
     if asked.out is not None:
         write_text(asked.out / "suggestions.csv", csv_text(("world", "seed", "way", "labels", "mean_ap"), records))
         write_text(asked.out / "suggestions.md", f"{table}\n\n{said}\n")
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
-        axes = figure.subplots()
-        for way, colour in zip(WAYS, ("#566072", "#1a5fb4"), strict=True):
-            axes.plot(counts, means[way][0], "o-", color=colour, label=way, markersize=4)
-            axes.fill_between(counts, *means[way][1:], color=colour, alpha=0.15, linewidth=0)
-        axes.set_xlabel("labels")
-        axes.set_ylabel("mAP, %")
-        axes.grid(color="#e3e7ed")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-        write_bytes(asked.out / "suggestions.png", figure_png(figure, 1100))
+        write_bytes(asked.out / "suggestions.png", figure_png(drawn(counts, random, suggested), 1200))
 
 
 if __name__ == "__main__":

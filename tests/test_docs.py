@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from promptmlr.experiments.absence.plan import BASELINE, METHODS
 from promptmlr.experiments.design.effects import EFFECTS
@@ -75,3 +76,16 @@ def test_beyond_positivecoop_costs_less(world: str) -> None:
     }
     assert seconds["dualembedding", "0.1"] < seconds["positivecoop", "0.1"] / 4
     assert seconds["dualembedding", "0.9"] < seconds["positivecoop", "0.9"]
+
+
+def test_what_suggestions_gain_follows_from_their_scores() -> None:
+    scores: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
+    for row in records(DOCS / "suggestions" / "suggestions.csv"):
+        ways = scores.setdefault((row["world"], row["seed"]), {"random": {}, "suggested": {}})
+        ways[row["way"]][int(row["labels"])] = 100 * float(row["mean_ap"])
+    assert len(scores) == 6
+    page = (DOCS / "how-to" / "what-to-label-next.md").read_text(encoding="utf-8")
+    gains = np.array([ways["suggested"][1200] - ways["random"][1200] for ways in scores.values()])
+    half = student.ppf(0.975, 5) * gains.std(ddof=1) / np.sqrt(6)
+    assert f"bring {gains.mean():.1f} points" in page
+    assert f"interval {gains.mean() - half:.1f} to {gains.mean() + half:.1f}" in page
