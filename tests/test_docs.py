@@ -61,6 +61,17 @@ def test_effects_of_the_design_follow_from_its_cells() -> None:
         assert float(row["points"]) == pytest.approx(points, abs=1e-9)
 
 
+def test_effects_are_the_means_of_their_parts() -> None:
+    effects = {(row["side"], row["effect"], row["observed"]): row for row in records(DOCS / "design" / "effects.csv")}
+    parts: dict[tuple[str, str, str], list[float]] = {}
+    for row in records(DOCS / "design" / "parts.csv"):
+        parts.setdefault((row["side"], row["effect"], row["observed"]), []).append(float(row["points"]))
+    assert len(parts) == 24
+    for place, points in parts.items():
+        assert len(points) == 5
+        assert float(effects[place]["points"]) == pytest.approx(np.mean(points), abs=1e-9)
+
+
 def test_every_number_beyond_positivecoop_is_printed_by_compare() -> None:
     said = set(DECIMAL.findall((DOCS / "beyond.md").read_text(encoding="utf-8")))
     tables = [path.read_text(encoding="utf-8") for path in (DOCS / "beyond").glob("*/table.md")]
