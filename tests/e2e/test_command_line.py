@@ -174,7 +174,7 @@ def test_training_images_as_test_images_are_warned_of(promptmlr, photos: Path) -
     run, table = photos / "run", photos / "labels.csv"
     assert promptmlr("train", table, "--out", run, "--split", "test", *SMALL).code == 0
     evaluated = promptmlr("evaluate", run, table, "--resamples", "20")
-    assert "trained on" in evaluated.err
+    assert "trained on" in evaluated.out
 
 
 def test_a_run_refuses_another_backbone(promptmlr, photos: Path, parity_checkpoint: Path) -> None:
@@ -202,6 +202,38 @@ def test_unreadable_images(promptmlr, photos: Path) -> None:
     strict = promptmlr("predict", photos / "run2", photos / "photos", "--out", photos / "q.csv", "--strict")
     assert strict.code == 2
     assert not (photos / "q.csv").exists()
+
+
+def test_missing_images_are_left_out_with_the_unreadable(promptmlr, photos: Path) -> None:
+    (photos / "photos" / "03.png").unlink()
+    table, run = photos / "labels.csv", photos / "run"
+    refused = promptmlr("train", table, "--out", run, *SMALL)
+    assert refused.code == 2
+    assert "03.png" in refused.err
+    assert "leave them out with --skip-unreadable" in refused.err
+    done = promptmlr("train", table, "--out", run, "--skip-unreadable", *SMALL)
+    assert done.code == 0, done.err
+    assert "03.png" in done.err
+    elsewhere = promptmlr(
+        "train", table, "--images", photos / "run", "--out", photos / "r", "--skip-unreadable", *SMALL
+    )
+    assert elsewhere.code == 2
+
+
+def test_a_score_on_the_training_images_says_so_wherever_it_goes(promptmlr, photos: Path) -> None:
+    table, run, page = photos / "labels.csv", photos / "run", photos / "page.html"
+    assert promptmlr("train", table, "--out", run, *SMALL).code == 0
+    warning = "the run was trained on images of these names"
+    on_new = promptmlr("evaluate", run, table, "--report", page)
+    assert on_new.code == 0, on_new.err
+    assert warning not in on_new.out + page.read_text()
+    on_old = promptmlr("evaluate", run, table, "--split", "train", "--report", page)
+    assert warning in on_old.out
+    assert warning in page.read_text()
+    assert promptmlr("export", run, "--to", "hub", "--out", photos / "hub").code == 0
+    card = (photos / "hub" / "README.md").read_text()
+    assert "trained on images of these names, so these scores are too high" in card
+    assert card.count("the images it was trained on") == 2  # the table's heading and the front matter
 
 
 def test_full_disk_is_the_environments_fault(promptmlr, photos: Path, monkeypatch) -> None:

@@ -75,7 +75,12 @@ def cache(
     from promptmlr.regions import FreshRegions
 
     options = DataOptions(
-        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+        difficult=difficult,
+        coco_images=coco_images,
+        crowd=crowd,
+        unlisted=unlisted,
+        delimiter=delimiter,
+        missing_images="keep" if skip_unreadable else "refuse",
     )
     labelled = read_data(data, split, "train", format, images, options)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)

@@ -140,7 +140,12 @@ def compare(
         load_recipe(recipe, method, batch_size=batch_size)
     check_page(out, report)
     options = DataOptions(
-        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+        difficult=difficult,
+        coco_images=coco_images,
+        crowd=crowd,
+        unlisted=unlisted,
+        delimiter=delimiter,
+        missing_images="keep" if skip_unreadable else "refuse",
     )
     train = read_data(data, None, "train", format, images, options)
     test = read_data(data, None, "test", format, images, options)

@@ -95,11 +95,15 @@ def evaluate(
     check_page(out, report)
     loaded = load_run(run)
     options = DataOptions(
-        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+        difficult=difficult,
+        coco_images=coco_images,
+        crowd=crowd,
+        unlisted=unlisted,
+        delimiter=delimiter,
+        missing_images="keep" if skip_unreadable else "refuse",
     )
     labelled = read_data(data, split, "test", format, images, options)
-    if images_sha256(labelled.image_ids) == loaded.config.data.images_sha256:
-        note("warning: the run was trained on images of these names; its score on new ones will be lower")
+    trained_on = images_sha256(labelled.image_ids) == loaded.config.data.images_sha256
     rows, columns = common_classes(loaded.class_names, labelled.class_names)
 
     tower = loaded.use_backbone(backbone, pretrained, device)
@@ -122,13 +126,21 @@ def evaluate(
         threshold=loaded.thresholds[rows] if loaded.calibration else loaded.config.threshold,
         resamples=resamples,
     )
-    for line in [*_table(result, loaded.config.select), _reliability_line(curves)]:
+    lines = _table(result, loaded.config.select)
+    if trained_on:
+        lines.append("the run was trained on images of these names: its score on new ones will be lower")
+    for line in [*lines, _reliability_line(curves)]:
         typer.echo(line)
-    record = {"data": labelled.source, "select": loaded.config.select, **result.as_dict()}
+    record = {
+        "data": labelled.source + (", the images it was trained on" if trained_on else ""),
+        "select": loaded.config.select,
+        "trained_on": trained_on,
+        **result.as_dict(),
+    }
     record["reliability"] = {name: asdict(curve) for name, curve in curves.items()}
     write_text(out, json.dumps(record, indent=2) + "\n")
     if report is not None:
-        _write_page(report, str(run), labelled.source, result, loaded.config.select, curves)
+        _write_page(report, str(run), record["data"], result, lines, curves)
     note(f"written to {out}" + ("" if report is None else f", as a page to {report}"))
 
 
@@ -138,14 +150,13 @@ def _reliability_line(curves: "dict[str, Reliability]") -> str:
 
 
 def _write_page(
-    path: Path, run: str, data: str, result: "Evaluation", select: str, curves: "dict[str, Reliability]"
+    path: Path, run: str, data: str, result: "Evaluation", lines: list[str], curves: "dict[str, Reliability]"
 ) -> None:
-    """Scores per class, means, and the reliability plot; all numbers are those of evaluation.json."""
+    """Scores per class, means as in `lines`, and the reliability plot; all numbers are those of evaluation.json."""
     from promptmlr.reliability import reliability_figure
     from promptmlr.report import Report, figure_png
 
     page = Report(f"How good {run} is", f"On {result.images:,} images: {data}.")
-    lines = _table(result, select)
     page.bullets([line.strip() for line in lines[lines.index("") + 1 :]])
     page.section("Do probabilities say how often?")
     page.figure(

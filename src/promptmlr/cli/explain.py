@@ -145,7 +145,12 @@ def explain(
 
     if of_data:
         options = DataOptions(
-            difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+            difficult=difficult,
+            coco_images=coco_images,
+            crowd=crowd,
+            unlisted=unlisted,
+            delimiter=delimiter,
+            missing_images="keep" if skip_unreadable else "refuse",
         )
         labelled = read_data(target, split, "test", format, images, options)
         common, labels = _labels_of(run, labelled)

@@ -91,7 +91,12 @@ def learning_curve(
         raise UserError(f"--shares: {wrong[0]:g} is outside (0, 1]; 0.5 is half of the observed labels")
     load_recipe(recipe, method, epochs=epochs)
     options = DataOptions(
-        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+        difficult=difficult,
+        coco_images=coco_images,
+        crowd=crowd,
+        unlisted=unlisted,
+        delimiter=delimiter,
+        missing_images="keep" if skip_unreadable else "refuse",
     )
     train = read_data(data, None, "train", format, images, options)
     train, test = _parted(train, read_data(data, None, "test", format, images, options))

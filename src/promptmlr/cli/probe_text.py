@@ -98,7 +98,12 @@ def probe_text(
     labelled = None
     if data is not None:
         options = DataOptions(
-            difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+            difficult=difficult,
+            coco_images=coco_images,
+            crowd=crowd,
+            unlisted=unlisted,
+            delimiter=delimiter,
+            missing_images="keep" if skip_unreadable else "refuse",
         )
         labelled = read_data(data, split, "test", format, images, options)
     names = _class_names(classes, labelled, backbone)

@@ -58,6 +58,7 @@ def suggest(
     from promptmlr.advice.suggestion import suggest as ranked
     from promptmlr.advice.suggestion import write_suggestions, write_tasks
     from promptmlr.data import DataOptions
+    from promptmlr.data.label_studio import serving
     from promptmlr.run import load_run
 
     if out.suffix.lower() not in (".csv", ".json"):
@@ -82,3 +83,8 @@ def suggest(
         write_suggestions(out, found)
     asked = len({one.image_id for one in found})
     note(f"{len(found)} cells of {asked} images to ask for, the most telling first; {out}")
+    if out.suffix.lower() == ".json":
+        note(
+            f"in Label Studio: {serving(out.parent)}; give the project the label_config.xml that "
+            "`promptmlr convert --to label-studio` writes for the same labels"
+        )

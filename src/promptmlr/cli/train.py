@@ -183,7 +183,12 @@ def train(
     for name in METHODS if method == AUTO else [method]:  # before anything is read
         recipe_of(name, observed=observed)
     options = DataOptions(
-        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+        difficult=difficult,
+        coco_images=coco_images,
+        crowd=crowd,
+        unlisted=unlisted,
+        delimiter=delimiter,
+        missing_images="keep" if skip_unreadable else "refuse",
     )
     labelled = read_data(data, split, "train", format, images, options)
     if mask is None:

@@ -14,8 +14,8 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 __all__ = ["CODES", "code_hint", "read_csv_rows", "write_csv"]
 
 CODES = {
-    **dict.fromkeys(("1", "1.0", "y", "true"), PRESENT),
-    **dict.fromkeys(("0", "0.0", "n", "false"), ABSENT),
+    **dict.fromkeys(("1", "1.0", "y", "yes", "true"), PRESENT),
+    **dict.fromkeys(("0", "0.0", "n", "no", "false"), ABSENT),
     **dict.fromkeys(("", "nan"), UNKNOWN),
 }
 """What a cell says, in small letters and without spaces around."""
@@ -24,7 +24,7 @@ CODES = {
 def read_csv_rows(path: Path, images: Path | None, _options: DataOptions) -> LabelledRows:
     """Read a CSV with column `image`, optional `split` and one column per class.
 
-    Cells are 1/0, y/n, true/false; blank or NaN is unknown. The whole file is checked, also rows of other splits.
+    Cells are 1/0, y/n, yes/no, true/false; blank or NaN is unknown. The whole file is checked, also other splits' rows.
 
     Args:
         path: the file.

@@ -111,10 +111,15 @@ def write_label_studio(output: Output) -> list[str]:
         with output.file(_CONFIGS[0]) as file:
             file.write(_config(output))
     served = output.destination.parent if output.root is None else output.destination
-    return [
+    return [serving(served)]
+
+
+def serving(root: Path) -> str:
+    """What to tell Label Studio, so that it finds the images of tasks whose names start at `root`."""
+    return (
         "serve its images with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
-        f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={served.absolute()}"
-    ]
+        f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={root.absolute()}"
+    )
 
 
 def pre_annotated(

@@ -116,5 +116,5 @@ def require_files(images: Sequence[ImageFile], where: Callable[[int], str]) -> N
         first = missing[0]
         raise UserError(
             f"{where(first)}: no image {images[first].name!r} ({len(missing)} of {len(images)} images are missing); "
-            "name their folder with --images"
+            "name their folder with --images, or leave them out with --skip-unreadable where a command has it"
         )

@@ -28,7 +28,7 @@ def is_long(header: list[str]) -> bool:
 def read_long_csv_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
     """Read a CSV with columns image, label and value, and optionally split.
 
-    A value is 1/0, y/n or true/false; blank is unknown, and so is a class that an image has no row for, unless
+    A value is 1/0, y/n, yes/no or true/false; blank is unknown, and so is a class that an image has no row for, unless
     `options.unlisted` says absent. Without a column `value` every row says that a class is present. A row with a blank
     label names an image of which nothing is known. Classes are sorted.
 

@@ -146,7 +146,11 @@ def _scores(config: RunConfig, evaluation: Mapping[str, Any] | None) -> str:
     rows = [["mAP %" + (" (95 % bootstrap interval over images)" if has_interval else ""), mean_ap]]
     rows += [[label, f"{100 * evaluation[key]:.1f}"] for label, key in (("CF1 %", "cf1"), ("OF1 %", "of1"))]
     where = f"On {evaluation['data']}: {evaluation['images']:,} images, {evaluation['labels_used']:,} known labels."
-    marked = "\n\nThe epoch was selected on test data, so these scores are too high." if config.select == "test" else ""
+    why = {
+        "The epoch was selected on test data": config.select == "test",
+        "The run was trained on images of these names": evaluation.get("trained_on", False),
+    }
+    marked = "".join(f"\n\n{reason}, so these scores are too high." for reason, holds in why.items() if holds)
     return f"{where}\n\n{markdown_table(['score', 'value'], rows, 1)}{marked}"
 
 

@@ -23,8 +23,8 @@ def test_cells_paths_and_order(make_csv):
 @pytest.mark.parametrize(
     ("cell", "label"),
     [
-        *[(text, 1) for text in ("1", "1.0", "y", "Y", "true", "TRUE", " 1 ")],
-        *[(text, 0) for text in ("0", "0.0", "n", "N", "false", "False")],
+        *[(text, 1) for text in ("1", "1.0", "y", "Y", "yes", "true", "TRUE", " 1 ")],
+        *[(text, 0) for text in ("0", "0.0", "n", "No", "N", "false", "False")],
         *[(text, -1) for text in ("", " ", "nan", "NaN")],
     ],
 )
@@ -33,7 +33,7 @@ def test_what_a_cell_means(make_csv, cell, label):
     assert data.labels[0, 0] == label
 
 
-@pytest.mark.parametrize("cell", ["-1", "2", "yes", "no", "1.5", "NA", "unknown"])
+@pytest.mark.parametrize("cell", ["-1", "2", "maybe", "1.5", "NA", "unknown"])
 def test_any_other_cell_is_refused_with_row_and_column(make_csv, refused, cell):
     path = make_csv(f"image,cat,hot_dog\na.png,1,1\n\nb.png,0,{cell}\n")
     message = refused(["labels.csv, row 4", "'hot dog'", repr(cell)], load_data, str(path))

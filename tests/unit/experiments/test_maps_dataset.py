@@ -32,7 +32,8 @@ class Plain:
 def subject(scenes_backbone) -> Subject:
     width = scenes_backbone.feature_width
     sides = (EmbeddingSide(torch.randn(3, width, generator=torch.Generator().manual_seed(seed))) for seed in (0, 1))
-    return Subject("made up", scenes_backbone, Recognizer(*sides, NAMES), ("presence", "absence"), trained=True)
+    recognizer = Recognizer(*sides, NAMES)
+    return Subject("made up", scenes_backbone, recognizer, ("presence", "absence"), recognizer)
 
 
 def test_examples_are_the_most_the_median_and_the_least_alike(subject) -> None:
@@ -67,7 +68,7 @@ def test_without_a_present_class_there_is_nothing_to_show(subject, tmp_path) -> 
 def test_a_side_that_is_the_same_everywhere_has_no_number(subject, tmp_path) -> None:
     flat = LinearSide.zero(3, subject.backbone.feature_width)
     recognizer = Recognizer(subject.recognizer.presence, flat, NAMES)
-    untrained = Subject("flat", subject.backbone, recognizer, subject.sides, trained=True)
+    untrained = Subject("flat", subject.backbone, recognizer, subject.sides, recognizer)
     assert untrained.scales == ("S = 20 · cosine with the region", "score of a linear side (no cosine)")
     found = explain_image(untrained, Plain("a.png"), ["cat"])
     assert "| – | – |" in as_markdown(found.findings(tmp_path / "maps.csv"))

@@ -177,13 +177,16 @@ class Inspection:
         found: list[Finding] = []
         if self.images.unreadable:
             rows = [(self.image_names[index], problem) for index, problem in self.images.unreadable.items()]
-            caption = f"{len(rows):,} of {self.images.checked:,} images cannot be read: mend them, or --skip-unreadable"
+            caption = (
+                f"{len(rows):,} of {self.images.checked:,} images cannot be read: mend them, name their folder with "
+                "--images, or leave them out with --skip-unreadable"
+            )
             found += _table(f"{caption} (unreadable.csv)", ("image", "problem"), rows, words=2)
         else:
             found.append(f"All {self.images.checked:,} images can be read.")
         groups = self.images.duplicates
         if not groups:
-            return [*found, "No image is there twice, and no two look alike."]
+            return [*found, "No image is there twice, and no two look alike, of those that can be read."]
         across = sum(one.across for one in groups)
         against = sum(bool(one.contradicting) for one in groups)
         found.append(

@@ -128,7 +128,7 @@ class ExplainedImage:
             f"intersection over union of the {100 * self.share:g} % of them where each map is highest, "
             f"{chance_overlap(regions, self.share):.2f} for maps that light up at random."
         )
-        return text if self.subject.trained else f"{text} A bare backbone has no probability."
+        return text if self.subject.judge is not None else f"{text} A bare backbone has no probability."
 
     def _strips(self) -> list[Strip]:
         strips = [class_strip(self.image, one, self.subject) for one in self.classes]

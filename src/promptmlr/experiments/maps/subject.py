@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from promptmlr.backbone import Backbone
 from promptmlr.errors import UserError, nearest
@@ -43,14 +43,14 @@ class Subject:
         backbone: the frozen CLIP; its image tower makes the regions, its text tower reads captions.
         recognizer: C classes on the same device; untrained for a bare backbone.
         sides: what the presence and the absence map show of a class, with {} for its name.
-        trained: whether probabilities mean something.
+        judge: what says probabilities, calibrated where the run is; None for a bare backbone, where they mean nothing.
     """
 
     name: str
     backbone: Backbone
     recognizer: Recognizer
     sides: tuple[str, str]
-    trained: bool
+    judge: nn.Module | None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -82,9 +82,9 @@ class Subject:
     @torch.no_grad()
     def probabilities(self, regions: Tensor) -> NDArray[np.float32] | None:
         """P(present), (B, C), of (B, R, D) regions; None for a bare backbone."""
-        if not self.trained:
+        if self.judge is None:
             return None
-        probabilities: NDArray[np.float32] = presence_probability(self.recognizer(regions)).cpu().numpy()
+        probabilities: NDArray[np.float32] = presence_probability(self.judge(regions)).cpu().numpy()
         return probabilities
 
     @torch.no_grad()
@@ -103,7 +103,7 @@ def subject_of_run(run: Run) -> Subject:
     """A run with its backbone."""
     backbone = run.backbone
     name = f"{run.path} ({run.config.method})"
-    return Subject(name, backbone, run.recognizer, ("presence", "absence"), trained=True)
+    return Subject(name, backbone, run.recognizer, ("presence", "absence"), run.calibrated)
 
 
 def subject_of_backbone(
@@ -123,7 +123,7 @@ def subject_of_backbone(
     if len(chosen.positive) > 1:
         titles = (f"{len(chosen.positive)} sentences of “{{}}”", f"{len(chosen.negative)} with “not”")
     name = " ".join(part for part in (backbone.name, backbone.pretrained) if part)
-    return Subject(name, backbone, recognizer, titles, trained=False)
+    return Subject(name, backbone, recognizer, titles, None)
 
 
 def _vectors(backbone: Backbone, class_names: Sequence[str], templates: Sequence[str]) -> Tensor:
