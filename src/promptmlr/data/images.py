@@ -7,6 +7,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import stat
 import threading
 import warnings
@@ -32,6 +33,9 @@ __all__ = [
     "image_from_bytes",
     "open_image",
 ]
+
+_MAX_SCANS = 100  # a progressive JPEG has about ten; each goes over all pixels, and an empty one takes 75 bytes
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # of a JPEG's segments: not a stuffed byte, not a restart
 
 # Only these decoders are tried: others (EPS, for one) start programs outside.
 _FORMATS = {
@@ -175,12 +179,25 @@ def image_from_bytes(content: bytes, name: str, least: int | None = None, max_pi
         UnreadableImage: see there.
     """
     most = MAX_PIXELS if max_pixels is None else max_pixels
+    if _scans(content) > _MAX_SCANS:
+        raise UnreadableImage(f"{name}: a JPEG of more than {_MAX_SCANS} scans")
     try:
         return _decoded(io.BytesIO(content), least, most)
     except MemoryError:
         raise
     except Exception as error:
         raise UnreadableImage(f"{name}: {_reason(error, most)}") from error
+
+
+def _scans(content: bytes) -> int:
+    """How many scans a JPEG has; 0 of any other file. What follows its end, a film for one, is not looked at."""
+    count, at = 0, 2
+    while content.startswith(b"\xff\xd8") and (found := _MARKER.search(content, at)):
+        if found[1] == b"\xd9":
+            break
+        count += found[1] == b"\xda"
+        at = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
+    return count
 
 
 def image_format(content: bytes) -> str | None:

@@ -5,7 +5,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -119,8 +119,15 @@ class Service:
                 raise HTTPException(GONE, "the client left")
             raise HTTPException(503, f"no answer within {self.limits.timeout:g} s; try again", {"Retry-After": "10"})
         finally:
+            working.add_done_callback(_forget)
             working.cancel()
             leaving.cancel()
+
+
+def _forget(work: "asyncio.Future[Any]") -> None:
+    """Nobody asks any more how it ended; unread errors would be printed."""
+    if not work.cancelled():
+        work.exception()
 
 
 async def _left(request: Request) -> None:

@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 import socket
@@ -191,6 +192,15 @@ def test_bytes_have_limits_of_their_own():
         image_from_bytes(large, "a.png", max_pixels=200)
     with pytest.raises(UnreadableImage, match=r"^a\.png: not an image"):
         image_from_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n", "a.png")
+
+
+def test_a_photo_with_a_film_behind_it_has_its_own_scans_alone():
+    file = io.BytesIO()
+    Image.effect_noise((64, 48), 90).convert("RGB").save(file, "JPEG", progressive=True, quality=95)
+    content = file.getvalue()
+    assert images._scans(content) == 10
+    assert image_from_bytes(content + 500 * b"\xff\xda", "photo").size == (64, 48)
+    assert images._scans(b"\x89PNG" + 500 * b"\xff\xda") == 0
 
 
 def test_a_large_image_under_the_limit_does_not_warn(tmp_path):

@@ -248,6 +248,7 @@ def bomb(width: int, height: int) -> bytes:
         (bomb(101, 100), "more than 10,000 pixels"),
         (bomb(2**31 - 1, 2**31 - 1), ""),
         (bomb(0, 5), ""),
+        (b"\xff\xd8" + 101 * b"\xff\xda\0\2", "more than 100 scans"),
     ],
 )
 def test_images_that_are_none(shared, content: bytes, complaint: str) -> None:
