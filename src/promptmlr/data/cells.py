@@ -8,11 +8,12 @@ one field is replaced. Wherever this reading differs from that of the csv module
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from promptmlr.data.csv import CODES
+from promptmlr.data.table import delimiter_of
 from promptmlr.errors import UserError
 from promptmlr.names import checked_class_names
 
@@ -21,7 +22,7 @@ __all__ = ["LabelCells"]
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _RECORD = re.compile(rb'(?:[^"\r\n]++|"[^"]*+")*+(?:\r\n|\r|\n|\Z)')
-_FIELD = re.compile(rb'"(?:[^"]|"")*+"|[^,\r\n]*+')
+_FIELDS = {mark: re.compile(rb'"(?:[^"]|"")*+"|[^%s\r\n]*+' % mark.encode()) for mark in (",", ";", "\t")}
 _END = re.compile(rb"[\r\n]*\Z")
 
 
@@ -32,12 +33,14 @@ class LabelCells:
     Attributes:
         path: the file, for messages.
         records: its bytes, cut after each record; a byte order mark stands before the first.
+        delimiter: what separates its columns.
         columns: class name, with spaces for underscores → its column.
         places: image id → its record.
     """
 
     path: Path
     records: tuple[bytes, ...]
+    delimiter: str
     columns: dict[str, int]
     places: dict[str, int]
 
@@ -49,7 +52,9 @@ class LabelCells:
             UserError: it is no CSV of labels; an image or a class comes twice; its quotes are read in two ways.
         """
         records = tuple(record for record in _RECORD.findall(content) if record)
-        rows = _rows(path, records)
+        header_record = next((record for record in records if record.strip()), b"")
+        delimiter = delimiter_of(header_record.decode(errors="replace"))
+        rows = _rows(path, records, delimiter)
         start = next((place for place, row in enumerate(rows) if any(row)), None)
         if b"".join(records) != content or start is None:
             raise UserError(f"{path}: not a CSV file of labels, or its quotes are damaged; save it again as CSV UTF-8")
@@ -68,7 +73,7 @@ class LabelCells:
             first = places.setdefault(row[image].strip(), place)
             if first != place:
                 raise UserError(f"{path}, row {place + 1}: image {row[image]!r} is in row {first + 1} already")
-        return cls(path, records, dict(zip(names, classes, strict=True)), places)
+        return cls(path, records, delimiter, dict(zip(names, classes, strict=True)), places)
 
     @property
     def content(self) -> bytes:
@@ -97,17 +102,15 @@ class LabelCells:
 
     def raw(self, image_id: str, class_name: str) -> bytes:
         """A cell as it is written, with its quotes."""
-        return _fields(self.records[self._place(image_id)])[self._column(class_name)]
+        return _fields(self.records[self._place(image_id)], self.delimiter)[self._column(class_name)]
 
     def with_raw(self, image_id: str, class_name: str, raw: bytes) -> Self:
         """The same file with these bytes, quotes included, in one cell."""
         place, column = self._place(image_id), self._column(class_name)
-        fields = _fields(self.records[place])
+        fields = _fields(self.records[place], self.delimiter)
         end = _line_end(self.records[place])
-        record = b",".join([*fields[:column], raw, *fields[column + 1 :]]) + end
-        return type(self)(
-            self.path, (*self.records[:place], record, *self.records[place + 1 :]), self.columns, self.places
-        )
+        record = self.delimiter.encode().join([*fields[:column], raw, *fields[column + 1 :]]) + end
+        return replace(self, records=(*self.records[:place], record, *self.records[place + 1 :]))
 
     def with_cell(self, image_id: str, class_name: str, text: str) -> Self:
         """The same file with another text in one cell, which keeps its quotes if it has any.
@@ -132,18 +135,19 @@ class LabelCells:
             raise UserError(f"{self.path}: no column of class {class_name!r}") from None
 
     def _row(self, image_id: str) -> list[str]:
-        (row,) = csv.reader([self.records[self._place(image_id)].decode()], strict=True)
+        text = self.records[self._place(image_id)].decode()
+        (row,) = csv.reader([text], strict=True, delimiter=self.delimiter)
         return row
 
 
-def _rows(path: Path, records: Sequence[bytes]) -> list[list[str]]:
+def _rows(path: Path, records: Sequence[bytes], delimiter: str) -> list[list[str]]:
     """The fields of every record as the csv module reads them; it must find the same records."""
     rows = []
     try:
         texts = [record.decode() for record in records]
         if texts:
             texts[0] = texts[0].removeprefix("\ufeff")
-        reader = csv.reader(texts, strict=True)
+        reader = csv.reader(texts, strict=True, delimiter=delimiter)
         for number, row in enumerate(reader, start=1):
             if reader.line_num != number:
                 raise UserError(f"{path}, row {number}: not a CSV row (a quote is not closed); check its quotes")
@@ -155,18 +159,18 @@ def _rows(path: Path, records: Sequence[bytes]) -> list[list[str]]:
     return rows
 
 
-def _fields(record: bytes) -> list[bytes]:
+def _fields(record: bytes, delimiter: str) -> list[bytes]:
     """The fields of a record as they are written, without its line end."""
     body = record[: len(record) - len(_line_end(record))]
     fields, position = [], 0
     while True:
-        match = _FIELD.match(body, position)
+        match = _FIELDS[delimiter].match(body, position)
         assert match is not None  # it matches nothing, too
         fields.append(match[0])
         position = match.end()
         if position == len(body):
             return fields
-        if body[position : position + 1] != b",":
+        if body[position : position + 1] != delimiter.encode():
             raise UserError(f"the quotes of {body[:80]!r} are damaged; save the file again as CSV UTF-8")
         position += 1
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import posixpath
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,10 @@ from promptmlr.errors import UserError, nearest
 from promptmlr.labels import Labels
 from promptmlr.names import checked_class_names
 
-__all__ = ["LabelTable", "Records", "read_records", "read_table", "table_header"]
+__all__ = ["LabelTable", "Records", "delimiter_of", "read_records", "read_table", "table_header"]
+
+_QUOTED = re.compile(r'"[^"]*+"?')
+_DELIMITER = re.compile("[,;\t]")
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class _Lookup(dict[str, int]):
 
 
 def read_table(path: Path, folder: Path | None = None) -> LabelTable:
-    """Read a label table (UTF-8, comma-separated); blank rows are skipped, but counted in row numbers.
+    """Read a label table (UTF-8, see `delimiter_of`); blank rows are skipped, but counted in row numbers.
 
     Args:
         path: the file.
@@ -131,7 +135,7 @@ class Records:
 
 
 def read_records(path: Path) -> Records:
-    """Read a CSV with a header (UTF-8, comma-separated).
+    """Read a CSV with a header (UTF-8, see `delimiter_of`).
 
     Raises:
         UserError: the file is missing, empty or binary; a row has too few or too many cells; a column comes twice.
@@ -151,14 +155,24 @@ def table_header(path: Path) -> list[str]:
     """The names of a CSV's columns; none where it cannot be read, which whoever reads all of it will say."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return [name.strip() for name in next(csv.reader(file, strict=True), [])]
+            delimiter = delimiter_of(file.readline())
+            file.seek(0)
+            return [name.strip() for name in next(csv.reader(file, strict=True, delimiter=delimiter), [])]
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
 
 
+def delimiter_of(header: str) -> str:
+    """What separates columns: comma, semicolon (Excel, where the comma is for decimals) or tab, by which comes first."""
+    found = _DELIMITER.search(_QUOTED.sub("", header))
+    return "," if found is None else found[0]
+
+
 def _records(path: Path) -> list[tuple[int, list[str]]]:
     """The rows that hold anything, with their numbers."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    text = _text(path)
+    header = text.lstrip("\r\n").partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter_of(header))
     records = []
     number = 0
     try:
@@ -188,9 +202,6 @@ def _text(path: Path) -> str:
 
 def _class_columns(path: Path, header: list[str]) -> list[int]:
     if "image" not in header:
-        for delimiter, name in ((";", "semicolons"), ("\t", "tabs")):
-            if any(delimiter in cell for cell in header):
-                raise UserError(f"{path}: columns are separated by {name}; save it with commas")
         raise UserError(f"{path}: no column 'image' (in small letters) in the header; {nearest('image', header)}")
     for name in ("image", "split"):
         if header.count(name) > 1:

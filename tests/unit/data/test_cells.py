@@ -32,6 +32,8 @@ def changed(content: bytes, image: str = "a.jpg", name: str = "dog", text: str =
         (b'image,note,dog\na.jpg,"x, ""y""\nz",nan\n', b'image,note,dog\na.jpg,"x, ""y""\nz",1\n'),
         (b'image,note,dog\na.jpg,5" disk,\n', None),
         (b"\n\nimage,dog\n\na.jpg,\n\n", b"\n\nimage,dog\n\na.jpg,1\n\n"),
+        (b"image;note;dog\na.jpg;x, y;\n", b"image;note;dog\na.jpg;x, y;1\n"),
+        (b'image\tnote\tdog\na.jpg\t"x\ty"\t""\n', b'image\tnote\tdog\na.jpg\t"x\ty"\t"1"\n'),
         ("image,dog,größe\na.jpg,,ä\n".encode(), "image,dog,größe\na.jpg,1,ä\n".encode()),
     ],
 )
