@@ -4,11 +4,15 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["EnvironmentFault", "UserError", "nearest", "of_extra"]
+__all__ = ["EnvironmentFault", "UnreadableImage", "UserError", "nearest", "of_extra"]
 
 
 class UserError(Exception):
     """A mistake its user can mend. The message is one line: what, where, how to fix. Exit code 2."""
+
+
+class UnreadableImage(UserError):
+    """An image file that is missing, is no image, is damaged, or has too many pixels."""
 
 
 class EnvironmentFault(Exception):

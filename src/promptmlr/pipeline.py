@@ -12,7 +12,7 @@ from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
 from promptmlr.calibration import Calibration, fit_calibration
 from promptmlr.data import LabelledImages
-from promptmlr.data.images import ImageRef, UnreadableImage
+from promptmlr.data.images import ImageRef
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, StoredRegions, open_regions
@@ -318,12 +318,8 @@ def readable_regions(
     images: FreshRegions, cache: RegionCache | None, reporter: Reporter
 ) -> tuple[Indices, RegionSource]:
     """Regions from wherever they are cheapest; what cannot be read is said."""
-    try:
-        with part("finding or decoding images"):
-            kept, source = open_regions(images, cache, reporter=reporter)
-    except UnreadableImage as error:
-        advice = "" if images.skip_unreadable else "; --skip-unreadable leaves such images out"
-        raise UserError(f"{error}{advice}") from error
+    with part("finding or decoding images"):
+        kept, source = open_regions(images, cache, reporter=reporter)
     for reason in images.unreadable.values():
         reporter.note(f"unreadable, left out: {reason}")
     return kept, source

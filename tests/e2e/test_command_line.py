@@ -210,7 +210,7 @@ def test_missing_images_are_left_out_with_the_unreadable(promptmlr, photos: Path
     refused = promptmlr("train", table, "--out", run, *SMALL)
     assert refused.code == 2
     assert "03.png" in refused.err
-    assert "leave them out with --skip-unreadable" in refused.err
+    assert "--skip-unreadable leaves such images out" in refused.err
     done = promptmlr("train", table, "--out", run, "--skip-unreadable", *SMALL)
     assert done.code == 0, done.err
     assert "03.png" in done.err
@@ -289,6 +289,19 @@ def test_the_next_command_that_train_names_works(promptmlr, photos: Path, monkey
     following = trained.err.strip().rpartition("next: promptmlr ")[2].split()
     assert following == ["evaluate", "run", "elsewhere.csv", "--images", "photos"]
     assert promptmlr(*following, "--workers", "0").code == 0
+
+
+def test_without_a_split_train_says_how_to_make_one(promptmlr, photos: Path, monkeypatch) -> None:
+    monkeypatch.chdir(photos)
+    rows = [line.split(",") for line in Path("labels.csv").read_text().splitlines()]
+    Path("whole.csv").write_text("".join(";".join([row[0], *row[2:]]) + "\n" for row in rows))
+    trained = promptmlr("train", "whole.csv", "--out", "run", "--method", "zeroshot", *SMALL)
+    assert "next: promptmlr predict run IMAGES" in trained.err
+    (advice,) = [line for line in trained.err.splitlines() if "no image is left" in line]
+    done = promptmlr(*advice.rpartition("promptmlr ")[2].split())
+    assert done.code == 0, done.err
+    trained = promptmlr("train", "split.csv", "--out", "run2", "--method", "zeroshot", *SMALL)
+    assert promptmlr(*trained.err.rpartition("next: promptmlr ")[2].split(), "--workers", "0").code == 0
 
 
 def test_predictions_that_exist_are_not_replaced_unasked(promptmlr, photos: Path) -> None:

@@ -138,3 +138,40 @@ def test_a_small_data_set_with_blanks_out_of_drawn_scenes(promptmlr, tmp_path: P
     refused = promptmlr("convert", "scenes", tmp_path / "x", "--to", "csv", "--observed", 0)
     assert (refused.code, "outside (0, 1]" in refused.err) == (2, True), refused.err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_split_is_made_and_stays_when_images_are_added(promptmlr, photos: Path) -> None:
+    rows = [line.split(",") for line in (photos / "labels.csv").read_text().splitlines()]
+    splits = {}
+    for count in (30, 48):
+        table, made = photos / f"{count}.csv", photos / f"{count}-split.csv"
+        table.write_text("".join(",".join([row[0], *row[2:]]) + "\n" for row in rows[: count + 1]))
+        done = promptmlr("convert", table, made, "--to", "csv", "--hold-out", 0.3)
+        assert done.code == 0, done.err
+        splits[count] = {row["image"]: row["split"] for row in csv.DictReader(made.read_text().splitlines())}
+        assert labels(made) == labels(table)
+        assert len(splits[count]) == count
+    assert splits[30].items() <= splits[48].items()
+    assert 5 <= list(splits[48].values()).count("test") <= 24
+    for data, share, complaint in [
+        ("48-split.csv", 0.3, "have train, test already"),
+        ("48.csv", 1.5, "1.5"),
+        ("48.csv", 1e-9, "seed"),
+    ]:
+        refused = promptmlr("convert", photos / data, photos / "x.csv", "--to", "csv", "--hold-out", share)
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert complaint in refused.err
+
+
+@pytest.mark.parametrize("to", ["csv", "coco", "huggingface"])
+def test_broken_images_are_left_out_when_asked(promptmlr, photos: Path, to: str) -> None:
+    (photos / "photos" / "03.png").write_bytes(b"broken")
+    (photos / "photos" / "40.png").unlink()
+    made = photos / {"csv": "all.csv", "coco": "out", "huggingface": "all.parquet"}[to]
+    refused = promptmlr("convert", photos / "labels.csv", made, "--to", to)
+    assert refused.code == 2
+    assert refused.err.endswith("; --skip-unreadable leaves such images out\n")
+    done = promptmlr("convert", photos / "labels.csv", made, "--to", to, "--skip-unreadable")
+    assert done.code == 0, done.err
+    assert done.err.count("unreadable, left out: ") == 2
+    assert labels(made, to, coco_images="all").keys() == {f"{index:02d}" for index in range(48)} - {"03", "40"}

@@ -87,6 +87,10 @@ def test_a_port_that_is_taken_is_one_line(promptmlr, run: Path) -> None:
         (["{run}", "--label", "{folder}/photos/00.png"], "00.png"),
         (["{run}", "--label", "{folder}/labels.csv", "--queue", "{folder}/none.csv"], "cannot read"),
         (["{run}", "--label", "{folder}/labels.csv", "--journal", "{folder}/no/journal"], "--journal"),
+        (
+            ["{run}", "--label", "{folder}/labels.csv", "--images", "{run}"],
+            "none of the 32 images to ask",
+        ),
         (["{run}", "--concurrency", "0"], "--concurrency 0: it must be greater than 0"),
         (["{run}", "--timeout", "-1"], "--timeout -1"),
         (["{run}", "--max-megabytes", "nan"], "--max-megabytes nan"),

@@ -2,6 +2,7 @@
 
 import errno
 import sys
+from inspect import signature
 from typing import Annotated
 
 import typer
@@ -30,10 +31,11 @@ from promptmlr.cli.runs import runs
 from promptmlr.cli.serve import serve
 from promptmlr.cli.suggest import suggest
 from promptmlr.cli.train import train
-from promptmlr.errors import EnvironmentFault, UserError
+from promptmlr.errors import EnvironmentFault, UnreadableImage, UserError
 
 __all__ = ["app", "main"]
 
+SKIPPING = "--skip-unreadable"
 INTERRUPTED = 130  # what shells say of Ctrl-C, and typer
 
 app = typer.Typer(
@@ -103,6 +105,8 @@ def main() -> None:
         if not error.format_message():  # no command at all: the help was printed
             sys.exit(2)
         _leave(f"{error.format_message().replace('Value error, ', '')} (see --help)", 2)
+    except UnreadableImage as error:
+        _leave(str(error) + _way_around(), 2)
     except UserError as error:
         _leave(str(error), 2)
     except EnvironmentFault as error:
@@ -121,6 +125,14 @@ def main() -> None:
         _leave("out of memory; use a smaller --batch-size or --image-size", 1)
     except KeyboardInterrupt:
         _leave("interrupted", INTERRUPTED)
+
+
+def _way_around() -> str:
+    """How the verb that was called leaves unreadable images out, if it can and was not told to."""
+    verb = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "").replace("-", "_")
+    called = (one.callback for one in app.registered_commands if one.callback and one.callback.__name__ == verb)
+    can = any("skip_unreadable" in signature(one).parameters for one in called) and SKIPPING not in sys.argv
+    return f"; {SKIPPING} leaves such images out" if can else ""
 
 
 def _leave(message: str, code: int) -> None:

@@ -5,7 +5,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from promptmlr.cli.options import CocoImages, Crowd, Data, Delimiter, Difficult, Format, ImageFolder, Split, Unlisted
+from promptmlr.cli.options import (
+    CocoImages,
+    Crowd,
+    Data,
+    Delimiter,
+    Difficult,
+    Format,
+    ImageFolder,
+    SkipUnreadable,
+    Split,
+    Unlisted,
+    Workers,
+)
 from promptmlr.cli.progress import Terminal, note
 
 __all__ = ["convert"]
@@ -46,12 +58,23 @@ def convert(
             "`promptmlr train --observed` sees."
         ),
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of what --observed keeps.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of what --observed keeps and --hold-out takes.")] = 0,
     limit: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Only the first N images of each split, by name.", show_default=False),
     ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Of data without splits, put this share of the images into test and the others into train, by their "
+            "names and --seed: an image stays where it is when others are added.",
+            show_default=False,
+        ),
+    ] = None,
     link: Annotated[bool, typer.Option("--link", help="Link to the images instead of copying them.")] = False,
+    skip_unreadable: SkipUnreadable = False,
+    workers: Workers = 2,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write labels in another format, all splits or one; what it cannot hold is refused or said, never lost silently.
@@ -63,19 +86,28 @@ def convert(
     """
     from promptmlr.data import DataOptions, load_data, load_parts
     from promptmlr.data.convert import convert as write
-    from promptmlr.data.convert import thinned
+    from promptmlr.data.convert import held_out, readable, thinned
 
     options = DataOptions(
-        difficult=difficult, coco_images=coco_images, crowd=crowd, unlisted=unlisted, delimiter=delimiter
+        difficult=difficult,
+        coco_images=coco_images,
+        crowd=crowd,
+        unlisted=unlisted,
+        delimiter=delimiter,
+        missing_images="keep" if skip_unreadable else "refuse",
     )
     if split is None:
         parts = load_parts(data, format=format, images=images, options=options)
     else:
         parts = {split: load_data(data, split, purpose="test", format=format, images=images, options=options)}
+    if hold_out is not None:
+        parts = held_out(parts, hold_out, seed)
     parts = thinned(parts, observed, seed, limit)
     for part in parts.values():
         for line in (part.source, *part.notes):
             note(line)
+    if skip_unreadable:
+        parts = readable(parts, Terminal(), workers)
     lost = write(
         parts,
         destination,

@@ -22,6 +22,9 @@ from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from promptmlr.data.images import ImageRef
     from promptmlr.features import RegionCache
     from promptmlr.run import Run
     from promptmlr.web.labelling import LabelQueue
@@ -175,10 +178,12 @@ def _ranking(
     run: "Run", label: Path, queue: Path | None, images: Path | None, cache: "RegionCache | None", workers: int
 ) -> "Ranking":
     """What gives the suggestions, from a file or by the run; mistakes in either are found now."""
+    from promptmlr.data import ImageFile
     from promptmlr.web.suggestions import ranked_by, read_suggestions, training_rows
 
     if queue is not None:
         suggestions = read_suggestions(queue)
+        _check_images(label, [ImageFile((images or label.parent) / one.image_id) for one in suggestions])
 
         def from_file() -> "list[Cell]":
             return suggestions
@@ -187,8 +192,23 @@ def _ranking(
     labelled = training_rows(label, images)
     if not set(labelled.class_names) & set(run.class_names):
         raise UserError(f"{label} has none of the run's classes, such as {run.class_names[0]!r}")
+    _check_images(label, labelled.images)
 
     def by_run() -> "list[Cell]":
         return ranked_by(run, labelled, cache, workers, Terminal())
 
     return by_run
+
+
+def _check_images(label: Path, images: "Sequence[ImageRef]") -> None:
+    """Refuse to ask about images none of which is there; say how many are not."""
+    from promptmlr.data import ImageFile
+
+    missing = [image for image in images if isinstance(image, ImageFile) and not image.exists()]
+    if missing and len(missing) == len(images):
+        raise UserError(
+            f"{label}: none of the {len(images):,} images to ask about is there, such as {missing[0].name}; name their "
+            "folder with --images"
+        )
+    if missing:
+        note(f"{len(missing):,} of {len(images):,} images to ask about are missing, such as {missing[0].name}")

@@ -191,6 +191,12 @@ def train(
         missing_images="keep" if skip_unreadable else "refuse",
     )
     labelled = read_data(data, split, "train", format, images, options)
+    reading = _reading(format, images, unlisted, delimiter, skip_unreadable)
+    following = shlex.join(["evaluate", str(out), data, *reading])
+    if labelled.without_splits:
+        splitting = shlex.join(["convert", data, "split.csv", "--to", "csv", "--hold-out", "0.2", *reading])
+        note(f"note: no image is left to score the run on; to keep some, first: promptmlr {splitting}")
+        following = shlex.join(["predict", str(out), "IMAGES"])
     if mask is None:
         keep = keep_mask(labelled.labels.shape, observed, seed)
         share = observed * float((labelled.labels != UNKNOWN).mean())
@@ -247,12 +253,20 @@ def train(
         raise
     if candidates:
         write_candidates(path / "methods.csv", candidates)
-    following = ["promptmlr", "evaluate", str(path), data]
-    following += [] if images is None else ["--images", str(images)]
-    following += [] if format is None else ["--format", format]
-    following += [] if unlisted is None else ["--unlisted", unlisted]
-    following += [] if delimiter is None else ["--delimiter", delimiter]
-    note(f"{path} in {time.perf_counter() - begin:.1f} s; next: {shlex.join(following)}")
+    note(f"{path} in {time.perf_counter() - begin:.1f} s; next: promptmlr {following}")
+
+
+def _reading(
+    format: str | None,  # noqa: A002
+    images: Path | None,
+    unlisted: str | None,
+    delimiter: str | None,
+    skip_unreadable: bool,
+) -> list[str]:
+    """The options with which another command reads the same data."""
+    given = {"--format": format, "--images": images, "--unlisted": unlisted, "--delimiter": delimiter}
+    words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    return [*words, *(["--skip-unreadable"] if skip_unreadable else [])]
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """Labels from one format to another: whole or not at all, and nothing lost without a word."""
 
+import hashlib
+import itertools
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from promptmlr.data.coco import COCO_SPLIT, write_coco
 from promptmlr.data.csv import write_csv
 from promptmlr.data.fiftyone import write_fiftyone
 from promptmlr.data.huggingface import write_huggingface
+from promptmlr.data.images import ImageRef, UnreadableImage
 from promptmlr.data.label_studio import write_label_studio
 from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.list_csv import write_list_csv
@@ -23,7 +27,7 @@ from promptmlr.files import new_folder
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, hide, keep_mask
 from promptmlr.reporting import Reporter
 
-__all__ = ["TARGETS", "convert", "thinned"]
+__all__ = ["TARGETS", "convert", "held_out", "readable", "thinned"]
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,73 @@ def thinned(
         kept = f"kept{kind}: {len(thin.image_ids):,} images, {known:,} of their {thin.labels.size:,} labels"
         found[split] = replace(thin, notes=(*part.notes, kept))
     return found
+
+
+def held_out(
+    parts: Mapping[str | None, LabelledImages], share: float, seed: int = 0
+) -> dict[str | None, LabelledImages]:
+    """Data without splits, in two: train and test.
+
+    Name and seed of an image say where it goes, so that one that is there already stays where it is when others come.
+
+    Args:
+        parts: under None alone.
+        share: of the images that goes into test, roughly.
+        seed: of the choice.
+
+    Raises:
+        UserError: there are splits already, the share is outside (0, 1), or one of the two would be empty.
+    """
+    if set(parts) != {None}:
+        raise UserError(
+            f"--hold-out makes a split, and the data have {', '.join(map(str, parts))} already; leave it out"
+        )
+    if not 0 < share < 1:
+        raise UserError(f"--hold-out {share:g}: the share of the images to test on is between 0 and 1, such as 0.2")
+    whole = parts[None]
+    digests = (hashlib.sha256(f"{seed} {name}".encode(errors="surrogateescape")).digest() for name in whole.image_ids)
+    test = np.array([int.from_bytes(digest[:8]) < share * 2**64 for digest in digests])
+    if test.all() or not test.any():
+        raise UserError(f"--hold-out {share:g} leaves train or test without an image; try another --seed")
+    found = {"train": whole.rows(np.flatnonzero(~test)), "test": whole.rows(np.flatnonzero(test))}
+    said = f"train: {np.count_nonzero(~test):,} images, test: {np.count_nonzero(test):,}"
+    return {
+        split: replace(part, notes=(*whole.notes, said) if split == "train" else ()) for split, part in found.items()
+    }
+
+
+def readable(
+    parts: Mapping[str | None, LabelledImages], reporter: Reporter, workers: int = 2
+) -> dict[str | None, LabelledImages]:
+    """The same without images that are missing or damaged, each of which is said; all are decoded for that.
+
+    Raises:
+        UserError: no image of a split can be read.
+    """
+    found = {}
+    with reporter.progress("reading images") as say, ThreadPoolExecutor(max(workers, 1)) as pool:
+        total = sum(len(part.images) for part in parts.values())
+        done = itertools.count(1)
+        for split, part in parts.items():
+            kept = []
+            for row, error in enumerate(pool.map(_error, part.images)):
+                say(next(done), total)
+                if error is None:
+                    kept.append(row)
+                else:
+                    reporter.note(f"unreadable, left out: {error}")
+            if not kept:
+                raise UserError(f"{part.source}: none of its {len(part.images)} images can be read")
+            found[split] = part if len(kept) == len(part.images) else part.rows(np.array(kept))
+    return found
+
+
+def _error(image: ImageRef) -> UnreadableImage | None:
+    try:
+        image.open()
+    except UnreadableImage as error:
+        return error
+    return None
 
 
 def _misread(written: Path, to: str) -> list[str]:

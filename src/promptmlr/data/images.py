@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from promptmlr.errors import UserError
+from promptmlr.errors import UnreadableImage, UserError
 from promptmlr.names import shown
 
 __all__ = [
@@ -54,10 +54,6 @@ _FORMATS = {
 _SUFFIXES = {kind: suffix for suffix, kind in reversed(_FORMATS.items())} | {"JPEG": ".jpg", "TIFF": ".tif"}
 IMAGE_SUFFIXES = frozenset(_FORMATS)
 MAX_PIXELS = 178_956_970
-
-
-class UnreadableImage(UserError):
-    """A file that is missing, is no image, is damaged, or has more than `MAX_PIXELS` pixels."""
 
 
 class ImageRef(Protocol):

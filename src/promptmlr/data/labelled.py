@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.data.images import ImageFile, ImageRef
-from promptmlr.errors import UserError
+from promptmlr.errors import UnreadableImage, UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 
 __all__ = ["LabelledImages", "require_files"]
@@ -27,6 +27,7 @@ class LabelledImages:
         notes: lines worth printing: counts, choices made, what was left out.
         annotation_order: (N,) the row that each image has in the annotation file, which is the order of the
             released masks; None where there is none.
+        without_splits: whether these are all images of data that say nothing of train and test.
 
     Raises:
         UserError: on construction, when these contradict each other.
@@ -39,6 +40,7 @@ class LabelledImages:
     source: str
     notes: tuple[str, ...] = ()
     annotation_order: NDArray[np.intp] | None = None
+    without_splits: bool = False
 
     def __post_init__(self) -> None:
         count, shape = len(self.image_ids), (len(self.image_ids), len(self.class_names))
@@ -109,12 +111,12 @@ def require_files(images: Sequence[ImageFile], where: Callable[[int], str]) -> N
     """Refuse missing image files, naming the first one (`where(i)` says who asks for image i) and how many.
 
     Raises:
-        UserError: an image is missing.
+        UnreadableImage: an image is missing.
     """
     missing = [i for i, image in enumerate(images) if not image.exists()]
     if missing:
         first = missing[0]
-        raise UserError(
+        raise UnreadableImage(
             f"{where(first)}: no image {images[first].name!r} ({len(missing)} of {len(images)} images are missing); "
-            "name their folder with --images, or leave them out with --skip-unreadable where a command has it"
+            "name their folder with --images"
         )

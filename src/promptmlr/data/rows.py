@@ -5,7 +5,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class LabelledRows:
         if options.missing_images == "refuse":
             files = [(i, image) for i, image in zip(chosen, images, strict=True) if isinstance(image, ImageFile)]
             require_files([image for _, image in files], lambda n: self.where(files[n][0]))
-        return LabelledImages.from_rows(
+        part = LabelledImages.from_rows(
             [self.image_ids[i] for i in chosen],
             images,
             self.labels[np.array(chosen, dtype=np.intp)],
@@ -102,6 +102,7 @@ class LabelledRows:
             f"{self.kind} {self.path}, " + ("all rows" if split is None else f"split {split}"),
             [*notes, *self.notes],
         )
+        return replace(part, without_splits=split is None)
 
     def _choose(self, split: str | None, purpose: Purpose) -> tuple[str | None, list[str]]:
         """The split to read (None: all rows), and what to say about it."""

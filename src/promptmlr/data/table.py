@@ -163,7 +163,7 @@ def table_header(path: Path) -> list[str]:
 
 
 def delimiter_of(header: str) -> str:
-    """What separates columns: comma, semicolon (Excel, where the comma is for decimals) or tab, by which comes first."""
+    """What separates columns: comma, semicolon (Excel, where commas are for decimals) or tab, whichever comes first."""
     found = _DELIMITER.search(_QUOTED.sub("", header))
     return "," if found is None else found[0]
 

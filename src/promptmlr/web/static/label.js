@@ -64,10 +64,10 @@ function show(standing) {
   const parts = [`${answered} of ${total} answered`];
   if (skipped) parts.push(`${skipped} skipped`);
   if (filled) parts.push(`${filled} filled elsewhere`);
-  byId("standing").textContent = state === "ranking" ? "" : parts.join(", ");
+  byId("standing").textContent = state === "ranking" || !total ? "" : parts.join(", ");
   byId("progress").max = Math.max(total, 1);
   byId("progress").value = answered + skipped + filled;
-  byId("progress").hidden = state === "ranking";
+  byId("progress").hidden = state === "ranking" || !total;
   byId("picture").hidden = !question;
   for (const button of buttons()) {
     button.disabled = button.dataset.answer === "undo" ? !queue.undoable : !question;
