@@ -150,3 +150,49 @@ def test_images_of_one_name_stay_apart(tmp_path: Path, to: str) -> None:
     assert sorted(shades) == [0, 1, 2, 3]
     for shade, row in zip(shades, back.labels, strict=True):
         assert {name for name, code in zip(back.class_names, row, strict=True) if code == 1} == {"wxyz"[shade]}
+
+
+def one_image(path: Path, image_id: str = "") -> LabelledImages:
+    if not path.exists():
+        Image.new("RGB", (2, 2)).save(path, "PNG")
+    labels = np.array([[1, 0]], dtype=np.int8)
+    return LabelledImages.from_rows([image_id or path.name], [ImageFile(path)], labels, ["x", "y"], "drawn")
+
+
+@pytest.mark.parametrize("split", ["../out2", "/tmp/out2", "a/b", "..", "", ".git", "data", "Images", "a\nb", " "])
+@pytest.mark.parametrize("to", ["coco", "fiftyone", "folder", "huggingface"])
+def test_splits_without_a_folder_of_their_own_are_refused(tmp_path: Path, to: str, split: str) -> None:
+    parts = {split: one_image(tmp_path / "a.png"), "test": one_image(tmp_path / "b.png")}
+    with pytest.raises(UserError, match="cannot be the name of a folder"):
+        convert(parts, tmp_path / "out", to)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
+    convert(parts, tmp_path / "out", "long-csv")
+    assert set(load_parts(str(tmp_path / "out" / "labels.csv"))) == {split.strip(), "test"}
+
+
+@pytest.mark.parametrize("name", ["classes.png", ".hidden.png", "photo", "photo.jfif", ".png", "a\rb.png", "a\nb.png"])
+@pytest.mark.parametrize("to", sorted(TARGETS))
+def test_images_of_odd_names_come_back(tmp_path: Path, to: str, name: str) -> None:
+    convert({None: one_image(tmp_path / name)}, tmp_path / "out", to)
+    place = {"label-studio": "out/tasks.json"}.get(to, "out/labels.csv" if "csv" in to else "out")
+    unlisted = None if to in ("csv", "long-csv", "coco") else "absent"
+    (back,) = load_parts(str(tmp_path / place), options=DataOptions(unlisted=unlisted)).values()
+    assert [image.open().size for image in back.images] == [(2, 2)]
+    assert dict(zip(back.class_names, back.labels[0].tolist(), strict=True)).items() <= {"x": 1, "y": 0}.items()
+
+
+def test_links_to_images_keep_their_names(tmp_path: Path) -> None:
+    real = one_image(tmp_path / "real.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    parts = {"train": real, "test": one_image(tmp_path / "link.png")}
+    convert(parts, tmp_path / "out.csv", "csv")
+    assert known(load_parts(str(tmp_path / "out.csv"))) == known(parts)
+    (tmp_path / "again").symlink_to(tmp_path)
+    twice = {"train": real, "test": one_image(tmp_path / "again" / "real.png", "again/real.png")}
+    with pytest.raises(UserError, match=r"'real\.png' and 'again/real\.png' are the same file"):
+        convert(twice, tmp_path / "twice.csv", "csv")
+
+
+def test_line_breaks_in_names_are_refused_where_a_file_points_at_images(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="line break"):
+        convert({None: one_image(tmp_path / "a\rb.png")}, tmp_path / "out.csv", "csv")

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from promptmlr.data.images import ImageFile, ImageRef, image_format
+from promptmlr.data.images import IMAGE_SUFFIXES, ImageFile, ImageRef, image_format
 from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.parquet import ParquetImage
 from promptmlr.errors import UserError
@@ -20,6 +21,10 @@ from promptmlr.names import shown
 from promptmlr.reporting import Progress
 
 __all__ = ["Entry", "Output", "image_content"]
+
+_TAKEN = ("", "data", "images", "labels", "annotations")  # folders that formats have beside those of splits
+_NO_FOLDER = re.compile(r"[\x00-\x1f\x7f/\\]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,9 @@ class Output:
         self.root = root
         self.class_names = next(iter(parts.values())).class_names
         self.has_splits = None not in parts
+        if root is not None and image_folder("train") != image_folder("test"):
+            for split in parts:
+                _check_folder(split)
         labels = [part.labels for part in parts.values()]
         self.unknown = sum(int(np.count_nonzero(one == UNKNOWN)) for one in labels)
         self.absent = sum(int(np.count_nonzero(one == ABSENT)) for one in labels)
@@ -125,12 +133,16 @@ class Output:
     def _entries(
         self, parts: Mapping[str | None, LabelledImages], image_folder: Callable[[str], str]
     ) -> Iterator[Entry]:
-        taken: set[tuple[str, str]] = set()
+        taken = {("", "classes")}  # its text file would be the list of classes
+        beside: dict[str, str] = {}
         for split, part in parts.items():
             folder = image_folder(split or "")
             for image_id, image, labels in zip(part.image_ids, part.images, part.labels, strict=True):
                 if self.root is None and not self.embeds:
                     name = self._beside(image)
+                    if name in beside:
+                        raise UserError(f"{beside[name]!r} and {image_id!r} are the same file; keep one of them")
+                    beside[name] = image_id
                 else:
                     name = "/".join(filter(None, [folder, _free(taken, folder, _file_name(image_id, image))]))
                 yield Entry(split or "", image, name, labels)
@@ -142,16 +154,29 @@ class Output:
                 f"{image.name} is no file of its own that {self.destination} could point at; name a folder instead, "
                 "and the images are written into it"
             )
-        name = os.path.relpath(os.path.realpath(image.path), os.path.realpath(self.destination.absolute().parent))
-        if shown(name) != name or name != name.strip():
-            raise UserError(f"{shown(name)}: a name that is not UTF-8, or begins or ends with a space; rename it")
+        place = Path(os.path.realpath(image.path.absolute().parent), image.path.name)  # a link keeps its own name
+        name = os.path.relpath(place, os.path.realpath(self.destination.absolute().parent))
+        if shown(name) != name or name != name.strip() or _CONTROL.search(name):
+            raise UserError(
+                f"{shown(name)!r}: a name that is not UTF-8, has a line break, or a space at an end; rename it"
+            )
         return Path(name).as_posix()
 
 
+def _check_folder(split: str | None) -> None:
+    """Refuse splits that cannot have a folder of their own."""
+    if split is not None and (split.strip(". ") != split or split.lower() in _TAKEN or _NO_FOLDER.search(split)):
+        raise UserError(
+            f"split {split!r} cannot be the name of a folder; call it train, val or test, or name a file as destination"
+        )
+
+
 def _file_name(image_id: str, image: ImageRef) -> str:
-    if isinstance(image, ImageFile):
-        return shown(image.path.name).strip()
-    name = Path(image_id.replace("\\", "/")).name
+    """A name that listings of folders show, and whose suffix says what is in the file."""
+    written = shown(image.path.name).strip() if isinstance(image, ImageFile) else image_id.replace("\\", "/")
+    name = _CONTROL.sub("_", Path(written).name).lstrip(".") or "image"
+    if isinstance(image, ImageFile) and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+        return name
     suffix = image_content(image)[1]
     return name if Path(name).suffix.lower() == suffix else f"{Path(name).stem}{suffix}"
 
