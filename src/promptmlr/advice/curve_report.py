@@ -96,11 +96,11 @@ class CurveOutputs:
             return "With six points or more it would be tested on the last one."
         last = points[-1]
         times = last.labels / points[-4].labels
-        hit = "held" if back.low <= last.mean_ap <= back.high else "did not hold"
+        hit = "inside" if back.low <= last.mean_ap <= back.high else "outside"
         return (
             f"Tested on what is known: from the points up to {points[-4].labels:,} labels it says "
             f"{percent_interval(back.mean_ap, back.low, back.high)} at {last.labels:,}, {times:.0f} times as many, and "
-            f"measured is {100 * last.mean_ap:.1f}: it {hit}."
+            f"measured is {100 * last.mean_ap:.1f}: {hit} that interval of {100 * (back.high - back.low):.0f} points."
         )
 
 

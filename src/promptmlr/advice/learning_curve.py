@@ -169,7 +169,7 @@ def _draws(scores: NDArray[np.float64], resampled: NDArray[np.float64]) -> NDArr
     by_image = resampled.mean(axis=1)
     by_image = by_image[:, ~np.isnan(by_image).any(axis=0)]  # a resample may hold no present label
     spread = scores.std(axis=1, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.zeros(sizes)
-    by_seed = np.random.default_rng(0).normal(0, 1, by_image.T.shape) * spread
+    by_seed = np.random.default_rng(0).standard_t(max(seeds - 1, 1), by_image.T.shape) * spread
     drawn: NDArray[np.float64] = scores.mean(axis=1) + (by_image - by_image.mean(axis=1, keepdims=True)).T + by_seed
     return drawn
 

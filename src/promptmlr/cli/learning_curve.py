@@ -99,7 +99,8 @@ def learning_curve(
         missing_images="keep" if skip_unreadable else "refuse",
     )
     train = read_data(data, None, "train", format, images, options)
-    train, test = _parted(train, read_data(data, None, "test", format, images, options))
+    test = train if train.without_splits else read_data(data, None, "test", format, images, options)
+    train, test = _parted(train, test)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     stored = region_cache(cache, no_cache, storage, cache_key)
     sources = []

@@ -26,6 +26,7 @@ __all__ = [
     "malformed_refused",
     "read_json",
     "rows_of_names",
+    "split_for",
     "usual_split",
 ]
 
@@ -66,7 +67,8 @@ class LabelledRows:
 
         Args:
             split: its name; by default that of `purpose`, or all images where there are no splits.
-            purpose: "train" takes train, "test" takes test or else what is called val, valid or validation.
+            purpose: "train" takes train, "test" takes test or else what is called val, valid or validation; or the one
+                split that is called so with a year or another ending (train2017).
             options: `missing_images`.
 
         Raises:
@@ -111,12 +113,13 @@ class LabelledRows:
                 raise UserError(f"{self.path}: {self.without_splits}, so split {split!r} cannot be chosen")
             return None, [f"{self.without_splits}: all {len(self.image_ids)} rows are used"]
         present = set(self.splits)
+        if split in present:
+            return split, []
+        found = split_for(purpose, present) if split is None else None
+        if found is not None:
+            usual = _USUAL[purpose][0]
+            return found, [] if found == usual else [f"no rows of split {usual!r}: those of {found!r} are used"]
         wanted = _USUAL[purpose] if split is None else (split,)
-        for name in wanted:
-            if name in present:
-                return name, [] if name == wanted[0] else [
-                    f"no rows of split {wanted[0]!r}: those of {name!r} are used"
-                ]
         names = " or ".join(repr(name) for name in wanted[:2])
         known = ", ".join(repr(name) for name in sorted(present))
         raise UserError(f"{self.path}: no rows of split {names}; there are {known}; choose one with --split")
@@ -277,6 +280,16 @@ def malformed_refused(path: Path, kind: str) -> Iterator[None]:
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         said = f"an entry lacks {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{path}: not as {kind} writes it: {' '.join(said.split())[:200]}; export it again") from error
+
+
+def split_for(purpose: Purpose, present: Iterable[str]) -> str | None:
+    """The split to train or test on, by its name: a usual one, or the only one that adds to it (train2017, val-new)."""
+    known = sorted(set(present))
+    usual = next((name for name in _USUAL[purpose] if name in known), None)
+    if usual is not None:
+        return usual
+    longer = [name for name in known if re.match(rf"({'|'.join(_USUAL[purpose])})[^a-z]", name, re.IGNORECASE)]
+    return longer[0] if len(longer) == 1 else None
 
 
 def usual_split(name: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from promptmlr.advice.suggestion import suggest
 from promptmlr.data import ImageFile, LabelledImages
 from promptmlr.data.csv import CODES, code_hint
+from promptmlr.data.rows import split_for
 from promptmlr.data.table import read_table
 from promptmlr.errors import UserError, nearest
 from promptmlr.features import RegionCache
@@ -65,7 +66,8 @@ def training_rows(path: Path, images: Path | None = None) -> LabelledImages:
         UserError: see `read_table`; a bad cell; no row is of split train.
     """
     table = read_table(path, images)
-    chosen = [i for i, _ in enumerate(table.rows) if table.splits is None or table.splits[i] == "train"]
+    train = None if table.splits is None else split_for("train", table.splits)
+    chosen = [i for i, _ in enumerate(table.rows) if table.splits is None or table.splits[i] == train]
     if not chosen:
         raise UserError(f"{path}: no rows of split 'train'; only those are asked about")
     labels = table.decode(CODES, code_hint)

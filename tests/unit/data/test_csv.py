@@ -81,6 +81,8 @@ def test_any_other_cell_is_refused_with_row_and_column(make_csv, refused, cell):
         (f"image,cat\na.png,1\n{'x' * 5000},1\n", ["row 3", "1 of 2"]),
         ("image,cat\na.png,\nb.png,nan\n", ["all 2 labels are unknown"]),
         ("image,split,cat\na.png,dev,1\n", ["'train'", "'dev'", "--split"]),
+        ("image,split,cat\na.png,train1,1\nb.png,train2,1\n", ["'train'", "'train1', 'train2'", "--split"]),
+        ("image,split,cat\na.png,trained,1\n", ["'train'", "'trained'", "--split"]),
         ("image,cat\na.png,\0\n", ["binary"]),
     ],
 )
@@ -141,6 +143,8 @@ SPLIT = "image,split,cat\na.png,train,1\nb.png,val,0\nc.png,test,1\n"
         (SPLIT, None, "test", "c.png"),
         (SPLIT, "val", "train", "b.png"),
         (SPLIT.replace("c.png,test,1\n", ""), None, "test", "b.png"),
+        (SPLIT.replace("train", "Train2017"), None, "train", "a.png"),
+        (SPLIT.replace("test", "x").replace("val", "val-new"), None, "test", "b.png"),
     ],
 )
 def test_the_purpose_chooses_the_split(make_csv, text, split, purpose, image):
