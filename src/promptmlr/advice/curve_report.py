@@ -34,7 +34,7 @@ class CurveOutputs:
     def findings(self) -> list[Finding]:
         """The points, what lies ahead, and how far to believe it."""
         points = [
-            (f"{point.labels:,}", f"{100 * point.share:g} %", percent_interval(point.mean_ap, point.low, point.high))
+            (f"{point.labels:,}", percent_interval(point.mean_ap, point.low, point.high), f"{100 * point.share:g} %")
             for point in self.curve.points
         ]
         last = self.curve.points[-1]
@@ -43,7 +43,7 @@ class CurveOutputs:
             for one in self.curve.ahead
         ]
         return [
-            Table("mAP in percent (curve.csv)", ("labels", "of those observed", "mAP"), points),
+            Table("mAP in percent (curve.csv)", ("labels", "mAP", "of those observed"), points),
             f"Mean over {self.curve.seeds} choices of what to leave out, with 95 % intervals over them and the test "
             f"images, scored on {self.curve.test_labels:,} labels of images that no training saw.",
             Table("What the curve says ahead (curve.csv)", ("labels", "mAP"), ahead),
@@ -54,6 +54,7 @@ class CurveOutputs:
                 lambda: figure_png(self.figure(), 1200),
                 alt="mAP against the number of labels, with what the curve says ahead; the tables hold the same.",
                 caption="Points are measured, with 95 % intervals; what is dashed is extrapolated.",
+                least=34,
             ),
         ]
 
@@ -83,6 +84,7 @@ class CurveOutputs:
             low, high = ([100 * getattr(one, end) for one in places] for end in ("low", "high"))
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("labels that training saw")
         axes.set_ylabel("mAP, %")
         axes.grid(color="#e3e7ed")

@@ -157,7 +157,7 @@ def _write_page(
     from promptmlr.report import Report, figure_png
 
     page = Report(f"How good {run} is", f"On {result.images:,} images: {data}.")
-    page.bullets([line.strip() for line in lines[lines.index("") + 1 :]])
+    page.bullets(_sentences(lines[lines.index("") + 1 :]))
     page.section("Do probabilities say how often?")
     page.figure(
         figure_png(reliability_figure(curves), 1000),
@@ -193,6 +193,17 @@ def _write_page(
         words=1,
     )
     page.write(path)
+
+
+def _sentences(lines: list[str]) -> list[str]:
+    """The lines below the table, those that are set in joined to the one above them, mAP first."""
+    found: list[str] = []
+    for line in lines:
+        if line.startswith(" "):
+            found[-1] += (" " if found[-1].endswith(":") else "; ") + line.strip()
+        else:
+            found.append(line)
+    return sorted(found, key=lambda sentence: not sentence.startswith("mAP"))
 
 
 def _table(result: "Evaluation", select: str) -> list[str]:

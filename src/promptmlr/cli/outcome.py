@@ -89,7 +89,7 @@ def say(title: str, lead: str, findings: "Sequence[Finding]", out: Path | None, 
         typer.echo(text)
     if report is not None:
         page = as_page(title, lead, findings)
-        page.paragraph(f"Written to {out}.")
+        page.paragraph(f"The files that it names are in {out}.")
         page.write(report)
     if out is not None:
         note(f"written to {out}" + ("" if report is None else f", as a page to {report}"))
