@@ -36,8 +36,8 @@ PSEUDO_PRESENT = 10.0  # images that the mean of all classes adds to those expec
 LOG_SCALES = (-10.0, 5.0)
 SHIFTS = (-50.0, 50.0)
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Scale = Annotated[float, Field(gt=0, le=np.exp(LOG_SCALES[1]) + 1)]
+Shift = Annotated[float, Field(ge=SHIFTS[0] - 1, le=SHIFTS[1] + 1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -57,8 +57,8 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    scale: tuple[Positive, ...]
-    shift: tuple[Finite, ...]
+    scale: tuple[Scale, ...]
+    shift: tuple[Shift, ...]
     thresholds: tuple[Fraction, ...]
     present: tuple[int, ...]
     absent: tuple[int, ...]

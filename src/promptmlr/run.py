@@ -65,6 +65,11 @@ FILES = (
 Selection = Literal["last", "val", "test"]
 
 
+MAX_SIDE = 4096  # pixels of an image for a tower: far above all of open_clip's, and no computer stops at it
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class DataRecord(BaseModel):
     """What a run was trained on."""
 
@@ -84,9 +89,9 @@ class PreprocessingRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    image_size: Annotated[int, Field(ge=1, le=MAX_SIDE)]
+    mean: tuple[Finite, Finite, Finite]
+    std: tuple[Positive, Positive, Positive]
     interpolation: str
     resize: str
 
@@ -101,7 +106,7 @@ class BackboneRecord(BaseModel):
     weights_sha256: str
     dtype: Literal["float32", "bfloat16", "float16", "float64"]
     text_dtype: str
-    feature_width: int
+    feature_width: Annotated[int, Field(ge=1)]
     preprocessing: PreprocessingRecord
 
 
@@ -124,6 +129,26 @@ class RunConfig(BaseModel):
     calibrate: bool = False  # whether observed labels were held out for that
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     versions: dict[str, str]
+
+
+class _Metrics(BaseModel):
+    """What others read of `metrics.json`."""
+
+    learned_parameters: int
+    seconds: float
+
+
+class _Evaluation(BaseModel):
+    """What others read of `evaluation.json`."""
+
+    data: str
+    mean_ap: float | None
+    mean_ap_interval: tuple[float | None, float | None]
+    per_class_ap: dict[str, float | None]
+    cf1: float | None
+    of1: float | None
+    images: int
+    labels_used: int
 
 
 class Run:
@@ -253,7 +278,7 @@ def load_run(path: str | Path) -> Run:
             raise UserError(f"{path} is no whole run folder: {name} is missing; train it again")
     config = read_config(path / "config.json")
     tensors = read_tensors(path / "weights.safetensors")
-    shape = (len(checked_class_names(config.class_names)), config.backbone.feature_width)
+    shape = (len(config.class_names), config.backbone.feature_width)
     presence, absence = (_folded_side(path, name, tensors, shape) for name in ("presence", "absence"))
     recognizer = Recognizer(presence, absence, config.class_names, config.weighting)
     return Run(path, config, recognizer.requires_grad_(False), _calibration(path / "calibration.json", shape[0]))
@@ -272,10 +297,19 @@ def read_config(path: Path) -> RunConfig:
         UserError: it is missing, damaged, or of another version.
     """
     try:
-        return RunConfig.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is no run config of this version: {reason}") from error
+        config = RunConfig.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(f"{path} is no run config of this version ({_first(error)}); train the run again") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    checked_class_names(config.class_names, str(path))
+    return config
+
+
+def _first(error: ValidationError) -> str:
+    """The first mistake: where and what, without the content of the file."""
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
 def read_metrics(run: Path) -> dict[str, Any]:
@@ -284,7 +318,7 @@ def read_metrics(run: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged.
     """
-    return _read_object(run / "metrics.json", ("learned_parameters", "seconds"), "train the run again")
+    return _read_object(run / "metrics.json", _Metrics, "train the run again")
 
 
 def read_evaluation(run: Path) -> dict[str, Any] | None:
@@ -294,18 +328,17 @@ def read_evaluation(run: Path) -> dict[str, Any] | None:
         UserError: it is damaged.
     """
     path = run / "evaluation.json"
-    needed = ("data", "mean_ap", "mean_ap_interval", "per_class_ap", "cf1", "of1", "images", "labels_used")
-    return _read_object(path, needed, "repeat `promptmlr evaluate`, or remove it") if path.exists() else None
+    return _read_object(path, _Evaluation, "repeat `promptmlr evaluate`, or remove it") if path.exists() else None
 
 
-def _read_object(path: Path, needed: Iterable[str], advice: str) -> dict[str, Any]:
+def _read_object(path: Path, model: type[BaseModel], advice: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
-        lacking = [key for key in needed if key not in found]
-    except (OSError, ValueError, TypeError) as error:
+        model.model_validate(found)
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged ({_first(error)}); {advice}") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({' '.join(str(error).split())[:120]}); {advice}") from error
-    if not isinstance(found, dict) or lacking:
-        raise UserError(f"{path} is damaged (it lacks {lacking[0] if lacking else 'all names'}); {advice}")
     return found
 
 
@@ -315,8 +348,10 @@ def _calibration(path: Path, classes: int) -> Calibration | None:
         return None
     try:
         found = Calibration.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UserError(f"{path} is damaged: {' '.join(str(error).split())[:200]}; train the run again") from error
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged ({_first(error)}); train the run again") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
     if len(found.scale) != classes:
         raise UserError(f"{path} is damaged: it is of {len(found.scale)} classes, the run of {classes}")
     return found
@@ -339,7 +374,8 @@ def _folded_side(path: Path, name: str, tensors: dict[str, Tensor], shape: tuple
 
     def part(key: str, wanted: tuple[int, ...]) -> Tensor:
         tensor = tensors[f"folded.{name}.{key}"]
-        if tuple(tensor.shape) != wanted or not tensor.is_floating_point() or not tensor.isfinite().all():
+        fits = tuple(tensor.shape) == wanted and tensor.is_floating_point()
+        if not fits or not tensor.float().square().sum().isfinite():  # its logits would not be, either
             raise UserError(
                 f"{path} is damaged: {name}.{key} has shape {tuple(tensor.shape)} and type {tensor.dtype} where its "
                 f"config needs {wanted} finite numbers; train it again"

@@ -1,7 +1,9 @@
 """Bad input through the command line: one line that says what and where, exit 2, and nothing half-written."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -133,6 +135,43 @@ def test_weights_of_another_shape_are_refused(promptmlr: Callable, run: Path) ->
     save_file(tensors | {key: torch.zeros(3, 5)}, run / "weights.safetensors")
     before = files()
     assert_refused(promptmlr("predict", "run", "a.png", "--out", "p.csv"), ("run is damaged", "shape (3, 5)"), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("config.json", {"backbone": {"preprocessing": {"image_size": 10**30}}}, ("image_size", "4096")),
+        ("config.json", {"backbone": {"preprocessing": {"std": [0, 1, 1]}}}, ("std", "greater than 0")),
+        ("config.json", {"class_names": ["a", "a"]}, ("run/config.json", "duplicate class name 'a'")),
+        ("metrics.json", {"learned_parameters": "many"}, ("metrics.json", "learned_parameters")),
+        ("metrics.json", {"seconds": None}, ("metrics.json", "seconds")),
+    ],
+)
+def test_runs_with_impossible_numbers_are_refused(promptmlr: Callable, run: Path, name: str, change, words) -> None:
+    def merged(old: Any, new: Any) -> Any:
+        return {**old, **{key: merged(old[key], value) for key, value in new.items()}} if isinstance(new, dict) else new
+
+    path = run / name
+    path.write_text(json.dumps(merged(json.loads(path.read_text()), change)))
+    before = files()
+    assert_refused(promptmlr("export", "run", "--to", "hub", "--out", "hub"), words, before)
+
+
+def test_what_a_linked_file_holds_is_not_said(promptmlr: Callable, run: Path) -> None:
+    Path("secret").write_text("root:x:0:0")
+    (run / "config.json").unlink()
+    (run / "config.json").symlink_to(Path("secret").absolute())
+    done = promptmlr("predict", "run", "a.png", "--out", "p.csv")
+    assert_refused(done, ("run/config.json is no run config",), files())
+    assert "root" not in done.err
+
+
+@pytest.mark.parametrize("large", [1e300, 1e30])
+def test_weights_that_overflow_are_refused(promptmlr: Callable, run: Path, large: float) -> None:
+    tensors = load_file(run / "weights.safetensors")
+    key = next(key for key in tensors if key.startswith("folded."))
+    save_file(tensors | {key: torch.full(tensors[key].shape, large, dtype=torch.float64)}, run / "weights.safetensors")
+    assert_refused(promptmlr("predict", "run", "a.png", "--out", "p.csv"), ("run is damaged", "finite"), files())
 
 
 def test_predictions_of_nothing_or_to_nowhere_are_refused(promptmlr: Callable, run: Path) -> None:

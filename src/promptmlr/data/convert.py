@@ -255,6 +255,8 @@ def _lost(output: Output, target: _Target, to: str, *, is_file: bool, present_on
         named = np.zeros(len(output.class_names), dtype=np.bool_)
         for entry in output.entries:
             named |= np.isin(entry.labels, codes)
+        if not named.any():
+            raise UserError(f"{to} holds classes that are listed for an image, and here none is; csv keeps them all")
         if not named.all():
             names = [name for name, kept in zip(output.class_names, named, strict=True) if not kept]
             notes.append(f"classes that no list names are not kept: {', '.join(names)}")

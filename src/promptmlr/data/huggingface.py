@@ -10,6 +10,7 @@ features hold (`ClassLabel`), or one of either. A column `negatives` lists absen
 others that hold nothing but 1, 0 and null are classes, and null is unknown.
 """
 
+import ast
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -300,8 +301,8 @@ def _csv_list(cell: str, options: DataOptions, where: str) -> list[str]:
     """A list in a CSV cell: JSON, or names apart by the delimiter."""
     if cell.startswith("["):
         try:
-            found = json.loads(cell.replace("'", '"'))
-        except ValueError as error:
+            found = _list_of(cell)
+        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
             raise UserError(f"{where}: cannot read the list {cell[:80]!r} ({error})") from error
         return [str(one) for one in found]
     if options.delimiter is None and any(mark in cell for mark in "|;,\t "):
@@ -310,6 +311,14 @@ def _csv_list(cell: str, options: DataOptions, where: str) -> list[str]:
         )
     parts = [cell] if options.delimiter is None else cell.split(options.delimiter)
     return [clean for part in parts if (clean := part.strip())]
+
+
+def _list_of(cell: str) -> list[Any]:
+    """A list as JSON or as Python writes it."""
+    try:
+        return list(json.loads(cell))
+    except ValueError:
+        return list(ast.literal_eval(cell))
 
 
 def _from_class_columns(tables: list[_Table], shared: dict[str, Any]) -> LabelledRows:

@@ -170,4 +170,4 @@ def _classes(run: Run, evaluation: Mapping[str, Any] | None) -> str:
 
 def _cell(text: str) -> str:
     """Text of a user inside a table of Markdown."""
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")

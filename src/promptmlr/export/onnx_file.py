@@ -1,5 +1,6 @@
 """`promptmlr export --to onnx`: one file, checked before it gets its name, and what it costs to have it in 8 bits."""
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from promptmlr.data.images import ImageRef
-from promptmlr.errors import of_extra
+from promptmlr.errors import UnreadableImage, UserError, of_extra
 from promptmlr.export.checking import (
     Agreement,
     OnnxSession,
@@ -62,10 +63,11 @@ class OnnxFile:
 
     def lines(self) -> list[str]:
         """What to say of it."""
+        step = "" if self.quantisation is None else "before the step to 8 bits, "
         lines = [
             f"{self.path}: {_megabytes(self.size)}",
             f"in onnxruntime {version('onnxruntime')} probabilities are those of PyTorch to "
-            f"{self.largest_difference:.0e} (float32, random photos in batches of 1 and 3)",
+            f"{self.largest_difference:.0e} ({step}float32, random photos in batches of 1 and 3)",
         ]
         if self.tower_difference is not None:
             lines.append(
@@ -157,7 +159,12 @@ def _megabytes(size: int) -> str:
 def _batches(session: OnnxSession, images: Sequence[ImageRef]) -> list[Any]:
     """Some of the images, evenly over all, as they are fed."""
     step = max(len(images) // CALIBRATION_IMAGES, 1)
-    photos = [image.open() for image in itertools.islice(images[::step], CALIBRATION_IMAGES)]
+    photos = []
+    for image in itertools.islice(images[::step], CALIBRATION_IMAGES):
+        with contextlib.suppress(UnreadableImage):  # one more or less does not matter
+            photos.append(image.open())
+    if images and not photos:
+        raise UserError(f"none of the images to calibrate on can be read, such as {images[0].name}")
     at_once = 1 if session.inputs == "rgb" else CALIBRATION_BATCH
     return [session.feed(photos[begin : begin + at_once]) for begin in range(0, len(photos), at_once)]
 
