@@ -120,6 +120,7 @@ def main():
     parser.add_argument("--worlds", default="scenes,scenes:crowded:1,scenes:grainy:3")
     parser.add_argument("--method", default="dualembedding")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--cells", type=int, default=200)
     parser.add_argument("--share", type=float, default=0.01, help="of the labels, known at the start")
@@ -133,7 +134,7 @@ def main():
         world = World(name, backbone, asked.method)
         start = round(asked.share * world.train.labels.size)
         counts = [start + asked.cells * done for done in range(asked.rounds + 1)]
-        for seed, way in itertools.product(range(asked.seeds), WAYS):
+        for seed, way in itertools.product(range(asked.first_seed, asked.first_seed + asked.seeds), WAYS):
             found = labelled(world, way, seed, asked.rounds, asked.cells, asked.share)
             scores[way].append(found)
             records += [
@@ -150,10 +151,11 @@ def main():
         rows.append([f"{count:,}", *both, f"{mean} ({low} to {high})"])
     table = markdown_table(("labels", *WAYS, "difference (95 % interval)"), rows, 0)
     needed = np.array([labels_needed(*pair, counts) for pair in zip(random, suggested, strict=True)])
+    first = f", the first {asked.first_seed}" if asked.first_seed else ""
     said = (
-        f"mAP in percent, mean over {len(random)} pairs ({asked.worlds}; {asked.seeds} seeds each), {asked.method}. "
-        f"For what random labels reach with {counts[-1]:,}, suggested ones need {np.nanmedian(needed):,.0f} (median; "
-        f"{int(np.isnan(needed).sum())} of {len(needed)} pairs did not get there)."
+        f"mAP in percent, mean over {len(random)} pairs ({asked.worlds}; {asked.seeds} seeds each{first}), "
+        f"{asked.method}. For what random labels reach with {counts[-1]:,}, suggested ones need "
+        f"{np.nanmedian(needed):,.0f} (median; {int(np.isnan(needed).sum())} of {len(needed)} pairs did not get there)."
     )
     print(f"\n{table}\n\n{said}")
     if asked.out is not None:

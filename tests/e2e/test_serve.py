@@ -55,7 +55,7 @@ def test_from_start_to_end(started: subprocess.Popen[str], run: Path, end: signa
     assert len(answer.json()["images"][0]["probabilities"]) == 20
     question = httpx.get(f"{address}label").json()
     assert question["total"] == cells
-    httpx.post(f"{address}label/answers", json={"number": 0, "answer": "absent"})
+    httpx.post(f"{address}label/answers", json={"question": question["question"]["id"], "answer": "absent"})
     started.send_signal(end)
     out, err = started.communicate(timeout=20)
     assert out == ""

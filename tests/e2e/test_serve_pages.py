@@ -252,6 +252,23 @@ def test_labelling_by_keyboard_writes_the_file(opened, serving, queue: LabelQueu
     assert table.read_bytes() == b"image,tree,cat\r\n0.png,1,0\r\n1.png,1,1\r\n2.png,1,1\r\n3.png,1,1\r\n"
 
 
+def test_a_page_of_a_service_that_ended_answers_nothing(opened, serving, queue: LabelQueue, table: Path) -> None:
+    page = opened(serving(queue=queue), "#label", expected="409")
+    expect(page.locator("#question")).to_have_text("Is “tree” in this image?")
+    before = table.read_bytes()
+    again = LabelQueue(queue.file, queue.journal)
+    again.offer(queue._suggestions[::-1])
+    vars(queue).update(vars(again))  # what a service that is started again on this port would ask
+    page.keyboard.press("y")
+    expect(page.locator("#label-status")).to_contain_text("nothing was written: the service was started again")
+    assert table.read_bytes() == before
+    expect(page.locator("#photo-caption")).to_contain_text("3.png, row 5")
+    expect(page.get_by_alt_text("Image 3.png")).to_have_attribute("src", f"label/pictures/{again.token}-0")
+    page.keyboard.press("n")
+    expect(page.locator("#standing")).to_have_text("1 of 8 answered")
+    assert b"3.png,,0" in table.read_bytes()
+
+
 def test_labelling_while_others_write_the_file(opened, serving, queue: LabelQueue, table: Path) -> None:
     page = opened(serving(queue=queue), "#label")
     expect(page.locator("#question")).to_have_text("Is “tree” in this image?")

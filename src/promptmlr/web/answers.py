@@ -104,7 +104,7 @@ class Health(BaseModel):
 class QuestionInfo(BaseModel):
     """A cell that is asked about."""
 
-    number: int
+    id: str = Field(description="Of the question, and of nothing else: a service that starts again asks under others.")
     image: str = Field(description="The name of the file.")
     row: int = Field(description="Of the image in the label file, where the header is 1.")
     label_class: str = Field(serialization_alias="class")
@@ -117,7 +117,7 @@ class QueueInfo(BaseModel):
     state: Literal["ranking", "ready"]
     problem: str | None = Field(description="Why there is no question although there should be.")
     question: QuestionInfo | None
-    following: int | None = Field(description="The number of the question after this one.")
+    following: str | None = Field(description="The id of the question after this one.")
     total: int
     answered: int
     skipped: int
@@ -130,7 +130,7 @@ class QueueInfo(BaseModel):
 class AnswerGiven(BaseModel):
     """An answer to a question."""
 
-    number: int
+    question: str = Field(description="Its id.")
     answer: Literal["present", "absent", "skip"]
 
 

@@ -117,9 +117,8 @@ class Guard:
         if scope["method"] in ("GET", "HEAD"):
             return
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        if (origin is not None and urlsplit(origin).netloc.lower() != host.lower()) or (
-            origin is None and site not in (None, "same-origin", "none")
-        ):
+        foreign = site not in (None, "same-origin", "none") if origin is None else _netloc(origin) != host.lower()
+        if foreign:
             raise HTTPException(403, "requests from the pages of other sites are refused")
 
     def _is_own(self, name: str) -> bool:
@@ -158,6 +157,14 @@ class Guard:
             return message
 
         return limited
+
+
+def _netloc(origin: str) -> str:
+    """Host and port of an Origin header; nothing of a damaged one."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _name_of(host: str) -> str:

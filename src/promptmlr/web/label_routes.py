@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from promptmlr.data.images import UnreadableImage
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.web.answers import AnswerGiven, AnswerTaken, Problem, QuestionInfo, QueueInfo
-from promptmlr.web.labelling import LabelQueue, Outcome, Standing
+from promptmlr.web.labelling import LabelQueue, Outcome
 
 if TYPE_CHECKING:
     from promptmlr.web.metrics import Metrics
@@ -23,6 +23,7 @@ SHOWN = 1280  # pixels, the longer side of a picture on the page
 
 REFUSALS = {
     404: {"model": Problem, "description": "There is no such suggestion."},
+    409: {"model": Problem, "description": "The question is of a service that has ended since."},
     415: {"model": Problem, "description": "The body is not JSON."},
     507: {"model": Problem, "description": "Neither file nor journal can be written: the answer was not taken."},
 }
@@ -34,23 +35,31 @@ def label_router(queue: LabelQueue, metrics: "Metrics") -> APIRouter:
 
     def taken(outcome: Outcome) -> AnswerTaken:
         metrics.labels.labels(outcome.result).inc()
-        return AnswerTaken(result=outcome.result, message=outcome.message, queue=_described(queue.standing()))
+        return AnswerTaken(result=outcome.result, message=outcome.message, queue=_described(queue))
 
     def not_taken(error: Exception) -> HTTPException:
         queue.reporter.note(str(error))
         return HTTPException(507, "the label file and its journal cannot be written: the answer was not taken")
 
+    def number_of(question: str) -> int:
+        token, _, number = question.partition("-")
+        if not number.isascii() or not number.isdecimal() or len(number) > 9:
+            raise HTTPException(404, "there is no such suggestion")
+        if token != queue.token:
+            raise HTTPException(409, "nothing was written: the service was started again, and asks this now")
+        return int(number)
+
     @router.get("")
     def standing() -> QueueInfo:
         """The question that comes next, and how many there are."""
-        return _described(queue.standing())
+        return _described(queue)
 
     @router.post("/answers", responses=REFUSALS)  # type: ignore[arg-type]
     def answer(request: Request, given: AnswerGiven) -> AnswerTaken:
         """Answer a question: one cell of the label file is written, if it is still blank."""
         _require_json(request)
         try:
-            return taken(queue.answer(given.number, given.answer))
+            return taken(queue.answer(number_of(given.question), given.answer))
         except UserError as error:
             raise HTTPException(404, str(error)) from error
         except EnvironmentFault as error:
@@ -74,10 +83,10 @@ def label_router(queue: LabelQueue, metrics: "Metrics") -> APIRouter:
         except (UserError, EnvironmentFault) as error:
             raise not_taken(error) from error
 
-    @router.get("/pictures/{number}", response_class=Response, responses=REFUSALS)  # type: ignore[arg-type]
-    def picture(number: int) -> Response:
+    @router.get("/pictures/{question}", response_class=Response, responses=REFUSALS)  # type: ignore[arg-type]
+    def picture(question: str) -> Response:
         """The image of a suggestion, made smaller, as JPEG."""
-        image = queue.image(number)
+        image = queue.image(number_of(question))
         if image is None:
             raise HTTPException(404, "there is no such suggestion")
         try:
@@ -93,7 +102,8 @@ def label_router(queue: LabelQueue, metrics: "Metrics") -> APIRouter:
     return router
 
 
-def _described(standing: Standing) -> QueueInfo:
+def _described(queue: LabelQueue) -> QueueInfo:
+    standing = queue.standing()
     question = standing.question
     return QueueInfo(
         state=standing.state,
@@ -101,13 +111,13 @@ def _described(standing: Standing) -> QueueInfo:
         question=None
         if question is None
         else QuestionInfo(
-            number=question.number,
+            id=f"{queue.token}-{question.number}",
             image=PurePath(question.suggestion.image_id).name,
             row=question.row,
             label_class=question.suggestion.class_name,
             probability=question.suggestion.probability,
         ),
-        following=standing.following,
+        following=None if standing.following is None else f"{queue.token}-{standing.following}",
         total=standing.total,
         answered=standing.answered,
         skipped=standing.skipped,

@@ -4,6 +4,7 @@ An answer is first a line of the journal, then one changed cell of the file as i
 somebody else has filled meanwhile is shown and left alone.
 """
 
+import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -99,11 +100,15 @@ class LabelQueue:
         journal: beside it.
         images: the folder that image ids start from, by default that of the file.
         reporter: hears what a page must not say: errors with their paths.
+
+    Attributes:
+        token: of this queue alone. Another one, after the service was started again, numbers other cells.
     """
 
     def __init__(
         self, file: LabelFile, journal: Journal, images: Path | None = None, reporter: Reporter | None = None
     ) -> None:
+        self.token = secrets.token_hex(8)
         self.file = file
         self.journal = journal
         self._images = images or file.path.parent

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import logging
 import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -86,6 +87,9 @@ REQUEST_BODY: dict[str, Any] = {
 """For OpenAPI."""
 
 
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # a damaged body is for its sender to hear of
+
+
 async def read_uploads(request: Request, most: int) -> list[Upload]:
     """The images of a request, at most `most`.
 
@@ -107,11 +111,19 @@ async def read_uploads(request: Request, most: int) -> list[Upload]:
 
 async def _from_form(request: Request, most: int) -> list[Upload]:
     uploads = []
-    async with request.form(max_files=most + 1, max_fields=16) as form:
+    try:
+        form = await request.form(max_files=most, max_fields=16)
+    except HTTPException as error:
+        if error.detail.startswith("Too many files"):
+            raise HTTPException(413, _too_many(most)) from error
+        raise
+    try:
         for name, value in form.multi_items():
             if name != "images" or not isinstance(value, UploadFile):
                 raise HTTPException(400, "the form has a part that is no file named 'images'")
             uploads.append(Upload(_clean(value.filename), await value.read()))
+    finally:
+        await form.close()
     return _counted(uploads, most)
 
 
@@ -133,9 +145,13 @@ def _from_json(body: bytes, most: int) -> list[Upload]:
     return uploads
 
 
+def _too_many(most: int) -> str:
+    return f"more than {most} images in one request"
+
+
 def _counted(images: list[Any], most: int) -> list[Any]:
     if len(images) > most:
-        raise HTTPException(413, f"more than {most} images in one request")
+        raise HTTPException(413, _too_many(most))
     if not images:
         raise HTTPException(400, "no images; send files named 'images'")
     return images

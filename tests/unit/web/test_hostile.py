@@ -208,7 +208,7 @@ def test_what_is_no_http(shared) -> None:
         ({"files": [("picture", ("a.png", b"x"))]}, 400, "named 'images'"),
         ({"files": [("images", ("a.png", b""))]}, 400, "empty"),
         ({"files": files(*[b"x"] * 5)}, 413, "more than 4 images"),
-        ({"files": files(*[b"x"] * 50)}, 400, "Too many files"),
+        ({"files": files(*[b"x"] * 50)}, 413, "more than 4 images"),
         ({"json": {"images": [{"data": "eA=="}] * 5}}, 413, "more than 4 images"),
         ({"data": {"images": "text"}, "files": [("x", ("a", b"x"))]}, 400, "no file named"),
     ],

@@ -30,13 +30,14 @@ def queue(tmp_path: Path) -> LabelQueue:
 def test_a_question_its_picture_and_its_answer(serving, queue: LabelQueue) -> None:
     client = serving(queue=queue).client
     standing = client.get("/label").json()
-    assert standing["question"] == {"number": 0, "image": "a.png", "row": 2, "class": "tree", "probability": 0.5}
-    assert (standing["state"], standing["following"], standing["total"]) == ("ready", 1, 3)
-    picture = client.get("/label/pictures/0")
+    first, second = (f"{queue.token}-{number}" for number in range(2))
+    assert standing["question"] == {"id": first, "image": "a.png", "row": 2, "class": "tree", "probability": 0.5}
+    assert (standing["state"], standing["following"], standing["total"]) == ("ready", second, 3)
+    picture = client.get(f"/label/pictures/{first}")
     assert picture.headers["content-type"] == "image/jpeg"
     assert Image.open(io.BytesIO(picture.content)).size == (1280, 1280)
-    done = client.post("/label/answers", json={"number": 0, "answer": "present"}).json()
-    assert (done["result"], done["queue"]["answered"], done["queue"]["question"]["number"]) == ("written", 1, 1)
+    done = client.post("/label/answers", json={"question": first, "answer": "present"}).json()
+    assert (done["result"], done["queue"]["answered"], done["queue"]["question"]["id"]) == ("written", 1, second)
     assert queue.file.path.read_text().splitlines()[1] == "photos/a.png,1,"
     assert client.post("/label/undo", json={}).json()["result"] == "undone"
     assert queue.file.path.read_text().splitlines()[1] == "photos/a.png,,"
@@ -47,13 +48,16 @@ def test_a_question_its_picture_and_its_answer(serving, queue: LabelQueue) -> No
 
 def test_refusals(serving, queue: LabelQueue, monkeypatch) -> None:
     client = serving(queue=queue).client
-    one = {"number": 0, "answer": "present"}
+    one = {"question": f"{queue.token}-0", "answer": "present"}
     for path, options, status in (
-        ("/label/answers", {"json": {"number": 9, "answer": "present"}}, 404),
-        ("/label/answers", {"json": {"number": 0, "answer": "maybe"}}, 400),
-        ("/label/answers", {"json": {"number": "x", "answer": "present"}}, 400),
+        ("/label/answers", {"json": one | {"question": f"{queue.token}-9"}}, 404),
+        ("/label/answers", {"json": one | {"answer": "maybe"}}, 400),
+        ("/label/answers", {"json": one | {"question": 0}}, 400),
+        ("/label/answers", {"json": one | {"question": "0"}}, 404),
+        ("/label/answers", {"json": one | {"question": "another-0"}}, 409),
+        ("/label/answers", {"json": one, "headers": {"Origin": "http://[::1"}}, 403),
         ("/label/answers", {"content": b"{"}, 400),
-        ("/label/answers", {"data": {"number": 0, "answer": "present"}}, 400),
+        ("/label/answers", {"data": one}, 400),
         ("/label/undo", {}, 415),
         ("/label/undo", {"content": b"{}", "headers": {"Content-Type": "text/plain"}}, 415),
         ("/label/answers", {"json": one, "headers": {"Origin": "http://evil.example"}}, 403),
@@ -63,11 +67,12 @@ def test_refusals(serving, queue: LabelQueue, monkeypatch) -> None:
         answer = client.post(path, **options)
         assert answer.status_code == status, (path, options, answer.text)
         assert list(answer.json()) == ["error"]
-    for number, status in ((1, 404), (2, 404), (9, 404), (-1, 404), ("x", 400), ("0/../../labels.csv", 404)):
-        answer = client.get(f"/label/pictures/{number}")
+    for number, status in ((1, 404), (2, 404), (9, 404), (-1, 404), ("x", 404), ("0/../../labels.csv", 404)):
+        answer = client.get(f"/label/pictures/{queue.token}-{number}")
         assert answer.status_code == status, (number, answer.text)
         assert str(queue.file.path.parent) not in answer.text
-    assert "b.png: not an image" in client.get("/label/pictures/1").text
+    assert "b.png: not an image" in client.get(f"/label/pictures/{queue.token}-1").text
+    assert client.get("/label/pictures/another-0").status_code == 409
     queue.journal.path = queue.journal.path.parent / "no" / "journal"
     lost = client.post("/label/answers", json=one)
     assert lost.status_code == 507
@@ -79,7 +84,7 @@ def test_before_and_without_suggestions(serving, queue: LabelQueue) -> None:
     fresh = LabelQueue(queue.file, queue.journal)
     client = serving(queue=fresh).client
     assert client.get("/label").json()["state"] == "ranking"
-    assert client.post("/label/answers", json={"number": 0, "answer": "present"}).status_code == 404
+    assert client.post("/label/answers", json={"question": f"{fresh.token}-0", "answer": "absent"}).status_code == 404
     fresh.fail("there are no suggestions; the terminal says why")
     standing = client.get("/label").json()
     assert (standing["state"], standing["question"]) == ("ready", None)

@@ -39,7 +39,7 @@ function answer(wanted) {
   if (wanted === "undo") {
     if (queue.undoable) send("label/undo", {});
   } else if (queue.question) {
-    send("label/answers", { number: queue.question.number, answer: wanted });
+    send("label/answers", { question: queue.question.id, answer: wanted });
   }
 }
 
@@ -51,6 +51,8 @@ async function send(path, body) {
     show(done.queue);
     byId("label-status").textContent = `${done.message}.`;
   } catch (error) {
+    busy = false;
+    if (error.status === 409) await showLabelling();
     byId("label-status").textContent = error.message;
   } finally {
     busy = false;
@@ -58,7 +60,7 @@ async function send(path, body) {
 }
 
 function show(standing) {
-  const before = queue?.question?.number;
+  const before = queue?.question?.id;
   queue = standing;
   const { question, total, answered, skipped, filled, state } = queue;
   const parts = [`${answered} of ${total} answered`];
@@ -74,7 +76,7 @@ function show(standing) {
   }
   if (question) {
     byId("question").textContent = `Is “${question.class}” in this image?`;
-    if (question.number !== before || !byId("photo").src) showPicture(question);
+    if (question.id !== before || !byId("photo").src) showPicture(question);
   } else {
     byId("question").textContent = queue.problem ? "Something is in the way" : state === "ranking"
       ? "Looking for what to ask …" : total ? "That was all" : "There is nothing to ask";
@@ -99,7 +101,7 @@ function showPicture(question) {
     const told = await response?.json().catch(() => ({}));
     byId("label-status").textContent = told?.error ?? "the image cannot be shown";
   };
-  photo.src = `label/pictures/${question.number}`;
+  photo.src = `label/pictures/${question.id}`;
   byId("photo-caption").textContent = `${question.image}, row ${question.row}`
     + (seen === null ? "" : `. The run says ${percent(seen)}.`);
   if (queue.following !== null) new Image().src = `label/pictures/${queue.following}`;
