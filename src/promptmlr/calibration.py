@@ -77,6 +77,25 @@ class Calibration(BaseModel):
         calibrated: Margins = expit(np.array(self.scale) * found + np.array(self.shift))
         return calibrated
 
+    def for_classes(self, chosen: NDArray[np.bool_], others: "Calibration | None", threshold: float) -> Self:
+        """The same for the chosen ones of C classes; the others keep what they had, or nothing and one threshold."""
+        classes = len(self.scale)
+        kept = others or type(self)(
+            scale=(1.0,) * classes,
+            shift=(0.0,) * classes,
+            thresholds=(threshold,) * classes,
+            present=(0,) * classes,
+            absent=(0,) * classes,
+            spread=0.0,
+            log_loss_before=0.0,
+            log_loss_after=None,
+        )
+        columns = {
+            name: tuple(np.where(chosen, getattr(self, name), getattr(kept, name)).tolist())
+            for name in ("scale", "shift", "thresholds", "present", "absent")
+        }
+        return self.model_copy(update=columns)
+
 
 class CalibratedRecognizer(nn.Module):
     """A recognizer whose logits are calibrated: regions (B, R, D) → (B, 2, C), 0 absence, 1 presence.

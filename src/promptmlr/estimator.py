@@ -33,7 +33,7 @@ from promptmlr.files import write_folder, write_text
 from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.prediction import predict_source
-from promptmlr.recipes import load_recipe
+from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 from promptmlr.run import FILES, Run, load_run
@@ -52,7 +52,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         image_size: pixels; None is 448 for open_clip's models, else the backbone's own.
         class_names: C names; None takes them from a pandas y, or from lists of names.
         unlisted: for y of lists of names: what a class that a list leaves out is, "unknown" or "absent".
-        recipe: "default", "released" or a TOML file.
+        recipe: "default", "released", a TOML file or a `Recipe`.
         epochs: None is the recipe's.
         batch_size: None is the recipe's.
         select: "last" keeps the last epoch, "val" the best one on a tenth of the known labels, held out.
@@ -79,7 +79,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         image_size: int | None = None,
         class_names: Sequence[str] | None = None,
         unlisted: Unlisted | None = None,
-        recipe: str | Path = "default",
+        recipe: str | Path | Recipe = "default",
         epochs: int | None = None,
         batch_size: int | None = None,
         select: Literal["last", "val"] = "last",
@@ -124,10 +124,11 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any) -> Self:  # noqa: N803
         """Train on, from where it stands, with these labels alone; the first call is `fit`.
 
-        Classes do not talk to each other: a class that has no known label in y stays as it is, unless the method shares
-        its context between classes. Its calibration is fitted on a tenth of these labels, or kept where they are few.
+        Classes do not talk to each other: a class that has no known label in y stays as it is, calibration included,
+        unless the method shares its context between classes. The others are calibrated on a tenth of these labels, or
+        keep what they had where those are few.
 
-        Args and errors as `fit`; the classes are those of `fit`.
+        Args and errors as `fit`; the classes are those of `fit`, and so must be the method.
         """
         if not hasattr(self, "run_"):
             return self.fit(X, y)
@@ -161,9 +162,11 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         """MAP in 0..1; unknown labels are left out, and so are classes without a present one.
 
         Raises:
+            NotFittedError: before `fit`.
             UserError: no label of y is present.
         """
-        labels = self._labels(y, self.class_names_ if hasattr(self, "run_") else self.class_names)[0]
+        self._fitted()
+        labels = self._labels(y, self.class_names_)[0]
         return evaluate(self.predict_proba(X), labels, self.class_names_, resamples=0).mean_ap
 
     def save(self, path: str | Path) -> Path:
@@ -196,8 +199,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             "pretrained": config.backbone.pretrained,
             "image_size": config.backbone.preprocessing.image_size,
             "class_names": config.class_names,
-            "epochs": config.recipe.epochs,
-            "batch_size": config.recipe.batch_size,
+            "recipe": config.recipe,
             "calibrate": config.calibrate,
             "random_state": config.seed,
         }
@@ -222,6 +224,10 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _train(self, X: Any, y: Any, before: Run | None) -> Self:  # noqa: N803
+        if before is not None and before.config.method != self.method:
+            raise UserError(f"partial_fit goes on with {before.config.method}, and method is {self.method}; call fit")
+        if not isinstance(self.random_state, int | np.integer) or self.random_state < 0:
+            raise UserError(f"random_state={self.random_state!r}: a seed is an integer from 0")
         images = image_refs(X)
         labels, names = self._labels(y, before.class_names if before else self.class_names)
         if len(labels) != len(images):
@@ -231,16 +237,19 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             ids = [f"{number:09d}" for number in range(len(ids))]
         labelled = LabelledImages.from_rows(ids, images, labels, names, "images and labels from Python")
         share = float((labels != UNKNOWN).mean())
-        recipe = load_recipe(self.recipe, self.method, observed=share, epochs=self.epochs, batch_size=self.batch_size)
+        epochs, batch_size = (
+            None if n is None else int(n) for n in (self.epochs, self.batch_size)
+        )  # numpy's, of a grid
+        recipe = load_recipe(self.recipe, self.method, observed=share, epochs=epochs, batch_size=batch_size)
         job = TrainingJob(
             method=self.method,
             recipe=recipe,
             labelled=labelled,
             keep=np.ones(labels.shape, dtype=np.bool_),
-            seed=self.random_state,
-            order_seed=self.random_state,
+            seed=int(self.random_state),
+            order_seed=int(self.random_state),
             select=self.select,
-            calibrate=self.calibrate,
+            calibrate=bool(self.calibrate),
             learned=None if before is None else self._learned(),
         )
         tower = self._open()
@@ -254,8 +263,8 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
                 workers=self.workers,
                 reporter=self.reporter,
             )
-            if before is not None and before.calibration is not None and not (path / "calibration.json").exists():
-                write_text(path / "calibration.json", before.calibration.model_dump_json(indent=2) + "\n")
+            if before is not None:
+                _keep_calibration(path, before, (labels != UNKNOWN).any(axis=0))
             self._take(load_run(path))
         self.run_.adopt(tower)
         return self
@@ -289,6 +298,16 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "run_"):
             raise NotFittedError("this MultiLabelRecognizer is not fitted yet; call fit, or load one")
         return self.run_
+
+
+def _keep_calibration(path: Path, before: Run, seen: NDArray[np.bool_]) -> None:
+    """In a run folder, give the classes of which nothing was seen the calibration that they had before."""
+    found = load_run(path).calibration
+    if found is not None:
+        found = found.for_classes(seen, before.calibration, before.config.threshold)
+    found = found or before.calibration
+    if found is not None:
+        write_text(path / "calibration.json", found.model_dump_json(indent=2) + "\n")
 
 
 @lru_cache(maxsize=1)

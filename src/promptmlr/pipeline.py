@@ -184,7 +184,10 @@ def build(job: TrainingJob, backbone: Backbone) -> Recognizer:
     names = job.labelled.class_names
     recognizer = create_recognizer(job.method, backbone, names, seed=job.seed, **job.recipe.start_options())
     if job.learned is not None:
-        recognizer.load_state_dict(dict(job.learned))
+        try:
+            recognizer.load_state_dict(dict(job.learned))
+        except RuntimeError as error:
+            raise UserError("what was learned before has another shape; keep the recipe, or train anew") from error
     return recognizer
 
 

@@ -220,17 +220,23 @@ def test_a_full_service_is_waited_for(opened, serving) -> None:
     expect(page.locator("article table")).to_have_count(1)
 
 
+def press(page: Page, key: str) -> None:
+    """Answer, as soon as the photo is there."""
+    expect(page.get_by_role("button", name="Yes")).to_be_enabled()
+    page.keyboard.press(key)
+
+
 def test_labelling_by_keyboard_writes_the_file(opened, serving, queue: LabelQueue, table: Path) -> None:
     page = opened(serving(queue=queue), "#label")
     question = page.get_by_role("heading", name="Is “tree” in this image?")
     expect(question).to_be_visible()
     expect(page.get_by_alt_text("Image 0.png")).to_be_visible()
     expect(page.locator("#standing")).to_have_text("0 of 8 answered")
-    page.keyboard.press("y")
+    press(page, "y")
     expect(page.locator("#question")).to_have_text("Is “cat” in this image?")
     expect(page.locator("#label-status")).to_have_text("tree in 0.png: present, written to row 2.")
     assert table.read_bytes() == b"image,tree,cat\r\n0.png,1,\r\n1.png,,\r\n2.png,,\r\n3.png,,\r\n"
-    page.keyboard.press("n")
+    press(page, "n")
     expect(page.locator("#photo-caption")).to_contain_text("1.png, row 3. The run says 50 %.")
     page.keyboard.press("s")
     expect(page.locator("#standing")).to_have_text("2 of 8 answered, 1 skipped")
@@ -243,10 +249,10 @@ def test_labelling_by_keyboard_writes_the_file(opened, serving, queue: LabelQueu
     page.get_by_role("button", name="No").click()
     expect(page.locator("#standing")).to_have_text("2 of 8 answered")
     page.get_by_label("The keys Y, N, S and U answer").uncheck()
-    page.keyboard.press("y")
+    press(page, "y")
     page.get_by_label("The keys Y, N, S and U answer").check()
     for number in range(3, 9):
-        page.keyboard.press("y")
+        press(page, "y")
         expect(page.locator("#standing")).to_have_text(f"{number} of 8 answered")
     expect(page.locator("#question")).to_have_text("That was all")
     assert table.read_bytes() == b"image,tree,cat\r\n0.png,1,0\r\n1.png,1,1\r\n2.png,1,1\r\n3.png,1,1\r\n"
@@ -259,12 +265,12 @@ def test_a_page_of_a_service_that_ended_answers_nothing(opened, serving, queue: 
     again = LabelQueue(queue.file, queue.journal)
     again.offer(queue._suggestions[::-1])
     vars(queue).update(vars(again))  # what a service that is started again on this port would ask
-    page.keyboard.press("y")
+    press(page, "y")
     expect(page.locator("#label-status")).to_contain_text("nothing was written: the service was started again")
     assert table.read_bytes() == before
     expect(page.locator("#photo-caption")).to_contain_text("3.png, row 5")
     expect(page.get_by_alt_text("Image 3.png")).to_have_attribute("src", f"label/pictures/{again.token}-0")
-    page.keyboard.press("n")
+    press(page, "n")
     expect(page.locator("#standing")).to_have_text("1 of 8 answered")
     assert b"3.png,,0" in table.read_bytes()
 
@@ -274,10 +280,10 @@ def test_labelling_while_others_write_the_file(opened, serving, queue: LabelQueu
     expect(page.locator("#question")).to_have_text("Is “tree” in this image?")
     before = table.read_bytes()
     table.write_bytes(before.replace(b"0.png,,", b"0.png,0,"))
-    page.keyboard.press("y")
+    press(page, "y")
     expect(page.locator("#label-status")).to_contain_text("was filled elsewhere meanwhile, with '0'")
     assert table.read_bytes() == before.replace(b"0.png,,", b"0.png,0,")
-    page.keyboard.press("y")
+    press(page, "y")
     expect(page.locator("#standing")).to_have_text("1 of 8 answered, 1 filled elsewhere")
     table.write_bytes(before)
     page.keyboard.press("s")
@@ -285,6 +291,26 @@ def test_labelling_while_others_write_the_file(opened, serving, queue: LabelQueu
     page.get_by_role("button", name="Write them now").click()
     expect(page.get_by_role("alert")).to_be_hidden()
     assert b"0.png,,1" in table.read_bytes()
+
+
+def test_nobody_answers_before_the_photo_is_there(opened, serving, queue: LabelQueue, table: Path) -> None:
+    held = []
+    page = opened(serving(queue=queue), "#label")
+    page.route("**/label/pictures/*-2", lambda route: held.append(route))
+    press(page, "y")
+    press(page, "n")
+    expect(page.locator("#photo-caption")).to_contain_text("1.png, row 3")
+    before = table.read_bytes()
+    expect(page.get_by_role("button", name="Yes")).to_be_disabled()
+    expect(page.get_by_role("button", name="Skip")).to_be_enabled()
+    assert page.evaluate("document.getElementById('photo').naturalWidth") == 0
+    page.keyboard.press("y")
+    expect(page.locator("#standing")).to_have_text("2 of 8 answered")
+    assert table.read_bytes() == before
+    for route in held:
+        route.continue_()
+    press(page, "y")
+    expect(page.locator("#standing")).to_have_text("3 of 8 answered")
 
 
 def test_everything_is_reached_by_keyboard(opened, serving, queue: LabelQueue) -> None:

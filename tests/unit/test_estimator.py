@@ -16,6 +16,7 @@ from promptmlr import scenes
 from promptmlr.data.targets import HeldImage, labels_from
 from promptmlr.errors import UserError
 from promptmlr.labels import UNKNOWN
+from promptmlr.recipes import load_recipe
 
 NAMES = ["tree", "house", "cloud"]
 NAN = float("nan")
@@ -87,11 +88,25 @@ def test_saved_loaded_and_pickled_it_says_the_same(small, drawn, tmp_path) -> No
 def test_new_labels_change_their_own_classes_alone(small, drawn) -> None:
     paths, y = drawn
     recognizer = small.fit(paths, y)
-    before = recognizer.run_.recognizer.presence.embedding.clone()
-    recognizer.partial_fit(paths[:10], [[NAN, 1 - i % 2, NAN] for i in range(10)])
+    before, calibration = recognizer.run_.recognizer.presence.embedding.clone(), recognizer.run_.calibration
+    probabilities = recognizer.predict_proba(paths)
+    recognizer.partial_fit(paths, [[NAN, 1 - i % 2, NAN] for i in range(120)])
     after = recognizer.run_.recognizer.presence.embedding
     assert [(before[c] == after[c]).all().item() for c in range(3)] == [True, False, True]
+    assert recognizer.run_.calibration.thresholds[0] == calibration.thresholds[0]
+    assert recognizer.run_.calibration.scale[1] != calibration.scale[1]
+    same = recognizer.predict_proba(paths) == probabilities
+    assert same.all(axis=0).tolist() == [True, False, True]
+
+
+def test_classes_without_labels_stay_as_they_are_without_a_calibration_too(small, drawn) -> None:
+    paths, y = drawn
+    recognizer = small.set_params(calibrate=False).fit(paths, y)
+    before = recognizer.predict_proba(paths), recognizer.run_.thresholds
+    recognizer.set_params(calibrate=True).partial_fit(paths, [[i % 2, NAN, NAN] for i in range(120)])
     assert recognizer.run_.calibration is not None
+    np.testing.assert_allclose(recognizer.predict_proba(paths)[:, 1:], before[0][:, 1:], atol=1e-7)
+    assert (recognizer.run_.thresholds[1:] == before[1][1:]).all()
 
 
 def test_loaded_ones_learn_on_as_fitted_ones_do(small, drawn, tmp_path) -> None:
@@ -101,6 +116,19 @@ def test_loaded_ones_learn_on_as_fitted_ones_do(small, drawn, tmp_path) -> None:
     small.partial_fit(paths[60:], y[60:])
     other.partial_fit(paths[60:], y[60:])
     assert (small.run_.recognizer.absence.embedding == other.run_.recognizer.absence.embedding).all()
+
+
+def test_a_loaded_one_has_the_recipe_that_it_was_trained_with(small, drawn, tmp_path) -> None:
+    paths, y = drawn
+    recipe = load_recipe("default", "positivecoop", epochs=1, context_length=6)
+    small.set_params(method="positivecoop", recipe=recipe, epochs=None).fit(paths, y).save(tmp_path / "run")
+    other = pm.MultiLabelRecognizer.load(tmp_path / "run", cache=small.cache)
+    assert other.run_.config.recipe == other.recipe == recipe
+    other.partial_fit(paths, y)
+    with pytest.raises(UserError, match="another shape"):
+        other.set_params(recipe="default").partial_fit(paths, y)
+    with pytest.raises(UserError, match="goes on with positivecoop, and method is baseline"):
+        other.set_params(method="baseline").partial_fit(paths, y)
 
 
 def test_the_first_partial_fit_is_fit(small, drawn) -> None:
@@ -114,10 +142,18 @@ def test_cross_validation_and_grids(small, drawn) -> None:
     scores = cross_val_score(small, paths, y, cv=KFold(3), error_score="raise")
     assert scores.shape == (3,)
     assert (scores > 0.5).all()
-    grid = GridSearchCV(small, {"method": ["zeroshot", "dualembedding"], "epochs": [1, 3]}, cv=2, error_score="raise")
+    grid = GridSearchCV(
+        small, {"calibrate": np.array([True, False]), "epochs": np.array([1, 3])}, cv=2, error_score="raise"
+    )
     grid.fit(paths, y)
     assert len(grid.cv_results_["params"]) == 4
     assert grid.best_estimator_.predict(paths[:2]).shape == (2, 3)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 0.5, np.random.RandomState(0)])
+def test_seeds_are_whole_numbers(small, drawn, seed) -> None:
+    with pytest.raises(UserError, match="a seed is an integer from 0"):
+        small.set_params(random_state=seed).fit(*drawn)
 
 
 def test_what_lists_leave_out_has_to_be_said(small, drawn) -> None:

@@ -85,7 +85,7 @@ class Origin:
 
 
 def load_recipe(
-    source: str | Path,
+    source: "str | Path | Recipe",
     method: str,
     *,
     observed: float | None = None,
@@ -95,7 +95,7 @@ def load_recipe(
     """The recipe of one method, at one place of the paper's table where that is known.
 
     Args:
-        source: "default", "released", or a TOML file as this module describes it.
+        source: "default", "released", or a TOML file as this module describes it; or a recipe, to be changed.
         method: a name of `METHODS`.
         observed: the fraction of labels that training sees; None leaves out all cases that ask for one.
         benchmark: which of the paper's data sets; None leaves out all cases that ask for one.
@@ -105,7 +105,11 @@ def load_recipe(
         UserError: no such method or recipe, bad TOML, an unknown key (the nearest known one is named) or a bad value,
             or a number of views where nothing is augmented.
     """
-    values, _ = _resolve(source, method, observed, benchmark, changes)
+    if isinstance(source, Recipe):
+        values = source.model_dump() | {name: value for name, value in changes.items() if value is not None}
+        source = "of the run"
+    else:
+        values, _ = _resolve(source, method, observed, benchmark, changes)
     try:
         recipe = Recipe(**values)
     except ValidationError as error:

@@ -6,6 +6,7 @@ const POLL = 2000;  // milliseconds, while suggestions are ranked
 
 let queue = null;
 let busy = false;
+let pictured = null;  // the id of the question whose photo is on the page; before that nobody can say yes or no
 
 const buttons = () => [...document.querySelectorAll("[data-answer]")];
 const visible = () => !byId("label").hidden;
@@ -38,7 +39,7 @@ function answer(wanted) {
   if (busy || !queue) return;
   if (wanted === "undo") {
     if (queue.undoable) send("label/undo", {});
-  } else if (queue.question) {
+  } else if (queue.question && (wanted === "skip" || pictured === queue.question.id)) {
     send("label/answers", { question: queue.question.id, answer: wanted });
   }
 }
@@ -71,9 +72,7 @@ function show(standing) {
   byId("progress").value = answered + skipped + filled;
   byId("progress").hidden = state === "ranking" || !total;
   byId("picture").hidden = !question;
-  for (const button of buttons()) {
-    button.disabled = button.dataset.answer === "undo" ? !queue.undoable : !question;
-  }
+  enableButtons();
   if (question) {
     byId("question").textContent = `Is “${question.class}” in this image?`;
     if (question.id !== before || !byId("photo").src) showPicture(question);
@@ -93,8 +92,21 @@ function show(standing) {
   if (byId("unwritten-text").textContent !== unwritten.join(" ")) byId("unwritten-text").textContent = unwritten.join(" ");
 }
 
+function enableButtons() {
+  const { question, undoable } = queue, seen = question && pictured === question.id;
+  for (const button of buttons()) {
+    const wanted = button.dataset.answer;
+    button.disabled = !(wanted === "undo" ? undoable : wanted === "skip" ? question : seen);
+  }
+}
+
 function showPicture(question) {
   const photo = byId("photo"), seen = question.probability;
+  photo.removeAttribute("src");  // the one before it would stay until this one is there
+  photo.onload = () => {
+    pictured = question.id;
+    enableButtons();
+  };
   photo.alt = `Image ${question.image}`;
   photo.onerror = async () => {
     const response = await fetch(photo.src).catch(() => null);
