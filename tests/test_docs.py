@@ -94,9 +94,10 @@ def test_what_suggestions_gain_follows_from_their_scores() -> None:
     for row in records(DOCS / "suggestions" / "suggestions.csv"):
         ways = scores.setdefault((row["world"], row["seed"]), {"random": {}, "suggested": {}})
         ways[row["way"]][int(row["labels"])] = 100 * float(row["mean_ap"])
-    assert len(scores) == 6
+    assert len(scores) == 18
     page = (DOCS / "how-to" / "what-to-label-next.md").read_text(encoding="utf-8")
     gains = np.array([ways["suggested"][1200] - ways["random"][1200] for ways in scores.values()])
-    half = student.ppf(0.975, 5) * gains.std(ddof=1) / np.sqrt(6)
+    half = student.ppf(0.975, 17) * gains.std(ddof=1) / np.sqrt(18)
     assert f"bring {gains.mean():.1f} points" in page
     assert f"interval {gains.mean() - half:.1f} to {gains.mean() + half:.1f}" in page
+    assert f"single pairs gained {gains.min():.1f} to {gains.max():.1f} points" in page

@@ -298,6 +298,7 @@ def test_nobody_answers_before_the_photo_is_there(opened, serving, queue: LabelQ
     page = opened(serving(queue=queue), "#label")
     page.route("**/label/pictures/*-2", lambda route: held.append(route))
     press(page, "y")
+    expect(page.locator("#standing")).to_have_text("1 of 8 answered")
     press(page, "n")
     expect(page.locator("#photo-caption")).to_contain_text("1.png, row 3")
     before = table.read_bytes()
