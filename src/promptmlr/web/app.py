@@ -79,7 +79,7 @@ def create_app(service: Service, hosts: Iterable[str] = ()) -> ASGIApp:
     _add_status(app, service)
     _add_recognition(app, service)
     if service.queue is not None:
-        app.include_router(label_router(service.queue, service.metrics))
+        app.include_router(label_router(service.queue, service))
     endpoints = {path: path for path in app.openapi()["paths"]} | {"/": "page", "/metrics": "/metrics"}
     names = {host.lower() for host in hosts}
     return Guard(app, service.limits, names, service.metrics, endpoints, uploads={"/predict", "/maps"})
@@ -95,7 +95,7 @@ def _add_page(app: FastAPI) -> None:
 
 def _add_status(app: FastAPI, service: Service) -> None:
     @app.get("/health", responses={503: {"model": Health, "description": "Still loading."}})
-    def health(response: Response) -> Health:
+    async def health(response: Response) -> Health:
         """Whether the service can be used."""
         response.status_code = 200 if service.ready else 503
         return Health(

@@ -1,6 +1,8 @@
 """What can be asked of the labelling queue."""
 
+import asyncio
 import io
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -9,13 +11,13 @@ from fastapi.responses import Response
 from PIL import Image
 from starlette.exceptions import HTTPException
 
-from promptmlr.data.images import UnreadableImage
+from promptmlr.data.images import ImageFile, UnreadableImage, image_from_bytes
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.web.answers import AnswerGiven, AnswerTaken, Problem, QuestionInfo, QueueInfo
 from promptmlr.web.labelling import LabelQueue, Outcome
 
 if TYPE_CHECKING:
-    from promptmlr.web.metrics import Metrics
+    from promptmlr.web.service import Service
 
 __all__ = ["label_router"]
 
@@ -25,16 +27,17 @@ REFUSALS = {
     404: {"model": Problem, "description": "There is no such suggestion."},
     409: {"model": Problem, "description": "The question is of a service that has ended since."},
     415: {"model": Problem, "description": "The body is not JSON."},
+    429: {"model": Problem, "description": "Too many pictures are asked for at once."},
     507: {"model": Problem, "description": "Neither file nor journal can be written: the answer was not taken."},
 }
 
 
-def label_router(queue: LabelQueue, metrics: "Metrics") -> APIRouter:
+def label_router(queue: LabelQueue, service: "Service") -> APIRouter:
     """Routes under /label."""
     router = APIRouter(prefix="/label")
 
     def taken(outcome: Outcome) -> AnswerTaken:
-        metrics.labels.labels(outcome.result).inc()
+        service.metrics.labels.labels(outcome.result).inc()
         return AnswerTaken(result=outcome.result, message=outcome.message, queue=_described(queue))
 
     def not_taken(error: Exception) -> HTTPException:
@@ -84,22 +87,29 @@ def label_router(queue: LabelQueue, metrics: "Metrics") -> APIRouter:
             raise not_taken(error) from error
 
     @router.get("/pictures/{question}", response_class=Response, responses=REFUSALS)  # type: ignore[arg-type]
-    def picture(question: str) -> Response:
+    async def picture(question: str) -> Response:
         """The image of a suggestion, made smaller, as JPEG."""
         image = queue.image(number_of(question))
         if image is None:
             raise HTTPException(404, "there is no such suggestion")
-        try:
-            opened = image.open()
-        except UnreadableImage as error:
-            reason = str(error).removeprefix(f"{image.name}: ")
-            raise HTTPException(404, f"{PurePath(image.name).name}: {reason}") from error
-        opened.thumbnail((SHOWN, SHOWN), Image.Resampling.BILINEAR)
-        buffer = io.BytesIO()
-        opened.save(buffer, "JPEG", quality=88)
-        return Response(buffer.getvalue(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+        async with service.place():
+            try:
+                content = await asyncio.wrap_future(service.worker.decode(partial(_smaller, image)))
+            except UnreadableImage as error:
+                reason = str(error).removeprefix(f"{image.name}: ")
+                raise HTTPException(404, f"{PurePath(image.name).name}: {reason}") from error
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
     return router
+
+
+def _smaller(image: ImageFile) -> bytes:
+    """The image as JPEG, for a page."""
+    opened = image_from_bytes(image.content(), image.name, SHOWN)
+    opened.thumbnail((SHOWN, SHOWN), Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    opened.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
 
 
 def _described(queue: LabelQueue) -> QueueInfo:

@@ -298,11 +298,12 @@ class LabelQueue:
 
         try:
             before = self.file.change(one.image_id, one.class_name, _CODES[text], edit)
+            lost = before is None and self._code(self.file.read(), one) == UNKNOWN  # an older copy was saved over it
         except (UserError, EnvironmentFault) as error:
             self.reporter.note(str(error))
             return Outcome("nothing", f"{self.file.name} cannot be written now; nothing was undone")
         self.journal.add([entry])
-        if before is None:
+        if before is None and not lost:
             self._history.pop()
             return Outcome("taken", f"not undone: {self._said(step.number, None)} was changed elsewhere meanwhile")
         return None

@@ -70,7 +70,7 @@ class Service:
         Raises:
             HTTPException: 429 all places are taken, 503 it takes too long, 499 the client left, 4xx of a bad request.
         """
-        async with self._place():
+        async with self.place():
             uploads = await read_uploads(request, most)
             answers = asyncio.gather(*(self._look(upload, run, work) for upload in uploads), return_exceptions=True)
             found = await self._while_there(request, answers)
@@ -86,8 +86,12 @@ class Service:
         return [one for one in found if isinstance(one, UnreadableImage | tuple)]
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """One of the places to wait in, given back whatever happens."""
+    async def place(self) -> AsyncIterator[None]:
+        """One of the places to wait in, given back whatever happens.
+
+        Raises:
+            HTTPException: 429 all are taken.
+        """
         if self._taken >= self.limits.concurrency:
             seconds = min(max(math.ceil(self.worker.seconds_left), 1), 60)
             raise HTTPException(429, "too many requests at once; try again", {"Retry-After": str(seconds)})

@@ -101,7 +101,11 @@ class Worker:
             decoded = run.decode(content, name, max_pixels)
             return Picture(key, decoded.size, decoded)
 
-        return self._decoders.submit(picture)
+        return self.decode(picture)
+
+    def decode(self, work: "Callable[[], Result]") -> "Future[Result]":
+        """Do what opens an image in one of the decoding threads: only so many images are in memory at once."""
+        return self._decoders.submit(work)
 
     def submit(
         self, run: ServedRun, picture: Picture, work: Callable[[ServedRun, Tensor], Result]

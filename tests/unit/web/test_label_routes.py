@@ -1,11 +1,15 @@
 """The queue over HTTP."""
 
 import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from promptmlr.web import label_routes
 from promptmlr.web.journal import Journal
 from promptmlr.web.label_file import LabelFile
 from promptmlr.web.labelling import LabelQueue
@@ -78,6 +82,30 @@ def test_refusals(serving, queue: LabelQueue, monkeypatch) -> None:
     assert lost.status_code == 507
     assert str(queue.journal.path.parent.parent) not in lost.text
     assert "photos/a.png,," in queue.file.path.read_text()
+
+
+def test_pictures_wait_in_the_places_of_all_images(serving, queue: LabelQueue, monkeypatch) -> None:
+    """However many are asked for, two are decoded at once and the rest of those with a place wait."""
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def slow(image):
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.3)
+        with lock:
+            inside -= 1
+        return b""
+
+    monkeypatch.setattr(label_routes, "_smaller", slow)
+    client = serving(queue=queue, concurrency=4).client
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: client.get(f"/label/pictures/{queue.token}-0").status_code, range(12)))
+    assert most == 2
+    assert set(answers) == {200, 429}
+    assert answers.count(200) >= 4
+    assert client.get("/health").status_code == 200
 
 
 def test_before_and_without_suggestions(serving, queue: LabelQueue) -> None:

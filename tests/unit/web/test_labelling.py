@@ -134,6 +134,17 @@ def test_undo_leaves_alone_what_others_changed(table: Path) -> None:
     assert queue.undo().result == "nothing"
 
 
+def test_undo_of_what_an_older_copy_took_back_is_done(table: Path) -> None:
+    queue = queue_of(table)
+    queue.answer(0, "present")
+    table.write_bytes(TABLE)
+    assert queue.standing().lost == 1
+    assert queue.undo().result == "undone"
+    assert queue.standing().lost == 0
+    queue.write_again()
+    assert table.read_bytes() == TABLE
+
+
 def test_a_file_that_changes_while_it_is_written(table: Path, monkeypatch) -> None:
     """Somebody saves between our reading and our replacing: theirs is read again, and nothing of it is lost."""
     queue, saved = queue_of(table), []
