@@ -79,20 +79,10 @@ class Calibration(BaseModel):
 
     def for_classes(self, chosen: NDArray[np.bool_], others: "Calibration | None", threshold: float) -> Self:
         """The same for the chosen ones of C classes; the others keep what they had, or nothing and one threshold."""
-        classes = len(self.scale)
-        kept = others or type(self)(
-            scale=(1.0,) * classes,
-            shift=(0.0,) * classes,
-            thresholds=(threshold,) * classes,
-            present=(0,) * classes,
-            absent=(0,) * classes,
-            spread=0.0,
-            log_loss_before=0.0,
-            log_loss_after=None,
-        )
+        plain = {"scale": 1.0, "shift": 0.0, "thresholds": threshold, "present": 0, "absent": 0}
         columns = {
-            name: tuple(np.where(chosen, getattr(self, name), getattr(kept, name)).tolist())
-            for name in ("scale", "shift", "thresholds", "present", "absent")
+            name: tuple(np.where(chosen, getattr(self, name), getattr(others, name, value)).tolist())
+            for name, value in plain.items()
         }
         return self.model_copy(update=columns)
 

@@ -81,6 +81,7 @@ def test_without_a_test_split_a_quarter_is_held_out(promptmlr, photos: Path) -> 
     done = promptmlr("learning-curve", table, *arguments)
     assert done.code == 0, done.err
     assert "no test split: 12 of 48 images are held out to score on" in done.err
+    assert done.err.count("all rows") == 1  # it is read once
 
 
 def test_the_method_is_chosen_by_cross_validation(promptmlr, photos: Path) -> None:

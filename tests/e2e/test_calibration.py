@@ -1,6 +1,7 @@
 """Runs are calibrated on labels held out, say so, and use it."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,10 @@ def test_scores_and_labels_use_them(promptmlr, runs: Path) -> None:
     assert after["calibration_error"] < before["calibration_error"] / 2
     assert sum(one["labels"] for one in after["bins"]) == 20_000
     assert f"{100 * after['calibration_error']:.1f} points calibrated" in done.out
-    assert "Share of labels present against their probability" in page.read_text()
+    text = page.read_text()
+    assert "Share of labels present against their probability" in text
+    assert re.search(r"<ul>\s*<li>mAP [\d.]+", text)
+    assert re.search(r"known ones: means over classes: precision CP [\d.]+.*; all labels pooled: precision OP", text)
 
 
 def test_training_may_see_all_labels_instead(promptmlr, runs: Path) -> None:

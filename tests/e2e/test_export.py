@@ -26,6 +26,7 @@ def test_a_file_from_the_command_line(promptmlr, run: Path, photos: Path, monkey
     monkeypatch.setattr(checking, "TIMED_ROUNDS", 3)
     out = photos / "run.onnx"
     table = photos / "labels.csv"
+    (photos / "photos" / "broken.jpg").write_bytes(b"broken")
     options = ("--input", "rgb", "--int8", "--calibrate", photos / "photos", "--check", table)
     done = promptmlr("export", run, "--to", "onnx", "--out", out, *options)
     assert done.code == 0, done.err

@@ -150,6 +150,10 @@ def test_a_split_is_made_and_stays_when_images_are_added(promptmlr, photos: Path
         assert done.code == 0, done.err
         splits[count] = {row["image"]: row["split"] for row in csv.DictReader(made.read_text().splitlines())}
         assert labels(made) == labels(table)
+        assert [line.rpartition(": ")[2] for line in done.err.splitlines() if line.startswith("CSV")] == [
+            "train",
+            "test",
+        ]
         assert len(splits[count]) == count
     assert splits[30].items() <= splits[48].items()
     assert 5 <= list(splits[48].values()).count("test") <= 24

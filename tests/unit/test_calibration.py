@@ -165,3 +165,6 @@ def test_files_are_checked() -> None:
         Calibration(**(calibration.model_dump() | {"scale": (1.0,)}))
     with pytest.raises(ValueError, match="greater than 0"):
         Calibration(**(calibration.model_dump() | {"scale": (1.0, 0.0)}))
+    for name in ("scale", "shift"):  # whose margins would be no numbers
+        with pytest.raises(ValueError, match="less than or equal to"):
+            Calibration(**(calibration.model_dump() | {name: (1.0, 1e308)}))

@@ -27,6 +27,7 @@ from promptmlr.cli.options import (
     Unlisted,
     Workers,
     cache_folder,
+    data_options,
     open_tower,
     read_data,
 )
@@ -69,19 +70,11 @@ def cache(
 ) -> None:
     """Encode images once and keep their regions; `train` and `evaluate` find them there, and else do it themselves."""
     from promptmlr.augmentation import Augmentation
-    from promptmlr.data import DataOptions
     from promptmlr.features import RegionCache, stored_regions
     from promptmlr.features.extraction import size
     from promptmlr.regions import FreshRegions
 
-    options = DataOptions(
-        difficult=difficult,
-        coco_images=coco_images,
-        crowd=crowd,
-        unlisted=unlisted,
-        delimiter=delimiter,
-        missing_images="keep" if skip_unreadable else "refuse",
-    )
+    options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     labelled = read_data(data, split, "train", format, images, options)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     augmentation = None if views is None else Augmentation(order_seed, views)

@@ -26,6 +26,7 @@ from promptmlr.cli.options import (
     StorageFormat,
     Unlisted,
     Workers,
+    data_options,
     fractions,
     open_tower,
     read_data,
@@ -113,7 +114,6 @@ def compare(
 
     An interrupted comparison goes on after its last finished epoch when it is repeated.
     """
-    from promptmlr.data import DataOptions
     from promptmlr.experiments.design.outputs import DesignOutputs
     from promptmlr.experiments.design.running import Design, run_design
     from promptmlr.experiments.design.search import Rule
@@ -139,14 +139,7 @@ def compare(
     for method in ["dualcoop"] if design else chosen:  # before anything is read
         load_recipe(recipe, method, batch_size=batch_size)
     check_page(out, report)
-    options = DataOptions(
-        difficult=difficult,
-        coco_images=coco_images,
-        crowd=crowd,
-        unlisted=unlisted,
-        delimiter=delimiter,
-        missing_images="keep" if skip_unreadable else "refuse",
-    )
+    options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     train = read_data(data, None, "train", format, images, options)
     test = read_data(data, None, "test", format, images, options)
     remarks = remarks_on(test)

@@ -17,6 +17,7 @@ from promptmlr.cli.options import (
     Split,
     Unlisted,
     Workers,
+    data_options,
 )
 from promptmlr.cli.progress import Terminal, note
 
@@ -84,18 +85,11 @@ def convert(
     neg_category_ids where labels are partial. label-studio: tasks with the labels as pre-annotations. fiftyone:
     labels.json and data/. huggingface: an imagefolder, or one .parquet.
     """
-    from promptmlr.data import DataOptions, load_data, load_parts
+    from promptmlr.data import load_data, load_parts
     from promptmlr.data.convert import convert as write
     from promptmlr.data.convert import held_out, readable, thinned
 
-    options = DataOptions(
-        difficult=difficult,
-        coco_images=coco_images,
-        crowd=crowd,
-        unlisted=unlisted,
-        delimiter=delimiter,
-        missing_images="keep" if skip_unreadable else "refuse",
-    )
+    options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     if split is None:
         parts = load_parts(data, format=format, images=images, options=options)
     else:

@@ -30,6 +30,7 @@ from promptmlr.cli.options import (
     Unlisted,
     Workers,
     common_classes,
+    data_options,
     read_data,
     region_cache,
 )
@@ -80,7 +81,6 @@ def evaluate(
     workers: Workers = 2,
 ) -> None:
     """Score a run on labelled images: mAP with an interval, per class, CF1 and OF1."""
-    from promptmlr.data import DataOptions
     from promptmlr.evaluation import evaluate as score
     from promptmlr.features import open_regions
     from promptmlr.files import write_text
@@ -94,14 +94,7 @@ def evaluate(
     out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"
     check_page(out, report)
     loaded = load_run(run)
-    options = DataOptions(
-        difficult=difficult,
-        coco_images=coco_images,
-        crowd=crowd,
-        unlisted=unlisted,
-        delimiter=delimiter,
-        missing_images="keep" if skip_unreadable else "refuse",
-    )
+    options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     labelled = read_data(data, split, "test", format, images, options)
     trained_on = images_sha256(labelled.image_ids) == loaded.config.data.images_sha256
     rows, columns = common_classes(loaded.class_names, labelled.class_names)

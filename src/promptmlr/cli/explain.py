@@ -26,6 +26,7 @@ from promptmlr.cli.options import (
     Unlisted,
     Workers,
     common_classes,
+    data_options,
     open_tower,
     read_data,
     region_cache,
@@ -113,7 +114,7 @@ def explain(
     workers: Workers = 2,
 ) -> None:
     """Show where the presence and the absence of a class light up, and measure how much the two have in common."""
-    from promptmlr.data import DataOptions, ImageFile, is_scenes
+    from promptmlr.data import ImageFile, is_scenes
     from promptmlr.experiments.maps.dataset import explain_data
     from promptmlr.experiments.maps.image import explain_image
     from promptmlr.experiments.maps.subject import subject_of_backbone, subject_of_run
@@ -144,14 +145,7 @@ def explain(
         return subject_of_run(run)
 
     if of_data:
-        options = DataOptions(
-            difficult=difficult,
-            coco_images=coco_images,
-            crowd=crowd,
-            unlisted=unlisted,
-            delimiter=delimiter,
-            missing_images="keep" if skip_unreadable else "refuse",
-        )
+        options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
         labelled = read_data(target, split, "test", format, images, options)
         common, labels = _labels_of(run, labelled)
         for name in names or ():

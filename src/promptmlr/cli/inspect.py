@@ -19,6 +19,7 @@ from promptmlr.cli.options import (
     Split,
     Unlisted,
     Workers,
+    data_options,
     open_tower,
 )
 from promptmlr.cli.outcome import MeasurementPage, check_page, publish, say
@@ -58,18 +59,11 @@ def inspect(
     are images of the same bytes, of the same pixels, or alike by a perceptual hash; those across splits and with labels
     that contradict each other stand first. With --backbone, class names also by the cosine of their texts.
     """
-    from promptmlr.data import DataOptions, load_data, load_parts
+    from promptmlr.data import load_data, load_parts
     from promptmlr.experiments.inspection.inspecting import inspect_data
 
     check_page(out, report)
-    options = DataOptions(
-        difficult=difficult,
-        coco_images=coco_images,
-        crowd=crowd,
-        unlisted=unlisted,
-        delimiter=delimiter,
-        missing_images="keep",
-    )
+    options = data_options(difficult, coco_images, crowd, unlisted, delimiter, True)
     if split is None:
         parts = load_parts(data, format=format, images=images, options=options)
     else:

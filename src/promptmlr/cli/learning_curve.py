@@ -25,6 +25,7 @@ from promptmlr.cli.options import (
     StorageFormat,
     Unlisted,
     Workers,
+    data_options,
     fractions,
     open_tower,
     read_data,
@@ -79,7 +80,6 @@ def learning_curve(
     from promptmlr.advice.crossvalidation import Subject
     from promptmlr.advice.curve_report import CurveOutputs
     from promptmlr.advice.learning_curve import learning_curve as measured
-    from promptmlr.data import DataOptions
     from promptmlr.labels import UNKNOWN
     from promptmlr.pipeline import readable_regions
     from promptmlr.recipes import load_recipe
@@ -90,14 +90,7 @@ def learning_curve(
     if wrong := [part for part in parts if not 0 < part <= 1]:
         raise UserError(f"--shares: {wrong[0]:g} is outside (0, 1]; 0.5 is half of the observed labels")
     load_recipe(recipe, method, epochs=epochs)
-    options = DataOptions(
-        difficult=difficult,
-        coco_images=coco_images,
-        crowd=crowd,
-        unlisted=unlisted,
-        delimiter=delimiter,
-        missing_images="keep" if skip_unreadable else "refuse",
-    )
+    options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     train = read_data(data, None, "train", format, images, options)
     test = train if train.without_splits else read_data(data, None, "test", format, images, options)
     train, test = _parted(train, test)

@@ -39,6 +39,7 @@ __all__ = [
     "Workers",
     "cache_folder",
     "common_classes",
+    "data_options",
     "fractions",
     "open_tower",
     "read_data",
@@ -212,6 +213,21 @@ def region_cache(
     from promptmlr.features import RegionCache
 
     return None if no_cache else RegionCache(cache_folder(chosen), storage, by_content=cache_key == "content")
+
+
+def data_options(
+    difficult: Literal["skip", "unknown"],
+    coco_images: Literal["annotated", "all"],
+    crowd: Literal["present", "unknown", "absent"],
+    unlisted: Literal["unknown", "absent"] | None,
+    delimiter: str | None,
+    keep_missing: bool,
+) -> "DataOptions":
+    """What the options above leave open; missing images are kept where unreadable ones are left out later."""
+    from promptmlr.data import DataOptions
+
+    missing: Literal["keep", "refuse"] = "keep" if keep_missing else "refuse"
+    return DataOptions(difficult, coco_images, crowd, unlisted, delimiter, missing)
 
 
 def read_data(

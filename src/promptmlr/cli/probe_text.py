@@ -24,6 +24,7 @@ from promptmlr.cli.options import (
     StorageFormat,
     Unlisted,
     Workers,
+    data_options,
     open_tower,
     read_data,
     region_cache,
@@ -86,7 +87,6 @@ def probe_text(
     report: MeasurementPage = None,
 ) -> None:
     """Measure how near negative prompts are to positive ones, and whether "no X" fires on images of X."""
-    from promptmlr.data import DataOptions
     from promptmlr.experiments.text_probe.report import probe_findings, write_probe
     from promptmlr.experiments.text_probe.scores import TEMPLATES, presence_scores, prompt_cosines
     from promptmlr.pipeline import readable_regions
@@ -97,14 +97,7 @@ def probe_text(
         raise UserError("--classes: DATA has its own classes; leave out one of the two")
     labelled = None
     if data is not None:
-        options = DataOptions(
-            difficult=difficult,
-            coco_images=coco_images,
-            crowd=crowd,
-            unlisted=unlisted,
-            delimiter=delimiter,
-            missing_images="keep" if skip_unreadable else "refuse",
-        )
+        options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
         labelled = read_data(data, split, "test", format, images, options)
     names = _class_names(classes, labelled, backbone)
     tower = open_tower(data or "", backbone, pretrained, image_size, "float32", device)

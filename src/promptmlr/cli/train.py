@@ -32,6 +32,7 @@ from promptmlr.cli.options import (
     StorageFormat,
     Unlisted,
     Workers,
+    data_options,
     open_tower,
     read_data,
     region_cache,
@@ -149,7 +150,7 @@ def train(
 
     from promptmlr.advice.choice import choose_method, described, write_candidates
     from promptmlr.advice.crossvalidation import Subject
-    from promptmlr.data import DataOptions, load_data, load_keep_mask
+    from promptmlr.data import load_data, load_keep_mask
     from promptmlr.following import follower
     from promptmlr.labels import UNKNOWN, hide, keep_mask
     from promptmlr.methods import METHODS
@@ -182,14 +183,7 @@ def train(
         note(f"going on with {method}, which --method auto had chosen")
     for name in METHODS if method == AUTO else [method]:  # before anything is read
         recipe_of(name, observed=observed)
-    options = DataOptions(
-        difficult=difficult,
-        coco_images=coco_images,
-        crowd=crowd,
-        unlisted=unlisted,
-        delimiter=delimiter,
-        missing_images="keep" if skip_unreadable else "refuse",
-    )
+    options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     labelled = read_data(data, split, "train", format, images, options)
     reading = _reading(format, images, unlisted, delimiter, skip_unreadable)
     following = shlex.join(["evaluate", str(out), data, *reading])

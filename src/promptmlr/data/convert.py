@@ -181,10 +181,10 @@ def held_out(
     test = np.array([int.from_bytes(digest[:8]) < share * 2**64 for digest in digests])
     if test.all() or not test.any():
         raise UserError(f"--hold-out {share:g} leaves train or test without an image; try another --seed")
-    found = {"train": whole.rows(np.flatnonzero(~test)), "test": whole.rows(np.flatnonzero(test))}
-    said = f"train: {np.count_nonzero(~test):,} images, test: {np.count_nonzero(test):,}"
+    said = f"--hold-out puts {np.count_nonzero(test):,} images into test and {np.count_nonzero(~test):,} into train"
     return {
-        split: replace(part, notes=(*whole.notes, said) if split == "train" else ()) for split, part in found.items()
+        "train": replace(whole.rows(np.flatnonzero(~test)), source=f"{whole.source}: train"),
+        "test": replace(whole.rows(np.flatnonzero(test)), source=f"{whole.source}: test", notes=(said,)),
     }
 
 

@@ -288,6 +288,14 @@ def test_an_imagefolder_with_a_column_per_class(tmp_path):
     assert read(tmp_path) == {"a.png": {"cat": 1, "dog": 0}}
 
 
+@pytest.mark.parametrize("written", ['["it\'s", "cat"]', "['it\\'s', 'cat']", "[\"it's\", 'cat']"])
+def test_lists_in_a_cell_as_json_and_as_python_write_them(tmp_path, written):
+    picture(tmp_path / "a.png")
+    cell = written.replace('"', '""')
+    (tmp_path / "metadata.csv").write_text(f'file_name,labels\na.png,"{cell}"\n')
+    assert read(tmp_path, unlisted="absent") == {"a.png": {"it's": 1, "cat": 1}}
+
+
 def image_bytes(tmp_path: Path) -> bytes:
     picture(tmp_path / "x.png")
     return (tmp_path / "x.png").read_bytes()

@@ -62,7 +62,8 @@ def test_a_checkpoint_of_ones_own_is_named_without_its_folder(
 def test_the_card_says_what_the_run_is(run: Path, tmp_path: Path) -> None:
     loaded = load_run(run)
     names = ("a|b", "<script>alert(1)</script>", 'quoted "name": x', *loaded.class_names[3:])
-    loaded.config = loaded.config.model_copy(update={"class_names": names})
+    data = loaded.config.data.model_copy(update={"source": "two\nlines"})
+    loaded.config = loaded.config.model_copy(update={"class_names": names, "data": data})
     card = (write_hub_folder(loaded, tmp_path / "folder", "ann/tags") / "README.md").read_text()
     _, front, body = card.split("---\n", 2)
     assert yaml.safe_load(front)["model-index"][0]["name"] == "tags"
@@ -74,6 +75,7 @@ def test_the_card_says_what_the_run_is(run: Path, tmp_path: Path) -> None:
     rows = [line for line in body.splitlines() if line.count(" | ") == 2 and line.endswith(" |")]
     assert len(rows) == 1 + 1 + len(names)
     assert r"a\|b" in body
+    assert "| two lines: " in body
     assert "<script>" not in body
     assert f"{loaded.thresholds[0]:.3f}" in body
     assert "fitted on held-out observed labels" in body
