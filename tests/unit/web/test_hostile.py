@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gc
 import io
 import json
 import socket
@@ -420,7 +421,7 @@ def test_who_leaves_frees_the_place_and_is_not_worked_for(serving, png: bytes, m
     assert 'outcome="gone"} 1.0' in served.client.get("/metrics").text
 
 
-def test_an_answer_that_takes_too_long(serving, png: bytes, monkeypatch) -> None:
+def test_an_answer_that_takes_too_long(serving, png: bytes, monkeypatch, caplog) -> None:
     served = serving(timeout=0.3)
     stuck = Stuck(served, monkeypatch)
     late = served.client.post("/predict", files=files(png))
@@ -429,6 +430,8 @@ def test_an_answer_that_takes_too_long(serving, png: bytes, monkeypatch) -> None
     assert served.service._taken == 0
     stuck.go.set()
     until(lambda: served.service.worker.waiting == 0)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 @pytest.mark.parametrize(("error", "status"), [(MemoryError(), 503), (ValueError("at /tmp/secret"), 500)])
