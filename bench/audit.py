@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from promptmlr.advice.audit import doubts
-from promptmlr.advice.crossvalidation import Subject, out_of_fold
+from promptmlr.crossvalidation import Subject, out_of_fold
 from promptmlr.backbone import load_backbone
 from promptmlr.data import load_data
 from promptmlr.experiments.tables import markdown_table

@@ -10,7 +10,7 @@ Letters: N images, C classes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -24,21 +24,55 @@ from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.recognizer import Recognizer
 
-__all__ = ["CalibratedRecognizer", "Calibration", "fit_calibration", "log_loss", "margins"]
+__all__ = [
+    "CalibratedRecognizer",
+    "Calibration",
+    "PrecisionPoint",
+    "calibration_of",
+    "fit_calibration",
+    "log_loss",
+    "margins",
+]
 
 Margins = NDArray[np.float64]
 
 FOLDS = 5
 SPREADS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
 """How far classes may lie from their common line, as standard deviation of log scale and (doubled) of shift."""
-COMMON_SPREAD = 3.0  # of the common line around "as trained": it decides only where there are hardly any labels
+AS_TRAINED = 3.0  # spread of the common line around "as trained": it decides only where there are hardly any labels,
+AS_THE_PRIOR = 1.0  # and around the line of the zero-shot, which is known better
 PSEUDO_PRESENT = 10.0  # images that the mean of all classes adds to those expected of a class, for its threshold
+PSEUDO_PREDICTED = 20.0  # labels that the expected share of right ones counts as, beside known ones
+PRECISIONS = tuple(round(0.5 + step / 100, 2) for step in range(50))
+NEAR = 1e-9  # numbers are near, not equal
+TINY = 1e-12  # instead of a division by zero
 LOG_SCALES = (-10.0, 5.0)
 SHIFTS = (-50.0, 50.0)
 
 Scale = Annotated[float, Field(gt=0, le=np.exp(LOG_SCALES[1]) + 1)]
 Shift = Annotated[float, Field(ge=SHIFTS[0] - 1, le=SHIFTS[1] + 1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Basis = Literal["held out", "out of fold", "prior"]
+"""Which labels probabilities stand on: those held out; all known ones, each seen by a training without it; or, where these
+are too few or of one kind, on what CLIP's margins mean as a rule."""
+
+
+class PrecisionPoint(BaseModel):
+    """From which probability on labels are right as often as asked.
+
+    Attributes:
+        asked: share of predicted labels that should be right.
+        threshold: label where the probability is greater; 1 where no threshold gives that.
+        predicted: known labels, not seen in training, whose probability is greater.
+        right: how many of them are present.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    asked: Fraction
+    threshold: Fraction
+    predicted: int
+    right: int
 
 
 class Calibration(BaseModel):
@@ -51,8 +85,11 @@ class Calibration(BaseModel):
         present: C, labels of each class they were fitted on.
         absent: C, the same.
         spread: how far classes were allowed to lie from their common line; 0: all classes share it.
-        log_loss_before: mean of -log of the probability of each label, in nats, as trained.
+        log_loss_before: mean of -log of the probability of each label, in nats: as trained, or of a run with a prior that
+            of the zero-shot; None where there is no such label.
         log_loss_after: the same calibrated, cross-validated; None with labels of too few images.
+        basis: which labels it stands on.
+        precision: thresholds for a share of predicted labels that are right.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,8 +100,10 @@ class Calibration(BaseModel):
     present: tuple[int, ...]
     absent: tuple[int, ...]
     spread: float
-    log_loss_before: float
+    log_loss_before: float | None
     log_loss_after: float | None
+    basis: Basis = "held out"
+    precision: tuple[PrecisionPoint, ...] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -76,6 +115,20 @@ class Calibration(BaseModel):
         """(N, C) margins → (N, C) P(present)."""
         calibrated: Margins = expit(np.array(self.scale) * found + np.array(self.shift))
         return calibrated
+
+    def threshold_of(self, precision: float) -> PrecisionPoint:
+        """The point of the least precision that is at least as high as asked.
+
+        Raises:
+            UserError: it is outside of what the points cover, or there is none.
+        """
+        if not self.precision:
+            raise UserError("this run has no thresholds by precision; train it again, without --no-calibrate")
+        found = [point for point in self.precision if point.asked >= precision - NEAR]
+        if not found or precision < self.precision[0].asked - NEAR:
+            least, most = self.precision[0].asked, self.precision[-1].asked
+            raise UserError(f"--precision {precision:g}: it must lie in {least:g} to {most:g}")
+        return found[0]
 
     def for_classes(self, chosen: NDArray[np.bool_], others: "Calibration | None", threshold: float) -> Self:
         """The same for the chosen ones of C classes; the others keep what they had, or nothing and one threshold."""
@@ -113,13 +166,22 @@ def margins(logits: Tensor) -> Tensor:
     return logits[:, 1] - logits[:, 0]
 
 
-def fit_calibration(found: Margins, labels: Labels, unseen: NDArray[np.bool_]) -> Calibration:
+def fit_calibration(
+    found: Margins,
+    labels: Labels,
+    unseen: NDArray[np.bool_],
+    *,
+    around: tuple[float, float] | None = None,
+    basis: Basis = "held out",
+) -> Calibration:
     """Fit lines on labels that training did not see, and choose thresholds by what they say of all it did not see.
 
     Args:
-        found: (N, C) float64 margins.
-        labels: (N, C) int8, of which the known ones are used: those held out.
-        unseen: (N, C) bool, the labels held out and those that nobody knows.
+        found: (N, C) float64 margins; of known labels, those of a recognizer that did not see them.
+        labels: (N, C) int8, of which the known ones are used.
+        unseen: (N, C) bool, these and those that nobody knows.
+        around: log scale and shift that the common line is drawn to, where labels are few; None is "as trained".
+        basis: what to call these labels.
 
     Raises:
         UserError: no label is present, or none absent.
@@ -127,20 +189,63 @@ def fit_calibration(found: Margins, labels: Labels, unseen: NDArray[np.bool_]) -
     cells = _Cells.known(found, labels)
     if cells.present.all() or not cells.present.any():
         raise UserError(
-            f"calibration needs held-out labels of both kinds, and there are {cells.present.sum()} present and "
+            f"calibration needs labels of both kinds, and there are {cells.present.sum()} present and "
             f"{(~cells.present).sum()} absent ones; label more images, or leave it out with --no-calibrate"
         )
-    spread, after = _best_spread(cells)
-    lines = _fit(cells, [spread])[0]
-    return Calibration(
-        scale=tuple(np.exp(lines.log_scale).tolist()),
-        shift=tuple(lines.shift.tolist()),
-        thresholds=tuple(_thresholds(lines.probabilities(found), unseen).tolist()),
-        present=tuple((labels == PRESENT).sum(axis=0).tolist()),
-        absent=tuple((labels == ABSENT).sum(axis=0).tolist()),
+    centre = _Common(0.0, 0.0, AS_TRAINED) if around is None else _Common(*around, AS_THE_PRIOR)
+    spread, after = _best_spread(cells, centre)
+    lines = _fit(cells, [spread], centre)[0]
+    return calibration_of(
+        np.exp(lines.log_scale),
+        lines.shift,
+        lines.probabilities(found),
+        labels,
+        unseen,
         spread=spread,
         log_loss_before=log_loss(cells.margin, cells.present),
         log_loss_after=after,
+        basis=basis,
+    )
+
+
+def calibration_of(
+    scale: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    probabilities: Margins,
+    labels: Labels,
+    unseen: NDArray[np.bool_],
+    *,
+    spread: float,
+    log_loss_before: float | None,
+    log_loss_after: float | None,
+    basis: Basis,
+) -> Calibration:
+    """A calibration with known lines: thresholds follow from the probabilities of what training did not see.
+
+    Args:
+        scale: (C,) of the margin.
+        shift: (C,) added to it.
+        probabilities: (N, C) calibrated; of known labels, those of a recognizer that did not see them.
+        labels: (N, C) int8.
+        unseen: (N, C) bool, the cells to count.
+        spread: see `Calibration`; so are the others.
+        log_loss_before: see `spread`.
+        log_loss_after: see `spread`.
+        basis: see `spread`.
+    """
+    both = (labels == PRESENT).any(axis=0) & (labels == ABSENT).any(axis=0)  # ticks alone are always right
+    known = unseen & (labels != UNKNOWN) & both
+    return Calibration(
+        scale=tuple(scale.tolist()),
+        shift=tuple(shift.tolist()),
+        thresholds=tuple(_thresholds(probabilities, unseen).tolist()),
+        present=tuple((labels == PRESENT).sum(axis=0).tolist()),
+        absent=tuple((labels == ABSENT).sum(axis=0).tolist()),
+        spread=spread,
+        log_loss_before=log_loss_before,
+        log_loss_after=log_loss_after,
+        basis=basis,
+        precision=_precision_points(probabilities[unseen], probabilities[known], labels[known] == PRESENT),
     )
 
 
@@ -173,6 +278,20 @@ class _Cells:
 
 
 @dataclass(frozen=True)
+class _Common:
+    """Where the common line is looked for, and how far from there."""
+
+    log_scale: float
+    shift: float
+    spread: float
+
+    def fitted(self, cells: "_Cells") -> "_Lines":
+        """The common line of all cells."""
+        around = _Lines(np.array([self.log_scale]), np.array([self.shift]))
+        return _most_likely(cells.together(), around, self.spread)
+
+
+@dataclass(frozen=True)
 class _Lines:
     """Log scale and shift, (C,) each."""
 
@@ -190,7 +309,7 @@ class _Lines:
         return calibrated
 
 
-def _best_spread(cells: _Cells) -> tuple[float, float | None]:
+def _best_spread(cells: _Cells, centre: _Common) -> tuple[float, float | None]:
     """The spread with the least cross-validated loss, and that loss; folds are of images."""
     images, place = np.unique(cells.row, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(images))[place] % FOLDS
@@ -199,15 +318,15 @@ def _best_spread(cells: _Cells) -> tuple[float, float | None]:
         seen, left_out = cells.where(fold != number), cells.where(fold == number)
         if not len(left_out.row) or seen.present.all() or not seen.present.any():
             return 0.0, None
-        for index, lines in enumerate(_fit(seen, SPREADS)):
+        for index, lines in enumerate(_fit(seen, SPREADS, centre)):
             losses[index] += log_loss(lines.margins(left_out), left_out.present) * len(left_out.row)
     best = int(losses.argmin())
     return SPREADS[best], float(losses[best] / len(cells.row))
 
 
-def _fit(cells: _Cells, spreads: Sequence[float]) -> list[_Lines]:
+def _fit(cells: _Cells, spreads: Sequence[float], centre: _Common) -> list[_Lines]:
     """The lines of all classes for each spread: the common one at 0, else each around the common one."""
-    common = _most_likely(cells.together(), _Lines(np.zeros(1), np.zeros(1)), COMMON_SPREAD)
+    common = centre.fitted(cells)
     shared = _Lines(np.repeat(common.log_scale, cells.classes), np.repeat(common.shift, cells.classes))
     return [_most_likely(cells, shared, spread) if spread else shared for spread in spreads]
 
@@ -245,6 +364,46 @@ def _thresholds(probabilities: Margins, counted: NDArray[np.bool_]) -> NDArray[n
         [(2 * column.cumsum() / (np.arange(1, len(column) + 1) + column.sum())).max(initial=0) for column in ranked]
     )
     weight = expected / (expected + PSEUDO_PRESENT)
-    common = (best * expected).sum() / expected.sum() / 2
+    common = (best * expected).sum() / max(expected.sum(), TINY) / 2
     drawn: NDArray[np.float64] = weight * best / 2 + (1 - weight) * common
     return drawn
+
+
+def _precision_points(
+    probabilities: NDArray[np.float64], known: NDArray[np.float64], present: NDArray[np.bool_]
+) -> tuple[PrecisionPoint, ...]:
+    """Thresholds of a share of right labels, by what probabilities expect and what known labels say.
+
+    The share expected above a threshold is the mean probability there; it counts as `PSEUDO_PREDICTED` labels beside those
+    that are known. The least threshold from which on the two together reach what is asked is taken.
+
+    Args:
+        probabilities: (M,) of all cells that training did not see.
+        known: (K,) of the known ones among them.
+        present: (K,) whether they are.
+    """
+    ranked = np.sort(probabilities)[::-1]
+    if not len(ranked):
+        return ()
+    # between two neighbours, so that rounding does not decide
+    bounds = np.append((ranked[:-1] + ranked[1:]) / 2, 0.0)
+    expected = ranked.cumsum() / np.arange(1, len(ranked) + 1)
+    order = np.argsort(-known)
+    predicted = np.searchsorted(-known[order], -bounds, side="left")
+    right = np.append(0, present[order].cumsum())[predicted]
+    share = (right + PSEUDO_PREDICTED * expected) / (predicted + PSEUDO_PREDICTED)
+    points = []
+    for asked in PRECISIONS:
+        enough = np.flatnonzero(share >= asked)
+        place = enough[-1] if len(enough) else None
+        points.append(
+            PrecisionPoint(asked=asked, threshold=1.0, predicted=0, right=0)
+            if place is None
+            else PrecisionPoint(
+                asked=asked,
+                threshold=float(bounds[place]),
+                predicted=int(predicted[place]),
+                right=int(right[place]),
+            )
+        )
+    return tuple(points)

@@ -52,11 +52,13 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         image_size: pixels; None is 448 for open_clip's models, else the backbone's own.
         class_names: C names; None takes them from a pandas y, or from lists of names.
         unlisted: for y of lists of names: what a class that a list leaves out is, "unknown" or "absent".
+        unknown: what an unknown label costs, a name of `UNKNOWN_COSTS` or "auto"; None is the recipe's.
+        share: how often classes are present, one number or one per class, where you know it.
         recipe: "default", "released", a TOML file or a `Recipe`.
         epochs: None is the recipe's.
         batch_size: None is the recipe's.
         select: "last" keeps the last epoch, "val" the best one on a tenth of the known labels, held out.
-        calibrate: hold a tenth of the known labels out, and fit probabilities and thresholds on them.
+        calibrate: fit probabilities and thresholds on known labels (`TrainingJob`).
         cache: folder of stored regions; None is `default_cache_folder`, False stores none.
         device: such as "cpu" or "cuda".
         skip_unreadable: leave unreadable images out of training instead of refusing them.
@@ -72,13 +74,15 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        method: str = "positivecoop",
+        method: str = "anchored",
         *,
         backbone: str | Path | Backbone = "RN101",
         pretrained: str | None = None,
         image_size: int | None = None,
         class_names: Sequence[str] | None = None,
         unlisted: Unlisted | None = None,
+        unknown: str | None = None,
+        share: float | Sequence[float] | None = None,
         recipe: str | Path | Recipe = "default",
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -97,6 +101,8 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         self.image_size = image_size
         self.class_names = class_names
         self.unlisted = unlisted
+        self.unknown = unknown
+        self.share = share
         self.recipe = recipe
         self.epochs = epochs
         self.batch_size = batch_size
@@ -240,7 +246,9 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         epochs, batch_size = (
             None if n is None else int(n) for n in (self.epochs, self.batch_size)
         )  # numpy's, of a grid
-        recipe = load_recipe(self.recipe, self.method, observed=share, epochs=epochs, batch_size=batch_size)
+        recipe = load_recipe(
+            self.recipe, self.method, observed=share, epochs=epochs, batch_size=batch_size, unknown=self.unknown
+        )
         job = TrainingJob(
             method=self.method,
             recipe=recipe,
@@ -251,6 +259,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             select=self.select,
             calibrate=bool(self.calibrate),
             learned=None if before is None else self._learned(),
+            share=_shares(self.share, len(names)),
         )
         tower = self._open()
         with tempfile.TemporaryDirectory(prefix="promptmlr-") as folder:
@@ -298,6 +307,16 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "run_"):
             raise NotFittedError("this MultiLabelRecognizer is not fitted yet; call fit, or load one")
         return self.run_
+
+
+def _shares(share: float | Sequence[float] | None, classes: int) -> float | tuple[float, ...] | None:
+    """One share in (0, 1) for all classes, or one each."""
+    if share is None:
+        return None
+    found = np.asarray(share, dtype=np.float64)
+    if found.shape not in ((), (classes,)) or not ((found > 0) & (found < 1)).all():
+        raise UserError(f"share={share!r}: give one number between 0 and 1, or {classes} of them")
+    return float(found) if found.shape == () else tuple(found.tolist())
 
 
 def _keep_calibration(path: Path, before: Run, seen: NDArray[np.bool_]) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "asymmetric_cost",
     "asymmetric_loss",
     "cosine_map",
+    "cross_entropy_cost",
     "linear_map",
     "presence_probability",
     "region_weights",
@@ -118,3 +119,20 @@ def asymmetric_cost(
     focus = (1.0 - probability).detach().pow(gamma)
     cost = -focus * probability.clamp(min=clamp).log()
     return torch.where(known.squeeze(1), cost, torch.zeros_like(cost))
+
+
+def cross_entropy_cost(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every label: −log P of what it says, so that their sum is a negative log-likelihood.
+
+    Args:
+        logits: (B, 2, C) float; 0 absence, 1 presence.
+        labels: (B, C), any integer dtype; 1 present, 0 absent, anything else unknown.
+
+    Returns:
+        (B, C): zero where the label is unknown, whatever its logits are.
+    """
+    odds = logits[:, 1] - logits[:, 0]
+    known = (labels == 1) | (labels == 0)
+    odds = torch.where(known, odds, torch.zeros_like(odds))
+    cost = torch.nn.functional.softplus(torch.where(labels == 1, -odds, odds))
+    return torch.where(known, cost, torch.zeros_like(cost))

@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 
 from promptmlr.errors import UserError
 
-__all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Keep", "Labels", "hide", "hold_out", "keep_mask", "mask_hash"]
+__all__ = [
+    "ABSENT",
+    "PRESENT",
+    "UNKNOWN",
+    "Keep",
+    "Labels",
+    "hide",
+    "hold_out",
+    "keep_mask",
+    "label_folds",
+    "mask_hash",
+]
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 
@@ -57,7 +68,8 @@ def mask_hash(keep: Keep) -> str:
 def hold_out(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels]:
     """Part the observed labels in two, to fit on one part and select on the other.
 
-    Every observed label goes to exactly one part; round(fraction · observed) labels, at least one, are held out.
+    Every observed label goes to exactly one part; round(fraction · observed) labels, at least one, are held out, of each
+    class and kind as many as its share.
 
     Args:
         labels: (N, C) int8.
@@ -72,10 +84,42 @@ def hold_out(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels
     """
     if not 0 < fraction < 1:
         raise UserError(f"the held-out fraction {fraction} is outside (0, 1)")
-    observed = np.flatnonzero(labels != UNKNOWN)
-    if len(observed) < 2:
-        raise UserError(f"{len(observed)} observed labels cannot be parted into fitted and held-out ones")
-    count = min(max(round(fraction * len(observed)), 1), len(observed) - 1)
+    observed = int((labels != UNKNOWN).sum())
+    if observed < 2:
+        raise UserError(f"{observed} observed labels cannot be parted into fitted and held-out ones")
+    count = min(max(round(fraction * observed), 1), observed - 1)
+    rows, columns, _ = _by_kind(labels, np.random.default_rng(seed))
     held = np.zeros(labels.shape, dtype=np.bool_)
-    held.flat[np.random.default_rng(seed).choice(observed, size=count, replace=False)] = True
+    # Evenly through the classes and kinds, so that rare present labels are among them.
+    taken = (np.arange(count) * observed) // count
+    held[rows[taken], columns[taken]] = True
     return hide(labels, ~held), hide(labels, held)
+
+
+def label_folds(labels: Labels, seed: int, folds: int) -> NDArray[np.int64]:
+    """(N, C) the fold 0 … K − 1 of each known label, -1 of unknown ones; each class's labels of a kind are spread alike.
+
+    Args:
+        labels: (N, C) int8.
+        seed: of the draw.
+        folds: K.
+    """
+    rows, columns, place = _by_kind(labels, np.random.default_rng(seed))
+    found = np.full(labels.shape, -1)
+    found[rows, columns] = place % folds
+    return found
+
+
+def _by_kind(labels: Labels, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of all known labels, present ones before absent ones, class by class, each class in random order.
+
+    Also the place of each among those of its kind.
+    """
+    parts = []
+    for value in (PRESENT, ABSENT):
+        rows, columns = np.nonzero(labels == value)
+        order = rng.permutation(len(rows))
+        order = order[np.argsort(columns[order], kind="stable")]
+        parts.append((rows[order], columns[order], np.arange(len(order))))
+    rows, columns, place = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return rows, columns, place

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Literal
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
 
 from promptmlr.backbone import Backbone
 from promptmlr.errors import UserError, nearest
@@ -15,11 +18,12 @@ from promptmlr.sides.prompt import Offset
 __all__ = ["METHODS", "METHOD_TABLE", "Kind", "Method", "Start", "create_recognizer"]
 
 Kind = Literal["prompt", "embedding", "linear"]
-Start = Literal["random", "agnostic", "text"]
+Start = Literal["random", "agnostic", "text", "mean"]
 LinearStart = Literal["random", "zero"]
 
 PRESENCE_TEMPLATE = "a photo of a {}."
 CLASS_FREE_TEMPLATE = "a photo."
+CLASS_FREE_WEIGHT = 4.0  # in classes
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,13 @@ class Method:
 
 
 METHOD_TABLE: dict[str, Method] = {
+    "anchored": Method(
+        "embedding",
+        "embedding",
+        "text features as a prior that labels move, as far as there are labels (MAP)",
+        presence_start="text",
+        absence_start="mean",
+    ),
     "baseline": Method("linear", "linear", "vision only: two linear layers on the regions", weighting="own"),
     "dualcoop": Method("prompt", "prompt", "a learned prompt for presence and one for absence"),
     "dualembedding": Method("embedding", "embedding", "both sides learned directly; the cell the paper leaves out"),
@@ -83,8 +94,9 @@ def create_recognizer(
         offset: "none" (paper), "zero" or "random": the (C, D) term that the released code adds to a prompt's text
             feature. Ignored by other sides.
         start: of embedding sides. "random" as released; "agnostic" from the class-free text "a photo."; "text" from
-            "a photo of a {}.", which beside a prompt that starts from these words is a margin of zero. Ignored by
-            other sides, and where the method itself says where a side starts.
+            "a photo of a {}.", which beside a prompt that starts from these words is a margin of zero; "mean" from the
+            mean of all class texts (`background_features`). Ignored by other sides, and where the method itself says
+            where a side starts.
         linear_start: of linear sides. "random" as torch and as released; "zero" at a margin of zero.
         absence_template: of `zeroshot` alone. A negated one ("not a photo of a {}.") is possible, and poor: CLIP
             puts it beside the presence text.
@@ -95,8 +107,8 @@ def create_recognizer(
     """
     if not isinstance(method, Method) and method not in METHOD_TABLE:
         raise UserError(f"unknown method {method!r}; {nearest(method, METHODS)}")
-    if start not in ("random", "agnostic", "text"):
-        raise UserError(f"unknown start {start!r}; {nearest(start, ('random', 'agnostic', 'text'))}")
+    if start not in get_args(Start):
+        raise UserError(f"unknown start {start!r}; {nearest(start, get_args(Start))}")
     if offset not in ("none", "zero", "random"):
         raise UserError(f"unknown offset {offset!r}; {nearest(offset, ('none', 'zero', 'random'))}")
     if linear_start not in ("random", "zero"):
@@ -127,6 +139,8 @@ def create_recognizer(
             template = PRESENCE_TEMPLATE if name == "presence" else absence_template
         elif starts[name] == "random":
             return EmbeddingSide.random(len(names), backbone.feature_width, seed, name)
+        elif starts[name] == "mean":
+            return EmbeddingSide.from_features(background_features(backbone, names).expand(len(names), -1))
         else:
             template = PRESENCE_TEMPLATE if starts[name] == "text" else CLASS_FREE_TEMPLATE
         texts = [template.format(name) for name in names] if "{}" in template else [template]
@@ -140,3 +154,15 @@ def create_recognizer(
     build: dict[Kind, Callable[[str], Side]] = {"prompt": prompt, "embedding": embedding, "linear": linear}
     recognizer = Recognizer(build[row.presence]("presence"), build[row.absence]("absence"), names, row.weighting)
     return recognizer.to(backbone.device)
+
+
+def background_features(backbone: Backbone, class_names: Sequence[str]) -> Tensor:
+    """(1, D) what a class is compared with: the mean direction of all class texts.
+
+    The text "a photo." counts as four classes, so that of few classes none is compared with itself alone.
+    """
+    texts = [PRESENCE_TEMPLATE.format(name) for name in class_names] + [CLASS_FREE_TEMPLATE]
+    directions = torch.nn.functional.normalize(backbone.encode_text(texts).float(), dim=-1)
+    weights = torch.ones(len(texts), 1, device=directions.device)
+    weights[-1] = CLASS_FREE_WEIGHT
+    return (weights * directions).sum(dim=0, keepdim=True)

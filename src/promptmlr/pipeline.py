@@ -3,30 +3,36 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
 from promptmlr.calibration import Calibration, fit_calibration
+from promptmlr.crossvalidation import Subject, fold_runs, gathered
 from promptmlr.data import LabelledImages
 from promptmlr.data.images import ImageRef
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, StoredRegions, open_regions
 from promptmlr.following import Follower, Followers
-from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Keep, Labels, hide, hold_out, mask_hash
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Keep, Labels, hide, hold_out, label_folds, mask_hash
 from promptmlr.methods import METHOD_TABLE, create_recognizer
+from promptmlr.names import first_names
 from promptmlr.prediction import predict_margins, predict_source
+from promptmlr.prior.fitting import begin_run
+from promptmlr.prior.outcome import Reference, calibrated_by_prior, described_prior
+from promptmlr.prior.ticks import described_ticks, settled
 from promptmlr.profiling import part
-from promptmlr.recipes import Recipe
+from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, Indices, RegionSource
-from promptmlr.reporting import Reporter, counted
+from promptmlr.reporting import Reporter
 from promptmlr.run import BackboneRecord, DataRecord, RunConfig, Selection, versions
-from promptmlr.training import EpochReport, TrainingState, fit
+from promptmlr.training import EpochReport, TrainingRun, TrainingState, fit_runs
 from promptmlr.unfinished import RunInProgress
 
 __all__ = [
@@ -40,7 +46,9 @@ __all__ = [
 ]
 
 HELD_OUT = 0.1  # of the observed labels, for calibration and for selection on "val"
-FEW = 100  # observed labels, below which none is held out to calibrate
+MANY = 10_000  # observed labels, from which a tenth is enough to calibrate on and can be spared
+CALIBRATION_FOLDS = 4
+REFERENCE = "anchored"  # the method whose prior is the zero-shot that others stand beside
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,11 @@ class TrainingJob:
         seed: of mask and starts.
         order_seed: of the order of images.
         select: which epoch is kept.
-        calibrate: hold a tenth of the observed labels out, and fit probabilities and thresholds on them.
+        calibrate: fit probabilities and thresholds on observed labels out of fold, or where they are many on a tenth of
+            them, held out. A run with a prior is calibrated in any case: it is trained to give probabilities.
         selection_data: labelled test images, needed for `select="test"` alone.
         learned: tensors of an earlier training of the same method and classes, to begin with; None begins anew.
+        share: how often classes are present, for all or of each, where a person knows it; None leaves that to the labels.
     """
 
     method: str
@@ -72,6 +82,7 @@ class TrainingJob:
     calibrate: bool = True
     selection_data: LabelledImages | None = None
     learned: Mapping[str, Tensor] | None = None
+    share: float | tuple[float, ...] | None = None
 
 
 def train_run(
@@ -108,31 +119,57 @@ def train_run(
     reporter = reporter or Reporter()
     RunInProgress.check_free(out, resume)
     labels = hide(job.labelled.labels, job.keep)
-    check_labels(labels, job.labelled.class_names, reporter)
+    check_labels(labels, job.labelled.class_names, job.method, reporter)
+    recipe, ticked = settled(job.recipe, labels)
+    job = replace(job, recipe=recipe)
+    told_ticks = described_ticks(recipe, labels, job.labelled.class_names)
+    if told_ticks is not None and METHOD_TABLE[job.method].trained:
+        reporter.note(told_ticks)
     recognizer = build(job, backbone)
     progress = RunInProgress(out, _config(job, labels, recognizer, backbone, cache), job.keep)
     begin = time.perf_counter()
     with progress.held(resume) as saved, Followers(followers) as told:
+        record, odds = progress.prior(len(labels)) if resume else (None, None)
         state = TrainingState(**saved)
         told.on_start(progress.partial, progress.config, [EpochReport(**line) for line in progress.epochs()])
         trained = METHOD_TABLE[job.method].trained
         labels, held = _parted(job, labels, reporter)
         images = training_images(
-            job.labelled, job.recipe, backbone, job.order_seed, skip_unreadable=skip_unreadable, workers=workers
+            job.labelled, recipe, backbone, job.order_seed, skip_unreadable=skip_unreadable, workers=workers
         )
-        as_is = None
+        kept, source = readable_regions(images, cache, reporter)
+        progress.settle_storage(source.store.format.storage if isinstance(source, StoredRegions) else None)
+        seen = labels[kept]
+        if trained and not recipe.has_prior and not (seen != UNKNOWN).any():
+            raise UserError("all images with a known label are unreadable, so there is nothing to learn from")
+        as_is = (kept, source) if images.augmentation is None else None
+        begun = begin_run(
+            recognizer,
+            source,
+            seen,
+            recipe,
+            seed=job.seed,
+            order_seed=job.order_seed,
+            state=state,
+            record=record,
+            share=job.share,
+            ticked=ticked,
+            reporter=reporter,
+        )
+        begun = begun if odds is None else replace(begun, odds=odds)
+        reference = Reference.of_run(begun) if begun.record else _reference(job, backbone, as_is, seen)
+        if reference is not None:
+            progress.keep_prior(reference.record, begun.odds)
         if trained:
-            kept, source = readable_regions(images, cache, reporter)
-            progress.settle_storage(source.store.format.storage if isinstance(source, StoredRegions) else None)
-            if not (labels[kept] != UNKNOWN).any():
-                raise UserError("all images with a known label are unreadable, so there is nothing to learn from")
-            as_is = (kept, source) if images.augmentation is None else None
             score = _selection(job, images, as_is, held, cache, reporter)
-            _fit(job, recognizer, source, labels[kept], score, state, progress, reporter, told)
-        calibration = None
-        if job.calibrate and held is not None:
-            kept, source = as_is or readable_regions(_as_they_are(images, images.images), cache, reporter)
-            calibration = _calibration(recognizer.fold(), source, labels[kept], held[kept], reporter)
+            _fit(job, begun.run, source, score, progress, reporter, told)
+        if begun.record is not None:
+            for line in described_prior(begun, source, job.labelled.class_names):
+                reporter.note(line)
+            calibration: Calibration | None = calibrated_by_prior(begun, source, job.share, job.seed)
+        else:
+            around = None if reference is None else reference.record.line
+            calibration = _calibration(job, begun.run, backbone, images, as_is, held, seen, around, cache, reporter)
         metrics = {
             "learned_parameters": recognizer.learned_parameters() if trained else 0,
             "epoch": state.best_epoch if job.select != "last" else state.epoch,
@@ -141,25 +178,39 @@ def train_run(
             "seconds": round(time.perf_counter() - begin, 3),
         }
         told.on_end(metrics)
-        return progress.finish(recognizer, metrics, calibration)
+        zero_shot = None if reference is None else reference.recognizer
+        return progress.finish(recognizer, metrics, calibration, zero_shot)
+
+
+def _reference(
+    job: TrainingJob, backbone: Backbone, as_is: tuple[Indices, RegionSource] | None, labels: Labels
+) -> Reference | None:
+    """The calibrated zero-shot beside a run without a prior; None where there are no texts, or nothing to see it on."""
+    if as_is is None or not job.calibrate or not METHOD_TABLE[job.method].trained:
+        return None
+    recipe = load_recipe("default", REFERENCE, prior_strength="infinite")
+    try:
+        recognizer = create_recognizer(REFERENCE, backbone, job.labelled.class_names, **recipe.start_options())
+    except UserError:  # features that came without texts
+        return None
+    return Reference.of_run(begin_run(recognizer, as_is[1], labels, recipe, seed=job.seed, share=job.share))
 
 
 def _fit(
     job: TrainingJob,
-    recognizer: Recognizer,
+    run: TrainingRun,
     source: RegionSource,
-    labels: Labels,
     score: Callable[[Recognizer], float] | None,
-    state: TrainingState,
     progress: RunInProgress,
     reporter: Reporter,
     told: Follower,
 ) -> None:
     """Train, and keep every epoch in the unfinished run folder."""
-    before = state.epoch  # of an interrupted run: what is left takes as long as what is done since
+    before = run.state.epoch  # of an interrupted run: what is left takes as long as what is done since
     with reporter.progress(f"epochs after {before}" if before else "epochs") as say:
 
-        def on_epoch(report: EpochReport, state: TrainingState) -> None:
+        def on_epoch(reports: Sequence[EpochReport]) -> None:
+            report, state = reports[0], run.state
             groups = {"learned": state.learned, "optimizer": state.optimizer, "best": state.best}
             counters = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_score": state.best_score}
             with part("saving the epoch"):
@@ -167,16 +218,8 @@ def _fit(
             told.on_epoch(report)
             say(report.epoch - before, report.epochs - before)
 
-        fit(
-            recognizer,
-            source,
-            labels,
-            job.recipe,
-            order_seed=job.order_seed,
-            score=score,
-            state=state,
-            on_epoch=on_epoch,
-        )
+        scores = None if score is None else lambda folded: [score(folded[0])]
+        fit_runs([run], source, order_seed=job.order_seed, score=scores, on_epoch=on_epoch)
 
 
 def build(job: TrainingJob, backbone: Backbone) -> Recognizer:
@@ -185,7 +228,8 @@ def build(job: TrainingJob, backbone: Backbone) -> Recognizer:
     recognizer = create_recognizer(job.method, backbone, names, seed=job.seed, **job.recipe.start_options())
     if job.learned is not None:
         try:
-            recognizer.load_state_dict(dict(job.learned))
+            sides = {name: part for name, part in job.learned.items() if not name.startswith("scaling.")}
+            recognizer.load_state_dict(sides)
         except RuntimeError as error:
             raise UserError("what was learned before has another shape; keep the recipe, or train anew") from error
     return recognizer
@@ -201,21 +245,27 @@ def score_on(source: RegionSource, labels: Labels) -> Callable[[Recognizer], flo
     return score
 
 
-def check_labels(labels: Labels, class_names: Sequence[str], reporter: Reporter) -> None:
-    """Say what training will see; refuse when that is nothing."""
+def check_labels(labels: Labels, class_names: Sequence[str], method: str, reporter: Reporter) -> None:
+    """Say what training will see; refuse a method that learns from labels alone where that is nothing."""
     known = labels != UNKNOWN
     if not known.any():
-        raise UserError("every label is unknown, so there is nothing to learn from; fill in or observe some more")
+        if METHOD_TABLE[method].trained and not load_recipe("default", method).has_prior:
+            raise UserError(
+                f"every label is unknown, so {method} has nothing to learn from; fill in or observe some more, or leave "
+                "--method out: anchored then is CLIP's zero-shot"
+            )
+        reporter.note("no label is known: the run is CLIP's zero-shot as it is, and its thresholds are unchecked")
+        return
     share = 100 * known.mean()
     reporter.note(
-        f"training sees {int((labels == 1).sum()):,} present and {int((labels == 0).sum()):,} absent labels, "
+        f"training sees {int((labels == PRESENT).sum()):,} present and {int((labels == ABSENT).sum()):,} absent labels, "
         f"{share:.1f} % of all"
     )
-    for value, word in ((1, "present"), (0, "absent")):
+    for value, word in ((PRESENT, "present"), (ABSENT, "absent")):
         never = [name for name, seen in zip(class_names, (labels == value).any(axis=0), strict=True) if not seen]
-        if never:
+        if never and len(never) < len(class_names):
             reporter.note(
-                f"warning: never observed {word}, so nothing tells it for these classes but CLIP: {', '.join(never)}"
+                f"warning: never observed {word}, so nothing tells it for these classes but CLIP: {first_names(never)}"
             )
 
 
@@ -230,43 +280,75 @@ def labels_sha256(labels: Labels) -> str:
 
 
 def _parted(job: TrainingJob, labels: Labels, reporter: Reporter) -> tuple[Labels, Labels | None]:
-    """What training sees of (N, C) labels, and what is held out of it: a tenth of the observed ones, where asked for.
+    """What training sees of (N, C) labels, and what is held out of it, where something has to be.
 
-    Where nothing is trained, all of them are as good as held out.
+    An epoch is chosen on labels held out. To calibrate, the rest of the labels serves as well, each out of fold, but where a
+    tenth is plenty, or images are augmented and every training costs the tower. Where nothing is trained, all of them are as
+    good as held out.
     """
     observed = int((labels != UNKNOWN).sum())
     if not METHOD_TABLE[job.method].trained:
         return labels, labels
-    if job.select != "val" and (not job.calibrate or observed < FEW):
-        if job.calibrate:
-            reporter.note(f"not calibrated: {counted(observed, 'observed label')} are too few to hold any out")
+    to_choose = job.select == "val"
+    dear = observed >= MANY or job.recipe.augmentation != "none"
+    to_calibrate = job.calibrate and not job.recipe.has_prior and (to_choose or dear)
+    if not to_choose and not (to_calibrate and observed > 1):
         return labels, None
     rest, held = hold_out(labels, HELD_OUT, job.seed)
-    if job.select == "val" and not (held == PRESENT).any():
+    if to_choose and not (held == PRESENT).any():
         raise UserError(
             f"--select val: among the {int((held != UNKNOWN).sum())} labels held out none is present, so no epoch can "
             "be chosen by them; label more images, or leave --select out"
         )
     reporter.note(
         f"of these labels {int((held != UNKNOWN).sum()):,} are held out to "
-        + " and to ".join(["choose the epoch"] * (job.select == "val") + ["calibrate"] * job.calibrate)
+        + " and to ".join(["choose the epoch"] * to_choose + ["calibrate"] * to_calibrate)
     )
     return rest, held
 
 
 def _calibration(
-    recognizer: Recognizer, source: RegionSource, seen: Labels, held: Labels, reporter: Reporter
+    job: TrainingJob,
+    run: TrainingRun,
+    backbone: Backbone,
+    images: FreshRegions,
+    as_is: tuple[Indices, RegionSource] | None,
+    held: Labels | None,
+    seen: Labels,
+    around: tuple[float, float] | None,
+    cache: RegionCache | None,
+    reporter: Reporter,
 ) -> Calibration | None:
-    """Fitted on the (N, C) labels held out; None where they are all of one kind, which is said."""
-    if not (held == PRESENT).any() or not (held == ABSENT).any():
-        reporter.note("not calibrated: the labels held out are all present, or all absent")
+    """Of a run without a prior: on the labels held out, or on all known ones out of fold; None where it is not asked for."""
+    if not job.calibrate:
         return None
-    found, margins = predict_margins(recognizer, source)
-    unseen = (seen == UNKNOWN) | (held != UNKNOWN)
-    calibration = fit_calibration(margins, held[found], unseen[found])
+    kept, source = as_is or readable_regions(_as_they_are(images, images.images), cache, reporter)
+    found, margins = predict_margins(run.recognizer.fold(), source)
+    labels, basis = (seen, "out of fold") if held is None else (held[kept], "held out")
+    labels = labels[found]
+    unseen = np.ones_like(labels, dtype=np.bool_) if held is None else (seen[found] == UNKNOWN) | (labels != UNKNOWN)
+    if not (labels == PRESENT).any() or not (labels == ABSENT).any():
+        reporter.note("not calibrated: the labels for that are all present, or all absent")
+        return None
+    if held is None:
+        fold = label_folds(seen, job.seed, min(CALIBRATION_FOLDS, int((seen == PRESENT).sum()) + 1))
+        reporter.note(
+            f"to calibrate, {int(fold.max()) + 1} more trainings side by side, each without a part of the labels"
+        )
+        subject = Subject(backbone, job.labelled.class_names, source, seen, job.seed, job.order_seed)
+        runs = fold_runs(subject, job.method, run.recipe, fold)
+        with reporter.progress("epochs of all of them") as say:
+            fit_runs(
+                runs,
+                source,
+                order_seed=job.order_seed,
+                on_epoch=lambda reports: say(reports[0].epoch, reports[0].epochs),
+            )
+        margins = np.where(seen[found] == UNKNOWN, margins, gathered(runs, source, fold)[found])
+    calibration = fit_calibration(margins, labels, unseen, around=around, basis=basis)  # type: ignore[arg-type]
     before, after = calibration.log_loss_before, calibration.log_loss_after
     reporter.note(
-        f"calibrated: mean log loss of labels held out {before:.3f}"
+        f"calibrated: mean log loss of labels {basis} {before:.3f}"
         + ("" if after is None else f" as trained, {after:.3f} calibrated (cross-validated)")
     )
     return calibration

@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from promptmlr.functional import aggregate, region_weights
+from promptmlr.platt import PlattScaling
 from promptmlr.sides import Side
 
-__all__ = ["Recognizer", "Weighting", "joint_logits"]
+__all__ = ["Recognizer", "Vectors", "Weighting", "joint_logits", "joint_vectors"]
+
+Vectors = tuple[Tensor, Tensor]  # presence (ΣC, V) and absence (ΣC, V')
 
 Weighting = Literal["presence", "own"]
 
@@ -26,14 +29,21 @@ class Recognizer(nn.Module):
         absence: the side whose logit says "there is none".
         class_names: C names, in the order of the sides' rows.
         weighting: whose map weights the regions.
+        scaling: what turns margins into log odds; None leaves the pair of logits as the paper has it.
     """
 
     def __init__(
-        self, presence: Side, absence: Side, class_names: Sequence[str], weighting: Weighting = "presence"
+        self,
+        presence: Side,
+        absence: Side,
+        class_names: Sequence[str],
+        weighting: Weighting = "presence",
+        scaling: PlattScaling | None = None,
     ) -> None:
         super().__init__()
         self.presence = presence
         self.absence = absence
+        self.scaling = scaling
         self.class_names = tuple(class_names)
         self.weighting: Weighting = weighting
 
@@ -44,27 +54,41 @@ class Recognizer(nn.Module):
 
     def forward(self, regions: Tensor) -> Tensor:
         """(B, R, D) regions → (B, 2, C) logits: index 0 absence, 1 presence."""
-        return _logits(*self.maps(regions), self.weighting)
+        return joint_logits([self], regions, joint_vectors([self]))
 
     def fold(self) -> "Recognizer":
         """The same recognizer without a text tower: prompt sides become embeddings. Logits agree to rounding."""
-        return Recognizer(self.presence.fold(), self.absence.fold(), self.class_names, self.weighting)
+        scaling = None if self.scaling is None else self.scaling.fold()
+        return Recognizer(self.presence.fold(), self.absence.fold(), self.class_names, self.weighting, scaling)
 
     def learned_parameters(self) -> int:
         """How many numbers are learned."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def joint_logits(recognizers: Sequence[Recognizer], regions: Tensor) -> Tensor:
-    """Logits of several recognizers with the same kinds of sides: (B, R, D) regions → (B, 2, ΣC), side by side."""
+def joint_vectors(recognizers: Sequence[Recognizer]) -> Vectors:
+    """Class vectors of several recognizers with the same kinds of sides, those of each side one below the other."""
+    first = recognizers[0]
+    presence = first.presence.joint_vectors([recognizer.presence for recognizer in recognizers])
+    return presence, first.absence.joint_vectors([recognizer.absence for recognizer in recognizers])
+
+
+def joint_logits(recognizers: Sequence[Recognizer], regions: Tensor, vectors: Vectors) -> Tensor:
+    """Logits of several recognizers with the same kinds of sides: (B, R, D) regions → (B, 2, ΣC), side by side.
+
+    Args:
+        recognizers: all of them scaled, or none.
+        regions: (B, R, D) of any float dtype.
+        vectors: their `joint_vectors`.
+    """
     first = recognizers[0]
     regions = regions.to(next(first.parameters()).dtype)
-    presence = first.presence.joint_map([recognizer.presence for recognizer in recognizers], regions)
-    absence = first.absence.joint_map([recognizer.absence for recognizer in recognizers], regions)
-    return _logits(presence, absence, first.weighting)
-
-
-def _logits(presence: Tensor, absence: Tensor, weighting: Weighting) -> Tensor:
+    presence, absence = first.presence.similarity(regions, vectors[0]), first.absence.similarity(regions, vectors[1])
     weights = region_weights(presence)
-    absence_weights = weights if weighting == "presence" else region_weights(absence)
-    return torch.stack([aggregate(absence, absence_weights), aggregate(presence, weights)], dim=1)
+    absence_weights = weights if first.weighting == "presence" else region_weights(absence)
+    logits = torch.stack([aggregate(absence, absence_weights), aggregate(presence, weights)], dim=1)
+    scalings = [recognizer.scaling for recognizer in recognizers if recognizer.scaling is not None]
+    if not scalings:
+        return logits
+    odds = PlattScaling.joint(scalings, logits[:, 1] - logits[:, 0])
+    return torch.stack([-odds / 2, odds / 2], dim=1)

@@ -26,9 +26,11 @@ __all__ = [
     "InMemoryRegions",
     "Indices",
     "RegionSource",
+    "SelectedRegions",
     "automatic_batch_size",
     "encode_stream",
     "extract",
+    "held",
     "index_batches",
     "map_ahead",
 ]
@@ -67,6 +69,29 @@ class InMemoryRegions:
         """The same regions in every epoch."""
         for indices in plan:
             yield indices, self.regions[torch.from_numpy(indices).to(self.regions.device, non_blocking=True)]
+
+
+class SelectedRegions:
+    """Some of the images of another source, counted anew from 0.
+
+    Args:
+        source: regions of N images.
+        chosen: (N',) their indices.
+    """
+
+    def __init__(self, source: RegionSource, chosen: Indices) -> None:
+        self.source = source
+        self.chosen = chosen
+        self._places = np.full(len(source), -1)
+        self._places[chosen] = np.arange(len(chosen))
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:
+        """As those of the source."""
+        for indices, regions in self.source.batches([self.chosen[batch] for batch in plan], epoch):
+            yield self._places[indices], regions
 
 
 class FreshRegions:
@@ -161,6 +186,13 @@ def extract(
     if not kept:
         raise UnreadableImage("no image could be read")
     return np.concatenate(kept), InMemoryRegions(torch.cat(regions))
+
+
+def held(source: RegionSource, batch_size: int = 256) -> tuple[Indices, InMemoryRegions]:
+    """All regions of a source in memory, float32, and the (N',) indices of the images that could be read."""
+    found = list(source.batches(index_batches(len(source), batch_size)))
+    regions = torch.cat([regions.float() for _, regions in found])
+    return np.concatenate([indices for indices, _ in found]), InMemoryRegions(regions)
 
 
 def encode_stream(

@@ -10,11 +10,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from promptmlr.evaluation import evaluate
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 
-__all__ = ["Bin", "Reliability", "reliability", "reliability_figure"]
+__all__ = ["COMPARED", "Bin", "Compared", "Reliability", "compared_with_zero_shot", "reliability", "reliability_figure"]
 
 BINS = 10
+LEAST = 1e-7  # probability that a logarithm is taken of
 Z = 1.96  # of a 95 % interval
 
 
@@ -66,6 +68,53 @@ def reliability(probabilities: NDArray[np.floating], labels: Labels, bins: int =
     found = [_bin(said[place == number], there[place == number]) for number in np.unique(place)]
     gaps = [one.labels * abs(one.probability - one.present) for one in found]
     return Reliability(found, float(sum(gaps) / len(said)), float(((said - there) ** 2).mean()))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One set of probabilities beside others.
+
+    Attributes:
+        name: what they are of.
+        mean_ap: in 0..1.
+        log_loss: mean of -log of the probability of each known label, in nats.
+        calibration_error: as `Reliability` has it.
+    """
+
+    name: str
+    mean_ap: float
+    log_loss: float
+    calibration_error: float
+
+    def cells(self) -> tuple[str, ...]:
+        """As `COMPARED` heads them."""
+        percent = f"{100 * self.mean_ap:.1f}"
+        return self.name, percent, f"{self.log_loss:.3f}", f"{100 * self.calibration_error:.1f} points"
+
+
+COMPARED = ("probabilities", "mAP %", "log loss", "calibration error")
+
+
+def compared_with_zero_shot(
+    given: dict[str, NDArray[np.floating]], labels: Labels, curves: dict[str, Reliability]
+) -> list[Compared]:
+    """MAP, log loss and calibration error of (N, C) probabilities by name.
+
+    Args:
+        given: name → P(present).
+        labels: (N, C) int8.
+        curves: name → their reliability.
+    """
+    known = labels != UNKNOWN
+    there = labels[known] == PRESENT
+    names = [str(place) for place in range(labels.shape[1])]
+    found = []
+    for name, probabilities in given.items():
+        said = np.where(there, probabilities[known], 1 - probabilities[known].astype(np.float64))
+        loss = float(-np.log(np.maximum(said, LEAST)).mean())
+        scored = evaluate(probabilities, labels, names, resamples=0).mean_ap
+        found.append(Compared(name, scored, loss, curves[name].calibration_error))
+    return found
 
 
 def reliability_figure(curves: dict[str, Reliability]) -> Figure:

@@ -5,7 +5,8 @@
     mask.npy             (N, C) bool: which labels training was allowed to see
     metrics.jsonl        one line per epoch; metrics.csv has the same as a table
     metrics.json         what came out
-    calibration.json     what makes probabilities and labels of its logits, where labels were held out for that
+    calibration.json     what makes probabilities and labels of its logits
+    prior.json           the zero-shot it began at or stands beside, and how strongly that held; weights: prior.<tensor>
 
 While it grows it is called RUN.partial (`promptmlr.unfinished`); it gets its name when it is whole.
 """
@@ -33,6 +34,7 @@ from promptmlr.features import Storage
 from promptmlr.functional import presence_probability
 from promptmlr.hub import download_run, hub_name
 from promptmlr.names import checked_class_names
+from promptmlr.prior_record import PriorRecord
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer, Weighting
 from promptmlr.regions import encode_stream
@@ -47,6 +49,7 @@ __all__ = [
     "read_config",
     "read_evaluation",
     "read_metrics",
+    "read_prior",
     "read_tensors",
     "versions",
 ]
@@ -58,6 +61,7 @@ FILES = (
     "metrics.csv",
     "metrics.json",
     "metrics.jsonl",
+    "prior.json",
     "weights.safetensors",
 )
 """Of a run folder; whatever else lies there was added later."""
@@ -126,7 +130,7 @@ class RunConfig(BaseModel):
     order_seed: int
     storage: Storage | None = None  # of the regions it was trained on; None: as they left the tower, not stored
     select: Selection
-    calibrate: bool = False  # whether observed labels were held out for that
+    calibrate: bool = False  # whether probabilities were fitted on observed labels
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     versions: dict[str, str]
 
@@ -159,15 +163,25 @@ class Run:
         config: its `config.json`.
         recognizer: folded; no text tower.
         calibration: of its logits, over the same C classes; None leaves them as they were trained.
+        prior: the zero-shot it began at or stands beside; None in runs without one.
+        zero_shot: that, calibrated: (B, R, D) regions → (B, 2, C) logits.
     """
 
     def __init__(
-        self, path: Path, config: RunConfig, recognizer: Recognizer, calibration: Calibration | None = None
+        self,
+        path: Path,
+        config: RunConfig,
+        recognizer: Recognizer,
+        calibration: Calibration | None = None,
+        prior: PriorRecord | None = None,
+        zero_shot: Recognizer | None = None,
     ) -> None:
         self.path = path
         self.config = config
         self.recognizer = recognizer
         self.calibration = calibration
+        self.prior = prior
+        self.zero_shot = zero_shot
         self.calibrated = recognizer if calibration is None else CalibratedRecognizer(recognizer, calibration)
         self._backbone: Backbone | None = None
 
@@ -217,6 +231,8 @@ class Run:
                 )
         self._backbone = backbone
         self.calibrated.to(backbone.device)
+        if self.zero_shot is not None:
+            self.zero_shot.to(backbone.device)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the backbone, which is loaded again when it is needed."""
@@ -279,9 +295,11 @@ def load_run(path: str | Path) -> Run:
     config = read_config(path / "config.json")
     tensors = read_tensors(path / "weights.safetensors")
     shape = (len(config.class_names), config.backbone.feature_width)
-    presence, absence = (_folded_side(path, name, tensors, shape) for name in ("presence", "absence"))
+    presence, absence = (_folded_side(path, "folded", name, tensors, shape) for name in ("presence", "absence"))
     recognizer = Recognizer(presence, absence, config.class_names, config.weighting)
-    return Run(path, config, recognizer.requires_grad_(False), _calibration(path / "calibration.json", shape[0]))
+    prior, zero_shot = _prior(path, tensors, config, shape)
+    calibration = _calibration(path / "calibration.json", shape[0])
+    return Run(path, config, recognizer.requires_grad_(False), calibration, prior, zero_shot)
 
 
 def versions() -> dict[str, str]:
@@ -357,6 +375,36 @@ def _calibration(path: Path, classes: int) -> Calibration | None:
     return found
 
 
+def read_prior(path: Path) -> PriorRecord:
+    """`prior.json`.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return PriorRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged ({_first(error)}); train the run again") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _prior(
+    path: Path, tensors: dict[str, Tensor], config: RunConfig, shape: tuple[int, int]
+) -> tuple[PriorRecord | None, Recognizer | None]:
+    """The zero-shot of a run over (C, D), where it has one."""
+    if not (path / "prior.json").exists():
+        return None, None
+    record = read_prior(path / "prior.json")
+    if len(record.centre) != shape[0]:
+        raise UserError(
+            f"{path / 'prior.json'} is damaged: it is of {len(record.centre)} classes, the run of {shape[0]}"
+        )
+    presence, absence = (_folded_side(path, "prior", name, tensors, shape) for name in ("presence", "absence"))
+    zero_shot = Recognizer(presence, absence, config.class_names, scaling=record.scaling())
+    return record, zero_shot.requires_grad_(False)
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file.
 
@@ -369,11 +417,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} is damaged or cut short ({error}); train the run again") from error
 
 
-def _folded_side(path: Path, name: str, tensors: dict[str, Tensor], shape: tuple[int, int]) -> Side:
+def _folded_side(path: Path, form: str, name: str, tensors: dict[str, Tensor], shape: tuple[int, int]) -> Side:
     """The presence or absence side, (C, D)."""
 
     def part(key: str, wanted: tuple[int, ...]) -> Tensor:
-        tensor = tensors[f"folded.{name}.{key}"]
+        tensor = tensors[f"{form}.{name}.{key}"]
         fits = tuple(tensor.shape) == wanted and tensor.is_floating_point()
         if not fits or not tensor.float().square().sum().isfinite():  # its logits would not be, either
             raise UserError(
@@ -383,7 +431,7 @@ def _folded_side(path: Path, name: str, tensors: dict[str, Tensor], shape: tuple
         return tensor.float()
 
     try:
-        if f"folded.{name}.embedding" in tensors:
+        if f"{form}.{name}.embedding" in tensors:
             return EmbeddingSide(part("embedding", shape))
         return LinearSide(part("projector.weight", shape), part("projector.bias", shape[:1]))
     except KeyError as error:

@@ -8,21 +8,23 @@ goes on to the same weights.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from promptmlr.errors import UserError
-from promptmlr.functional import asymmetric_cost
-from promptmlr.labels import Labels
+from promptmlr.functional import asymmetric_cost, cross_entropy_cost
+from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.profiling import each, part
 from promptmlr.recipes import Recipe
-from promptmlr.recognizer import Recognizer, joint_logits
-from promptmlr.regions import Indices, RegionSource
+from promptmlr.recognizer import Recognizer, Vectors, joint_logits, joint_vectors
+from promptmlr.regions import Indices, RegionSource, SelectedRegions
+from promptmlr.unknown import unknown_cost
 
-__all__ = ["EpochReport", "TrainingRun", "TrainingState", "epoch_order", "fit", "fit_runs", "rate_factor"]
+__all__ = ["EpochReport", "Prior", "TrainingRun", "TrainingState", "epoch_order", "fit", "fit_runs", "rate_factor"]
 
 MAPS_IN_CACHE = 2**22
 """Bytes of one map (B, columns, R) above which runs are no longer put side by side on a CPU."""
@@ -52,6 +54,34 @@ class TrainingState:
     best: dict[str, Tensor] = field(default_factory=dict)  # learned tensors of the best epoch, under a selection
 
 
+@dataclass(frozen=True)
+class Prior:
+    """A Gaussian around where class vectors start, so that few labels leave them there and many overrule it.
+
+    The penalty of a class is λ/2 · exp(2 · log_scale) · Σ over both sides of ‖v − v₀‖² / ‖v₀‖²: L2-SP (Li, Grandvalet and
+    Davoine, 2018) on what a vector adds to the log odds, so that λ means the same whatever margins are scaled by. It is added
+    to the *sum* of the costs of all labels, which makes the minimum the most probable vectors a posteriori.
+
+    Attributes:
+        start: (C, V) class vectors of the presence and of the absence side.
+        strength: λ, (C,) or a number for all classes; with infinity, a run stays as it is.
+    """
+
+    start: Vectors
+    strength: float | Tensor
+
+    @property
+    def infinite(self) -> bool:
+        """Whether nothing can move."""
+        return not isinstance(self.strength, Tensor) and math.isinf(self.strength)
+
+    @classmethod
+    def of(cls, recognizer: Recognizer, strength: float | Tensor) -> "Prior":
+        """Around where a recognizer stands now."""
+        presence, absence = joint_vectors([recognizer])
+        return cls((presence.detach().clone(), absence.detach().clone()), strength)
+
+
 @dataclass
 class TrainingRun:
     """One recognizer in training; it may share its region batches with others.
@@ -61,12 +91,16 @@ class TrainingRun:
         labels: (N, C) int8.
         recipe: rates, epochs, batch size, loss weight.
         state: where an interrupted run stood.
+        prior: of its class vectors; None lets them go wherever the labels lead.
+        costly: (C,) bool, the classes whose unknown labels cost what the recipe says; None are all.
     """
 
     recognizer: Recognizer
     labels: Labels
     recipe: Recipe
     state: TrainingState = field(default_factory=TrainingState)
+    prior: Prior | None = None
+    costly: NDArray[np.bool_] | None = None
 
 
 def fit(
@@ -78,6 +112,8 @@ def fit(
     order_seed: int = 0,
     score: Callable[[Recognizer], float] | None = None,
     state: TrainingState | None = None,
+    prior: Prior | None = None,
+    costly: NDArray[np.bool_] | None = None,
     on_epoch: Callable[[EpochReport, TrainingState], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> TrainingState:
@@ -91,13 +127,15 @@ def fit(
         order_seed: of the order of images in each epoch.
         score: called with the folded recognizer after every epoch, higher is better; None keeps the last epoch.
         state: see `recognizer`.
+        prior: see `recognizer`.
+        costly: see `recognizer`.
         on_epoch: called after every epoch with its report and the state to save.
         on_step: called with finished and planned steps of the epoch.
 
     Returns:
         The state after the last epoch.
     """
-    run = TrainingRun(recognizer, labels, recipe, state or TrainingState())
+    run = TrainingRun(recognizer, labels, recipe, state or TrainingState(), prior, costly)
     scores = None if score is None else lambda folded: [score(folded[0])]
 
     def after(reports: Sequence[EpochReport]) -> None:
@@ -137,6 +175,9 @@ def fit_runs(
         UserError: the loss is no longer a finite number.
     """
     recipe = _common_recipe(runs)
+    if all(run.prior is not None and run.prior.infinite for run in runs):
+        return
+    runs, source = _taught(runs, source)
     members = [_Member(run) for run in runs]
     stacks: list[_Stack] = []
     for epoch in range(runs[0].state.epoch, recipe.epochs):
@@ -148,7 +189,7 @@ def fit_runs(
             stacks = stacks or _stacks(members, regions)
             rows = torch.from_numpy(indices).to(regions.device, non_blocking=True)
             for stack in stacks:
-                stack.step(regions, rows)
+                stack.step(regions, rows, len(indices) / len(source), epoch / recipe.epochs)
             if on_step is not None:
                 on_step(step, len(plan))
         losses = [loss / len(source) for stack in stacks for loss in stack.take_losses()]
@@ -172,13 +213,23 @@ def fit_runs(
         member.load_best()
 
 
+def _taught(runs: Sequence[TrainingRun], source: RegionSource) -> tuple[Sequence[TrainingRun], RegionSource]:
+    """Runs with a prior go through the images alone that teach one of them: steps are as many as labels deserve."""
+    if any(run.prior is None or run.recipe.unknown not in ("auto", "ignore") for run in runs):
+        return runs, source
+    useful = np.flatnonzero(np.any([(run.labels != UNKNOWN).any(axis=1) for run in runs], axis=0))
+    if len(useful) == len(source):
+        return runs, source
+    return [replace(run, labels=run.labels[useful]) for run in runs], SelectedRegions(source, useful)
+
+
 class _Member:
     """A run, its learned tensors and their optimizer."""
 
     def __init__(self, run: TrainingRun) -> None:
         self.run = run
         self.parameters = dict(run.recognizer.named_parameters())
-        self.optimizer = _optimizer(self.parameters, run.recipe)
+        self.optimizer = _optimizer(self.parameters, run.recipe, still=run.prior is not None and run.prior.infinite)
         if run.state.epoch:
             _restore(self.parameters, self.optimizer, run.state)
 
@@ -216,25 +267,84 @@ class _Stack:
         weights = np.repeat([run.recipe.loss_weight for run in runs], self.sizes)
         self.weights = torch.from_numpy(weights).to(device, next(runs[0].recognizer.parameters()).dtype)
         self.total = torch.zeros(sum(self.sizes), device=device, dtype=torch.float64)
+        self.loss = runs[0].recipe.loss
+        self.unknown = "ignore" if runs[0].recipe.unknown == "auto" else runs[0].recipe.unknown
+        costly = [np.ones(run.labels.shape[1]) if run.costly is None else run.costly for run in runs]
+        self.costly = torch.from_numpy(np.concatenate(costly)).to(self.weights)
+        self.prior = _joint_prior(runs)
+        self.has_priors = self.prior is not None or runs[0].recognizer.scaling is not None
+        if self.prior is not None:
+            squares = [start.square().sum(dim=1) for start in self.prior.start]
+            self.sizes_of_starts = [torch.where(size > 0, size, torch.ones_like(size)) for size in squares]
 
-    def step(self, regions: Tensor, rows: Tensor) -> None:
-        """One step of every member on a batch of regions (B, R, D); `rows` are its images."""
+    def step(self, regions: Tensor, rows: Tensor, share: float, progress: float) -> None:
+        """One step of every member.
+
+        Args:
+            regions: (B, R, D) of a batch.
+            rows: (B,) its images.
+            share: of all images that are in it: as much of the priors is due.
+            progress: how far training is, 0 to 1.
+        """
         with part("maps and loss, forward"):
-            cost = asymmetric_cost(joint_logits(self.recognizers, regions), self.labels[rows]).sum(0) * self.weights
+            vectors = joint_vectors(self.recognizers)
+            logits = joint_logits(self.recognizers, regions, vectors)
+            cost = self._cost(logits, self.labels[rows], progress).sum(0) * self.weights
+            loss = cost.sum()
+            if self.has_priors:
+                loss = loss + share * self._priors(vectors)
         for member in self.members:
             member.optimizer.zero_grad(set_to_none=True)
         with part("maps and loss, backward"):
-            cost.sum().backward()
+            loss.backward()
         with part("optimizer"):
             for member in self.members:
                 member.optimizer.step()
         self.total += cost.detach()
+
+    def _cost(self, logits: Tensor, labels: Tensor, progress: float) -> Tensor:
+        """(B, ΣC) costs of known labels, and of unknown ones where these cost anything."""
+        known = cross_entropy_cost if self.loss == "cross-entropy" else asymmetric_cost
+        cost = known(logits, labels)
+        if self.unknown == "ignore":
+            return cost
+        parts = zip(logits.split(self.sizes, dim=2), labels.split(self.sizes, dim=1), strict=True)
+        unknown = torch.cat([unknown_cost(*own, self.unknown, progress) for own in parts], dim=1)
+        return cost + unknown * self.costly
+
+    def _priors(self, vectors: Vectors) -> Tensor:
+        """−log of all members' priors, up to a constant."""
+        scalings = [recognizer.scaling for recognizer in self.recognizers if recognizer.scaling is not None]
+        total = sum((scaling.penalty() for scaling in scalings), torch.zeros((), device=self.weights.device))
+        if self.prior is None:
+            return total
+        moved = torch.zeros_like(self.weights)
+        for side, start, size in zip(vectors, self.prior.start, self.sizes_of_starts, strict=True):
+            moved = moved + (side - start).square().sum(dim=1) / size
+        if scalings:
+            moved = moved * (2 * torch.cat([scaling.log_scale for scaling in scalings])).exp()
+        return total + (self.prior.strength * moved).sum() / 2
 
     def take_losses(self) -> list[float]:
         """Each member's loss, summed since the last call."""
         losses = [float(part.sum()) for part in self.total.cpu().split(self.sizes)]
         self.total.zero_()
         return losses
+
+
+def _joint_prior(runs: Sequence[TrainingRun]) -> Prior | None:
+    """The priors of all runs as one over their classes side by side."""
+    priors = [run.prior for run in runs if run.prior is not None]
+    if not priors:
+        return None
+    presence, absence = (torch.cat([prior.start[side] for prior in priors]) for side in (0, 1))
+    # What cannot move pays nothing: infinity times zero is no number.
+    numbers = [0.0 if prior.infinite else prior.strength for prior in priors]
+    strengths = [
+        torch.as_tensor(number).to(presence).expand(len(prior.start[0]))
+        for number, prior in zip(numbers, priors, strict=True)
+    ]
+    return Prior((presence, absence), torch.cat(strengths))
 
 
 def _stacks(members: Sequence[_Member], regions: Tensor) -> list[_Stack]:
@@ -260,10 +370,13 @@ def _common_recipe(runs: Sequence[TrainingRun]) -> Recipe:
     def shape(run: TrainingRun) -> tuple[object, ...]:
         recognizer, recipe = run.recognizer, run.recipe
         kinds = type(recognizer.presence), type(recognizer.absence), recognizer.weighting
-        return (*kinds, recipe.batch_size, recipe.epochs, run.state.epoch, len(run.labels))
+        costs = recipe.loss, recipe.unknown, recognizer.scaling is None, run.prior is None
+        return (*kinds, *costs, recipe.batch_size, recipe.epochs, run.state.epoch, len(run.labels))
 
     if len({shape(run) for run in runs}) != 1:
-        raise ValueError("runs that are trained together need one method, batch size, number of epochs and of images")
+        raise ValueError(
+            "runs that are trained together need one method, loss, batch size, number of epochs and of images"
+        )
     return runs[0].recipe
 
 
@@ -283,21 +396,25 @@ def rate_factor(epoch: int, epochs: int, warmup_epochs: int) -> float:
 
 
 def _rate(recipe: Recipe, base_rate: float, epoch: int) -> float:
+    if not base_rate:
+        return 0.0
     if epoch < recipe.warmup_epochs:
         return base_rate / 100 if recipe.warmup_rate is None else recipe.warmup_rate
     return base_rate * rate_factor(epoch, recipe.epochs, recipe.warmup_epochs)
 
 
-def _optimizer(parameters: Mapping[str, Tensor], recipe: Recipe) -> torch.optim.Optimizer:
-    """One group per tensor, at the rate of its kind: contexts, vectors in the feature space, linear layers."""
+def _optimizer(parameters: Mapping[str, Tensor], recipe: Recipe, still: bool = False) -> torch.optim.Optimizer:
+    """One group per tensor, at the rate of its kind: contexts, vectors in the feature space, linear layers, scalings."""
     rates = {
         "context": recipe.context_rate,
         "offset": recipe.embedding_rate,
         "embedding": recipe.embedding_rate,
         "projector": recipe.linear_rate,
+        "log_scale": recipe.scaling_rate,
+        "shift": recipe.scaling_rate,
     }
     groups = [
-        {"params": [tensor], "lr": rates[name.split(".")[1]], "base_rate": rates[name.split(".")[1]]}
+        {"params": [tensor], "lr": 0.0, "base_rate": 0.0 if still else rates[name.split(".")[1]]}
         for name, tensor in parameters.items()
     ]
     if recipe.optimizer == "sgd":

@@ -3,6 +3,7 @@
 Besides what a run folder holds (`promptmlr.run`):
 
     state.safetensors    tensors, optimizer and counters after the last finished epoch
+    odds.safetensors     log odds of known labels out of fold, where a prior's strength was chosen on them
     lock                 held by the process that trains
 """
 
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -26,8 +29,9 @@ from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.features import Storage
 from promptmlr.files import only_process, replacing, write_bytes, write_text
 from promptmlr.labels import Keep
+from promptmlr.prior_record import PriorRecord
 from promptmlr.recognizer import Recognizer
-from promptmlr.run import RunConfig, read_config, read_tensors
+from promptmlr.run import RunConfig, read_config, read_prior, read_tensors
 
 __all__ = ["RunInProgress", "read_state", "write_state"]
 
@@ -126,6 +130,31 @@ class RunInProgress:
             self.config = self.config.model_copy(update={"storage": storage})
             write_text(self.partial / "config.json", self.config.model_dump_json(indent=2) + "\n")
 
+    def prior(self, images: int) -> tuple[PriorRecord | None, NDArray[np.float64] | None]:
+        """What `keep_prior` kept: the record, and (N, C) log odds out of fold.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        path, beside = self.partial / "prior.json", self.partial / "odds.safetensors"
+        if not path.is_file():
+            return None, None
+        record = read_prior(path)
+        if not beside.is_file():
+            return record, None
+        kept = read_tensors(beside)
+        odds = np.full((images, kept["odds"].shape[1]), np.nan)
+        odds[kept["rows"].numpy()] = kept["odds"].numpy()
+        return record, odds
+
+    def keep_prior(self, record: PriorRecord, odds: NDArray[np.float64] | None) -> None:
+        """Before the first epoch: a resumed run neither fits nor chooses again."""
+        if odds is not None:
+            rows = np.flatnonzero(~np.isnan(odds).all(axis=1))
+            tensors = {"rows": torch.from_numpy(rows), "odds": torch.from_numpy(odds[rows])}
+            write_bytes(self.partial / "odds.safetensors", save(tensors))
+        write_text(self.partial / "prior.json", record.model_dump_json(indent=2) + "\n")
+
     def save(self, line: dict[str, Any], groups: Groups, counters: dict[str, Any]) -> None:
         """After an epoch: its metrics line, and all that a resumed run needs."""
         self.lines.append(json.dumps(line))
@@ -136,11 +165,28 @@ class RunInProgress:
         """The metrics lines of the finished epochs."""
         return [json.loads(line) for line in self.lines]
 
-    def finish(self, recognizer: Recognizer, metrics: dict[str, Any], calibration: Calibration | None = None) -> Path:
-        """Write weights, calibration and final metrics, and give the folder its name."""
+    def finish(
+        self,
+        recognizer: Recognizer,
+        metrics: dict[str, Any],
+        calibration: Calibration | None = None,
+        zero_shot: Recognizer | None = None,
+    ) -> Path:
+        """Write weights, calibration and final metrics, and give the folder its name.
+
+        Args:
+            recognizer: trained. A scaling that it learned is in the calibration as well.
+            metrics: what came out.
+            calibration: None leaves logits as they are trained.
+            zero_shot: what `keep_prior` is about, folded.
+        """
+        folded = recognizer.fold()
+        folded.scaling = None
+        forms = {"learned": recognizer, "folded": folded, "prior": zero_shot}
         tensors = {
             f"{form}.{name}": tensor.detach().cpu().contiguous()
-            for form, part in (("learned", recognizer), ("folded", recognizer.fold()))
+            for form, part in forms.items()
+            if part is not None
             for name, tensor in part.state_dict().items()
         }
         self._write_mask()  # again, as the lines: an interrupted process may have left neither whole
@@ -150,7 +196,8 @@ class RunInProgress:
             write_text(self.partial / "calibration.json", calibration.model_dump_json(indent=2) + "\n")
         write_text(self.partial / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         self.partial.rename(self.path)
-        for rest in (self.path / "state.safetensors", self.path / "lock", *self.path.glob(".*.tmp")):
+        made = ("state.safetensors", "odds.safetensors", "lock")
+        for rest in (*(self.path / name for name in made), *self.path.glob(".*.tmp")):
             rest.unlink(missing_ok=True)
         return self.path
 

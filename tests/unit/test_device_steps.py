@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from promptmlr.backbone.checkpoint import build_openai_model
 from promptmlr.backbone.text import TextTower
 from promptmlr.functional import asymmetric_cost
-from promptmlr.recognizer import Recognizer, joint_logits
+from promptmlr.recognizer import Recognizer
 from promptmlr.regions import InMemoryRegions
 from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide
 
@@ -65,7 +65,7 @@ def test_a_step_on_a_gpu_copies_indices_and_waits_for_nothing(tiny_resnet, speci
             with Transfers() as seen:
                 (indices, regions), *_ = source.batches([np.arange(4)])
                 rows = torch.from_numpy(indices).to(regions.device, non_blocking=True)
-                cost = asymmetric_cost(joint_logits([recognizer], regions), labels[rows]).sum()
+                cost = asymmetric_cost(recognizer(regions), labels[rows]).sum()
             assert cost.device.type == "cuda"
             assert (seen.waits, seen.copies) == ([], 2)
 

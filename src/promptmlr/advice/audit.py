@@ -15,7 +15,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.advice.crossvalidation import calibrated
+from promptmlr.crossvalidation import calibrated
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.files import replacing

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from promptmlr.advice.crossvalidation import Subject
+from promptmlr.crossvalidation import Subject
 from promptmlr.errors import UserError
 from promptmlr.evaluation import bootstrap_map, evaluate
 from promptmlr.experiments.grid.uncertainty import estimate

@@ -62,7 +62,7 @@ def audit(
     import numpy as np
 
     from promptmlr.advice.audit import doubts, require_cleanlab, write_doubts
-    from promptmlr.advice.crossvalidation import FOLDS, Subject, out_of_fold
+    from promptmlr.crossvalidation import FOLDS, Subject, out_of_fold
     from promptmlr.data import DataOptions
     from promptmlr.labels import UNKNOWN
     from promptmlr.pipeline import readable_regions

@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,7 +39,7 @@ from promptmlr.cli.progress import Terminal, note
 
 if TYPE_CHECKING:
     from promptmlr.evaluation import Evaluation
-    from promptmlr.reliability import Reliability
+    from promptmlr.reliability import Compared, Reliability
 
 __all__ = ["evaluate"]
 
@@ -57,6 +57,14 @@ def evaluate(
     crowd: Crowd = "present",
     unlisted: Unlisted = None,
     delimiter: Delimiter = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            help="Label only where this share of labels should be right, as `predict --precision` does.",
+            metavar="SHARE",
+            show_default=False,
+        ),
+    ] = None,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the images.")] = 1000,
     out: Annotated[
         Path | None,
@@ -81,14 +89,16 @@ def evaluate(
     workers: Workers = 2,
 ) -> None:
     """Score a run on labelled images: mAP with an interval, per class, CF1 and OF1."""
+    from promptmlr.cli.thresholds import threshold_of
     from promptmlr.evaluation import evaluate as score
+    from promptmlr.experiments.tables import table_lines
     from promptmlr.features import open_regions
     from promptmlr.files import write_text
     from promptmlr.hub import hub_name
     from promptmlr.pipeline import images_sha256
     from promptmlr.prediction import predict_together
     from promptmlr.regions import FreshRegions
-    from promptmlr.reliability import reliability
+    from promptmlr.reliability import COMPARED, compared_with_zero_shot, reliability
     from promptmlr.run import load_run
 
     out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"
@@ -104,25 +114,36 @@ def evaluate(
     stored = region_cache(cache, no_cache, storage, cache_key)
     readable, source = open_regions(fresh, stored, batch_size=batch_size, reporter=Terminal())
     with Terminal().progress("predicting") as say:
-        found, (probabilities, raw) = predict_together([loaded.calibrated, loaded.recognizer], source, progress=say)
+        models = {"calibrated": loaded.calibrated, "as trained": loaded.recognizer, "zero-shot": loaded.zero_shot}
+        seen = {name: model for name, model in models.items() if model is not None}
+        if loaded.calibration is None:
+            del seen["calibrated"]
+        found, rows_of = predict_together(list(seen.values()), source, progress=say)
     kept = readable[found]
     for error in fresh.unreadable.values():
         note(f"unreadable, left out: {error}")
     labels = labelled.labels[kept][:, columns]
-    curves = {"as trained": reliability(raw[:, rows], labels)}
-    if loaded.calibration is not None:
-        curves = {"calibrated": reliability(probabilities[:, rows], labels), **curves}
+    given = {name: found_rows[:, rows] for name, found_rows in zip(seen, rows_of, strict=True)}
+    probabilities = next(iter(given.values()))
+    if loaded.config.recipe.has_prior:  # its logits are not meant to be probabilities before they are scaled
+        given.pop("as trained")
+    curves = {name: reliability(one, labels) for name, one in given.items()}
+    compared = compared_with_zero_shot(given, labels, curves)
+    if precision is not None:
+        bound: Any = threshold_of(loaded, precision, None)
+    else:
+        bound = loaded.thresholds[rows] if loaded.calibration else loaded.config.threshold
     result = score(
-        probabilities[:, rows],
+        probabilities,
         labels,
         [loaded.class_names[row] for row in rows],
-        threshold=loaded.thresholds[rows] if loaded.calibration else loaded.config.threshold,
+        threshold=bound,
         resamples=resamples,
     )
     lines = _table(result, loaded.config.select)
     if trained_on:
         lines.append("the run was trained on images of these names: its score on new ones will be lower")
-    for line in [*lines, _reliability_line(curves)]:
+    for line in [*lines, "", *table_lines(COMPARED, [one.cells() for one in compared], words=1)]:
         typer.echo(line)
     record = {
         "data": labelled.source + (", the images it was trained on" if trained_on else ""),
@@ -131,26 +152,29 @@ def evaluate(
         **result.as_dict(),
     }
     record["reliability"] = {name: asdict(curve) for name, curve in curves.items()}
+    record["compared"] = [asdict(one) for one in compared]
     write_text(out, json.dumps(record, indent=2) + "\n")
     if report is not None:
-        _write_page(report, str(run), record["data"], result, lines, curves)
+        _write_page(report, str(run), record["data"], result, lines, curves, compared)
     note(f"written to {out}" + ("" if report is None else f", as a page to {report}"))
 
 
-def _reliability_line(curves: "dict[str, Reliability]") -> str:
-    said = ", ".join(f"{100 * curve.calibration_error:.1f} points {name}" for name, curve in curves.items())
-    return f"probabilities miss the share that is present by {said} (expected calibration error)"
-
-
 def _write_page(
-    path: Path, run: str, data: str, result: "Evaluation", lines: list[str], curves: "dict[str, Reliability]"
+    path: Path,
+    run: str,
+    data: str,
+    result: "Evaluation",
+    lines: list[str],
+    curves: "dict[str, Reliability]",
+    compared: "list[Compared]",
 ) -> None:
     """Scores per class, means as in `lines`, and the reliability plot; all numbers are those of evaluation.json."""
-    from promptmlr.reliability import reliability_figure
+    from promptmlr.reliability import COMPARED, reliability_figure
     from promptmlr.report import Report, figure_png
 
     page = Report(f"How good {run} is", f"On {result.images:,} images: {data}.")
     page.bullets(_sentences(lines[lines.index("") + 1 :]))
+    page.table(COMPARED, [one.cells() for one in compared], caption="Beside CLIP as it is (evaluation.json)", words=1)
     page.section("Do probabilities say how often?")
     page.figure(
         figure_png(reliability_figure(curves), 1000),
@@ -174,7 +198,6 @@ def _write_page(
         caption="Bins (evaluation.json, reliability)",
         words=1,
     )
-    page.paragraph(_reliability_line(curves)[0].upper() + _reliability_line(curves)[1:] + ".")
     page.section("Classes")
     page.table(
         ("class", "AP, %", "share present, %"),

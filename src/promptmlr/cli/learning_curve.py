@@ -43,7 +43,7 @@ __all__ = ["learning_curve"]
 
 def learning_curve(
     data: Data,
-    method: Annotated[str, typer.Option(help="A name of `promptmlr methods`.")] = "positivecoop",
+    method: Annotated[str, typer.Option(help="A name of `promptmlr methods`.")] = "anchored",
     shares: Annotated[
         str, typer.Option(help="Parts of the observed labels to train on, by commas.")
     ] = "0.0625,0.125,0.25,0.5,0.75,1",
@@ -77,7 +77,7 @@ def learning_curve(
 
     Scored on the test split, or where there is none on a quarter of the images, which no training sees.
     """
-    from promptmlr.advice.crossvalidation import Subject
+    from promptmlr.crossvalidation import Subject
     from promptmlr.advice.curve_report import CurveOutputs
     from promptmlr.advice.learning_curve import learning_curve as measured
     from promptmlr.labels import UNKNOWN

@@ -23,6 +23,14 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            help="Label only where this share of labels is right, as far as the run can tell: 0.9 for nine of ten.",
+            metavar="SHARE",
+            show_default=False,
+        ),
+    ] = None,
     top: Annotated[
         int | None,
         typer.Option(
@@ -41,6 +49,7 @@ def predict(
 ) -> None:
     """Write the probability of every class, and the labels, for files, folders and globs of images."""
     from promptmlr.cli.progress import Progress
+    from promptmlr.cli.thresholds import threshold_of
     from promptmlr.data.images import UnreadableImage
     from promptmlr.prediction import PredictionSummary, predict_to_file
     from promptmlr.run import load_run
@@ -49,6 +58,8 @@ def predict(
         raise UserError(f"{out} exists; name another file with --out, or replace it with --overwrite")
     loaded = load_run(run)
     loaded.use_backbone(backbone, pretrained, device)
+    if precision is not None:
+        threshold = threshold_of(loaded, precision, threshold)
     say = Progress("predicted")
 
     def on_batch(summary: PredictionSummary, bad: list[UnreadableImage]) -> None:

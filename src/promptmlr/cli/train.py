@@ -58,7 +58,33 @@ def train(
             help="A name of `promptmlr methods`, or auto: the one with the best mAP in cross-validation on the "
             "observed labels."
         ),
-    ] = "positivecoop",
+    ] = "anchored",
+    unknown: Annotated[
+        Literal["auto", "ignore", "absent", "weak", "hill", "entropy", "large-loss"] | None,
+        typer.Option(
+            help="What an unknown label costs. auto: nothing, but hill in classes of which no label says absent. "
+            "(default: the recipe's)",
+            show_default=False,
+        ),
+    ] = None,
+    prior_strength: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|infinite|LAMBDA",
+            help="How strongly anchored holds on to CLIP; auto: chosen on the known labels. (default: the recipe's)",
+            show_default=False,
+        ),
+    ] = None,
+    shares: Annotated[
+        str | None,
+        typer.Option(
+            "--share",
+            metavar="FILE|NUMBER",
+            help="How often classes are present, where you know it: a number for all, or a CSV with the columns class "
+            "and share. Labels that only say what is present cannot tell.",
+            show_default=False,
+        ),
+    ] = None,
     observed: Annotated[
         float, typer.Option(help="Keep each known label with this probability, hide the others; 1 hides nothing.")
     ] = 1.0,
@@ -104,8 +130,8 @@ def train(
     calibrate: Annotated[
         bool,
         typer.Option(
-            help="Hold a tenth of the observed labels out, and fit probabilities and a threshold per class on them; "
-            "without, training sees all labels, as the paper's does."
+            help="Fit probabilities and a threshold per class: on all known labels, each out of fold, or where these are "
+            "many on a tenth held out. anchored is trained to give probabilities, and needs neither."
         ),
     ] = True,
     backbone: BackboneName = None,
@@ -149,11 +175,12 @@ def train(
     from torch import cuda
 
     from promptmlr.advice.choice import choose_method, described, write_candidates
-    from promptmlr.advice.crossvalidation import Subject
+    from promptmlr.crossvalidation import Subject
     from promptmlr.data import load_data, load_keep_mask
     from promptmlr.following import follower
     from promptmlr.labels import UNKNOWN, hide, keep_mask
     from promptmlr.methods import METHODS
+    from promptmlr.data.shares import shares_of
     from promptmlr.pipeline import TrainingJob, readable_regions, train_run
     from promptmlr.recipes import load_recipe
     from promptmlr.regions import FreshRegions
@@ -177,6 +204,8 @@ def train(
         context_words=context_words,
         class_specific=False if shared_context else None,
         views=views,
+        unknown=unknown,
+        prior_strength=_strength(prior_strength),
     )
     if method == AUTO and resume:
         method = read_config(Path(f"{out}.partial") / "config.json").method
@@ -225,6 +254,7 @@ def train(
         select=select,
         calibrate=calibrate,
         selection_data=tested,
+        share=None if shares is None else shares_of(shares, labelled.class_names),
     )
     if tower.device.type == "cpu" and cuda.is_available():
         note("note: this runs on the CPU; --device cuda uses the GPU")
@@ -248,6 +278,14 @@ def train(
     if candidates:
         write_candidates(path / "methods.csv", candidates)
     note(f"{path} in {time.perf_counter() - begin:.1f} s; next: promptmlr {following}")
+
+
+def _strength(text: str | None) -> float | str | None:
+    """A number, or the word itself, which the recipe checks."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 def _reading(

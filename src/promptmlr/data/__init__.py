@@ -77,16 +77,13 @@ def load_data(
         options: what the formats leave open.
 
     Raises:
-        UserError: there is no such data, it is damaged, it leaves open what unlisted classes are, or (for training)
-            none of its labels is known.
+        UserError: there is no such data, it is damaged, or it leaves open what unlisted classes are.
     """
     kind, path = _kind(data, format, options)
     if kind in _BY_SPLIT:
         loaded = _BY_SPLIT[kind](path, split, purpose, images, options)
     else:
         loaded = _BY_ROWS[kind](path, images, options).part(split, purpose, options)
-    if purpose == "train" and (loaded.labels == UNKNOWN).all():
-        raise UserError(f"{loaded.source}: all {loaded.labels.size} labels are unknown; nothing can be learned")
     return loaded.with_notes(_size(loaded))
 
 
@@ -102,7 +99,7 @@ def load_parts(
     Of VOC and drawn scenes these are the splits for training and testing, of COCO all that it has.
 
     Raises:
-        UserError: as `load_data`, but labels may all be unknown; the splits of a COCO folder have different classes.
+        UserError: as `load_data`; the splits of a COCO folder have different classes.
     """
     kind, path = _kind(data, format, options)
     if kind in _BY_ROWS:

@@ -46,7 +46,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # where the learned tensors start
-    start: Literal["random", "agnostic", "text"]
+    start: Literal["random", "agnostic", "text", "mean"]
     offset: Literal["none", "zero", "random"]
     linear_start: Literal["random", "zero"] = "random"
     context_length: Annotated[int, Field(ge=1)] = 16
@@ -66,9 +66,21 @@ class Recipe(BaseModel):
     warmup_epochs: Annotated[int, Field(ge=0)] = 1
     warmup_rate: Rate | None = None  # constant for every group in the warm-up; None: a hundredth of each group's rate
 
+    # what is minimised: a cost of known labels and one of unknown ones, and a Gaussian prior around where sides start
+    loss: Literal["asymmetric", "cross-entropy"] = "asymmetric"
+    unknown: Literal["auto", "ignore", "absent", "weak", "hill", "entropy", "large-loss"] = "auto"
+    prior: Literal["none", "zero-shot"] = "none"
+    prior_strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto", "infinite"] = "auto"
+    scaling_rate: Rate = 0.02
+
     # what they see
     augmentation: Literal["none", "cutout+randaugment"] = "none"
     views: Annotated[int, Field(ge=1)] | Literal["exact"] = "exact"  # of an augmented image; exact: new in every epoch
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether labels move a prior instead of replacing a start."""
+        return self.prior != "none"
 
     def start_options(self) -> dict[str, Any]:
         """What `create_recognizer` is to be told."""

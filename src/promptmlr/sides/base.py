@@ -15,17 +15,26 @@ class Side(nn.Module, ABC):
     """One side (presence or absence) of a recognizer over C classes. Its parameters are the learned tensors."""
 
     @abstractmethod
+    def class_vectors(self) -> Tensor:
+        """(C, V) what is compared with the regions of an image: a row per class."""
+
+    @staticmethod
+    @abstractmethod
+    def similarity(regions: Tensor, vectors: Tensor) -> Tensor:
+        """Similarity map of (B, R, D) regions with (C, V) class vectors: (B, C, R)."""
+
     def forward(self, regions: Tensor) -> Tensor:
         """Similarity map: (B, R, D) regions → (B, C, R)."""
+        return self.similarity(regions, self.class_vectors())
 
     @classmethod
-    def joint_map(cls, sides: Sequence[Self], regions: Tensor) -> Tensor:
-        """Maps of several sides with their classes side by side: (B, R, D) → (B, ΣC, R).
+    def joint_vectors(cls, sides: Sequence[Self]) -> Tensor:
+        """(ΣC, V) class vectors of several sides, one below the other.
 
-        Classes do not talk to each other, so columns may be computed together; a kind of side that gains by one
-        product over all of them overrides this.
+        Classes do not talk to each other, so one product gives the maps of all; a kind of side that gains by making its
+        vectors together overrides this.
         """
-        return torch.cat([side(regions) for side in sides], dim=1)
+        return torch.cat([side.class_vectors() for side in sides])
 
     @abstractmethod
     def fold(self) -> "Side":

@@ -1,7 +1,6 @@
 """The embedding side: one learned vector per class, directly in CLIP's feature space; no text tower in training."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +33,14 @@ class EmbeddingSide(Side):
         directions = nn.functional.normalize(features.detach().float(), dim=-1)
         return cls(directions * math.sqrt(features.shape[-1]))
 
-    def forward(self, regions: Tensor) -> Tensor:
-        """(B, R, D) → (B, C, R), S = 20 · cos."""
-        return cosine_map(regions, self.embedding)
+    def class_vectors(self) -> Tensor:
+        """(C, D) the learned vectors."""
+        return self.embedding
 
-    @classmethod
-    def joint_map(cls, sides: Sequence["EmbeddingSide"], regions: Tensor) -> Tensor:
-        """(B, R, D) → (B, ΣC, R), one product."""
-        return cosine_map(regions, torch.cat([side.embedding for side in sides]))
+    @staticmethod
+    def similarity(regions: Tensor, vectors: Tensor) -> Tensor:
+        """(B, R, D), (C, D) → (B, C, R), S = 20 · cos."""
+        return cosine_map(regions, vectors)
 
     def fold(self) -> "EmbeddingSide":
         """A detached copy of itself."""

@@ -1,7 +1,5 @@
 """The linear side: a linear layer on regions as they are; the vision-only Baseline has two of them."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -40,15 +38,14 @@ class LinearSide(Side):
         """Start at a margin of zero: regions are not normalised, and where they are long random weights saturate."""
         return cls(torch.zeros(classes, width), torch.zeros(classes))
 
-    def forward(self, regions: Tensor) -> Tensor:
-        """(B, R, D) → (B, C, R), unbounded."""
-        return linear_map(regions, self.projector.weight, self.projector.bias)
+    def class_vectors(self) -> Tensor:
+        """(C, D + 1) weights, and the bias behind them."""
+        return torch.cat([self.projector.weight, self.projector.bias[:, None]], dim=1)
 
-    @classmethod
-    def joint_map(cls, sides: Sequence["LinearSide"], regions: Tensor) -> Tensor:
-        """(B, R, D) → (B, ΣC, R), one product."""
-        weight = torch.cat([side.projector.weight for side in sides])
-        return linear_map(regions, weight, torch.cat([side.projector.bias for side in sides]))
+    @staticmethod
+    def similarity(regions: Tensor, vectors: Tensor) -> Tensor:
+        """(B, R, D), (C, D + 1) → (B, C, R), unbounded."""
+        return linear_map(regions, vectors[:, :-1], vectors[:, -1])
 
     def fold(self) -> "LinearSide":
         """A detached copy of itself."""

@@ -196,7 +196,7 @@ class PromptSide(Side):
         return self._text.encode(embeddings, ends, prefix).to(self.context.dtype)
 
     def class_vectors(self) -> Tensor:
-        """(C, D) text features plus the offset, where there is one."""
+        """(C, D) text features plus the offset, where there is one; encodes the text of all classes at every call."""
         with part("text, forward"):
             features = self.text_features()
         backward_part("text, backward", features)
@@ -205,22 +205,22 @@ class PromptSide(Side):
     def _with_offset(self, features: Tensor) -> Tensor:
         return features if self.offset is None else features + self.offset
 
-    def forward(self, regions: Tensor) -> Tensor:
-        """(B, R, D) → (B, C, R), S = 20 · cos. Encodes the text of all classes at every call: fold to use it."""
-        return cosine_map(regions, self.class_vectors())
+    @staticmethod
+    def similarity(regions: Tensor, vectors: Tensor) -> Tensor:
+        """(B, R, D), (C, D) → (B, C, R), S = 20 · cos."""
+        return cosine_map(regions, vectors)
 
     @classmethod
-    def joint_map(cls, sides: Sequence["PromptSide"], regions: Tensor) -> Tensor:
-        """(B, R, D) → (B, ΣC, R), one product; texts are encoded together where that takes no chunks."""
+    def joint_vectors(cls, sides: Sequence["PromptSide"]) -> Tensor:
+        """(ΣC, D); texts are encoded together where that takes no chunks."""
         first = sides[0]
         kept = len(sides) * first._activation_bytes() <= KEPT_BYTES
         if len(sides) == 1 or not kept or not all(map(first._goes_with, sides)):
-            return cosine_map(regions, torch.cat([side.class_vectors() for side in sides]))
+            return torch.cat([side.class_vectors() for side in sides])
         with part("text, forward"):
             features = first._kept_features(sides)
         backward_part("text, backward", features)
-        vectors = [side._with_offset(own) for side, own in zip(sides, features, strict=True)]
-        return cosine_map(regions, torch.cat(vectors))
+        return torch.cat([side._with_offset(own) for side, own in zip(sides, features, strict=True)])
 
     def fold(self) -> EmbeddingSide:
         """The embedding side with this side's class vectors; the text tower is not needed again."""

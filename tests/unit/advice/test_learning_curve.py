@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from promptmlr.advice import learning_curve as module
-from promptmlr.advice.crossvalidation import Subject
+from promptmlr.crossvalidation import Subject
 from promptmlr.advice.curve_report import CurveOutputs
 from promptmlr.advice.learning_curve import Curve, learning_curve
 from promptmlr.errors import UserError

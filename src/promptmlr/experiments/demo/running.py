@@ -104,7 +104,7 @@ def run_demo(
     train, test = (_encoded(backbone, purpose, options, reporter) for purpose in ("train", "test"))
     keep = keep_mask(train.data.labels.shape, OBSERVED, seed)
     seen = hide(train.data.labels, keep)
-    check_labels(seen, train.data.class_names, reporter)
+    check_labels(seen, train.data.class_names, "anchored", reporter)
     recipes = [load_recipe("default", method, start=start, epochs=epochs) for method, start in VARIANTS]
     jobs = [
         TrainingJob(method, recipe, train.data, keep, OBSERVED, seed)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from promptmlr.advice import crossvalidation
+from promptmlr import crossvalidation
 from promptmlr.advice.audit import doubts, write_doubts
 from promptmlr.advice.choice import choose_method, described, write_candidates
-from promptmlr.advice.crossvalidation import FOLDS, Subject, folds_of, out_of_fold
+from promptmlr.crossvalidation import FOLDS, Subject, folds_of, out_of_fold
 from promptmlr.data import DataOptions, load_data
 from promptmlr.errors import UserError
 from promptmlr.labels import UNKNOWN, hide, keep_mask

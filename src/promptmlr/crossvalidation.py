@@ -1,0 +1,142 @@
+"""How a method does on observed labels that it did not see: K trainings side by side, each without a K-th of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from promptmlr.backbone import Backbone
+from promptmlr.calibration import fit_calibration
+from promptmlr.errors import UserError
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels, label_folds
+from promptmlr.methods import METHOD_TABLE, create_recognizer
+from promptmlr.prediction import predict_margins
+from promptmlr.prior.fitting import BegunRun, begin_run
+from promptmlr.prior.ticks import settled
+from promptmlr.recipes import Recipe
+from promptmlr.regions import RegionSource
+from promptmlr.training import EpochReport, TrainingRun, fit_runs
+
+__all__ = ["FOLDS", "Subject", "calibrated", "fold_runs", "folds_of", "gathered", "out_of_fold"]
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is trained on.
+
+    Attributes:
+        backbone: the frozen CLIP.
+        class_names: C names.
+        source: regions of N images.
+        labels: (N, C) int8.
+        seed: of folds and starts.
+        order_seed: of the order of images.
+    """
+
+    backbone: Backbone
+    class_names: Sequence[str]
+    source: RegionSource
+    labels: Labels
+    seed: int = 0
+    order_seed: int = 0
+
+
+def folds_of(labels: Labels, seed: int, folds: int = FOLDS) -> NDArray[np.int64]:
+    """(N, C) the fold 0 … K − 1 of each known label, -1 of unknown ones; present labels are spread alike.
+
+    Raises:
+        UserError: fewer labels are present than there are folds.
+    """
+    present = int((labels == PRESENT).sum())
+    if present < folds:
+        raise UserError(
+            f"{present} labels are present, and {folds} folds need one each; label more images before asking this"
+        )
+    return label_folds(labels, seed, folds)
+
+
+def out_of_fold(
+    subject: Subject,
+    method: str,
+    recipe: Recipe,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    *,
+    everywhere: bool = False,
+) -> NDArray[np.float64]:
+    """(N, C) margins of the observed labels by recognizers that did not see them, NaN where a label is unknown.
+
+    The strength of a prior is chosen once, on all labels.
+
+    Args:
+        subject: what is trained on.
+        method: a name of `METHODS`.
+        recipe: of each training.
+        on_epoch: called after each epoch of all K together.
+        everywhere: give unknown labels the mean margin of all K recognizers instead.
+
+    Raises:
+        UserError: as `folds_of`.
+    """
+    labels, fold = subject.labels, folds_of(subject.labels, subject.seed)
+    runs = fold_runs(subject, method, recipe, fold)
+    if METHOD_TABLE[method].trained:
+        fit_runs(
+            runs,
+            subject.source,
+            order_seed=subject.order_seed,
+            on_epoch=None if on_epoch is None else lambda reports: on_epoch(reports[0]),
+        )
+    return gathered(runs, subject.source, fold, everywhere=everywhere)
+
+
+def fold_runs(subject: Subject, method: str, recipe: Recipe, fold: NDArray[np.int64]) -> list[TrainingRun]:
+    """A run for each fold that does not see its labels; all settled alike."""
+    recipe, ticked = settled(recipe, subject.labels)
+
+    def begun(labels: Labels, recipe: Recipe) -> BegunRun:
+        start = recipe.start_options()
+        recognizer = create_recognizer(method, subject.backbone, subject.class_names, seed=subject.seed, **start)
+        return begin_run(
+            recognizer,
+            subject.source,
+            labels,
+            recipe,
+            seed=subject.seed,
+            order_seed=subject.order_seed,
+            ticked=ticked,
+        )
+
+    if recipe.has_prior and METHOD_TABLE[method].trained:
+        record = begun(subject.labels, recipe).record
+        recipe = recipe.model_copy(update={"prior_strength": record.strength}) if record else recipe
+    parts = [np.where(fold == number, np.int8(UNKNOWN), subject.labels) for number in range(int(fold.max()) + 1)]
+    return [begun(part, recipe).run for part in parts]
+
+
+def gathered(
+    runs: Sequence[TrainingRun], source: RegionSource, fold: NDArray[np.int64], *, everywhere: bool = False
+) -> NDArray[np.float64]:
+    """(N, C) margins of each known label by the run that did not see it, NaN of unknown ones or their mean over runs."""
+    found = np.full((len(runs), *fold.shape), np.nan)
+    for number, run in enumerate(runs):
+        kept, margins = predict_margins(run.recognizer.fold(), source)
+        found[number, kept] = margins
+    margins = np.take_along_axis(found, np.maximum(fold, 0)[None], axis=0)[0]
+    return np.where(fold >= 0, margins, found.mean(axis=0) if everywhere else np.nan)
+
+
+def calibrated(margins: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:
+    """(N, C) out-of-fold margins → P(present), NaN where there is no margin; the lines are of the same labels.
+
+    Without labels of both kinds no line can be told, and margins are taken as log odds.
+    """
+    seen = np.where(np.isnan(margins), np.int8(UNKNOWN), labels)
+    if not (seen == PRESENT).any() or not (seen == ABSENT).any():
+        odds: NDArray[np.float64] = expit(margins)
+        return odds
+    lines = fit_calibration(np.nan_to_num(margins), seen, seen != UNKNOWN)
+    return np.where(np.isnan(margins), np.nan, lines.probabilities(np.nan_to_num(margins)))

@@ -1,0 +1,58 @@
+"""How often classes are present, as a person knows it: one number, or a CSV with the columns class and share."""
+
+import csv
+from collections.abc import Sequence
+
+from promptmlr.errors import UserError, nearest
+from promptmlr.names import checked_path
+
+__all__ = ["shares_of"]
+
+
+def shares_of(text: str, class_names: Sequence[str]) -> float | tuple[float, ...]:
+    """The share of images that hold a class: a number for all classes, or (C,) from a file that names every class.
+
+    Args:
+        text: a number in (0, 1), or a CSV.
+        class_names: C names.
+
+    Raises:
+        UserError: neither, a class that is missing or not known, or a share outside of (0, 1).
+    """
+    try:
+        return _checked(float(text), "--share")
+    except ValueError:
+        pass
+    path = checked_path(text)
+    if not path.is_file():
+        raise UserError(f"--share {text}: neither a number between 0 and 1 nor a file")
+    found: dict[str, float] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if not {"class", "share"} <= set(rows.fieldnames or ()):
+                raise UserError(
+                    f"{path}: it needs the columns class and share, and has {', '.join(rows.fieldnames or ())}"
+                )
+            for number, row in enumerate(rows, start=2):
+                name = (row["class"] or "").replace("_", " ").strip()
+                if name not in class_names:
+                    raise UserError(f"{path}, row {number}: unknown class {name!r}; {nearest(name, class_names)}")
+                try:
+                    found[name] = _checked(float(row["share"]), f"{path}, row {number}")
+                except (TypeError, ValueError):
+                    raise UserError(f"{path}, row {number}: {row['share']!r} is no number between 0 and 1") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    missing = [name for name in class_names if name not in found]
+    if missing:
+        raise UserError(f"{path}: no share for {missing[0]!r} and {len(missing) - 1} others; give one for every class")
+    return tuple(found[name] for name in class_names)
+
+
+def _checked(share: float, where: str) -> float:
+    if not 0 < share < 1:
+        raise UserError(
+            f"{where}: a share of {share:g} is outside (0, 1); 0.1 means that a tenth of the images hold the class"
+        )
+    return share

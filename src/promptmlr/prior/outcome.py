@@ -1,0 +1,151 @@
+"""What came of a prior: probabilities and thresholds, what labels counted for beside CLIP, and the zero-shot to compare with.
+
+Letters: N images, C classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from promptmlr.calibration import Calibration, calibration_of
+from promptmlr.functional import LOGIT_SCALE, SIMILARITY_SCALE, region_weights
+from promptmlr.labels import UNKNOWN
+from promptmlr.prediction import predict_margins
+from promptmlr.prior.fitting import SCALING_SAMPLE, BegunRun, sample_images
+from promptmlr.prior.strength import INFINITE
+from promptmlr.prior.zero_shot import level_shift
+from promptmlr.prior_record import PriorRecord
+from promptmlr.recognizer import Recognizer
+from promptmlr.regions import RegionSource, SelectedRegions, index_batches
+from promptmlr.training import TrainingRun
+
+__all__ = ["Reference", "calibrated_by_prior", "described_prior", "label_influence"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The calibrated zero-shot that a run stands beside.
+
+    Attributes:
+        recognizer: folded and unscaled.
+        record: its scaling.
+    """
+
+    recognizer: Recognizer
+    record: PriorRecord
+
+    @classmethod
+    def of_run(cls, begun: BegunRun) -> "Reference":
+        """Of a run with a prior, before it is trained."""
+        assert begun.record is not None
+        folded = begun.run.recognizer.fold()
+        folded.scaling = None
+        return cls(folded, begun.record)
+
+
+def calibrated_by_prior(
+    begun: BegunRun, source: RegionSource, share: float | Sequence[float] | None, seed: int
+) -> Calibration:
+    """Of a trained run with a prior: its own scaling, and thresholds by what it says of labels that it did not see.
+
+    Args:
+        begun: the run, trained.
+        source: regions of its N images.
+        share: how often classes are present, for all or of each, where a person knows it.
+        seed: of the images that are looked at where there are many.
+    """
+    run, record = begun.run, begun.record
+    assert record is not None
+    assert run.recognizer.scaling is not None
+    chosen = sample_images(run.labels, SCALING_SAMPLE, seed, ticks=any(record.ticked))
+    kept, odds = predict_margins(run.recognizer.fold(), SelectedRegions(source, chosen))
+    images = chosen[kept]
+    labels = run.labels[images]
+    scale, shift = (part.double().cpu().numpy() for part in run.recognizer.scaling.line())
+    held = np.full(labels.shape, np.nan) if begun.odds is None else begun.odds[images]
+    if share is not None:
+        added = level_shift(odds, np.asarray(share, dtype=np.float64))
+        odds, held, shift = odds + added, held + added, shift + added
+    found = np.where(labels == UNKNOWN, odds, held)
+    costs = record.costs
+    return calibration_of(
+        scale,
+        shift,
+        expit(np.nan_to_num(found)),
+        labels,
+        ~np.isnan(found),
+        spread=0.0,
+        log_loss_before=costs.get("infinite"),
+        log_loss_after=costs.get(_name(record)),
+        basis="out of fold" if costs else "prior",
+    )
+
+
+def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence[str]) -> list[str]:
+    """What was chosen and what it means, in one line; and where the level of probabilities comes from, if not from labels."""
+    record = begun.record
+    assert record is not None
+    costs, lines = record.costs, []
+    if record.lambda_ < INFINITE:
+        influence = label_influence(begun.run, source)
+        seen = np.flatnonzero(influence > 0)
+        order = seen[np.argsort(influence[seen])]
+        said = [f"{_times(influence[place])} for {class_names[place]!r}" for place in dict.fromkeys(order[[-1, 0]])]
+        tried = f" of {len(costs)} tried" if costs else ""
+        loss = f"; log loss out of fold {costs[_name(record)]:.3f}, zero-shot {costs['infinite']:.3f}" if costs else ""
+        lines.append(
+            f"prior of strength {record.strength:g}{tried}{loss}: labels count {', '.join(said)} as much as CLIP"
+        )
+    elif costs:
+        lines.append(
+            f"prior of infinite strength: no weaker one did better on labels out of fold (zero-shot's log loss "
+            f"{costs['infinite']:.3f}), so this is CLIP's zero-shot, calibrated on the labels"
+        )
+    if record.level == "assumed":
+        lines.append("nobody said how often classes are present: two per image are assumed; --share says better")
+    if record.level == "share":
+        lines.append("how often classes are present comes from --share")
+    return lines
+
+
+def label_influence(run: TrainingRun, source: RegionSource) -> NDArray[np.float64]:
+    """(C,) how much labels count beside CLIP: the information of a class's known labels over that of its prior.
+
+    Along the direction of its images: Σ p (1 − p) · ‖∂z/∂v‖² of the known labels over λ · exp(2 · log_scale), which is how much
+    narrower the posterior is than the prior in one dimension (Laplace's approximation).
+
+    Args:
+        run: trained, with a prior of finite strength.
+        source: regions of its images.
+    """
+    assert run.prior is not None
+    known = run.labels != UNKNOWN
+    useful = np.flatnonzero(known.any(axis=1))
+    chosen = useful[sample_images(run.labels[useful], SCALING_SAMPLE, 0)]
+    recognizer = run.recognizer.fold()
+    information, seen = np.zeros(known.shape[1]), np.zeros(known.shape[1])
+    slope = 2 * (SIMILARITY_SCALE * LOGIT_SCALE) ** 2  # of a margin by relative vectors of both sides, squared
+    with torch.no_grad():
+        for indices, regions in source.batches([chosen[batch] for batch in index_batches(len(chosen), 256)]):
+            logits = recognizer(regions)
+            present = torch.sigmoid(logits[:, 1] - logits[:, 0])
+            units = torch.nn.functional.normalize(regions.float(), dim=-1)
+            pooled = region_weights(recognizer.presence(regions.float())) @ units
+            each = (present * (1 - present) * slope * pooled.square().sum(dim=-1)).double().cpu().numpy()
+            information += np.where(known[indices], each, 0.0).sum(axis=0)
+            seen += known[indices].sum(axis=0)
+    whole = np.divide(known.sum(axis=0), seen, out=np.zeros_like(seen), where=seen > 0)
+    influence: NDArray[np.float64] = information * whole / np.asarray(run.prior.strength)
+    return influence
+
+
+def _name(record: PriorRecord) -> str:
+    return record.strength if isinstance(record.strength, str) else f"{record.strength:g}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f} times" if ratio >= 9.5 else f"{ratio:.1f} times" if ratio >= 0.95 else f"{ratio:.2f} times"

@@ -1,0 +1,148 @@
+"""How strongly labels may move the prior: chosen on the known labels, along a path from infinitely strong to weak.
+
+Letters: N images, C classes, K folds.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from promptmlr.functional import cross_entropy_cost
+from promptmlr.labels import PRESENT, UNKNOWN, Labels, label_folds
+from promptmlr.prediction import predict_margins
+from promptmlr.prior.zero_shot import Moments, fit_scaling
+from promptmlr.recipes import Recipe
+from promptmlr.recognizer import Recognizer
+from promptmlr.regions import InMemoryRegions
+from promptmlr.training import Prior, TrainingRun, fit_runs
+from promptmlr.unknown import unknown_cost
+
+__all__ = ["INFINITE", "STRENGTHS", "StrengthChoice", "choose_strength"]
+
+INFINITE = math.inf
+STRENGTHS = (30_000.0, 10_000.0, 3_000.0, 1_000.0, 300.0, 100.0)
+"""λ of `promptmlr.training.Prior`, from strong to weak; before them stands infinity, the calibrated zero-shot itself."""
+EPOCHS = 8  # at each strength, from where the one before it ended
+FOLDS = 4
+EXPECTED, SPREAD = 10_000.0, 1.5  # of log λ before any label is seen; infinity counts as 100,000
+WORSE = 2.0  # nats above the best so far, from which weaker priors are no longer tried
+FIRST_STOP = 3_000.0  # a path is not left before that
+
+
+@dataclass(frozen=True)
+class StrengthChoice:
+    """What was chosen, and on what.
+
+    Attributes:
+        strength: λ, or `INFINITE`.
+        costs: λ → mean cost of a known label out of fold, in nats; of every strength that was tried.
+        odds: (N, C) log odds out of fold at the chosen strength, NaN where the label is unknown or was in no fold.
+    """
+
+    strength: float
+    costs: dict[float, float] = field(default_factory=dict)
+    odds: NDArray[np.float64] | None = None
+
+
+def choose_strength(
+    recognizer: Recognizer,
+    source: InMemoryRegions,
+    labels: Labels,
+    moments: Moments,
+    recipe: Recipe,
+    *,
+    ticked: NDArray[np.bool_],
+    seed: int = 0,
+    order_seed: int = 0,
+    on_strength: Callable[[int, int], None] | None = None,
+) -> StrengthChoice:
+    """The λ of least out-of-fold cost: cross-entropy, where nothing unknown costs anything the log loss.
+
+    All folds are trained side by side, at each strength from where the stronger one ended (a warm-started path, as in
+    Friedman, Hastie and Tibshirani, 2010), and the path is left once it gets worse. With few labels the costs say little, so
+    a wide prior on log λ has a word in it.
+
+    Args:
+        recognizer: the untouched one, unscaled; it stays as it is.
+        source: regions of N images.
+        labels: (N, C) int8 of which some are known.
+        moments: of the margins of the untouched recognizer.
+        recipe: of the training.
+        ticked: (C,) classes whose unknown labels cost something.
+        seed: of the folds.
+        order_seed: of the order of images.
+        on_strength: called with how many strengths were tried, of how many at most.
+    """
+    folds = min(FOLDS, int((labels == PRESENT).sum()))
+    if folds < 2:
+        return StrengthChoice(INFINITE)
+    fold = label_folds(labels, seed, folds)
+    _, margins = predict_margins(recognizer, source)
+    runs = []
+    for number in range(folds):
+        own = copy.deepcopy(recognizer)
+        seen = np.where(fold == number, np.int8(UNKNOWN), labels)
+        own.scaling, _ = fit_scaling(margins, seen, moments, recipe.unknown, ticked)
+        own.scaling.to(source.regions.device)
+        runs.append(TrainingRun(own, seen, recipe, prior=Prior.of(own, INFINITE), costly=ticked))
+    best, found = math.inf, {}
+    tried: dict[float, float] = {}
+    for place, strength in enumerate((INFINITE, *STRENGTHS)):
+        if strength < INFINITE:
+            _train(runs, source, recipe, strength, order_seed + place)
+        odds = np.stack([predict_margins(run.recognizer, source)[1] for run in runs])
+        tried[strength] = _cost(odds, labels, fold, recipe.unknown, ticked)
+        found[strength] = np.where(fold >= 0, np.take_along_axis(odds, np.maximum(fold, 0)[None], 0)[0], np.nan)
+        if on_strength is not None:
+            on_strength(place + 1, len(STRENGTHS) + 1)
+        if strength < FIRST_STOP and tried[strength] > best + WORSE:
+            break
+        best = min(best, tried[strength])
+    chosen = min(tried, key=lambda strength: tried[strength] + _unexpected(strength))
+    known = int((fold >= 0).sum())
+    return StrengthChoice(chosen, {key: value / known for key, value in tried.items()}, found[chosen])
+
+
+def _train(
+    runs: Sequence[TrainingRun], source: InMemoryRegions, recipe: Recipe, strength: float, order_seed: int
+) -> None:
+    short = recipe.model_copy(update={"epochs": min(EPOCHS, recipe.epochs)})
+    begun = [
+        TrainingRun(run.recognizer, run.labels, short, prior=Prior(run.prior.start, strength), costly=run.costly)
+        for run in runs
+        if run.prior is not None
+    ]
+    fit_runs(begun, source, order_seed=order_seed)
+
+
+def _cost(
+    odds: NDArray[np.float64], labels: Labels, fold: NDArray[np.int64], unknown: str, ticked: NDArray[np.bool_]
+) -> float:
+    """Sum over the known labels of what each costs the recognizer that did not see it; of unknown ones the mean over all.
+
+    Args:
+        odds: (K, N, C).
+        labels: (N, C).
+        fold: (N, C) of the known labels, -1 of unknown ones.
+        unknown: what unknown labels cost.
+        ticked: (C,) in these classes.
+    """
+    total = 0.0
+    for number, own in enumerate(torch.from_numpy(odds)):
+        logits = torch.stack([-own / 2, own / 2], dim=1)
+        held = torch.from_numpy(np.where(fold == number, labels, np.int8(UNKNOWN)))
+        total += float(cross_entropy_cost(logits, held).sum())
+        if unknown != "ignore":
+            columns = torch.from_numpy(ticked)
+            total += float(unknown_cost(logits, torch.from_numpy(labels), unknown)[:, columns].sum()) / len(odds)
+    return total
+
+
+def _unexpected(strength: float) -> float:
+    """−log of the prior of λ, in nats."""
+    return ((math.log(min(strength, 10 * EXPECTED)) - math.log(EXPECTED)) / SPREAD) ** 2 / 2

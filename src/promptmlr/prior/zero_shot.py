@@ -1,0 +1,159 @@
+"""What the untouched CLIP says, as log odds: a scale and a shift per class that need few labels, or none.
+
+CLIP's margins differ from class to class by more than the classes do. What is left of that without labels is seen on
+unlabelled images: a class whose margin is high on average, or spreads far, is one that CLIP words strongly, and not so much
+one that is frequent. How far to believe this (`centring`) is one of four numbers that all classes share, so a handful of
+labels is enough for them; classes may differ from what they share, with Gaussian priors (`promptmlr.platt`).
+
+Letters: N images, C classes.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from promptmlr.functional import cross_entropy_cost
+from promptmlr.labels import UNKNOWN, Labels
+from promptmlr.platt import PlattScaling
+from promptmlr.unknown import unknown_cost
+
+__all__ = ["CommonScaling", "Moments", "assumed_share", "fit_scaling", "level_shift"]
+
+LABELS_PER_IMAGE = 2.0  # that are present where nobody says how many are: two classes of an image,
+MOST_SHARE = 0.2  # but not more than a fifth of the images of a class
+LEAST_SPREAD = 1e-3  # of margins: one image has none
+
+CENTRES = (-0.4, None, 0.7, 0.7)
+SPREADS = (0.7, 2.0, 0.5, 0.5)
+"""Of the priors of log scale, shift (around the assumed share), centring and evening. The scale is that of RN101, ViT-B/32
+and the miniature in this project's margins, 100 times a difference of cosines."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What margins look like on unlabelled images.
+
+    Attributes:
+        mean: (C,) mean margin.
+        log_spread: (C,) log of its standard deviation.
+    """
+
+    mean: Tensor
+    log_spread: Tensor
+
+    @classmethod
+    def of(cls, margins: NDArray[np.float64]) -> "Moments":
+        """Of (N, C) margins."""
+        found = torch.from_numpy(margins).double()
+        return cls(found.mean(dim=0), found.std(dim=0, correction=0).clamp(min=LEAST_SPREAD).log())
+
+
+@dataclass(frozen=True)
+class CommonScaling:
+    """What the lines of all classes have in common; it gives a class without labels its line.
+
+    Attributes:
+        log_scale: of a margin of the mean spread.
+        shift: log odds at the mean margin of all classes.
+        centring: how much of the distance of a class's mean margin from that of all is left out: 0 none, 1 all of it.
+        evening: how much of the differences of spread is divided out: 0 nothing, 1 all of it.
+        mean: of the mean margins of all classes.
+        log_spread: of the log standard deviations of all classes, their mean.
+    """
+
+    log_scale: float
+    shift: float
+    centring: float
+    evening: float
+    mean: float
+    log_spread: float
+
+    def lines(self, moments: Moments) -> tuple[Tensor, Tensor]:
+        """(C,) log scale, and (C,) log odds at the mean margin of each class."""
+        log_scale = self.log_scale - self.evening * (moments.log_spread - self.log_spread)
+        return log_scale, self.shift + log_scale.exp() * (1 - self.centring) * (moments.mean - self.mean)
+
+
+def assumed_share(classes: int) -> float:
+    """How often a class is assumed to be present where nobody knows: two classes per image, at most a fifth."""
+    return min(LABELS_PER_IMAGE / classes, MOST_SHARE)
+
+
+def fit_scaling(
+    margins: NDArray[np.float64],
+    labels: Labels,
+    moments: Moments,
+    unknown: str = "ignore",
+    counted: NDArray[np.bool_] | None = None,
+) -> tuple[PlattScaling, CommonScaling]:
+    """The most probable scale and shift of every class a posteriori.
+
+    Args:
+        margins: (N, C) float64.
+        labels: (N, C) int8; none needs to be known.
+        moments: of margins of the same classes, on whatever images there are.
+        unknown: what unknown labels cost, a name of `UNKNOWN_COSTS`.
+        counted: (C,) classes whose unknown labels cost that; None are all.
+    """
+    classes = labels.shape[1]
+    start = [math.log(assumed_share(classes) / (1 - assumed_share(classes))) if c is None else c for c in CENTRES]
+    common = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    own = torch.zeros(2, classes, dtype=torch.float64, requires_grad=True)
+    means = float(moments.mean.mean()), float(moments.log_spread.mean())
+    known = labels != UNKNOWN
+    everywhere = np.zeros(classes, dtype=np.bool_) if unknown == "ignore" else np.ones(classes, dtype=np.bool_)
+    columns = everywhere if counted is None else everywhere & counted
+    seen = np.flatnonzero(known.any(axis=1) | columns.any())
+    found, codes = torch.from_numpy(margins[seen]).double(), torch.from_numpy(labels[seen])
+    weights = torch.from_numpy(columns.astype(np.float64))
+
+    def lines() -> tuple[Tensor, Tensor]:
+        log_scale, shift, centring, evening = common.unbind()
+        return CommonScaling(log_scale, shift, centring, evening, *means).lines(moments)  # type: ignore[arg-type]
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        log_scale, shift = lines()
+        odds = (log_scale + own[0]).exp() * (found - moments.mean) + shift + own[1]
+        logits = torch.stack([-odds / 2, odds / 2], dim=1)
+        cost = cross_entropy_cost(logits, codes).sum()
+        if columns.any():
+            cost = cost + (unknown_cost(logits, codes, unknown) * weights).sum()
+        away = (common - torch.tensor(start, dtype=torch.float64)) / torch.tensor(SPREADS, dtype=torch.float64)
+        total = cost + away.square().sum() / 2 + PlattScaling.penalty_of(own[0], own[1])
+        total.backward()
+        return total
+
+    optimizer = torch.optim.LBFGS([common, own], max_iter=100, line_search_fn="strong_wolfe")
+    if len(seen):
+        optimizer.step(loss)
+    with torch.no_grad():
+        log_scale, shift = lines()
+        fitted = [part.float() for part in (log_scale + own[0], shift + own[1], moments.mean, log_scale, shift)]
+    first, second, third, fourth = common.tolist()
+    return PlattScaling(*fitted), CommonScaling(first, second, third, fourth, *means)
+
+
+def level_shift(odds: NDArray[np.float64], share: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """What to add to (N, C) log odds so that as many are expected to be present as a person says.
+
+    Args:
+        odds: (N, C).
+        share: mean probability over all cells, or (C,) of each class, in (0, 1).
+
+    Returns:
+        (C,): the same for all classes where `share` is one number.
+    """
+    wanted = np.broadcast_to(share, odds.shape[1])
+    low, high = np.full(odds.shape[1], -60.0), np.full(odds.shape[1], 60.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        found = (1 / (1 + np.exp(-np.clip(odds + middle, -700, 700)))).mean(axis=0)
+        found = np.full_like(found, found.mean()) if np.ndim(share) == 0 else found
+        low, high = np.where(found < wanted, middle, low), np.where(found < wanted, high, middle)
+    shift: NDArray[np.float64] = (low + high) / 2
+    return shift
