@@ -29,7 +29,10 @@ STRENGTHS = (30_000.0, 10_000.0, 3_000.0, 1_000.0, 300.0, 100.0)
 """λ of `promptmlr.training.Prior`, from strong to weak; before them stands infinity, the calibrated zero-shot itself."""
 EPOCHS = 8  # at each strength, from where the one before it ended
 FOLDS = 4
-EXPECTED, SPREAD = 10_000.0, 1.5  # of log λ before any label is seen; infinity counts as 100,000
+INFINITE_COUNTS_AS = 100_000.0
+EXPECTED_TIMES_LABELS = 60_000.0  # λ times known labels per class,
+EXPECTED_WITHIN = (1_000.0, 30_000.0)  # between these: what did best on drawn worlds and on ViT-B/32's features,
+SPREAD = 0.8  # give or take this, as a standard deviation of log λ
 WORSE = 2.0  # nats above the best so far, from which weaker priors are no longer tried
 FIRST_STOP = 3_000.0  # a path is not left before that
 
@@ -103,8 +106,9 @@ def choose_strength(
         if strength < FIRST_STOP and tried[strength] > best + WORSE:
             break
         best = min(best, tried[strength])
-    chosen = min(tried, key=lambda strength: tried[strength] + _unexpected(strength))
     known = int((fold >= 0).sum())
+    expected = min(max(EXPECTED_TIMES_LABELS * labels.shape[1] / known, EXPECTED_WITHIN[0]), EXPECTED_WITHIN[1])
+    chosen = min(tried, key=lambda strength: tried[strength] + _unexpected(strength, expected))
     return StrengthChoice(chosen, {key: value / known for key, value in tried.items()}, found[chosen])
 
 
@@ -143,6 +147,6 @@ def _cost(
     return total
 
 
-def _unexpected(strength: float) -> float:
+def _unexpected(strength: float, expected: float) -> float:
     """−log of the prior of λ, in nats."""
-    return ((math.log(min(strength, 10 * EXPECTED)) - math.log(EXPECTED)) / SPREAD) ** 2 / 2
+    return (math.log(min(strength, INFINITE_COUNTS_AS) / expected) / SPREAD) ** 2 / 2
