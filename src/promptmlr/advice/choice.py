@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.crossvalidation import Subject, calibrated, folds_of, out_of_fold
 from promptmlr.calibration import log_loss
+from promptmlr.crossvalidation import Subject, calibrated, folds_of, out_of_fold
 from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, paired_difference
 from promptmlr.experiments.tables import csv_text, percent_interval, signed, table_lines
 from promptmlr.files import write_text

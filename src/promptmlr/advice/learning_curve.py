@@ -22,10 +22,12 @@ from promptmlr.experiments.grid.uncertainty import estimate
 from promptmlr.labels import PRESENT, UNKNOWN, Labels, hide, keep_mask
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_margins
+from promptmlr.prior.fitting import begin_run
+from promptmlr.prior.ticks import settled
 from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.reporting import Reporter
-from promptmlr.training import TrainingRun, fit_runs
+from promptmlr.training import fit_runs
 
 __all__ = ["Curve", "Extrapolation", "Point", "learning_curve"]
 
@@ -133,11 +135,15 @@ def _margins(
     subject: Subject, parts: Sequence[Labels], method: str, recipe: Recipe, test: RegionSource
 ) -> list[NDArray[np.float64]]:
     """(N', C) margins of the test images by a training on each part, in the order of the test images."""
+    recipe, ticked = settled(recipe, subject.labels)  # of all parts alike
     runs = []
     for seed, part in enumerate(parts):
         start = recipe.start_options()
         recognizer = create_recognizer(method, subject.backbone, subject.class_names, seed=seed, **start)
-        runs.append(TrainingRun(recognizer, part, recipe))
+        begun = begin_run(
+            recognizer, subject.source, part, recipe, seed=seed, order_seed=subject.order_seed, ticked=ticked
+        )
+        runs.append(begun.run)
     if METHOD_TABLE[method].trained:
         fit_runs(runs, subject.source, order_seed=subject.order_seed)
     return [predict_margins(run.recognizer.fold(), test)[1] for run in runs]

@@ -77,9 +77,9 @@ def learning_curve(
 
     Scored on the test split, or where there is none on a quarter of the images, which no training sees.
     """
-    from promptmlr.crossvalidation import Subject
     from promptmlr.advice.curve_report import CurveOutputs
     from promptmlr.advice.learning_curve import learning_curve as measured
+    from promptmlr.crossvalidation import Subject
     from promptmlr.labels import UNKNOWN
     from promptmlr.pipeline import readable_regions
     from promptmlr.recipes import load_recipe

@@ -177,10 +177,10 @@ def train(
     from promptmlr.advice.choice import choose_method, described, write_candidates
     from promptmlr.crossvalidation import Subject
     from promptmlr.data import load_data, load_keep_mask
+    from promptmlr.data.shares import shares_of
     from promptmlr.following import follower
     from promptmlr.labels import UNKNOWN, hide, keep_mask
     from promptmlr.methods import METHODS
-    from promptmlr.data.shares import shares_of
     from promptmlr.pipeline import TrainingJob, readable_regions, train_run
     from promptmlr.recipes import load_recipe
     from promptmlr.regions import FreshRegions

@@ -30,15 +30,16 @@ from promptmlr.experiments.demo.page import CAVEAT, NEXT_STEPS, DemoResult, demo
 from promptmlr.experiments.tables import table_lines
 from promptmlr.files import check_writable, write_bytes
 from promptmlr.labels import PRESENT, hide, keep_mask
-from promptmlr.methods import METHOD_TABLE
+from promptmlr.methods import METHOD_TABLE, Method
 from promptmlr.pipeline import TrainingJob, build, check_labels
 from promptmlr.prediction import predict_source
+from promptmlr.prior.fitting import begin_run
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report import figure_jpeg
 from promptmlr.reporting import Reporter
 from promptmlr.run import versions
-from promptmlr.training import EpochReport, TrainingState, fit
+from promptmlr.training import EpochReport, fit_runs
 
 __all__ = ["VARIANTS", "run_demo"]
 
@@ -48,6 +49,7 @@ EXAMPLES_WITH_MAPS = 4
 
 VARIANTS: tuple[tuple[str, str | None], ...] = (
     ("zeroshot", None),
+    ("anchored", None),
     ("baseline", None),
     ("dualcoop", None),
     ("positivecoop", "agnostic"),
@@ -184,25 +186,34 @@ def _row(
     backbone: Backbone,
     regions: InMemoryRegions,
     test: _Encoded,
-    on_epoch: Callable[[EpochReport, TrainingState], None],
+    on_epoch: Callable[[Sequence[EpochReport]], None],
 ) -> Row:
     """Train one recognizer and score it."""
     method = METHOD_TABLE[job.method]
     begin = time.perf_counter()
     recognizer = build(job, backbone)
     if method.trained:
-        fit(recognizer, regions, hide(job.labelled.labels, job.keep), job.recipe, on_epoch=on_epoch)
+        begun = begin_run(recognizer, regions, hide(job.labelled.labels, job.keep), job.recipe, seed=job.seed)
+        fit_runs([begun.run], regions, on_epoch=on_epoch)
     seconds = time.perf_counter() - begin
     folded = recognizer.fold()
     _, probabilities = predict_source(folded, test.regions)
     return Row(
         method=job.method,
-        start=job.recipe.start if method.trained and "embedding" in (method.presence, method.absence) else None,
+        start=job.recipe.start if _starts_by_recipe(method) else None,
         learned=recognizer.learned_parameters() if method.trained else 0,
         seconds=seconds,
         probabilities=probabilities,
         evaluation=evaluate(probabilities, test.data.labels, test.data.class_names),
         recognizer=folded,
+    )
+
+
+def _starts_by_recipe(method: Method) -> bool:
+    """Whether a learned embedding starts where the recipe says, and not where the method itself does."""
+    return method.trained and (
+        (method.presence == "embedding" and method.presence_start is None)
+        or (method.absence == "embedding" and method.absence_start is None)
     )
 
 
