@@ -121,7 +121,6 @@ def train_run(
     labels = hide(job.labelled.labels, job.keep)
     check_labels(labels, job.labelled.class_names, job.method, reporter)
     recipe, ticked = settled(job.recipe, labels)
-    job = replace(job, recipe=recipe)
     told_ticks = described_ticks(recipe, labels, job.labelled.class_names)
     if told_ticks is not None and METHOD_TABLE[job.method].trained:
         reporter.note(told_ticks)
@@ -336,7 +335,7 @@ def _calibration(
             f"to calibrate, {int(fold.max()) + 1} more trainings side by side, each without a part of the labels"
         )
         subject = Subject(backbone, job.labelled.class_names, source, seen, job.seed, job.order_seed)
-        runs = fold_runs(subject, job.method, run.recipe, fold)
+        runs = fold_runs(subject, job.method, job.recipe, fold)
         with reporter.progress("epochs of all of them") as say:
             fit_runs(
                 runs,
