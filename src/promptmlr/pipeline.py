@@ -119,7 +119,7 @@ def train_run(
     reporter = reporter or Reporter()
     RunInProgress.check_free(out, resume)
     labels = hide(job.labelled.labels, job.keep)
-    check_labels(labels, job.labelled.class_names, job.method, reporter)
+    check_labels(labels, job.labelled.class_names, job.method, job.recipe, reporter)
     recipe, ticked = settled(job.recipe, labels)
     told_ticks = described_ticks(recipe, labels, job.labelled.class_names)
     if told_ticks is not None and METHOD_TABLE[job.method].trained:
@@ -244,14 +244,16 @@ def score_on(source: RegionSource, labels: Labels) -> Callable[[Recognizer], flo
     return score
 
 
-def check_labels(labels: Labels, class_names: Sequence[str], method: str, reporter: Reporter) -> None:
+def check_labels(
+    labels: Labels, class_names: Sequence[str], method: str, recipe: Recipe, reporter: Reporter
+) -> None:
     """Say what training will see; refuse a method that learns from labels alone where that is nothing."""
     known = labels != UNKNOWN
     if not known.any():
-        if METHOD_TABLE[method].trained and not load_recipe("default", method).has_prior:
+        if METHOD_TABLE[method].trained and not recipe.has_prior:
             raise UserError(
-                f"every label is unknown, so {method} has nothing to learn from; fill in or observe some more, or leave "
-                "--method out: anchored then is CLIP's zero-shot"
+                f"every label is unknown, so {method} without a prior has nothing to learn from; fill in or observe some "
+                "more, or leave --method and --recipe out: anchored then is CLIP's zero-shot"
             )
         reporter.note("no label is known: the run is CLIP's zero-shot as it is, and its thresholds are unchecked")
         return
