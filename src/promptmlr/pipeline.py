@@ -173,7 +173,7 @@ def train_run(
             "learned_parameters": recognizer.learned_parameters() if trained else 0,
             "epoch": state.best_epoch if job.select != "last" else state.epoch,
             "select": job.select,
-            "selection_map": state.best_score if job.select != "last" else None,
+            "selection_map": state.best_score if state.best_epoch else None,
             "seconds": round(time.perf_counter() - begin, 3),
         }
         told.on_end(metrics)
