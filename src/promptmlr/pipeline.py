@@ -53,6 +53,7 @@ class TrainingJob:
         labelled: N images with their labels.
         keep: (N, C) bool, which labels training may see.
         observed: the fraction `keep` was drawn with.
+        protocol: the name of the `labels.Observation` that drew it, where that was no fraction.
         seed: of mask and starts.
         order_seed: of the order of images.
         select: which epoch is kept.
@@ -66,6 +67,7 @@ class TrainingJob:
     labelled: LabelledImages
     keep: Keep
     observed: float = 1.0
+    protocol: str | None = None
     seed: int = 0
     order_seed: int = 0
     select: Selection = "last"
@@ -281,6 +283,7 @@ def _config(
         images_sha256=images_sha256(job.labelled.image_ids),
         labels_sha256=labels_sha256(labels),
         observed=job.observed,
+        protocol=job.protocol,
         mask_sha256=mask_hash(job.keep),
         known_labels=int((labels != UNKNOWN).sum()),
     )
