@@ -37,8 +37,8 @@ Keep = NDArray[np.bool_]
 class Observation:
     """How it comes that a learner sees some of the known labels and not the others.
 
-    One number per label, drawn by the seed alone, decides: what a seed keeps at a small amount, it keeps at a larger one
-    too, and "positive-only" keeps the present labels that a "fraction" of the same amount keeps.
+    One number per label, drawn by the seed alone, decides: what a seed keeps at a small amount, it keeps at a larger
+    one too, and "positive-only" keeps the present labels that a "fraction" of the same amount keeps.
 
     Attributes:
         protocol: "fraction" keeps each label with a probability, the usual way to make labels partial; "positive-only"
@@ -86,7 +86,7 @@ class Observation:
 
     @property
     def name(self) -> str:
-        """As it is asked for, and as it is named in files: "0.1", "positive-only:0.3", "single-positive", "400 labels"."""
+        """As it is parsed, and named in files: "0.1", "positive-only:0.3", "single-positive", "400 labels"."""
         names = {
             "fraction": f"{self.amount}",
             "positive-only": f"positive-only:{self.amount}",
@@ -118,19 +118,18 @@ class Observation:
         Raises:
             UserError: a number that is larger than that of the known labels.
         """
-        present = labels == PRESENT
+        present: Keep = labels == PRESENT
         if self.protocol == "fraction":
             return keep_mask(labels.shape, self.amount, seed)
         if self.protocol == "positive-only":
             return present & keep_mask(labels.shape, self.amount, seed)
-        drawn = np.random.default_rng(seed).random(labels.shape)
+        drawn, kept = np.random.default_rng(seed).random(labels.shape), np.zeros(labels.shape, dtype=np.bool_)
         if self.protocol == "single-positive":
-            first = np.where(present, drawn, 1.0).argmin(axis=1)
-            return present & (np.arange(labels.shape[1]) == first[:, None])
+            kept[np.arange(len(labels)), np.where(present, drawn, 1.0).argmin(axis=1)] = True
+            return kept & present
         known = np.flatnonzero(labels != UNKNOWN)
         if self.amount > len(known):
             raise UserError(f"{self.amount:,} labels are asked for, and {len(known):,} are known; ask for fewer")
-        kept = np.zeros(labels.shape, dtype=np.bool_)
         kept.flat[known[drawn.flat[known].argsort()[: int(self.amount)]]] = True
         return kept
 

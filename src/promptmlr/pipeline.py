@@ -53,13 +53,13 @@ class TrainingJob:
         labelled: N images with their labels.
         keep: (N, C) bool, which labels training may see.
         observed: the fraction `keep` was drawn with.
-        protocol: the name of the `labels.Observation` that drew it, where that was no fraction.
         seed: of mask and starts.
         order_seed: of the order of images.
         select: which epoch is kept.
         calibrate: hold a tenth of the observed labels out, and fit probabilities and thresholds on them.
         selection_data: labelled test images, needed for `select="test"` alone.
         learned: tensors of an earlier training of the same method and classes, to begin with; None begins anew.
+        protocol: the name of the `labels.Observation` that drew `keep`, where that was no fraction.
     """
 
     method: str
@@ -67,13 +67,13 @@ class TrainingJob:
     labelled: LabelledImages
     keep: Keep
     observed: float = 1.0
-    protocol: str | None = None
     seed: int = 0
     order_seed: int = 0
     select: Selection = "last"
     calibrate: bool = True
     selection_data: LabelledImages | None = None
     learned: Mapping[str, Tensor] | None = None
+    protocol: str | None = None
 
 
 def train_run(

@@ -56,8 +56,9 @@ Observed = Annotated[
     str | None,
     typer.Option(
         metavar="P|PROTOCOL",
-        help="Keep each known label with this probability, hide the others; 1 hides nothing. Or single-positive: of each "
-        "image one present label, at random; or positive-only:P: each present label with probability P. (default: 1)",
+        help="Keep each known label with this probability, hide the others; 1 hides nothing. Or single-positive: of "
+        "each image one present label, at random; or positive-only:P: each present label with probability P. "
+        "(default: 1)",
         show_default=False,
     ),
 ]
