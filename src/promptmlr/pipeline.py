@@ -70,6 +70,7 @@ class TrainingJob:
         learned: tensors of an earlier training of the same method and classes, to begin with; None begins anew.
         share: how often classes are present, for all or of each, where a person knows it; None leaves that to the
             labels.
+        protocol: the name of the `labels.Observation` that drew `keep`, where that was no fraction.
     """
 
     method: str
@@ -84,6 +85,7 @@ class TrainingJob:
     selection_data: LabelledImages | None = None
     learned: Mapping[str, Tensor] | None = None
     share: float | tuple[float, ...] | None = None
+    protocol: str | None = None
 
 
 def train_run(
@@ -245,9 +247,7 @@ def score_on(source: RegionSource, labels: Labels) -> Callable[[Recognizer], flo
     return score
 
 
-def check_labels(
-    labels: Labels, class_names: Sequence[str], method: str, recipe: Recipe, reporter: Reporter
-) -> None:
+def check_labels(labels: Labels, class_names: Sequence[str], method: str, recipe: Recipe, reporter: Reporter) -> None:
     """Say what training will see; refuse a method that learns from labels alone where that is nothing."""
     known = labels != UNKNOWN
     if not known.any():
@@ -365,6 +365,7 @@ def _config(
         images_sha256=images_sha256(job.labelled.image_ids),
         labels_sha256=labels_sha256(labels),
         observed=job.observed,
+        protocol=job.protocol,
         mask_sha256=mask_hash(job.keep),
         known_labels=int((labels != UNKNOWN).sum()),
     )
