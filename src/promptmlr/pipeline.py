@@ -68,7 +68,9 @@ class TrainingJob:
             them, held out. A run with a prior is calibrated in any case: it is trained to give probabilities.
         selection_data: labelled test images, needed for `select="test"` alone.
         learned: tensors of an earlier training of the same method and classes, to begin with; None begins anew.
-        share: how often classes are present, for all or of each, where a person knows it; None leaves that to the labels.
+        share: how often classes are present, for all or of each, where a person knows it; None leaves that to the
+            labels.
+        protocol: the name of the `labels.Observation` that drew `keep`, where that was no fraction.
     """
 
     method: str
@@ -83,6 +85,7 @@ class TrainingJob:
     selection_data: LabelledImages | None = None
     learned: Mapping[str, Tensor] | None = None
     share: float | tuple[float, ...] | None = None
+    protocol: str | None = None
 
 
 def train_run(
@@ -244,23 +247,21 @@ def score_on(source: RegionSource, labels: Labels) -> Callable[[Recognizer], flo
     return score
 
 
-def check_labels(
-    labels: Labels, class_names: Sequence[str], method: str, recipe: Recipe, reporter: Reporter
-) -> None:
+def check_labels(labels: Labels, class_names: Sequence[str], method: str, recipe: Recipe, reporter: Reporter) -> None:
     """Say what training will see; refuse a method that learns from labels alone where that is nothing."""
     known = labels != UNKNOWN
     if not known.any():
         if METHOD_TABLE[method].trained and not recipe.has_prior:
             raise UserError(
-                f"every label is unknown, so {method} without a prior has nothing to learn from; fill in or observe some "
-                "more, or leave --method and --recipe out: anchored then is CLIP's zero-shot"
+                f"every label is unknown, so {method} without a prior has nothing to learn from; fill in or observe "
+                "some more, or leave --method and --recipe out: anchored then is CLIP's zero-shot"
             )
         reporter.note("no label is known: the run is CLIP's zero-shot as it is, and its thresholds are unchecked")
         return
     share = 100 * known.mean()
     reporter.note(
-        f"training sees {int((labels == PRESENT).sum()):,} present and {int((labels == ABSENT).sum()):,} absent labels, "
-        f"{share:.1f} % of all"
+        f"training sees {int((labels == PRESENT).sum()):,} present and {int((labels == ABSENT).sum()):,} absent "
+        f"labels, {share:.1f} % of all"
     )
     for value, word in ((PRESENT, "present"), (ABSENT, "absent")):
         never = [name for name, seen in zip(class_names, (labels == value).any(axis=0), strict=True) if not seen]
@@ -283,9 +284,9 @@ def labels_sha256(labels: Labels) -> str:
 def _parted(job: TrainingJob, labels: Labels, reporter: Reporter) -> tuple[Labels, Labels | None]:
     """What training sees of (N, C) labels, and what is held out of it, where something has to be.
 
-    An epoch is chosen on labels held out. To calibrate, the rest of the labels serves as well, each out of fold, but where a
-    tenth is plenty, or images are augmented and every training costs the tower. Where nothing is trained, all of them are as
-    good as held out.
+    An epoch is chosen on labels held out. To calibrate, the rest of the labels serves as well, each out of fold, but
+    where a tenth is plenty, or images are augmented and every training costs the tower. Where nothing is trained, all
+    of them are as good as held out.
     """
     observed = int((labels != UNKNOWN).sum())
     if not METHOD_TABLE[job.method].trained:
@@ -320,7 +321,7 @@ def _calibration(
     cache: RegionCache | None,
     reporter: Reporter,
 ) -> Calibration | None:
-    """Of a run without a prior: on the labels held out, or on all known ones out of fold; None where it is not asked for."""
+    """Of a run without a prior: on labels held out, or on all known ones out of fold; None where nobody asks."""
     if not job.calibrate:
         return None
     kept, source = as_is or readable_regions(_as_they_are(images, images.images), cache, reporter)
@@ -364,6 +365,7 @@ def _config(
         images_sha256=images_sha256(job.labelled.image_ids),
         labels_sha256=labels_sha256(labels),
         observed=job.observed,
+        protocol=job.protocol,
         mask_sha256=mask_hash(job.keep),
         known_labels=int((labels != UNKNOWN).sum()),
     )

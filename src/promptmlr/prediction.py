@@ -23,6 +23,7 @@ from promptmlr.functional import presence_probability
 from promptmlr.regions import Indices, RegionSource, encode_stream, index_batches
 from promptmlr.reporting import Progress
 from promptmlr.run import Run
+from promptmlr.threads import threads_for
 
 __all__ = [
     "PredictionSummary",
@@ -105,7 +106,8 @@ def predict_margins(model: Model, source: RegionSource, batch_size: int = 128) -
     kept, found = [], []
     for indices, regions in source.batches(index_batches(len(source), batch_size)):
         kept.append(indices)
-        found.append(margins(model(regions)).double().cpu().numpy())
+        with threads_for(regions.numel()):
+            found.append(margins(model(regions)).double().cpu().numpy())
     return np.concatenate(kept), np.concatenate(found)
 
 

@@ -84,6 +84,7 @@ class DataRecord(BaseModel):
     images_sha256: str  # over the sorted image ids
     labels_sha256: str  # of what training saw of them
     observed: float
+    protocol: str | None = None  # that hid the other labels (`labels.Observation`); None: a fraction, or a mask file
     mask_sha256: str
     known_labels: int
 

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 import promptmlr as pm
 from promptmlr import training
+from promptmlr.data import load_data
+from promptmlr.labels import hide
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.recipes import load_recipe
 from support import require_shared
@@ -29,6 +31,29 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
     assert one.keys() == other.keys()
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name]), name
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(("--observed", "single-positive"), "single-positive"), (("--labels", "40"), "40 labels"), ((), None)],
+)
+def test_a_run_names_the_protocol_that_hid_its_labels(promptmlr, photos: Path, options, name: str | None) -> None:
+    run, table = photos / "run", photos / "labels.csv"
+    done = promptmlr("train", table, "--out", run, "--method", "zeroshot", *options, *SMALL)
+    assert done.code == 0, done.err
+    data = json.loads((run / "config.json").read_text())["data"]
+    assert data["protocol"] == name
+    labels = load_data(str(table)).labels
+    seen = hide(labels, np.load(run / "mask.npy"))
+    assert (
+        data["known_labels"]
+        == (seen != -1).sum()
+        == {"40 labels": 40, None: (labels != -1).sum()}.get(name, (labels == 1).any(axis=1).sum())
+    )
+    assert data["observed"] == pytest.approx(data["known_labels"] / (labels != -1).sum())
+    if name is not None:
+        assert f"{name}: " in done.err
+        assert "validation and test labels stay as they are" in done.err
 
 
 @pytest.mark.parametrize("method", sorted(METHOD_TABLE))

@@ -1,4 +1,4 @@
-"""`promptmlr compare`: methods × observed fractions × seeds, trained side by side."""
+"""`promptmlr compare`: methods × observed labels × seeds, trained side by side."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
@@ -27,7 +27,7 @@ from promptmlr.cli.options import (
     Unlisted,
     Workers,
     data_options,
-    fractions,
+    observations,
     open_tower,
     read_data,
     region_cache,
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
+OBSERVED = "0.1,0.5,0.9"
+
 
 class _Where(TypedDict):
     cache: "RegionCache | None"
@@ -54,16 +56,37 @@ def compare(
     data: Data,
     out: Annotated[Path, typer.Option(help="The folder of cells.csv and table.md.", show_default=False)],
     methods: Annotated[
-        str | None, typer.Option(help="Names of `promptmlr methods`, by commas. (default: all)", show_default=False)
+        str | None,
+        typer.Option(
+            help="Names of `promptmlr methods`, by commas; zeroshot is always among them. (default: all)",
+            show_default=False,
+        ),
     ] = None,
-    observed: Annotated[str, typer.Option(help="Fractions of labels to keep, by commas.")] = "0.1,0.5,0.9",
+    observed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="P,P,…",
+            help="Fractions of the known labels to keep, by commas; also single-positive (of each image one present "
+            f"label, at random) and positive-only:P (each present label with probability P). (default: {OBSERVED})",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,…", help="Instead of --observed: numbers of the known labels, by commas.", show_default=False
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds; each hides labels and draws starts anew.")] = 3,
     order_seed: OrderSeed = 0,
     recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
     epochs: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
     reference: Annotated[
         str | None,
-        typer.Option(help="The method that the others are compared with. (default: the first)", show_default=False),
+        typer.Option(
+            help="The method that the others are compared with, besides zero-shot. (default: the first)",
+            show_default=False,
+        ),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write the results as a page as well.", show_default=False)
@@ -110,7 +133,7 @@ def compare(
     device: Device = "cpu",
     workers: Workers = 2,
 ) -> None:
-    """Train methods at several fractions of observed labels and seeds; the table goes to stdout.
+    """Train methods on several shares or numbers of labels and seeds; the table goes to stdout.
 
     An interrupted comparison goes on after its last finished epoch when it is repeated.
     """
@@ -118,9 +141,10 @@ def compare(
     from promptmlr.experiments.design.running import Design, run_design
     from promptmlr.experiments.design.search import Rule
     from promptmlr.experiments.grid.benchmarks import benchmark_of
-    from promptmlr.experiments.grid.compare import Grid
     from promptmlr.experiments.grid.compare import compare as run
+    from promptmlr.experiments.grid.observed import in_words, observed_as
     from promptmlr.experiments.grid.outputs import GridOutputs
+    from promptmlr.experiments.grid.plan import Grid, with_zero_shot
     from promptmlr.experiments.grid.published import published_scores
     from promptmlr.experiments.grid.remarks import remarks_on
     from promptmlr.methods import METHODS
@@ -132,10 +156,12 @@ def compare(
     of_design = {"--jobs": jobs, "--most-epochs": most_epochs}
     if not design and (given := [option for option, value in of_design.items() if value is not None]):
         raise UserError(f"{given[0]} is for a --design; leave it out")
-    chosen = METHODS if methods is None else words(methods)
+    chosen = with_zero_shot(METHODS if methods is None else words(methods))
     if reference is not None and reference not in chosen:
         raise UserError(f"--reference {reference!r} is none of the compared methods: {', '.join(chosen)}")
-    shares = fractions(observed)
+    hidings = observations(observed, labels, OBSERVED)
+    if design and (wrong := [hiding.name for hiding in hidings if hiding.protocol != "fraction"]):
+        raise UserError(f"--design is crossed with fractions of the labels; leave out {wrong[0]}")
     for method in ["dualcoop"] if design else chosen:  # before anything is read
         load_recipe(recipe, method, batch_size=batch_size)
     check_page(out, report)
@@ -158,17 +184,19 @@ def compare(
     if design:
         first = Rule().epochs if epochs is None else epochs
         rule = Rule(epochs=first, most_epochs=max(most_epochs or Rule().most_epochs, first))
+        shares = [hiding.amount for hiding in hidings]
         sides = Design(shares, seeds, load_recipe(recipe, "dualcoop", batch_size=batch_size), rule, order_seed)
         with kept_in(out, report):
             found, choices = run_design(sides, train, test, tower, out, jobs=jobs or 1, **where)
         outputs = DesignOutputs(found, choices, rule, shown, remarks)
     else:
         changes = {"epochs": epochs, "start": start, "batch_size": batch_size}
-        grid = Grid(chosen, shares, seeds, order_seed, recipe, changes)
+        grid = Grid(chosen, [observed_as(hiding) for hiding in hidings], seeds, order_seed, recipe, changes)
         with kept_in(out, report):
             results = run(grid, train, test, tower, out, **where)
         published = published_scores(benchmark_of(test))
         changed = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in changes.items() if value is not None)
-        recipes = [f"Recipe {recipe}" + (f", but {changed}." if changed else ".")]
-        outputs = GridOutputs(results, reference or chosen[0], published, shown, remarks, recipes)
+        settings = [f"Recipe {recipe}" + (f", but {changed}." if changed else ".")]
+        settings += in_words(grid.observed)
+        outputs = GridOutputs(results, reference or chosen[0], published, shown, remarks, settings)
     publish(outputs, out, report)

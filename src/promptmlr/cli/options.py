@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from promptmlr.backbone import Backbone
     from promptmlr.data import DataOptions, LabelledImages
     from promptmlr.features import RegionCache
+    from promptmlr.labels import Observation
 
 __all__ = [
     "BackboneName",
@@ -27,7 +28,9 @@ __all__ = [
     "Format",
     "ImageFolder",
     "ImageSize",
+    "LabelCount",
     "NoCache",
+    "Observed",
     "OrderSeed",
     "PrecisionOption",
     "Pretrained",
@@ -41,12 +44,34 @@ __all__ = [
     "common_classes",
     "data_options",
     "fractions",
+    "observation",
+    "observations",
     "open_tower",
     "read_data",
     "region_cache",
     "words",
 ]
 
+Observed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="P|PROTOCOL",
+        help="Keep each known label with this probability, hide the others; 1 hides nothing. Or single-positive: of "
+        "each image one present label, at random; or positive-only:P: each present label with probability P. "
+        "(default: 1)",
+        show_default=False,
+    ),
+]
+LabelCount = Annotated[
+    int | None,
+    typer.Option(
+        "--labels",
+        min=1,
+        metavar="N",
+        help="Instead of --observed: keep so many of the known labels, chosen at random.",
+        show_default=False,
+    ),
+]
 Data = Annotated[
     str,
     typer.Argument(
@@ -194,6 +219,41 @@ def fractions(text: str, option: str = "--observed") -> list[float]:
         except ValueError:
             raise UserError(f"{option}: {word!r} is no number; write for example 0.1,0.5") from None
     return list(dict.fromkeys(found))
+
+
+def observations(
+    observed: str | None, labels: str | None, default: str = "1", option: str = "--observed"
+) -> "list[Observation]":
+    """What `--observed`, or an option like it, or `--labels` says of which labels are hidden, each once.
+
+    Raises:
+        UserError: both are given, or one is none.
+    """
+    from promptmlr.labels import Observation
+
+    if observed is not None and labels is not None:
+        raise UserError(f"{option} and --labels both say which labels are hidden; give one of them")
+    found = []
+    for word in words(labels if labels is not None else observed if observed is not None else default):
+        if labels is not None and not (word.isascii() and word.isdigit()):
+            raise UserError(f"--labels: {word!r} is no number of labels; write for example 150,400")
+        try:
+            found.append(Observation.parse(word if labels is None else f"{word} labels"))
+        except UserError as error:
+            raise UserError(f"{option if labels is None else '--labels'}: {error}") from None
+    return list(dict.fromkeys(found))
+
+
+def observation(observed: str | None, labels: int | None) -> "Observation":
+    """The same where there is one way alone.
+
+    Raises:
+        UserError: as above, or there are several.
+    """
+    found = observations(observed, None if labels is None else str(labels))
+    if len(found) > 1:
+        raise UserError(f"--observed {observed}: labels are hidden in one way here; `promptmlr compare` takes several")
+    return found[0]
 
 
 def cache_folder(chosen: Path | None) -> Path:

@@ -20,14 +20,16 @@ from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.list_csv import write_list_csv
 from promptmlr.data.long_csv import write_long_csv
 from promptmlr.data.output import Output
-from promptmlr.data.rows import usual_split
+from promptmlr.data.rows import split_for, usual_split
 from promptmlr.data.text_files import write_text_files
 from promptmlr.errors import UserError, nearest
 from promptmlr.files import new_folder
-from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, hide, keep_mask
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Observation, hide
 from promptmlr.reporting import Reporter
 
 __all__ = ["TARGETS", "convert", "held_out", "readable", "thinned"]
+
+ALL = Observation()
 
 
 @dataclass(frozen=True)
@@ -128,28 +130,32 @@ def convert(
 
 
 def thinned(
-    parts: Mapping[str | None, LabelledImages], observed: float = 1.0, seed: int = 0, limit: int | None = None
+    parts: Mapping[str | None, LabelledImages],
+    observation: Observation = ALL,
+    seed: int = 0,
+    limit: int | None = None,
 ) -> dict[str | None, LabelledImages]:
     """Fewer labels, fewer images: a small data set with blanks out of a large one without.
 
     Args:
         parts: by split.
-        observed: keep each label of all splits but test with this probability, as `promptmlr train --observed` does;
-            only then are images left out.
+        observation: which labels are kept, as `promptmlr train --observed` draws them: a fraction of all splits but
+            test, any other protocol of those that are trained on alone, so that validation stays clean.
         seed: of what is kept.
         limit: keep the first images of each split, by name; None keeps all.
 
     Raises:
-        UserError: the fraction is outside (0, 1].
+        UserError: more labels are to be kept than are known.
     """
-    if observed == 1 and limit is None:
+    if observation == ALL and limit is None:
         return dict(parts)
-    found = {}
+    found, clean_validation = {}, observation.protocol != "fraction"
     for split, part in parts.items():
-        share = 1.0 if split == "test" else observed
-        labels = hide(part.labels, keep_mask(part.labels.shape, share, seed))
-        thin = replace(part, labels=labels).rows(np.arange(len(labels) if limit is None else min(limit, len(labels))))
-        known, kind = np.count_nonzero(thin.labels != UNKNOWN), "" if split is None else f" of split {split}"
+        thin, drawn = part.rows(np.arange(len(part.labels))[:limit]), ""
+        if split != "test" and not (clean_validation and split is not None and split_for("test", [split])):
+            thin = replace(thin, labels=hide(thin.labels, observation.keep(thin.labels, seed)))
+            drawn = f" by {observation.name}" if clean_validation else ""
+        known, kind = np.count_nonzero(thin.labels != UNKNOWN), drawn + ("" if split is None else f" of split {split}")
         kept = f"kept{kind}: {len(thin.image_ids):,} images, {known:,} of their {thin.labels.size:,} labels"
         found[split] = replace(thin, notes=(*part.notes, kept))
     return found

@@ -118,7 +118,9 @@ def _where(run: Run, config: RunConfig) -> str:
 def _training(config: RunConfig, metrics: Mapping[str, Any]) -> str:
     method, data, tower = METHOD_TABLE.get(config.method), config.data, config.backbone
     summary = "" if method is None else f": {method.summary}"
-    observed = "" if data.observed == 1 else f"; {100 * data.observed:g} % of the known ones were shown"
+    observed = "" if data.observed == 1 else f"; {100 * data.observed:.3g} % of the known ones were shown"
+    if data.protocol is not None:
+        observed += f" ({data.protocol})"
     chosen = {"last": "the last one", "val": "the best on held-out observed labels", "test": "the best on test data"}
     rows = [
         ["data", f"{data.source}: {data.images:,} images, {data.known_labels:,} known labels{observed}"],

@@ -1,76 +1,41 @@
-"""Methods × observed fractions × seeds on one data set: the paper's Table 1 as a grid of runs trained side by side.
+"""Methods × observed labels × seeds on one data set: the paper's Table 1 as a grid of runs trained side by side.
 
 Cells of a method whose recipes share batches and epochs are trained at once (`training.fit_runs`), and kept in
 `cells.csv` as soon as they are finished; a grid that was interrupted goes on after the last finished epoch.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
-from promptmlr.data.options import Benchmark
 from promptmlr.errors import UserError
 from promptmlr.experiments.grid.folder import Cell, GridFolder, place_name
+from promptmlr.experiments.grid.observed import Observed, as_asked, kind_of, observation_of
+from promptmlr.experiments.grid.plan import Grid, Place
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.grid.scoring import Score, mean_aps, score
-from promptmlr.experiments.grid.stack import Place, Stack, regions_identity
+from promptmlr.experiments.grid.stack import Stack, regions_identity
 from promptmlr.features import RegionCache
-from promptmlr.labels import UNKNOWN, hide, keep_mask
+from promptmlr.labels import UNKNOWN, Labels, hide
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.pipeline import images_sha256, labels_sha256, readable_regions, training_images
-from promptmlr.recipes import Recipe, load_recipe
+from promptmlr.prior.fitting import begin_run
+from promptmlr.prior.ticks import settled
+from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, RegionSource
 from promptmlr.reporting import Reporter, counted
 from promptmlr.training import EpochReport, TrainingRun, fit_runs
 
-__all__ = ["Grid", "compare", "decides"]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """What is compared.
-
-    Attributes:
-        methods: names of `METHODS`.
-        observed: fractions of the labels that training sees.
-        seeds: how many seeds, 0, 1, …; each hides labels and draws random starts anew.
-        order_seed: of the order of images, common to all cells.
-        recipe: a name or a TOML file.
-        changes: what replaces the recipe's values.
-        benchmark: which of the paper's data sets this is, where that is known: recipes may differ by it.
-        select: which epoch is scored: the last, or the best on the test images.
-    """
-
-    methods: Sequence[str]
-    observed: Sequence[float]
-    seeds: int
-    order_seed: int
-    recipe: str
-    changes: Mapping[str, Any]
-    benchmark: Benchmark | None = None
-    select: Literal["last", "test"] = "last"
-
-    @property
-    def places(self) -> list[Place]:
-        """(fraction, seed) of every cell of a method."""
-        return list(itertools.product(self.observed, range(self.seeds)))
-
-    def recipes(self) -> dict[tuple[str, float], Recipe]:
-        """(method, fraction) → its recipe."""
-        return {
-            (method, share): load_recipe(self.recipe, method, observed=share, benchmark=self.benchmark, **self.changes)
-            for method in self.methods
-            for share in self.observed
-        }
+__all__ = ["compare", "decides"]
 
 
 def compare(
@@ -102,15 +67,17 @@ def compare(
         Their scores, in the order of the grid.
 
     Raises:
-        UserError: an unknown method, a fraction outside (0, 1], test data with other classes, cells of another grid.
+        UserError: an unknown method, more labels than are known, test data with other classes, cells of another grid.
     """
     reporter = reporter or Reporter()
     test = test.with_classes(train.class_names)
-    recipes = grid.recipes()
-    hidden = {place: hide(train.labels, keep_mask(train.labels.shape, *place)) for place in grid.places}
-    for (fraction, seed), labels in hidden.items():
+    recipes = grid.recipes(train.labels)
+    hidden = {
+        (seen, seed): hide(train.labels, observation_of(seen).keep(train.labels, seed)) for seen, seed in grid.places
+    }
+    for (seen, seed), labels in hidden.items():
         if not (labels != UNKNOWN).any():
-            raise UserError(f"--observed {fraction:g} with seed {seed} leaves no label to learn from; observe more")
+            raise UserError(f"{as_asked([seen])} with seed {seed} leaves no label to learn from; observe more")
     folder = GridFolder(Path(out), "compare")
     settings = {
         place_name(*place): decides(recipe, train, test, backbone, cache, grid.order_seed) | {"select": grid.select}
@@ -123,7 +90,7 @@ def compare(
         tested = FreshRegions(backbone, test.images, workers=workers, skip_unreadable=skip_unreadable)
         kept, source = readable_regions(tested, cache, reporter)
         known = test.labels[kept]
-        for stack in [stack for method in grid.methods for stack in _stacks(method, recipes, grid, folder)]:
+        for stack in [stack for method in grid.methods for stack in _stacks(method, recipes, hidden, grid, folder)]:
             images = training_images(
                 train,
                 recipes[stack.method, stack.places[0][0]],
@@ -134,16 +101,28 @@ def compare(
             )
             kept, regions = readable_regions(images, cache, reporter)
             stack.check_regions(folder.path, regions_identity(kept, regions))
-            runs = []
-            for (fraction, seed), state in zip(stack.places, stack.states, strict=True):
-                recipe = recipes[stack.method, fraction]
+            runs, starts = [], []
+            for (seen, seed), state in zip(stack.places, stack.states, strict=True):
+                recipe = recipes[stack.method, seen]
                 start = recipe.start_options()
                 recognizer = create_recognizer(stack.method, backbone, train.class_names, seed=seed, **start)
-                runs.append(TrainingRun(recognizer, hidden[fraction, seed][kept], recipe, state))
-            starts = [run.recognizer.fold() for run in runs]
+                begun = begin_run(
+                    recognizer,
+                    regions,
+                    hidden[seen, seed][kept],
+                    recipe,
+                    seed=seed,
+                    order_seed=grid.order_seed,
+                    state=state,
+                )
+                runs.append(begun.run)
+                starts.append(begun.run.recognizer.fold())
             selection = partial(mean_aps, source=source, labels=known) if grid.select == "test" else None
             _train(stack, runs, regions, grid.order_seed, selection, folder.path, reporter)
-            scored = score(starts, [run.recognizer.fold() for run in runs], source, known)
+            alike = not METHOD_TABLE[stack.method].trained and runs[0].recognizer.scaling is None
+            distinct = 1 if alike else len(runs)
+            trained = [run.recognizer.fold() for run in runs[:distinct]]
+            scored = islice(cycle(score(starts[:distinct], trained, source, known)), len(runs))
             for cell, resampled in _cells(stack, runs, scored):
                 folder.add(cell, resampled)
             folder.save()
@@ -156,11 +135,11 @@ def _cells(
 ) -> Iterator[tuple[Cell, NDArray[np.float64]]]:
     """The finished cells of a stack, and (S,) mAP of each on resamples of the test images."""
     trained = METHOD_TABLE[stack.method].trained
-    for (fraction, seed), run, (found, resampled) in zip(stack.places, runs, scored, strict=True):
+    for (seen, seed), run, (found, resampled) in zip(stack.places, runs, scored, strict=True):
         yield (
             Cell(
                 stack.method,
-                fraction,
+                seen,
                 seed,
                 **asdict(found),
                 learned_parameters=run.recognizer.learned_parameters() if trained else 0,
@@ -171,7 +150,13 @@ def _cells(
         )
 
 
-def _stacks(method: str, recipes: Mapping[tuple[str, float], Recipe], grid: Grid, folder: GridFolder) -> list[Stack]:
+def _stacks(
+    method: str,
+    recipes: Mapping[tuple[str, Observed], Recipe],
+    hidden: Mapping[Place, Labels],
+    grid: Grid,
+    folder: GridFolder,
+) -> list[Stack]:
     """The missing cells of a method, by what is trained at once: those that were interrupted, then the others."""
     missing = [place for place in grid.places if (method, *place) not in folder.cells]
     begun = Stack.load(folder.path, method)
@@ -183,9 +168,11 @@ def _stacks(method: str, recipes: Mapping[tuple[str, float], Recipe], grid: Grid
         missing = [place for place in missing if place not in begun.places]
     together: dict[tuple[object, ...], list[Place]] = {}
     for place in missing:
-        recipe = recipes[method, place[0]]
-        seen = recipe.batch_size, recipe.epochs, recipe.augmentation, recipe.views
-        together.setdefault(seen, []).append(place)
+        recipe, _ = settled(recipes[method, place[0]], hidden[place])
+        # With a prior, a run goes through the images alone that have a label of its own, so nothing is shared.
+        own = place if recipe.has_prior else None
+        shared = recipe.batch_size, recipe.epochs, recipe.augmentation, recipe.views, recipe.unknown, own
+        together.setdefault(shared, []).append(place)
     return [*([begun] if begun else []), *(Stack(method, places) for places in together.values())]
 
 
@@ -226,9 +213,10 @@ def _extent(
     """How much there is to do."""
     runs = [(method, *place) for method in grid.methods for place in grid.places]
     done = sum(key in folder.cells for key in runs)
+    ways = {"fraction": "fractions", "number": "numbers"}.get(kind_of(grid.observed), "protocols")
     kept = "no regions are kept" if cache is None else f"regions are kept in {cache.folder}"
     return (
-        f"{counted(len(runs), 'run')} ({counted(len(grid.methods), 'method')}, fractions of labels: "
+        f"{counted(len(runs), 'run')} ({counted(len(grid.methods), 'method')}, {ways} of labels: "
         f"{len(grid.observed)}, {counted(grid.seeds, 'seed')}; {done} finished before) on "
         f"{len(train.images):,} training and {len(test.images):,} test images; {kept}; results in {folder.path}"
     )

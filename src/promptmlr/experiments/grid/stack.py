@@ -15,15 +15,15 @@ from typing import Any
 from safetensors import SafetensorError
 
 from promptmlr.errors import UserError
+from promptmlr.experiments.grid.observed import as_asked, observed_as
+from promptmlr.experiments.grid.plan import Place
 from promptmlr.features import StoredRegions
 from promptmlr.regions import Indices, RegionSource
 from promptmlr.reporting import counted
 from promptmlr.training import TrainingState
 from promptmlr.unfinished import read_state, write_state
 
-__all__ = ["Place", "Stack", "regions_identity"]
-
-Place = tuple[float, int]  # observed fraction, seed
+__all__ = ["Stack", "regions_identity"]
 
 _TENSORS = ("learned", "optimizer", "best")
 _COUNTERS = ("epoch", "best_epoch", "best_score")
@@ -85,9 +85,9 @@ class Stack:
         try:
             groups, counters = read_state(path)
             places, states = [], []
-            for index, ((fraction, seed), entry) in enumerate(zip(counters["places"], counters["states"], strict=True)):
+            for index, ((observed, seed), entry) in enumerate(zip(counters["places"], counters["states"], strict=True)):
                 tensors: dict[str, Any] = {name: groups.get(f"{index}/{name}", {}) for name in _TENSORS}
-                places.append((float(fraction), int(seed)))
+                places.append((observed_as(observed), int(seed)))
                 states.append(TrainingState(**entry, **tensors))
             return cls(method, places, states, float(counters["seconds"]), counters["regions"])
         except (UserError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -100,9 +100,9 @@ class Stack:
             UserError: one of its cells is not among those that are wanted.
         """
         if not set(self.places) <= set(wanted):
-            fractions = ",".join(f"{fraction:g}" for fraction in dict.fromkeys(place[0] for place in self.places))
+            asked = as_asked(list(dict.fromkeys(place[0] for place in self.places)))
             raise UserError(
-                f"{_path(folder, self.method)} holds {counted(self.epoch, 'epoch')} of --observed {fractions} with "
+                f"{_path(folder, self.method)} holds {counted(self.epoch, 'epoch')} of {asked} with "
                 f"{counted(1 + max(seed for _, seed in self.places), 'seed')}; ask for these cells, or remove the file"
             )
 
