@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from promptmlr.calibration import FITTED
 from promptmlr.experiments.tables import markdown_table, percent_interval
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.run import Run, RunConfig
@@ -158,7 +159,7 @@ def _scores(config: RunConfig, evaluation: Mapping[str, Any] | None) -> str:
 
 def _classes(run: Run, evaluation: Mapping[str, Any] | None) -> str:
     said = "A class is a label where its probability is above its threshold. " + (
-        "Thresholds and calibration were fitted on held-out observed labels."
+        f"Thresholds and calibration were fitted {FITTED[run.calibration.basis]}."
         if run.calibration is not None
         else "Nothing was calibrated: a probability of 0.9 may be right less or more often than that."
     )

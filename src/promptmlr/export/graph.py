@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from promptmlr.backbone import ImageTower, Preprocessing
+from promptmlr.calibration import FITTED
 from promptmlr.errors import UserError
 from promptmlr.functional import presence_probability
 from promptmlr.run import Run
@@ -188,7 +189,7 @@ def _metadata(run: Run, kind: InputKind) -> dict[str, str]:
     config = run.config
     return {
         "class_names": json.dumps(config.class_names, ensure_ascii=False),
-        "calibrated": "no" if run.calibration is None else "on held-out observed labels",
+        "calibrated": "no" if run.calibration is None else FITTED[run.calibration.basis],
         "thresholds": json.dumps(run.thresholds.tolist()),
         "input": INPUTS[kind],
         "input_kind": kind,
