@@ -12,7 +12,7 @@ from promptmlr.recognizer import Recognizer, Weighting
 from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide, Side
 from promptmlr.sides.prompt import Offset
 
-__all__ = ["METHODS", "METHOD_TABLE", "Kind", "Method", "Start", "create_recognizer"]
+__all__ = ["METHODS", "METHOD_TABLE", "Kind", "Method", "Start", "create_recognizer", "methods_on"]
 
 Kind = Literal["prompt", "embedding", "linear"]
 Start = Literal["random", "agnostic", "text"]
@@ -55,6 +55,12 @@ METHOD_TABLE: dict[str, Method] = {
 }
 
 METHODS: tuple[str, ...] = tuple(sorted(METHOD_TABLE))
+
+
+def methods_on(backbone: Backbone) -> tuple[str, ...]:
+    """The methods that a backbone has everything for: prompts need a text tower, and other text starts class texts."""
+    kinds = {"linear": True, "embedding": backbone.has_class_features, "prompt": backbone.has_text_tower}
+    return tuple(name for name in METHODS if kinds[METHOD_TABLE[name].presence] and kinds[METHOD_TABLE[name].absence])
 
 
 def create_recognizer(
@@ -101,9 +107,6 @@ def create_recognizer(
         raise UserError(f"unknown offset {offset!r}; {nearest(offset, ('none', 'zero', 'random'))}")
     if linear_start not in ("random", "zero"):
         raise UserError(f"unknown linear_start {linear_start!r}; {nearest(linear_start, ('random', 'zero'))}")
-    if not isinstance(context_length, Integral) or not 1 <= context_length < backbone.text.context_length:
-        longest = backbone.text.context_length - 1
-        raise UserError(f"context_length is {context_length}; it must be a whole number in 1..{longest}")
     if set("{}") & set(absence_template.replace("{}", "", 1)):
         raise UserError(f"absence_template {absence_template!r}: braces stand for the class alone, as one {{}} or none")
     row = method if isinstance(method, Method) else METHOD_TABLE[method]
@@ -111,6 +114,9 @@ def create_recognizer(
     names = checked_class_names(class_names)
 
     def prompt(name: str) -> Side:
+        longest = backbone.text.context_length - 1
+        if not isinstance(context_length, Integral) or not 1 <= context_length <= longest:
+            raise UserError(f"context_length is {context_length}; it must be a whole number in 1..{longest}")
         return PromptSide.create(
             backbone.text,
             names,
@@ -129,8 +135,7 @@ def create_recognizer(
             return EmbeddingSide.random(len(names), backbone.feature_width, seed, name)
         else:
             template = PRESENCE_TEMPLATE if starts[name] == "text" else CLASS_FREE_TEMPLATE
-        texts = [template.format(name) for name in names] if "{}" in template else [template]
-        return EmbeddingSide.from_features(backbone.encode_text(texts).expand(len(names), -1))
+        return EmbeddingSide.from_features(backbone.class_features(names, template))
 
     def linear(name: str) -> Side:
         if linear_start == "zero":

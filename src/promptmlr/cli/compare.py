@@ -31,6 +31,7 @@ from promptmlr.cli.options import (
     open_tower,
     read_data,
     region_cache,
+    usable_methods,
     words,
 )
 from promptmlr.cli.outcome import check_page, kept_in, publish
@@ -123,7 +124,7 @@ def compare(
     from promptmlr.experiments.grid.outputs import GridOutputs
     from promptmlr.experiments.grid.published import published_scores
     from promptmlr.experiments.grid.remarks import remarks_on
-    from promptmlr.methods import METHODS
+    from promptmlr.methods import METHODS, create_recognizer
     from promptmlr.recipes import load_recipe
 
     named = {"--methods": methods, "--reference": reference, "--start": start}
@@ -132,7 +133,7 @@ def compare(
     of_design = {"--jobs": jobs, "--most-epochs": most_epochs}
     if not design and (given := [option for option, value in of_design.items() if value is not None]):
         raise UserError(f"{given[0]} is for a --design; leave it out")
-    chosen = METHODS if methods is None else words(methods)
+    chosen = METHODS if methods is None else tuple(words(methods))
     if reference is not None and reference not in chosen:
         raise UserError(f"--reference {reference!r} is none of the compared methods: {', '.join(chosen)}")
     shares = fractions(observed)
@@ -145,15 +146,23 @@ def compare(
     remarks = remarks_on(test)
     for remark in remarks:
         note(remark)
-    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device, train)
+    if not tower.has_text_tower:
+        if design:
+            raise UserError("--design crosses prompts with other sides, and features come without a text tower")
+        if methods is None:
+            usable = usable_methods(tower)
+            chosen = tuple(name for name in chosen if name in usable or name == reference)
+        for method in chosen:  # before the folder is made
+            start_options = load_recipe(recipe, method, start=start).start_options()
+            create_recognizer(method, tower, train.class_names, **start_options)
     where: _Where = {
         "cache": region_cache(cache, no_cache, storage, cache_key),
         "skip_unreadable": skip_unreadable,
         "workers": workers,
         "reporter": Terminal(),
     }
-    size = tower.image_size
-    shown = f"{len(test.images):,} test images of {test.source}, seen by {tower.name} at {size} px"
+    shown = f"{len(test.images):,} test images of {test.source}, {tower.description}"
     outputs: DesignOutputs | GridOutputs
     if design:
         first = Rule().epochs if epochs is None else epochs
