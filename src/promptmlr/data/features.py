@@ -102,8 +102,10 @@ def read_feature_rows(path: Path, _images: Path | None, _options: DataOptions) -
     if not table.class_names:
         missing = "no key 'class_names'" if path.suffix.lower() == ".npz" else "no column that is a class"
         raise UserError(f"{path}: {missing}; what is trained or scored needs names and labels of classes")
-    regions, text = table.features.regions.shape[1:], "with" if table.features.text else "without"
-    size = "vectors of width {1}" if regions[0] == 1 else "{0} regions of width {1}"
+    count, width = table.features.regions.shape[1:]
+    kind = "vectors" if count == 1 else f"{count} regions"
+    length = float(np.linalg.norm(table.features.regions, axis=2).mean())
+    text = "with" if table.features.text else "without"
     return LabelledRows(
         table.image_ids,
         given_images(table.features, table.image_ids),
@@ -114,7 +116,7 @@ def read_feature_rows(path: Path, _images: Path | None, _options: DataOptions) -
         path,
         table.where,
         "no key 'split'" if path.suffix.lower() == ".npz" else "no column 'split'",
-        (f"{size.format(*regions)}, {text} text features",),
+        (f"{kind} of width {width} and mean length {length:.3g}, {text} text features of the classes",),
         table.features,
         table.folds,
     )
@@ -218,7 +220,8 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """All arrays of a `.npz`; nothing in it is run as code."""
     key = ""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise UserError(f"{path} is one array; write it with np.savez, as features=…")
             found = {}

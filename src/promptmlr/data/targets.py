@@ -96,7 +96,7 @@ def _image_ref(image: Any, number: int) -> ImageRef:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
         raise UserError(
             f"image {number} is {type(image).__name__} of shape {array.shape} and type {array.dtype}; an image is a "
-            "path, a PIL image or an (H, W, 3) uint8 array"
+            "path, a PIL image or an (H, W, 3) uint8 array, and features are one float array (N, D) or (N, R, D)"
         )
     return HeldImage(f"image {number:06d}", Image.fromarray(array))
 
