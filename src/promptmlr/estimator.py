@@ -227,7 +227,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
-        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         tags.no_validation = True
         return tags
