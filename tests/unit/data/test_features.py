@@ -58,6 +58,7 @@ def check_whole(path: Path) -> None:
     for split, part in parts.items():
         assert list(part.image_ids) == sorted(name for name, own in zip(IDS, SPLIT, strict=True) if own == split)
         rows = [IDS.index(name) for name in part.image_ids]
+        assert [image.name for image in part.images] == list(part.image_ids)
         assert part.class_names == ("hot dog", "cat", "traffic light")
         assert part.labels.tolist() == LABELS[rows].tolist()
         assert part.folds is not None
