@@ -368,6 +368,7 @@ def _config(
         protocol=job.protocol,
         mask_sha256=mask_hash(job.keep),
         known_labels=int((labels != UNKNOWN).sum()),
+        features_sha256=None if job.labelled.features is None else job.labelled.features.sha256,
     )
     return RunConfig(
         method=job.method,
@@ -378,7 +379,7 @@ def _config(
         data=data,
         seed=job.seed,
         order_seed=job.order_seed,
-        storage=None if cache is None else cache.storage,
+        storage=None if cache is None or job.labelled.features is not None else cache.storage,
         select=job.select,
         calibrate=job.calibrate,
         versions=versions(),

@@ -31,6 +31,7 @@ from promptmlr.cli.options import (
     open_tower,
     read_data,
     region_cache,
+    usable_methods,
     words,
 )
 from promptmlr.cli.outcome import check_page, kept_in, publish
@@ -147,7 +148,7 @@ def compare(
     from promptmlr.experiments.grid.plan import Grid, with_zero_shot
     from promptmlr.experiments.grid.published import published_scores
     from promptmlr.experiments.grid.remarks import remarks_on
-    from promptmlr.methods import METHODS
+    from promptmlr.methods import METHODS, create_recognizer
     from promptmlr.recipes import load_recipe
 
     named = {"--methods": methods, "--reference": reference, "--start": start}
@@ -171,15 +172,23 @@ def compare(
     remarks = remarks_on(test)
     for remark in remarks:
         note(remark)
-    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device, train)
+    if not tower.has_text_tower:
+        if design:
+            raise UserError("--design crosses prompts with other sides, and features come without a text tower")
+        if methods is None:
+            usable = usable_methods(tower)
+            chosen = [name for name in chosen if name in usable or name == reference]
+        for method in chosen:  # before the folder is made
+            start_options = load_recipe(recipe, method, start=start).start_options()
+            create_recognizer(method, tower, train.class_names, **start_options)
     where: _Where = {
         "cache": region_cache(cache, no_cache, storage, cache_key),
         "skip_unreadable": skip_unreadable,
         "workers": workers,
         "reporter": Terminal(),
     }
-    size = tower.image_size
-    shown = f"{len(test.images):,} test images of {test.source}, seen by {tower.name} at {size} px"
+    shown = f"{len(test.images):,} test images of {test.source}, {tower.description}"
     outputs: DesignOutputs | GridOutputs
     if design:
         first = Rule().epochs if epochs is None else epochs

@@ -105,7 +105,7 @@ def learning_curve(
     train = read_data(data, None, "train", format, images, options)
     test = train if train.without_splits else read_data(data, None, "test", format, images, options)
     train, test = _parted(train, test)
-    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device, train)
     stored = region_cache(cache, no_cache, storage, cache_key)
     sources = []
     for part in (train, test):

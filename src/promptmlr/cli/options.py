@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from promptmlr.data import DataOptions, LabelledImages
     from promptmlr.features import RegionCache
     from promptmlr.labels import Observation
+    from promptmlr.run import Run
 
 __all__ = [
     "BackboneName",
@@ -49,6 +50,8 @@ __all__ = [
     "open_tower",
     "read_data",
     "region_cache",
+    "tower_of",
+    "usable_methods",
     "words",
 ]
 
@@ -77,7 +80,8 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A .csv (wide, long or with lists), .json (Label Studio, FiftyOne) or .parquet file, a folder (VOC, COCO, "
-        "FiftyOne, Hugging Face, images with text files), or 'scenes': the drawn world "
+        "FiftyOne, Hugging Face, images with text files), features instead of images (.npz, .parquet), or 'scenes': "
+        "the drawn world "
         "(scenes:WORLD:NUMBER for others, such as scenes:crowded:1). Write ./scenes for a folder of that name.",
     ),
 ]
@@ -95,6 +99,7 @@ Format = Annotated[
         "label-studio",
         "fiftyone",
         "huggingface",
+        "features",
         "scenes",
     ]
     | None,
@@ -332,11 +337,18 @@ def open_tower(
     image_size: int | None,
     precision: Literal["auto", "float32", "bfloat16"],
     device: str,
+    labelled: "LabelledImages | None" = None,
 ) -> "Backbone":
-    """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise."""
+    """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise; for features what stands for it.
+
+    Raises:
+        UserError: as `open_backbone`; or a backbone is named for features.
+    """
     from promptmlr.backbone import of_open_clip, open_backbone
     from promptmlr.data import is_scenes
 
+    if labelled is not None and labelled.features is not None:
+        return _given(labelled, device, backbone=backbone, pretrained=pretrained, image_size=image_size)
     name = backbone or ("scenes" if is_scenes(data) else "RN101")
     if of_open_clip(name) and (pretrained is None or not Path(pretrained).is_file()):
         note(f"{name} ({pretrained or 'openai'}): the first time its weights are downloaded, some hundred megabytes")
@@ -344,3 +356,41 @@ def open_tower(
     if data and tower.name == "scenes" and not is_scenes(data):
         note("note: the miniature CLIP knows drawn things alone; on photographs it shows that all runs, not how well")
     return tower
+
+
+def tower_of(
+    run: "Run", labelled: "LabelledImages", backbone: str | None, pretrained: str | None, device: str
+) -> "Backbone":
+    """The backbone of a run, loaded; or what stands for it where the data are features, once these fit the run.
+
+    Raises:
+        UserError: as `Run.use_backbone` and `Run.adopt`; or a backbone is named for features.
+    """
+    if labelled.features is None:
+        return run.use_backbone(backbone, pretrained, device)
+    given = _given(labelled, device, backbone=backbone, pretrained=pretrained)
+    run.adopt(given)
+    return given
+
+
+def usable_methods(tower: "Backbone") -> tuple[str, ...]:
+    """All methods that a backbone has everything for; others are said."""
+    from promptmlr.methods import METHODS, methods_on
+
+    usable = methods_on(tower)
+    if left_out := [name for name in METHODS if name not in usable]:
+        needed = "a text tower" if tower.has_class_features else "a text tower or text features"
+        note(f"left out, as they need {needed}: {', '.join(left_out)}")
+    return usable
+
+
+def _given(labelled: "LabelledImages", device: str, **asked: object) -> "Backbone":
+    """What stands for the backbone of features."""
+    from promptmlr.backbone import GivenFeatures
+
+    assert labelled.features is not None
+    for option, value in asked.items():
+        if value is not None:
+            name = option.replace("_", "-")
+            raise UserError(f"{labelled.source}: features were computed before, so leave out --{name}")
+    return GivenFeatures(labelled.features.width, labelled.features.text, device)

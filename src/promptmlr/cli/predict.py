@@ -14,7 +14,13 @@ __all__ = ["predict"]
 
 def predict(
     run: RunFolder,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Files, folders, glob patterns.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGES...",
+            help="Files, folders, glob patterns; for a run that was trained on features, .npz or .parquet files.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Where the rows go: .csv, .jsonl or .parquet.")] = Path("predictions.csv"),
     threshold: Annotated[
         float | None,
@@ -47,9 +53,10 @@ def predict(
     batch_size: BatchSize = None,
     workers: Workers = 2,
 ) -> None:
-    """Write the probability of every class, and the labels, for files, folders and globs of images."""
+    """Write the probability of every class, and the labels, for files, folders and globs of images, or for features."""
     from promptmlr.cli.progress import Progress
     from promptmlr.cli.thresholds import threshold_of
+    from promptmlr.data.features import has_features
     from promptmlr.data.images import UnreadableImage
     from promptmlr.prediction import PredictionSummary, predict_to_file
     from promptmlr.run import load_run
@@ -57,7 +64,10 @@ def predict(
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists; name another file with --out, or replace it with --overwrite")
     loaded = load_run(run)
-    loaded.use_backbone(backbone, pretrained, device)
+    if not any(has_features(Path(name)) for name in images):
+        loaded.use_backbone(backbone, pretrained, device)
+    elif backbone is not None or pretrained is not None:
+        raise UserError("features were computed before, so leave out --backbone and --pretrained")
     if precision is not None:
         threshold = threshold_of(loaded, precision, threshold)
     say = Progress("predicted")
@@ -76,6 +86,7 @@ def predict(
         strict=strict,
         batch_size=batch_size,
         workers=workers,
+        device=device,
         on_batch=on_batch,
     )
     note(f"predicted: {summary.predicted}, unreadable: {summary.unreadable}; {out}")

@@ -39,6 +39,7 @@ from promptmlr.cli.options import (
     open_tower,
     read_data,
     region_cache,
+    usable_methods,
     words,
 )
 from promptmlr.cli.progress import Terminal, note
@@ -222,8 +223,9 @@ def train(
     following = shlex.join(["evaluate", str(out), data, *reading])
     if labelled.without_splits:
         splitting = shlex.join(["convert", data, "split.csv", "--to", "csv", "--hold-out", "0.2", *reading])
-        note(f"note: no image is left to score the run on; to keep some, first: promptmlr {splitting}")
-        following = shlex.join(["predict", str(out), "IMAGES"])
+        keeping = f"first: promptmlr {splitting}" if labelled.features is None else "give each row a `split`"
+        note(f"note: no image is left to score the run on; to keep some, {keeping}")
+        following = shlex.join(["predict", str(out), "IMAGES" if labelled.features is None else data])
     if mask is None:
         keep = hiding.keep(labelled.labels, seed)
         share = hiding.share(labelled.labels)
@@ -235,7 +237,7 @@ def train(
     if hiding.protocol != "fraction":
         shown, protocol = float(keep[labelled.labels != UNKNOWN].mean()), hiding.name
         note(f"{hiding.name}: {hiding}; validation and test labels stay as they are")
-    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device, labelled)
     stored = region_cache(cache, no_cache, storage, cache_key)
     candidates: list[Candidate] = []
     if method == AUTO:
@@ -243,7 +245,7 @@ def train(
         kept, source = readable_regions(fresh, stored, Terminal())
         seen = hide(labelled.labels, keep)[kept]
         subject = Subject(tower, labelled.class_names, source, seen, seed, order_seed)
-        recipes = {name: recipe_of(name, observed=share) for name in METHODS}
+        recipes = {name: recipe_of(name, observed=share) for name in usable_methods(tower)}
         candidates = choose_method(subject, recipes, reporter=Terminal())
         method = candidates[0].method
         for line in described(candidates):

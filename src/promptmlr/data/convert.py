@@ -106,6 +106,11 @@ def convert(
     if to not in TARGETS:
         raise UserError(f"unknown format {to!r}; {nearest(to, TARGETS)}")
     target = TARGETS[to]
+    given = next((part.source for part in parts.values() if part.features is not None), None)
+    if given is not None:
+        raise UserError(
+            f"{given}: features have no image files that {to} could point at or hold; keep them as they are"
+        )
     is_file = target.suffix is not None and destination.suffix.lower() == target.suffix
     if is_file and (destination.is_dir() or (destination.exists() and not overwrite)):
         raise UserError(f"{destination} exists; name another file, or replace it with --overwrite")

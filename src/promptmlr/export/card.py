@@ -136,7 +136,7 @@ def _training(config: RunConfig, metrics: Mapping[str, Any]) -> str:
 
 
 def _size(config: RunConfig) -> int:
-    return config.backbone.preprocessing.image_size
+    return config.backbone.pixels.image_size
 
 
 def _scores(config: RunConfig, evaluation: Mapping[str, Any] | None) -> str:
