@@ -55,16 +55,15 @@ def store_photos(checkpoint: Path, photos: Path, cache: Path, notes: Path) -> No
 
 def interrupt_after(epochs: int, patch: pytest.MonkeyPatch) -> None:
     """Let the first step of training be interrupted once so many epochs of a run were saved."""
-    saved, save = [], RunInProgress.save
+    saved, save, step = [], RunInProgress.save, training._Stack.step
     patch.setattr(RunInProgress, "save", lambda self, *rest: (saved.append(0), save(self, *rest))[1])
-    for name in ("asymmetric_cost", "cross_entropy_cost"):
 
-        def interrupted(*arguments: Any, real: Any = getattr(training, name)) -> torch.Tensor:
-            if len(saved) == epochs:
-                raise KeyboardInterrupt
-            return real(*arguments)
+    def interrupted(self: training._Stack, *arguments: Any) -> None:
+        if len(saved) == epochs:
+            raise KeyboardInterrupt
+        step(self, *arguments)
 
-        patch.setattr(training, name, interrupted)
+    patch.setattr(training._Stack, "step", interrupted)
 
 
 def scenes_run(

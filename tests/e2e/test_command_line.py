@@ -164,7 +164,9 @@ def test_selection_on_test_data_is_marked_everywhere(promptmlr, photos: Path) ->
 
 def test_a_profile_says_where_the_time_went(promptmlr, photos: Path) -> None:
     method = ("--method", "positivecoop")
-    done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", "--profile", "--no-cache", *method, *SMALL)
+    done = promptmlr(
+        "train", photos / "labels.csv", "--out", photos / "run", "--profile", "--no-cache", *method, *SMALL
+    )
     assert done.code == 0, done.err
     rows = done.err[done.err.index("where the time went") :].splitlines()[1:]
     seconds = {line[:36].strip(): float(line[36:].split()[0]) for line in rows if line[:36].strip() and "%" in line}

@@ -152,7 +152,7 @@ def test_starts_of_embeddings(tiny_backbone) -> None:
 
 @pytest.mark.parametrize("classes", [1, 3])
 def test_anchored_starts_from_the_texts_whatever_is_asked_for(tiny_backbone, classes: int) -> None:
-    """Presence from the class's own text; absence, for all classes alike, from the mean of all, "a photo." four times."""
+    """Presence from the class's own text; absence from the mean of all classes, and of "a photo." four times."""
     names = NAMES[:classes]
     texts = [f"a photo of a {name}." for name in names] + ["a photo."] * 4
     units = torch.nn.functional.normalize(tiny_backbone.encode_text(texts), dim=1)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from promptmlr.advice import learning_curve as module
-from promptmlr.crossvalidation import Subject
 from promptmlr.advice.curve_report import CurveOutputs
 from promptmlr.advice.learning_curve import Curve, learning_curve
+from promptmlr.crossvalidation import Subject
 from promptmlr.errors import UserError
 from promptmlr.experiments.findings import as_text
 from promptmlr.labels import PRESENT, UNKNOWN, Observation, hide, keep_mask
