@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptmlr.experiments.design import running
-from promptmlr.experiments.grid import compare as module
+from promptmlr.experiments.grid import cells as module
 from promptmlr.experiments.grid import stack
 from promptmlr.experiments.grid.folder import GridFolder
 

@@ -1,5 +1,7 @@
 """`promptmlr compare`: methods × observed labels × seeds, trained side by side."""
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
@@ -79,6 +81,25 @@ def compare(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds; each hides labels and draws starts anew.")] = 3,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="K",
+            help="Train every cell K times, each time without a K-th of the training images, and score it on those; "
+            "the test split is not used. (default: where there is no test split, the data's own folds)",
+            show_default=False,
+        ),
+    ] = None,
+    unseen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE|FILE|NAMES",
+            help="Hide all labels of these classes from training, and score seen and unseen ones apart: a share of the "
+            "classes at random, a text file or a list by commas of their names, or coco48-17.",
+            show_default=False,
+        ),
+    ] = None,
     order_seed: OrderSeed = 0,
     recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
     epochs: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
@@ -115,6 +136,9 @@ def compare(
         Literal["random", "agnostic", "text"] | None,
         typer.Option(help="Where embeddings start. (default: the recipe's)", show_default=False),
     ] = None,
+    shared_context: Annotated[
+        bool, typer.Option("--shared-context", help="One context for all classes, unseen ones included.")
+    ] = False,
     backbone: BackboneName = None,
     pretrained: Pretrained = None,
     image_size: ImageSize = None,
@@ -143,17 +167,20 @@ def compare(
     from promptmlr.experiments.design.search import Rule
     from promptmlr.experiments.grid.benchmarks import benchmark_of
     from promptmlr.experiments.grid.compare import compare as run
+    from promptmlr.experiments.grid.folds import draw_folds
     from promptmlr.experiments.grid.observed import in_words, observed_as
     from promptmlr.experiments.grid.outputs import GridOutputs
     from promptmlr.experiments.grid.plan import Grid, with_zero_shot
     from promptmlr.experiments.grid.published import published_scores
     from promptmlr.experiments.grid.remarks import remarks_on
+    from promptmlr.experiments.grid.unseen import choose_classes, unseen_findings
     from promptmlr.methods import METHODS, create_recognizer
     from promptmlr.recipes import load_recipe
 
-    named = {"--methods": methods, "--reference": reference, "--start": start}
+    named = {"--methods": methods, "--reference": reference, "--start": start, "--folds": folds, "--unseen": unseen}
+    named |= {"--shared-context": shared_context or None}
     if design and (given := [option for option, value in named.items() if value is not None]):
-        raise UserError(f"--design crosses all sides and starts; leave out {given[0]}")
+        raise UserError(f"--design crosses all sides and starts on one split of the data; leave out {given[0]}")
     of_design = {"--jobs": jobs, "--most-epochs": most_epochs}
     if not design and (given := [option for option, value in of_design.items() if value is not None]):
         raise UserError(f"{given[0]} is for a --design; leave it out")
@@ -168,8 +195,23 @@ def compare(
     check_page(out, report)
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     train = read_data(data, None, "train", format, images, options)
-    test = read_data(data, None, "test", format, images, options)
-    remarks = remarks_on(test)
+    test = None
+    if folds is not None:
+        train = replace(train, folds=draw_folds(len(train.images), folds))
+    elif not train.without_splits:
+        test = read_data(data, None, "test", format, images, options)
+    elif train.folds is None or design:
+        raise UserError(
+            f"{data} has no test split, and nothing is scored on what it was trained on: --folds 5 scores out of fold, "
+            f"promptmlr convert {shlex.quote(data)} split.csv --to csv --hold-out 0.2 makes a split"
+        )
+    hidden: list[str] = []
+    if unseen is not None:
+        scored, hidden = choose_classes(unseen, train.class_names)
+        test = None if test is None else test.with_classes(train.class_names).of_classes(scored)
+        train = train.of_classes(scored)
+    scored_on, numbers = (train, train.folds) if test is None else (test, None)
+    remarks = remarks_on(scored_on, numbers)
     for remark in remarks:
         note(remark)
     tower = open_tower(data, backbone, pretrained, image_size, precision, device, train)
@@ -188,7 +230,8 @@ def compare(
         "workers": workers,
         "reporter": Terminal(),
     }
-    shown = f"{len(test.images):,} test images of {test.source}, {tower.description}"
+    kind = "images" if test is None else "test images"
+    shown = f"{len(scored_on.images):,} {kind} of {scored_on.source}, {tower.description}"
     outputs: DesignOutputs | GridOutputs
     if design:
         first = Rule().epochs if epochs is None else epochs
@@ -196,16 +239,23 @@ def compare(
         shares = [hiding.amount for hiding in hidings]
         sides = Design(shares, seeds, load_recipe(recipe, "dualcoop", batch_size=batch_size), rule, order_seed)
         with kept_in(out, report):
-            found, choices = run_design(sides, train, test, tower, out, jobs=jobs or 1, **where)
+            found, choices = run_design(sides, train, scored_on, tower, out, jobs=jobs or 1, **where)
         outputs = DesignOutputs(found, choices, rule, shown, remarks)
     else:
-        changes = {"epochs": epochs, "start": start, "batch_size": batch_size}
-        grid = Grid(chosen, [observed_as(hiding) for hiding in hidings], seeds, order_seed, recipe, changes)
+        asked = {"epochs": epochs, "start": start, "batch_size": batch_size}
+        changes = asked | {"class_specific": False if shared_context else None}
+        seen = [observed_as(hiding) for hiding in hidings]
+        grid = Grid(chosen, seen, seeds, order_seed, recipe, changes, unseen=hidden)
         with kept_in(out, report):
             results = run(grid, train, test, tower, out, **where)
-        published = published_scores(benchmark_of(test))
-        changed = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in changes.items() if value is not None)
-        settings = [f"Recipe {recipe}" + (f", but {changed}." if changed else ".")]
-        settings += in_words(grid.observed)
-        outputs = GridOutputs(results, reference or chosen[0], published, shown, remarks, settings)
+        published = {} if test is None or hidden else published_scores(benchmark_of(test))
+        changed = [f"{key.replace('_', ' ')} {value}" for key, value in asked.items() if value is not None]
+        changed += ["one context for all classes"] * shared_context
+        settings = [
+            f"Recipe {recipe}" + (f", but {', '.join(changed)}." if changed else "."),
+            *in_words(grid.observed),
+            *unseen_findings(hidden, train.class_names, grid.recipes(train.labels)),
+        ]
+        number = 1 if numbers is None else len(set(numbers.tolist()))
+        outputs = GridOutputs(results, reference or chosen[0], published, shown, remarks, settings, folds=number)
     publish(outputs, out, report)

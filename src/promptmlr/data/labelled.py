@@ -101,6 +101,10 @@ class LabelledImages:
         if set(class_names) != set(self.class_names):
             odd = sorted(set(class_names) ^ set(self.class_names))
             raise UserError(f"{self.source}: its classes differ from those of the training data, first in {odd[0]!r}")
+        return self.of_classes(class_names)
+
+    def of_classes(self, class_names: Sequence[str]) -> "LabelledImages":
+        """The same images with some of their classes, in this order."""
         columns = [self.class_names.index(name) for name in class_names]
         return dataclasses.replace(self, labels=self.labels[:, columns], class_names=tuple(class_names))
 

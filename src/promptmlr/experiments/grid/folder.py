@@ -29,7 +29,7 @@ from promptmlr.files import only_process, replacing, write_text
 
 __all__ = ["Cell", "GridFolder", "Key", "place_name"]
 
-Key = tuple[str, Observed, int]
+Key = tuple[str, Observed, int, str]
 LOCK = ".lock"
 FILES = ("settings.json", "cells.csv", "resampled.parquet")
 SETTINGS = {
@@ -41,6 +41,8 @@ SETTINGS = {
     "test_labels": "set of test labels",
     "class_names": "set of classes",
     "select": "--select",
+    "folds": "--folds",
+    "unseen": "--unseen",
     "rule": "rule of training (--epochs, --most-epochs)",
 }
 """What decides a cell, where its own name does not say it."""
@@ -50,7 +52,7 @@ KIND = "kind"  # of the grid: its place among the settings
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the grid: a line of `cells.csv`."""
+    """One run of the grid, as it scores on some classes: a line of `cells.csv`."""
 
     method: str
     observed: Observed
@@ -65,11 +67,12 @@ class Cell:
     seconds: float  # of training the runs of the method that were trained at once, divided by their number
     log_loss: float | None = None  # None: made before this was kept, as the next one
     calibration_error: float | None = None
+    classes: str = "all"  # that are scored: all, seen or unseen (`grid.unseen`)
 
     @property
     def key(self) -> Key:
         """Its place in the grid."""
-        return self.method, self.observed, self.seed
+        return self.method, self.observed, self.seed, self.classes
 
 
 def place_name(method: str, observed: Observed) -> str:
@@ -85,7 +88,7 @@ class GridFolder:
         kind: what they are cells of, as the command line names it; one folder holds one kind.
 
     Attributes:
-        cells: (method, observed, seed) → cell, with `observed` as in `grid.observed`.
+        cells: (method, observed, seed, classes) → cell, with `observed` as in `grid.observed`.
         resampled: the same → (S,) mAP on resamples of the test images.
     """
 
@@ -134,6 +137,10 @@ class GridFolder:
             write_text(self.path / "settings.json", json.dumps(found | wanted, indent=2) + "\n")
             yield
 
+    def has(self, method: str, observed: Observed, seed: int) -> bool:
+        """Whether a cell is finished."""
+        return (method, observed, seed, "all") in self.cells
+
     def add(self, cell: Cell, resampled: NDArray[np.float64]) -> None:
         """A finished cell, and its (S,) scores on resamples of the test images."""
         self.cells[cell.key] = cell
@@ -142,34 +149,31 @@ class GridFolder:
     def save(self) -> None:
         """Write all cells."""
         rows = [
-            {
-                "method": method,
-                "observed": str(observed),
-                "seed": seed,
-                "mean_ap": self.resampled[method, observed, seed],
-            }
-            for method, observed, seed in self.cells
+            {"method": method, "observed": str(observed), "seed": seed, "classes": classes, "mean_ap": resampled}
+            for (method, observed, seed, classes), resampled in self.resampled.items()
         ]
         with replacing(self.path / "resampled.parquet") as file:
             pq.write_table(pa.Table.from_pylist(rows), file)
         columns = [field.name for field in fields(Cell)]
         write_text(self.path / "cells.csv", csv_text(columns, map(asdict, self.cells.values())))
 
-    def results(self, methods: Sequence[str], observed: Sequence[Observed], seeds: int) -> GridResults:
-        """The finished cells of a grid as arrays; all of them must be there."""
-        keys = [[[(method, seen, seed) for seed in range(seeds)] for seen in observed] for method in methods]
+    def results(
+        self, methods: Sequence[str], observed: Sequence[Observed], seeds: int, classes: str = "all"
+    ) -> GridResults:
+        """The finished cells of a grid as arrays, as they score on some classes; all of them must be there."""
+        keys = [[[(method, seen, n, classes) for n in range(seeds)] for seen in observed] for method in methods]
+        cells = [[[self.cells[key] for key in row] for row in rows] for rows in keys]
+
+        def of_cells(name: str) -> NDArray[np.float64]:
+            return np.array([[[getattr(cell, name) for cell in row] for row in rows] for rows in cells], np.float64)
+
         return GridResults(
             methods,
             observed,
-            np.array([[[self.cells[key].mean_ap for key in row] for row in rows] for rows in keys]),
+            of_cells("mean_ap"),
             np.array([[[self.resampled[key] for key in row] for row in rows] for rows in keys]),
-            [[self.cells[row[0]].learned_parameters for row in rows] for rows in keys],
-            {
-                name: np.array(
-                    [[[getattr(self.cells[key], name) for key in row] for row in rows] for rows in keys], np.float64
-                )
-                for name in BESIDE
-            },
+            [[row[0].learned_parameters for row in rows] for rows in cells],
+            {name: of_cells(name) for name in BESIDE},
         )
 
     def _check_free(self) -> None:
@@ -200,7 +204,9 @@ class GridFolder:
         begun = path.exists() or (self.path / "cells.csv").exists()
         rows = pq.read_table(path).to_pylist() if begun else []
         found = {
-            (row["method"], _observed(row["observed"]), row["seed"]): np.array(row["mean_ap"], dtype=np.float64)
+            (row["method"], _observed(row["observed"]), row["seed"], row.get("classes", "all")): np.array(
+                row["mean_ap"], dtype=np.float64
+            )
             for row in rows
         }
         if len({scores.shape for scores in found.values()}) > 1 or len(found) < len(rows):

@@ -1,6 +1,7 @@
 """A grid's results for people: tables, a figure, and what to know about them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,11 @@ Published = Mapping[tuple[str, Observed], float]
 
 MEAN_COLUMNS = (
     *("method", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", "published"),
-    *("minus_published", *BESIDE),
+    *("minus_published", *BESIDE, "classes"),
 )
-DIFFERENCE_COLUMNS = ("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict")
+DIFFERENCE_COLUMNS = (
+    *("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict", "classes"),
+)
 
 WIDTH = 1400  # of figures, in pixels
 
@@ -40,8 +43,9 @@ class GridOutputs:
         published: the paper's scores at (method, observed), where these are its data.
         data: what was trained and tested on, in a few words.
         remarks: paragraphs to know about these numbers, below their table.
-        settings: paragraphs on how they came about, at the end.
+        settings: on how they came about, at the end.
         title: of the page.
+        folds: of cross-validation; 1 is none.
     """
 
     def __init__(
@@ -51,10 +55,13 @@ class GridOutputs:
         published: Published,
         data: str,
         remarks: Sequence[str] = (),
-        settings: Sequence[str] = (),
+        settings: Sequence[Finding] = (),
         title: str = "Methods compared",
+        folds: int = 1,
     ) -> None:
         self.results = results
+        self.parts: dict[str, GridResults] = {"all": results, **results.groups}
+        self.folds = folds
         self.published = published
         self.data = data
         self.remarks = remarks
@@ -63,29 +70,36 @@ class GridOutputs:
         self.along = ALONG[kind_of(results.observed)]
         self.lead = f"mAP on {data}, by the {self.along}."
         self.observed: list[Observed | None] = [*results.observed, *([None] if len(results.observed) > 1 else [])]
-        self.means = {(m, seen): results.mean(m, seen) for m in results.methods for seen in self.observed}
-        references = dict.fromkeys([reference, *([ZERO_SHOT] if ZERO_SHOT in results.methods else [])])
-        self.comparisons = {name: results.comparisons(name) for name in references}
+        self.references = list(dict.fromkeys([reference, *([ZERO_SHOT] if ZERO_SHOT in results.methods else [])]))
+        self.comparisons = {
+            (name, group): part.comparisons(name) for name in self.references for group, part in self.parts.items()
+        }
 
     def findings(self) -> list[Finding]:
         """Both tables, the figure, and what to know about them."""
         found: list[Finding] = [
             Heading("Scores"),
-            Table("mAP in percent (table.csv)", self._header("method"), self._mean_rows()),
+            *(
+                Table(f"mAP in percent{self._of(group)} (table.csv)", self._header("method"), self._mean_rows(group))
+                for group in self.parts
+            ),
             *self._notes(),
         ]
         if len(self.results.observed) > 1:
             alt = f"mAP of every method by the {self.along}; the tables hold the same numbers."
             caption = "Points are means over seeds, bands or bars their 95 % intervals."
             found.append(Picture(self._picture, alt, caption, least=34))
-        for reference, compared in self.comparisons.items():
-            if compared:
-                header = self._header(f"minus {reference}", learned=False)
-                found += [
-                    Heading(f"Differences to {reference}"),
-                    Table("points of mAP (differences.csv)", header, self._difference_rows(compared)),
-                    self._difference_note(len(compared)),
-                ]
+        for reference in self.references if len(self.results.methods) > 1 else []:
+            header = self._header(f"minus {reference}", learned=False)
+            tables = {group: self.comparisons[reference, group] for group in self.parts}
+            found += [
+                Heading(f"Differences to {reference}"),
+                *(
+                    Table(f"points of mAP{self._of(group)} (differences.csv)", header, self._difference_rows(compared))
+                    for group, compared in tables.items()
+                ),
+                self._difference_note(len(tables["all"])),
+            ]
         found += beside_findings(self.results)
         if self.settings:
             found += [Heading("Settings"), *self.settings]
@@ -104,12 +118,16 @@ class GridOutputs:
     def _header(self, first: str, learned: bool = True) -> list[str]:
         return [first, *map(column, self.observed), *(["learned"] if learned else [])]
 
-    def _mean_rows(self) -> list[list[str]]:
-        rows = []
-        for method, learned in zip(self.results.methods, self.results.learned, strict=True):
-            cells = [_interval(self.means[method, seen]) for seen in self.observed]
+    def _of(self, group: str) -> str:
+        """Which classes a table is of, where there are several such tables."""
+        return f" of {group} classes" if len(self.parts) > 1 else ""
+
+    def _mean_rows(self, group: str) -> list[list[str]]:
+        rows, results = [], self.parts[group]
+        for method, learned in zip(results.methods, results.learned, strict=True):
+            cells = [_interval(results.mean(method, seen)) for seen in self.observed]
             rows.append([method, *cells, " to ".join(f"{count:,}" for count in sorted({min(learned), max(learned)}))])
-            printed = [self._printed(method, seen) for seen in self.observed]
+            printed = [self._printed(method, seen) if group == "all" else None for seen in self.observed]
             if any(score is not None for score in printed):
                 rows.append([f"{method}, paper", *("" if s is None else f"{100 * s:.1f}" for s in printed), ""])
                 ours = [self._minus_printed(method, seen) for seen in self.observed]
@@ -124,7 +142,7 @@ class GridOutputs:
 
     def _minus_printed(self, method: str, observed: Observed | None) -> float | None:
         printed = self._printed(method, observed)
-        return None if printed is None else self.means[method, observed].value - printed
+        return None if printed is None else self.results.mean(method, observed).value - printed
 
     def _difference_rows(self, compared: Sequence[Comparison]) -> list[list[str]]:
         by_place = {(found.method, found.observed): found for found in compared}
@@ -134,12 +152,19 @@ class GridOutputs:
         ]
 
     def _notes(self) -> list[str]:
-        seeds = self.results.seeds
-        what = f"test images and {seeds} seeds" if seeds > 1 else "test images alone, as there is one seed"
+        seeds, images = self.results.seeds, "test images" + (" within their folds" if self.folds > 1 else "")
+        what = f"{images} and {seeds} seeds" if seeds > 1 else f"{images} alone, as there is one seed"
         notes = [
             f"mAP in percent on {self.data}, by {self.along}, with 95 % intervals over {what}. All runs share the "
             "order of images, so the intervals leave out what another order would add."
         ]
+        if self.folds > 1:
+            notes.append(
+                f"mAP is the mean over {self.folds} folds: each cell is trained {self.folds} times, on all folds but "
+                "one, and scored on that one, so that every image is scored once, by what was not trained on it. F1, "
+                "log loss and calibration error pool all images. What other folds, or other images to train on, would "
+                "change, no interval here knows."
+            )
         if self.published:
             notes.append(f"“paper”: {SOURCE}; its mean is that of the cells.")
         return [*notes, *self.remarks]
@@ -147,7 +172,7 @@ class GridOutputs:
     def _difference_note(self, comparisons: int) -> str:
         return (
             f"Points of mAP, paired by seed and test image, with 95 % intervals; “higher” and “lower” hold for all "
-            f"{counted(comparisons, 'comparison')} of the table together (Holm, 5 %). {UNDECIDED}."
+            f"{counted(comparisons, 'comparison')} of a table together (Holm, 5 %). {UNDECIDED}."
         )
 
     def _mean_records(self) -> list[dict[str, object]]:
@@ -155,21 +180,25 @@ class GridOutputs:
         for method, counts in zip(self.results.methods, self.results.learned, strict=True):
             learned |= {(method, seen): n for seen, n in zip(self.results.observed, counts, strict=True)}
             learned[method, None] = counts[0] if len(set(counts)) == 1 else ""
-        return [
-            {
-                "method": method,
-                "observed": "mean" if seen is None else seen,
-                "mean_ap": found.value,
-                "low": found.low,
-                "high": found.high,
-                "seeds": found.seeds,
-                "learned_parameters": learned[method, seen],
-                "published": _blank(self._printed(method, seen)),
-                "minus_published": _blank(self._minus_printed(method, seen)),
-                **self.results.mean_beside(method, seen),
-            }
-            for (method, seen), found in self.means.items()
-        ]
+        records: list[dict[str, object]] = []
+        for (group, part), method, seen in product(self.parts.items(), self.results.methods, self.observed):
+            found, whole = part.mean(method, seen), group == "all"
+            records.append(
+                {
+                    "method": method,
+                    "observed": "mean" if seen is None else seen,
+                    "mean_ap": found.value,
+                    "low": found.low,
+                    "high": found.high,
+                    "seeds": found.seeds,
+                    "learned_parameters": learned[method, seen],
+                    "published": _blank(self._printed(method, seen) if whole else None),
+                    "minus_published": _blank(self._minus_printed(method, seen) if whole else None),
+                    **part.mean_beside(method, seen),
+                    "classes": group,
+                }
+            )
+        return records
 
     def _difference_records(self) -> list[dict[str, object]]:
         return [
@@ -183,8 +212,9 @@ class GridOutputs:
                 "p": found.difference.p,
                 "p_holm": found.p_holm,
                 "verdict": found.verdict,
+                "classes": group,
             }
-            for compared in self.comparisons.values()
+            for (_, group), compared in self.comparisons.items()
             for found in compared
         ]
 

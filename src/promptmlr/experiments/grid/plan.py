@@ -30,6 +30,7 @@ class Grid:
         changes: what replaces the recipe's values.
         benchmark: which of the paper's data sets this is, where that is known: recipes may differ by it.
         select: which epoch is scored: the last, or the best on the test images.
+        unseen: classes of which training sees no label.
     """
 
     methods: Sequence[str]
@@ -40,6 +41,7 @@ class Grid:
     changes: Mapping[str, Any]
     benchmark: Benchmark | None = None
     select: Literal["last", "test"] = "last"
+    unseen: Sequence[str] = ()
 
     @property
     def places(self) -> list[Place]:

@@ -55,6 +55,7 @@ class GridResults:
         resampled: (M, F, K, S) mAP on resamples of the test images, the same ones for every cell.
         learned: (M, F) numbers of learned parameters; recipes may differ by fraction.
         beside: (M, F, K) of each of `BESIDE`, NaN where it is not known; or nothing.
+        groups: the same of some classes alone, where some are unseen in training.
     """
 
     methods: Sequence[str]
@@ -63,6 +64,7 @@ class GridResults:
     resampled: NDArray[np.float64]
     learned: Sequence[Sequence[int]]
     beside: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    groups: Mapping[str, "GridResults"] = field(default_factory=dict)
 
     @property
     def seeds(self) -> int:

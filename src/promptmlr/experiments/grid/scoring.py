@@ -20,7 +20,7 @@ from promptmlr.recognizer import Recognizer
 from promptmlr.regions import RegionSource, index_batches
 from promptmlr.reliability import reliability
 
-__all__ = ["Score", "first_regions", "log_loss", "mean_aps", "moved", "score"]
+__all__ = ["Score", "first_regions", "log_loss", "mean_aps", "moved", "score", "score_folds"]
 
 RESAMPLES = 1000  # of the test images
 MEASURED = 256  # images that sides are compared with their starts on
@@ -32,7 +32,7 @@ class Score:
     """One trained recognizer on the test images.
 
     Attributes:
-        mean_ap: in 0..1.
+        mean_ap: in 0..1; mean over folds.
         cf1: mean over classes of F1 at ½, in 0..1 (`Evaluation.cf1`).
         of1: F1 at ½ of all labels pooled, in 0..1.
         presence_moved: root mean square of what training added to the presence map, in logits (S = 20 · cos).
@@ -67,10 +67,41 @@ def score(
     regions = first_regions(source)
     kept, predicted = predict_together(trained, source)
     for start, recognizer, probabilities in zip(starts, trained, predicted, strict=True):
-        found = evaluate(probabilities, labels[kept], recognizer.class_names, resamples=0)
-        resampled = bootstrap_map(probabilities, labels[kept], RESAMPLES)
-        worth = log_loss(probabilities, labels[kept]), reliability(probabilities, labels[kept]).calibration_error
-        yield Score(found.mean_ap, found.cf1, found.of1, *moved(start, recognizer, regions), *worth), resampled
+        yield score_folds([probabilities], [labels[kept]], moved(start, recognizer, regions))
+
+
+def score_folds(
+    said: Sequence[NDArray[np.floating]], labels: Sequence[Labels], moved: tuple[float, float]
+) -> tuple[Score, NDArray[np.float64]]:
+    """Score what was said of images in several folds, by a recognizer each; without folds there is one.
+
+    Folds are ranked apart, as scores of different recognizers need not compare: mAP is the mean over folds. All else
+    pools their labels. Images are resampled within their fold.
+
+    Args:
+        said: of each fold (N, C) P(present).
+        labels: of each fold (N, C) int8.
+        moved: how far training moved the presence and the absence side.
+
+    Returns:
+        The scores, and (S,) mAP on resamples of the images.
+    """
+    names = [str(column) for column in range(labels[0].shape[1])]
+    by_fold = [evaluate(*fold, names, resamples=0) for fold in zip(said, labels, strict=True)]
+    together, known = np.concatenate(said), np.concatenate(labels)
+    pooled = by_fold[0] if len(by_fold) == 1 else evaluate(together, known, names, resamples=0)
+    resampled = [
+        bootstrap_map(*fold, RESAMPLES, seed=number) for number, fold in enumerate(zip(said, labels, strict=True))
+    ]
+    found = Score(
+        float(np.mean([one.mean_ap for one in by_fold])),
+        pooled.cf1,
+        pooled.of1,
+        *moved,
+        log_loss(together, known),
+        reliability(together, known).calibration_error,
+    )
+    return found, np.mean(resampled, axis=0)
 
 
 def log_loss(probabilities: NDArray[np.floating], labels: Labels) -> float:
