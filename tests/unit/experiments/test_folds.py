@@ -10,12 +10,11 @@ from promptmlr.errors import UserError
 from promptmlr.evaluation import bootstrap_map
 from promptmlr.experiments.findings import as_text
 from promptmlr.experiments.grid.folds import draw_folds, folds_of
-from promptmlr.regions import SelectedRegions
 from promptmlr.experiments.grid.outputs import GridOutputs
 from promptmlr.experiments.grid.remarks import remarks_on
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.grid.scoring import score_folds
-from promptmlr.regions import InMemoryRegions
+from promptmlr.regions import InMemoryRegions, SelectedRegions
 
 
 def test_drawn_folds_are_equally_large_and_always_the_same() -> None:
