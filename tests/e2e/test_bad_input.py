@@ -28,7 +28,6 @@ TABLES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "duplicate class by underscore": ("image,traffic light,traffic_light\na.png,1,0\n", ("traffic light",)),
     "empty class name": ("image,dog,\na.png,1,0\n", ("class",)),
     "long class name": ("image," + "dog " * 90 + "\na.png,1\n", ("too long",)),
-    "all labels unknown": (HEADER + "a.png,,\nb.png,,\n", ("unknown",)),
     "unreadable image": (HEADER + "a.png,1,0\nbroken.png,0,1\n", ("broken.png",)),
 }
 ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

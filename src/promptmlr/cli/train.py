@@ -27,6 +27,7 @@ from promptmlr.cli.options import (
     OrderSeed,
     PrecisionOption,
     Pretrained,
+    Shares,
     SkipUnreadable,
     Split,
     StorageFormat,
@@ -75,16 +76,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    shares: Annotated[
-        str | None,
-        typer.Option(
-            "--share",
-            metavar="FILE|NUMBER",
-            help="How often classes are present, where you know it: a number for all, or a CSV with the columns class "
-            "and share. Labels that only say what is present cannot tell.",
-            show_default=False,
-        ),
-    ] = None,
+    shares: Shares = None,
     observed: Annotated[
         float, typer.Option(help="Keep each known label with this probability, hide the others; 1 hides nothing.")
     ] = 1.0,
