@@ -53,7 +53,7 @@ Scale = Annotated[float, Field(gt=0, le=np.exp(LOG_SCALES[1]) + 1)]
 Shift = Annotated[float, Field(ge=SHIFTS[0] - 1, le=SHIFTS[1] + 1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Basis = Literal["held out", "out of fold", "prior"]
-"""Which labels probabilities stand on: those held out; all known ones, each seen by a training without it; or, where these
+"""Which labels probabilities stand on: those held out; all known ones, each out of fold; or, where these
 are too few or of one kind, on what CLIP's margins mean as a rule."""
 
 
@@ -85,8 +85,8 @@ class Calibration(BaseModel):
         present: C, labels of each class they were fitted on.
         absent: C, the same.
         spread: how far classes were allowed to lie from their common line; 0: all classes share it.
-        log_loss_before: mean of -log of the probability of each label, in nats: as trained, or of a run with a prior that
-            of the zero-shot; None where there is no such label.
+        log_loss_before: mean of -log of the probability of each label, in nats: as trained, or of a run with a prior
+            that of the zero-shot; None where there is no such label.
         log_loss_after: the same calibrated, cross-validated; None with labels of too few images.
         basis: which labels it stands on.
         precision: thresholds for a share of predicted labels that are right.
@@ -374,8 +374,8 @@ def _precision_points(
 ) -> tuple[PrecisionPoint, ...]:
     """Thresholds of a share of right labels, by what probabilities expect and what known labels say.
 
-    The share expected above a threshold is the mean probability there; it counts as `PSEUDO_PREDICTED` labels beside those
-    that are known. The least threshold from which on the two together reach what is asked is taken.
+    The share expected above a threshold is the mean probability there; it counts as `PSEUDO_PREDICTED` labels beside
+    those that are known. The least threshold from which on the two together reach what is asked is taken.
 
     Args:
         probabilities: (M,) of all cells that training did not see.

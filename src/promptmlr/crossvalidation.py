@@ -81,7 +81,7 @@ def out_of_fold(
     Raises:
         UserError: as `folds_of`.
     """
-    labels, fold = subject.labels, folds_of(subject.labels, subject.seed)
+    fold = folds_of(subject.labels, subject.seed)
     runs = fold_runs(subject, method, recipe, fold)
     if METHOD_TABLE[method].trained:
         fit_runs(
@@ -120,7 +120,7 @@ def fold_runs(subject: Subject, method: str, recipe: Recipe, fold: NDArray[np.in
 def gathered(
     runs: Sequence[TrainingRun], source: RegionSource, fold: NDArray[np.int64], *, everywhere: bool = False
 ) -> NDArray[np.float64]:
-    """(N, C) margins of each known label by the run that did not see it, NaN of unknown ones or their mean over runs."""
+    """(N, C) margins of known labels by the run that did not see them; of unknown ones NaN, or the mean over runs."""
     found = np.full((len(runs), *fold.shape), np.nan)
     for number, run in enumerate(runs):
         kept, margins = predict_margins(run.recognizer.fold(), source)

@@ -68,8 +68,8 @@ def mask_hash(keep: Keep) -> str:
 def hold_out(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels]:
     """Part the observed labels in two, to fit on one part and select on the other.
 
-    Every observed label goes to exactly one part; round(fraction · observed) labels, at least one, are held out, of each
-    class and kind as many as its share.
+    Every observed label goes to exactly one part; round(fraction · observed) labels, at least one, are held out, of
+    each class and kind as many as its share.
 
     Args:
         labels: (N, C) int8.
@@ -97,7 +97,7 @@ def hold_out(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels
 
 
 def label_folds(labels: Labels, seed: int, folds: int) -> NDArray[np.int64]:
-    """(N, C) the fold 0 … K − 1 of each known label, -1 of unknown ones; each class's labels of a kind are spread alike.
+    """(N, C) the fold 0 … K − 1 of each known label, -1 of unknown ones; labels of a class and kind are spread alike.
 
     Args:
         labels: (N, C) int8.
@@ -111,9 +111,9 @@ def label_folds(labels: Labels, seed: int, folds: int) -> NDArray[np.int64]:
 
 
 def _by_kind(labels: Labels, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of all known labels, present ones before absent ones, class by class, each class in random order.
+    """Rows and columns of all known labels, and the place of each among those of its kind.
 
-    Also the place of each among those of its kind.
+    Present ones stand before absent ones, class by class, each class in random order.
     """
     parts = []
     for value in (PRESENT, ABSENT):

@@ -68,7 +68,8 @@ class TrainingJob:
             them, held out. A run with a prior is calibrated in any case: it is trained to give probabilities.
         selection_data: labelled test images, needed for `select="test"` alone.
         learned: tensors of an earlier training of the same method and classes, to begin with; None begins anew.
-        share: how often classes are present, for all or of each, where a person knows it; None leaves that to the labels.
+        share: how often classes are present, for all or of each, where a person knows it; None leaves that to the
+            labels.
     """
 
     method: str
@@ -251,15 +252,15 @@ def check_labels(labels: Labels, class_names: Sequence[str], method: str, report
     if not known.any():
         if METHOD_TABLE[method].trained and not load_recipe("default", method).has_prior:
             raise UserError(
-                f"every label is unknown, so {method} has nothing to learn from; fill in or observe some more, or leave "
-                "--method out: anchored then is CLIP's zero-shot"
+                f"every label is unknown, so {method} has nothing to learn from; fill in or observe some more, or "
+                "leave --method out: anchored then is CLIP's zero-shot"
             )
         reporter.note("no label is known: the run is CLIP's zero-shot as it is, and its thresholds are unchecked")
         return
     share = 100 * known.mean()
     reporter.note(
-        f"training sees {int((labels == PRESENT).sum()):,} present and {int((labels == ABSENT).sum()):,} absent labels, "
-        f"{share:.1f} % of all"
+        f"training sees {int((labels == PRESENT).sum()):,} present and {int((labels == ABSENT).sum()):,} absent "
+        f"labels, {share:.1f} % of all"
     )
     for value, word in ((PRESENT, "present"), (ABSENT, "absent")):
         never = [name for name, seen in zip(class_names, (labels == value).any(axis=0), strict=True) if not seen]
@@ -282,9 +283,9 @@ def labels_sha256(labels: Labels) -> str:
 def _parted(job: TrainingJob, labels: Labels, reporter: Reporter) -> tuple[Labels, Labels | None]:
     """What training sees of (N, C) labels, and what is held out of it, where something has to be.
 
-    An epoch is chosen on labels held out. To calibrate, the rest of the labels serves as well, each out of fold, but where a
-    tenth is plenty, or images are augmented and every training costs the tower. Where nothing is trained, all of them are as
-    good as held out.
+    An epoch is chosen on labels held out. To calibrate, the rest of the labels serves as well, each out of fold, but
+    where a tenth is plenty, or images are augmented and every training costs the tower. Where nothing is trained, all
+    of them are as good as held out.
     """
     observed = int((labels != UNKNOWN).sum())
     if not METHOD_TABLE[job.method].trained:
@@ -319,7 +320,7 @@ def _calibration(
     cache: RegionCache | None,
     reporter: Reporter,
 ) -> Calibration | None:
-    """Of a run without a prior: on the labels held out, or on all known ones out of fold; None where it is not asked for."""
+    """Of a run without a prior: on labels held out, or on all known ones out of fold; None where nobody asks."""
     if not job.calibrate:
         return None
     kept, source = as_is or readable_regions(_as_they_are(images, images.images), cache, reporter)

@@ -21,9 +21,9 @@ COMMON_SPREAD_OF_SHIFT = 2.0
 class PlattScaling(nn.Module):
     """Log odds z = exp(log_scale) · (margin − centre) + shift of C classes (Platt, 1999), with Gaussian priors.
 
-    Classes lie around their prior values with a standard deviation of one half (log scale) and one (shift) from what all
-    classes have in common, and what they have in common lies around zero with 0.7 and 2: partial pooling, so that a class
-    with few labels keeps what the others say.
+    Classes lie around their prior values with a standard deviation of one half (log scale) and one (shift) from what
+    all classes have in common, and what they have in common lies around zero with 0.7 and 2: partial pooling, so that a
+    class with few labels keeps what the others say.
 
     Args:
         log_scale: (C,) where the log scale starts.

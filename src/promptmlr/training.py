@@ -58,9 +58,9 @@ class TrainingState:
 class Prior:
     """A Gaussian around where class vectors start, so that few labels leave them there and many overrule it.
 
-    The penalty of a class is λ/2 · exp(2 · log_scale) · Σ over both sides of ‖v − v₀‖² / ‖v₀‖²: L2-SP (Li, Grandvalet and
-    Davoine, 2018) on what a vector adds to the log odds, so that λ means the same whatever margins are scaled by. It is added
-    to the *sum* of the costs of all labels, which makes the minimum the most probable vectors a posteriori.
+    The penalty of a class is λ/2 · exp(2 · log_scale) · Σ over both sides of ‖v − v₀‖² / ‖v₀‖²: L2-SP (Li, Grandvalet
+    and Davoine, 2018) on what a vector adds to the log odds, so that λ means the same whatever margins are scaled by.
+    It is added to the *sum* of the costs of all labels, which makes the minimum the most probable vectors a posteriori.
 
     Attributes:
         start: (C, V) class vectors of the presence and of the absence side.
@@ -404,7 +404,7 @@ def _rate(recipe: Recipe, base_rate: float, epoch: int) -> float:
 
 
 def _optimizer(parameters: Mapping[str, Tensor], recipe: Recipe, still: bool = False) -> torch.optim.Optimizer:
-    """One group per tensor, at the rate of its kind: contexts, vectors in the feature space, linear layers, scalings."""
+    """One group per tensor, at the rate of its kind: contexts, feature vectors, linear layers, scalings."""
     rates = {
         "context": recipe.context_rate,
         "offset": recipe.embedding_rate,

@@ -1,7 +1,8 @@
 """What a label costs that nobody knows: pure functions of the log odds z of presence, and their table.
 
-With labels of both kinds an unknown one costs nothing and teaches nothing. Where only presence was ever noted (ticks, tags,
-one label per image), something has to stand for absence, or every class ends up everywhere. Letters: B images, C classes.
+With labels of both kinds an unknown one costs nothing and teaches nothing. Where only presence was ever noted (ticks,
+tags, one label per image), something has to stand for absence, or every class ends up everywhere. Letters: B images, C
+classes.
 """
 
 import math

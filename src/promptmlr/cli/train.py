@@ -122,8 +122,8 @@ def train(
     calibrate: Annotated[
         bool,
         typer.Option(
-            help="Fit probabilities and a threshold per class: on all known labels, each out of fold, or where these are "
-            "many on a tenth held out. anchored is trained to give probabilities, and needs neither."
+            help="Fit probabilities and a threshold per class: on all known labels, each out of fold, or where "
+            "they are many on a tenth held out. anchored is trained to give probabilities, and needs neither."
         ),
     ] = True,
     backbone: BackboneName = None,

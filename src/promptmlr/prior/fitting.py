@@ -37,7 +37,8 @@ class BegunRun:
     Attributes:
         run: with a prior, its recognizer is the calibrated zero-shot.
         record: of the prior, what a run folder keeps; None without one.
-        odds: (N, C) log odds of known labels out of fold, at the chosen strength; NaN elsewhere, None where none was chosen.
+        odds: (N, C) log odds of known labels out of fold, at the chosen strength; NaN elsewhere, None where none was
+            chosen.
     """
 
     run: TrainingRun

@@ -1,4 +1,4 @@
-"""What came of a prior: probabilities and thresholds, what labels counted for beside CLIP, and the zero-shot to compare with.
+"""What came of a prior: probabilities, thresholds, what labels counted for beside CLIP, and the zero-shot itself.
 
 Letters: N images, C classes.
 """
@@ -86,7 +86,7 @@ def calibrated_by_prior(
 
 
 def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence[str]) -> list[str]:
-    """What was chosen and what it means, in one line; and where the level of probabilities comes from, if not from labels."""
+    """What was chosen and what it means, in one line, and how probable classes are if labels do not say it."""
     record = begun.record
     assert record is not None
     costs, lines = record.costs, []
@@ -115,8 +115,8 @@ def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence
 def label_influence(run: TrainingRun, source: RegionSource) -> NDArray[np.float64]:
     """(C,) how much labels count beside CLIP: the information of a class's known labels over that of its prior.
 
-    Along the direction of its images: Σ p (1 − p) · ‖∂z/∂v‖² of the known labels over λ · exp(2 · log_scale), which is how much
-    narrower the posterior is than the prior in one dimension (Laplace's approximation).
+    Along the direction of its images: Σ p (1 − p) · ‖∂z/∂v‖² of the known labels over λ · exp(2 · log_scale), which
+    is how much narrower the posterior is than the prior in one dimension (Laplace's approximation).
 
     Args:
         run: trained, with a prior of finite strength.

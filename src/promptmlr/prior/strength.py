@@ -26,7 +26,7 @@ __all__ = ["INFINITE", "STRENGTHS", "StrengthChoice", "choose_strength"]
 
 INFINITE = math.inf
 STRENGTHS = (30_000.0, 10_000.0, 3_000.0, 1_000.0, 300.0, 100.0)
-"""λ of `promptmlr.training.Prior`, from strong to weak; before them stands infinity, the calibrated zero-shot itself."""
+"""λ of `promptmlr.training.Prior`, strong to weak; before them stands infinity, the calibrated zero-shot itself."""
 EPOCHS = 8  # at each strength, from where the one before it ended
 FOLDS = 4
 INFINITE_COUNTS_AS = 100_000.0
@@ -67,8 +67,8 @@ def choose_strength(
     """The λ of least out-of-fold cost: cross-entropy, where nothing unknown costs anything the log loss.
 
     All folds are trained side by side, at each strength from where the stronger one ended (a warm-started path, as in
-    Friedman, Hastie and Tibshirani, 2010), and the path is left once it gets worse. With few labels the costs say little, so
-    a wide prior on log λ has a word in it.
+    Friedman, Hastie and Tibshirani, 2010), and the path is left once it gets worse. With few labels the costs say
+    little, so a wide prior on log λ has a word in it.
 
     Args:
         recognizer: the untouched one, unscaled; it stays as it is.
@@ -127,7 +127,7 @@ def _train(
 def _cost(
     odds: NDArray[np.float64], labels: Labels, fold: NDArray[np.int64], unknown: str, ticked: NDArray[np.bool_]
 ) -> float:
-    """Sum over the known labels of what each costs the recognizer that did not see it; of unknown ones the mean over all.
+    """What known labels cost the recognizers that did not see them; what unknown ones cost, in the mean over all.
 
     Args:
         odds: (K, N, C).

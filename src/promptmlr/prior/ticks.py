@@ -16,11 +16,11 @@ from promptmlr.recipes import Recipe
 __all__ = ["COST_OF_TICKS", "described_ticks", "settled", "ticked_classes"]
 
 COST_OF_TICKS = "hill"
-BY_CHANCE = 3  # labels present of a class without an absent one: fewer may be chance where others have both
+BY_CHANCE = 3  # labels present of a class and none absent: fewer may be chance where other classes have both
 
 
 def ticked_classes(labels: Labels) -> NDArray[np.bool_]:
-    """(C,) classes that have ticks alone, of (N, C) labels; all, where no label at all is absent and some are present."""
+    """(C,) classes that have ticks alone, of (N, C) labels; all, where some labels are present and none is absent."""
     present, absent = (labels == PRESENT).sum(axis=0), (labels == ABSENT).sum(axis=0)
     if present.any() and not absent.any():
         return np.ones(labels.shape[1], dtype=np.bool_)
@@ -31,8 +31,8 @@ def ticked_classes(labels: Labels) -> NDArray[np.bool_]:
 def settled(recipe: Recipe, labels: Labels) -> tuple[Recipe, NDArray[np.bool_]]:
     """A recipe that says what unknown labels cost, and the (C,) classes in which they do.
 
-    "auto" is "ignore", but for ticked classes: there it is Hill's cost, under which the share that is expected to be present
-    stays near the truth (docs/few-labels.md). Whatever else a recipe says holds for all classes.
+    "auto" is "ignore", but for ticked classes: there it is Hill's cost, under which the share that is expected to be
+    present stays near the truth (docs/few-labels.md). Whatever else a recipe says holds for all classes.
     """
     if recipe.unknown != "auto":
         return recipe, np.full(labels.shape[1], recipe.unknown != "ignore")
@@ -58,6 +58,6 @@ def described_ticks(recipe: Recipe, labels: Labels, class_names: Sequence[str]) 
     if recipe.unknown == "ignore":
         return f"warning: {which}, and unknown labels cost nothing, so nothing speaks against a class"
     return (
-        f"{which}; unknown labels cost what --unknown {recipe.unknown} says, and how probable a class is on the whole comes "
-        "from that cost. A few labels of absence (`promptmlr suggest` asks for them), or --share, would settle it"
+        f"{which}; unknown labels cost what --unknown {recipe.unknown} says, and how probable a class is on the whole "
+        "comes from that cost. A few labels of absence (`promptmlr suggest` asks for them), or --share, would settle it"
     )
