@@ -14,7 +14,15 @@ from promptmlr.errors import EnvironmentFault, UserError
 
 __all__ = ["RUN_FILES", "HubName", "download_run", "hub_name", "push_folder"]
 
-RUN_FILES = ("README.md", "calibration.json", "config.json", "evaluation.json", "metrics.json", "weights.safetensors")
+RUN_FILES = (
+    "README.md",
+    "calibration.json",
+    "config.json",
+    "evaluation.json",
+    "metrics.json",
+    "prior.json",
+    "weights.safetensors",
+)
 """What a run consists of on the Hub; nothing else is downloaded."""
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)

@@ -15,7 +15,16 @@ from promptmlr.recognizer import Recognizer, Weighting
 from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide, Side
 from promptmlr.sides.prompt import Offset
 
-__all__ = ["METHODS", "METHOD_TABLE", "Kind", "Method", "Start", "create_recognizer"]
+__all__ = [
+    "METHODS",
+    "METHOD_TABLE",
+    "PRESENCE_TEMPLATE",
+    "Kind",
+    "Method",
+    "Start",
+    "background_features",
+    "create_recognizer",
+]
 
 Kind = Literal["prompt", "embedding", "linear"]
 Start = Literal["random", "agnostic", "text", "mean"]
@@ -143,8 +152,7 @@ def create_recognizer(
             return EmbeddingSide.from_features(background_features(backbone, names).expand(len(names), -1))
         else:
             template = PRESENCE_TEMPLATE if starts[name] == "text" else CLASS_FREE_TEMPLATE
-        texts = [template.format(name) for name in names] if "{}" in template else [template]
-        return EmbeddingSide.from_features(backbone.encode_text(texts).expand(len(names), -1))
+        return EmbeddingSide.from_features(backbone.class_features(names, template))
 
     def linear(name: str) -> Side:
         if linear_start == "zero":

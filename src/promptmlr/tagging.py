@@ -8,14 +8,14 @@ import numpy as np
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
-from promptmlr.data.images import ImageFile
+from promptmlr.data.images import ImageFile, spread
 from promptmlr.labels import UNKNOWN
 from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.recipes import load_recipe
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run, load_run
 
-__all__ = ["MOST_IMAGES", "spread", "zero_shot_run"]
+__all__ = ["MOST_IMAGES", "zero_shot_run"]
 
 METHOD = "anchored"
 MOST_IMAGES = 1_000  # that are looked at beforehand, to see how CLIP words each class
@@ -63,15 +63,3 @@ def zero_shot_run(
         run = load_run(path)
     run.adopt(backbone)
     return run
-
-
-def spread(images: Iterable[Path], most: int) -> list[Path]:
-    """At most so many of a stream, and at least half as many, as evenly as if their number had been known."""
-    kept: list[Path] = []
-    step = 1
-    for number, image in enumerate(images):
-        if number % step == 0:
-            kept.append(image)
-        if len(kept) > most:
-            kept, step = kept[::2], 2 * step
-    return kept

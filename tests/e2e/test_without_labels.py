@@ -86,6 +86,40 @@ def test_unreadable_images_are_left_out_or_refused(promptmlr, photos: Path) -> N
     assert done.err.splitlines()[-1].startswith("predicted: 48, unreadable: 1")
 
 
+def test_a_run_is_given_more_classes_by_name(promptmlr, photos: Path) -> None:
+    run, folder, before, after = photos / "run", photos / "photos", photos / "before.csv", photos / "after.csv"
+    assert promptmlr("train", photos / "labels.csv", *SCENES, "--epochs", "2", "--out", run).code == 0
+    assert promptmlr("predict", run, folder, "--out", before, "--workers", "0").code == 0
+    (photos / "more.txt").write_text("moon\numbrella\n")
+    for also in ("moon,umbrella", photos / "more.txt"):
+        done = promptmlr("predict", run, folder, "--also", also, "--out", after, "--overwrite", "--workers", "0")
+        assert done.code == 0, done.err
+        assert "in common, and unchecked: moon, umbrella" in done.err
+        assert list(rows(after)[0]) == ["image", "labels", *NAMES, "moon", "umbrella"]
+        assert probabilities(after) == pytest.approx(probabilities(before), abs=1e-6)
+    named = [set(row["labels"].split(";")) for row in rows(after)]
+    assert any({"moon", "umbrella"} & labels for labels in named)
+    old = [set(row["labels"].split(";")) for row in rows(before)]
+    assert [labels - {"moon", "umbrella", ""} for labels in named] == [labels - {""} for labels in old]
+    arguments = ("predict", run, folder, "--also", "moon,umbrella", "--out", after, "--overwrite", "--workers", "0")
+    assert promptmlr(*arguments, "--top", "7").code == 0
+    assert all(len(row["labels"].split(";")) == 7 for row in rows(after))
+    done = promptmlr(*arguments, "--precision", "0.7")
+    assert done.code == 0, done.err
+    assert "for 70 % right ones" in done.err
+    for wrong, said in (
+        (("--also", "tree"), "has the class 'tree' already"),
+        (("--also", "moon,moon"), "duplicate class name 'moon'"),
+        (("--also", "moon", "--classes", "tree"), "name all of them in --classes"),
+    ):
+        done = promptmlr("predict", run, folder, *wrong, "--out", photos / "p.csv")
+        assert done.code == 2
+        assert said in done.err.splitlines()[-1]
+    (run / "prior.json").unlink()
+    done = promptmlr(*arguments)
+    assert (done.code, "has no prior.json" in done.err.splitlines()[-1]) == (2, True)
+
+
 def test_what_does_not_go_together_is_one_line(promptmlr, photos: Path) -> None:
     run, folder = photos / "run", photos / "photos"
     assert promptmlr("train", photos / "labels.csv", "--method", "zeroshot", *SCENES, "--out", run).code == 0

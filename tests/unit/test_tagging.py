@@ -11,9 +11,10 @@ from PIL import Image
 import promptmlr as pm
 from promptmlr import scenes
 from promptmlr.data.classes import classes_of
+from promptmlr.data.images import spread
 from promptmlr.errors import UserError
 from promptmlr.prior.zero_shot import assumed_share
-from promptmlr.tagging import spread, zero_shot_run
+from promptmlr.tagging import zero_shot_run
 
 NAMES = ("tree", "house", "cat")
 

@@ -156,6 +156,11 @@ class Backbone:
             raise UserError("encode_text takes a list of one or more texts, such as ['a photo of a dog.']")
         return self.text.encode_texts(texts)
 
+    def class_features(self, class_names: Sequence[str], template: str) -> Tensor:
+        """(C, D) features of the template's sentences, not normalised; one for all classes where it has no {}."""
+        texts = [template.format(name) for name in class_names] if "{}" in template else [template]
+        return self.encode_text(texts).expand(len(class_names), -1)
+
     def identity(self) -> dict[str, Any]:
         """Name, weights, precision and preprocessing, as written into a run's config.
 

@@ -33,6 +33,14 @@ def predict(
         ),
     ] = None,
     shares: Shares = None,
+    also: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST|FILE",
+            help="Add classes to the run by name, as CLIP sees them, on the line that its own classes have in common.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the rows go: .csv, .jsonl or .parquet.")] = Path("predictions.csv"),
     threshold: Annotated[
         float | None,
@@ -78,6 +86,8 @@ def predict(
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists; name another file with --out, or replace it with --overwrite")
     check_wanted(out, threshold, top)
+    if classes is not None and also is not None:
+        raise UserError("--also adds classes to a run, and --classes stands for one; name all of them in --classes")
     if classes is not None:
         images = paths
         loaded = _untrained(images, classes, shares, backbone, pretrained, device, strict, workers)
@@ -86,6 +96,7 @@ def predict(
         _check_run(run, images, shares)
         loaded = load_run(run)
         loaded.use_backbone(backbone, pretrained, device)
+        loaded = loaded if also is None else _with_classes(loaded, also, images, workers)
     if precision is not None:
         threshold = threshold_of(loaded, precision, threshold)
     say = Progress("predicted")
@@ -118,6 +129,21 @@ def _check_run(run: str, images: list[str], shares: str | None) -> None:
         )
     if shares is not None:
         raise UserError("--share is about --classes; for a run it is an option of `promptmlr train`")
+
+
+def _with_classes(run: "Run", also: str, images: list[str], workers: int) -> "Run":
+    """The run with the classes that were named; how little is known of these is said."""
+    from promptmlr.data.classes import classes_of
+    from promptmlr.more_classes import with_classes
+    from promptmlr.names import first_names
+
+    names = classes_of(also, "--also")
+    more = with_classes(run, names, images, workers=workers)
+    note(
+        f"added by name, on the line that the run's classes have in common, and unchecked: {first_names(names)}; a "
+        "few labels of them, and `promptmlr train`, would settle it"
+    )
+    return more
 
 
 def _untrained(
