@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from promptmlr.advice.audit import doubts
-from promptmlr.crossvalidation import Subject, out_of_fold
 from promptmlr.backbone import load_backbone
+from promptmlr.crossvalidation import Subject, out_of_fold
 from promptmlr.data import load_data
 from promptmlr.experiments.tables import markdown_table
 from promptmlr.labels import UNKNOWN, hide, keep_mask

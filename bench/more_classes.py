@@ -2,7 +2,8 @@
 
 python bench/more_classes.py --worlds scenes,scenes:crowded:1 --images 1,10,100,400 --seeds 2
 
-Of the classes of a drawn world three fifths are trained on a tenth of their labels; the others are added by name, seen on so
+Of the classes of a drawn world three fifths are trained on a tenth of their labels; the others are added by name,
+seen on so
 many test images, and scored on all of them.
 """
 

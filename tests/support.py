@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from promptmlr import training
 from promptmlr.backbone import Backbone, load_backbone
 from promptmlr.data import DataOptions, load_data
 from promptmlr.data.images import ImageFile, find_images
@@ -19,6 +20,7 @@ from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
 from promptmlr.reporting import Reporter
 from promptmlr.run import load_run
+from promptmlr.unfinished import RunInProgress
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -49,6 +51,19 @@ def store_photos(checkpoint: Path, photos: Path, cache: Path, notes: Path) -> No
     fresh = FreshRegions(load_backbone(checkpoint), images, workers=1)
     stored_regions(fresh, RegionCache(cache, "float32"), batch_size=1, reporter=heard)
     notes.write_text("\n".join(heard.notes))
+
+
+def interrupt_after(epochs: int, patch: pytest.MonkeyPatch) -> None:
+    """Let the first step of training be interrupted once so many epochs of a run were saved."""
+    saved, save, step = [], RunInProgress.save, training._Stack.step
+    patch.setattr(RunInProgress, "save", lambda self, *rest: (saved.append(0), save(self, *rest))[1])
+
+    def interrupted(self: training._Stack, *arguments: Any) -> None:
+        if len(saved) == epochs:
+            raise KeyboardInterrupt
+        step(self, *arguments)
+
+    patch.setattr(training._Stack, "step", interrupted)
 
 
 def scenes_run(

@@ -25,6 +25,7 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.recognizer import Recognizer
 
 __all__ = [
+    "FITTED",
     "CalibratedRecognizer",
     "Calibration",
     "PrecisionPoint",
@@ -56,6 +57,13 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Basis = Literal["held out", "out of fold", "prior"]
 """Which labels probabilities stand on: those held out; all known ones, each out of fold; or, where these
 are too few or of one kind, on what CLIP's margins mean as a rule."""
+
+FITTED: dict[Basis, str] = {
+    "held out": "on held-out observed labels",
+    "out of fold": "on observed labels, each out of fold",
+    "prior": "by what CLIP's margins mean as a rule, and no label checked them",
+}
+"""How to say so, after "fitted"."""
 
 
 class PrecisionPoint(BaseModel):

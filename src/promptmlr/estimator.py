@@ -4,13 +4,13 @@
     recognizer.fit(paths, [[1, float("nan")], [0, 1]])
     recognizer.predict_proba(other_paths)
 
-What of scikit-learn's contract cannot hold, and why: X holds images, so there is no `n_features_in_`, no sparse or
-numeric X, and checks that make up such X do not apply; y may hold NaN, which is the point; it is no `ClassifierMixin`,
-as that would have cross-validation look for classes in y and refuse NaN.
+What of scikit-learn's contract cannot hold, and why: X holds images, or a CLIP's features of them, so there is no
+`n_features_in_`, no sparse X, and checks that make up X do not apply; y may hold NaN, which is the point; it is no
+`ClassifierMixin`, as that would have cross-validation look for classes in y and refuse NaN.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,9 +23,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 from torch import Tensor
 
-from promptmlr.backbone import Backbone, open_backbone
+from promptmlr.backbone import Backbone, GivenFeatures, open_backbone
 from promptmlr.data import LabelledImages
-from promptmlr.data.targets import Unlisted, image_refs, labels_from
+from promptmlr.data.given import Features
+from promptmlr.data.targets import Unlisted, given_features, image_refs, labels_from, text_from
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, default_cache_folder, open_regions
@@ -36,7 +37,7 @@ from promptmlr.prediction import predict_source
 from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
-from promptmlr.run import FILES, Run, load_run
+from promptmlr.run import FILES, BackboneRecord, Run, load_run
 
 __all__ = ["MultiLabelRecognizer"]
 
@@ -47,9 +48,11 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
     Args:
         method: a name of `METHODS`.
         backbone: a name of `promptmlr backbones`, "scenes", a checkpoint file, or a loaded `Backbone`, which clones
-            share.
+            share; None is OpenAI's RN101, and nothing where X holds features.
         pretrained: open_clip's tag of its weights, or a file; None is "openai".
         image_size: pixels; None is 448 for open_clip's models, else the backbone's own.
+        text: where X holds features: (C, D) text features of the classes, in their order; None leaves the methods that
+            need none.
         class_names: C names; None takes them from a pandas y, or from lists of names.
         unlisted: for y of lists of names: what a class that a list leaves out is, "unknown" or "absent".
         unknown: what an unknown label costs, a name of `UNKNOWN_COSTS` or "auto"; None is the recipe's.
@@ -76,9 +79,10 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         self,
         method: str = "anchored",
         *,
-        backbone: str | Path | Backbone = "RN101",
+        backbone: str | Path | Backbone | None = None,
         pretrained: str | None = None,
         image_size: int | None = None,
+        text: Any = None,
         class_names: Sequence[str] | None = None,
         unlisted: Unlisted | None = None,
         unknown: str | None = None,
@@ -99,6 +103,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         self.backbone = backbone
         self.pretrained = pretrained
         self.image_size = image_size
+        self.text = text
         self.class_names = class_names
         self.unlisted = unlisted
         self.unknown = unknown
@@ -119,7 +124,8 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         """Train anew.
 
         Args:
-            X: N images: paths, PIL images, (H, W, 3) uint8 arrays, or one (N, H, W, 3) array.
+            X: N images: paths, PIL images, (H, W, 3) uint8 arrays, or one (N, H, W, 3) array; or features of them: one
+                float array (N, D), or (N, R, D) for R regions.
             y: (N, C) of 1, 0 and NaN (unknown), or N lists of class names (see `unlisted`).
 
         Raises:
@@ -145,12 +151,17 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
 
         Raises:
             NotFittedError: before `fit`.
-            UserError: an image cannot be read.
+            UserError: an image cannot be read, or features are not of the width that it was trained on.
         """
-        run = self._fitted()
-        if not run.has_backbone:
-            run.adopt(self._open())
-        fresh = FreshRegions(run.backbone, image_refs(X), workers=self.workers)
+        run, images = self._fitted(), image_refs(X)
+        features = given_features(images)
+        if features is not None:
+            run.adopt(self._given(features, {}))
+        else:
+            run.config.backbone.pixels  # noqa: B018 - a run of features has none, and says so
+            if not run.has_backbone:
+                run.adopt(self._open())
+        fresh = FreshRegions(run.backbone, images, workers=self.workers)
         _, source = open_regions(fresh, self._cache(), reporter=self.reporter)
         _, probabilities = predict_source(run.calibrated, source)
         return probabilities.astype(np.float64)
@@ -199,11 +210,9 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         """
         run = load_run(path)
         config = run.config
-        known = {
+        known: dict[str, Any] = {
             "method": config.method,
-            "backbone": config.backbone.name,
-            "pretrained": config.backbone.pretrained,
-            "image_size": config.backbone.preprocessing.image_size,
+            **_backbone_arguments(config.backbone),
             "class_names": config.class_names,
             "recipe": config.recipe,
             "calibrate": config.calibrate,
@@ -224,7 +233,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
-        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         tags.no_validation = True
         return tags
@@ -241,7 +250,11 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         ids = [image.name for image in images]
         if len(set(ids)) < len(ids):
             ids = [f"{number:09d}" for number in range(len(ids))]
-        labelled = LabelledImages.from_rows(ids, images, labels, names, "images and labels from Python")
+        features = given_features(images)
+        tower = self._open() if features is None else self._given(features, text_from(self.text, names, features.width))
+        labelled = LabelledImages.from_rows(
+            ids, images, labels, names, "images and labels from Python", features=features
+        )
         share = float((labels != UNKNOWN).mean())
         epochs, batch_size = (
             None if n is None else int(n) for n in (self.epochs, self.batch_size)
@@ -261,7 +274,6 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             learned=None if before is None else self._learned(),
             share=_shares(self.share, len(names)),
         )
-        tower = self._open()
         with tempfile.TemporaryDirectory(prefix="promptmlr-") as folder:
             path = train_run(
                 job,
@@ -289,9 +301,20 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         return labels_from(y, class_names, self.unlisted)
 
     def _open(self) -> Backbone:
+        if self.text is not None:
+            raise UserError(
+                "text= is about features, and X holds images, whose backbone reads the class names; leave it out"
+            )
         if isinstance(self.backbone, Backbone):
             return self.backbone
-        return _opened(self.backbone, self.pretrained, self.image_size, self.device)
+        return _opened(self.backbone or "RN101", self.pretrained, self.image_size, self.device)
+
+    def _given(self, features: Features, text: Mapping[str, NDArray[np.float32]]) -> Backbone:
+        """What stands for the backbone of features."""
+        for name in ("backbone", "pretrained", "image_size"):
+            if getattr(self, name) is not None:
+                raise UserError(f"X holds features, which no backbone sees again; leave {name}= out")
+        return GivenFeatures(features.width, text, self.device)
 
     def _cache(self) -> RegionCache | None:
         if self.cache is False:
@@ -317,6 +340,14 @@ def _shares(share: float | Sequence[float] | None, classes: int) -> float | tupl
     if found.shape not in ((), (classes,)) or not ((found > 0) & (found < 1)).all():
         raise UserError(f"share={share!r}: give one number between 0 and 1, or {classes} of them")
     return float(found) if found.shape == () else tuple(found.tolist())
+
+
+def _backbone_arguments(record: BackboneRecord) -> dict[str, Any]:
+    """The constructor's, for a run's backbone; none for features."""
+    if record.preprocessing is None:
+        return {}
+    size = record.preprocessing.image_size
+    return {"backbone": record.name, "pretrained": record.pretrained, "image_size": size}
 
 
 def _keep_calibration(path: Path, before: Run, seen: NDArray[np.bool_]) -> None:

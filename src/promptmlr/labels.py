@@ -5,6 +5,9 @@ are translated where a file is read, and nowhere else.
 """
 
 import hashlib
+import re
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,7 @@ __all__ = [
     "UNKNOWN",
     "Keep",
     "Labels",
+    "Observation",
     "hide",
     "hold_out",
     "keep_mask",
@@ -28,6 +32,116 @@ PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 
 Labels = NDArray[np.int8]
 Keep = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """How it comes that a learner sees some of the known labels and not the others.
+
+    One number per label, drawn by the seed alone, decides: what a seed keeps at a small amount, it keeps at a larger
+    one too, and "positive-only" keeps the present labels that a "fraction" of the same amount keeps.
+
+    Attributes:
+        protocol: "fraction" keeps each label with a probability, the usual way to make labels partial; "positive-only"
+            keeps each present one with a probability, and no absent one; "single-positive" keeps one present label of
+            each image, chosen at random (Cole and others, "Multi-Label Learning from Single Positive Labels", CVPR
+            2021); "labels" keeps a number of the known ones.
+        amount: that probability, in (0, 1], or that number; 1 for "single-positive".
+
+    Raises:
+        UserError: on construction, for an amount that is none.
+    """
+
+    protocol: Literal["fraction", "positive-only", "single-positive", "labels"] = "fraction"
+    amount: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.protocol == "labels":
+            if self.amount < 1:
+                raise UserError(f"{self.amount} is no number of labels to learn from; 400 keeps four hundred")
+        elif not 0 < self.amount <= 1:
+            kept = "labels" if self.protocol == "fraction" else "present labels"
+            raise UserError(f"{self.amount} is outside (0, 1]; 0.1 keeps a tenth of the {kept}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From its name, as `name` gives it.
+
+        Raises:
+            UserError: it is none.
+        """
+        text = text.strip()
+        if text == "single-positive":
+            return cls("single-positive")
+        try:
+            if found := re.fullmatch(r"([0-9]+) labels?", text):
+                return cls("labels", int(found[1]))
+            if found := re.fullmatch(r"positive-only:(.+)", text):
+                return cls("positive-only", float(found[1]))
+            return cls("fraction", float(text))
+        except ValueError:
+            raise UserError(
+                f"{text!r} is no way to hide labels; write a fraction such as 0.1, single-positive, positive-only:0.3 "
+                "or '400 labels'"
+            ) from None
+
+    @property
+    def name(self) -> str:
+        """As it is parsed, and named in files: "0.1", "positive-only:0.3", "single-positive", "400 labels"."""
+        names = {
+            "fraction": f"{self.amount}",
+            "positive-only": f"positive-only:{self.amount}",
+            "single-positive": "single-positive",
+            "labels": f"{self.amount} label" + "s" * (self.amount != 1),
+        }
+        return names[self.protocol]
+
+    def __str__(self) -> str:
+        """In words."""
+        words = {
+            "fraction": f"each known label is kept with probability {self.amount:g}, the others are hidden",
+            "positive-only": f"each present label is kept with probability {self.amount:g}, all others are hidden",
+            "single-positive": "one present label of each image, chosen at random, is kept, all others are hidden",
+            "labels": f"{self.amount:,} of the known labels, chosen at random, are kept, the others are hidden",
+        }
+        return words[self.protocol]
+
+    def keep(self, labels: Labels, seed: int) -> Keep:
+        """Draw which labels are kept.
+
+        Args:
+            labels: (N, C) int8; they stay as they are.
+            seed: of `numpy.random.default_rng`. One that hid labels before draws the same numbers again.
+
+        Returns:
+            (N, C) bool, True where the label is kept; a fraction keeps unknown labels as well.
+
+        Raises:
+            UserError: a number that is larger than that of the known labels.
+        """
+        present: Keep = labels == PRESENT
+        if self.protocol == "fraction":
+            return keep_mask(labels.shape, self.amount, seed)
+        if self.protocol == "positive-only":
+            return present & keep_mask(labels.shape, self.amount, seed)
+        drawn, kept = np.random.default_rng(seed).random(labels.shape), np.zeros(labels.shape, dtype=np.bool_)
+        if self.protocol == "single-positive":
+            kept[np.arange(len(labels)), np.where(present, drawn, 1.0).argmin(axis=1)] = True
+            return kept & present
+        known = np.flatnonzero(labels != UNKNOWN)
+        if self.amount > len(known):
+            raise UserError(f"{self.amount:,} labels are asked for, and {len(known):,} are known; ask for fewer")
+        kept.flat[known[drawn.flat[known].argsort()[: int(self.amount)]]] = True
+        return kept
+
+    def share(self, labels: Labels) -> float:
+        """How much of all (N, C) labels, unknown ones included, is known and kept, in the mean over seeds."""
+        if self.protocol == "labels":
+            return self.amount / labels.size
+        if self.protocol == "single-positive":
+            return float((labels == PRESENT).any(axis=1).sum() / labels.size)
+        seen = labels != UNKNOWN if self.protocol == "fraction" else labels == PRESENT
+        return self.amount * float(seen.mean())
 
 
 def keep_mask(shape: tuple[int, int], fraction: float, seed: int) -> Keep:

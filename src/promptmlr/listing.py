@@ -10,7 +10,7 @@ from typing import Any
 
 from promptmlr.errors import UserError, nearest
 from promptmlr.experiments.tables import csv_text, percent_interval, signed, table_lines
-from promptmlr.run import RunConfig, load_run, read_config, read_evaluation, read_metrics
+from promptmlr.run import BackboneRecord, RunConfig, load_run, read_config, read_evaluation, read_metrics
 
 __all__ = ["SORTED_BY", "Comparison", "RunRow", "compare_runs", "find_runs", "list_runs", "rows_as_csv", "rows_as_text"]
 
@@ -183,6 +183,11 @@ def compare_runs(folder: Path, one: str, other: str) -> Comparison:
     return Comparison((one, other), settings, scores, remark)
 
 
+def _size(tower: BackboneRecord) -> str:
+    """Of the images that it saw, or of the features that were given."""
+    return f"{tower.feature_width} wide" if tower.preprocessing is None else f"{tower.preprocessing.image_size} px"
+
+
 def _row(path: Path, name: str) -> RunRow:
     partial = path.name.endswith(PARTIAL)
     config = _config(path)
@@ -199,7 +204,7 @@ def _row(path: Path, name: str) -> RunRow:
         run=name,
         state=state,
         method=config.method,
-        backbone=" ".join(filter(None, (tower.name, tower.pretrained, f"{tower.preprocessing.image_size} px"))),
+        backbone=" ".join(filter(None, (tower.name, tower.pretrained, _size(tower)))),
         data=config.data.source,
         observed=config.data.observed,
         seed=config.seed,

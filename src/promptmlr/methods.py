@@ -24,6 +24,7 @@ __all__ = [
     "Start",
     "background_features",
     "create_recognizer",
+    "methods_on",
 ]
 
 Kind = Literal["prompt", "embedding", "linear"]
@@ -77,6 +78,12 @@ METHOD_TABLE: dict[str, Method] = {
 METHODS: tuple[str, ...] = tuple(sorted(METHOD_TABLE))
 
 
+def methods_on(backbone: Backbone) -> tuple[str, ...]:
+    """The methods that a backbone has everything for: prompts need a text tower, and other text starts class texts."""
+    kinds = {"linear": True, "embedding": backbone.has_class_features, "prompt": backbone.has_text_tower}
+    return tuple(name for name in METHODS if kinds[METHOD_TABLE[name].presence] and kinds[METHOD_TABLE[name].absence])
+
+
 def create_recognizer(
     method: str | Method,
     backbone: Backbone,
@@ -122,9 +129,6 @@ def create_recognizer(
         raise UserError(f"unknown offset {offset!r}; {nearest(offset, ('none', 'zero', 'random'))}")
     if linear_start not in ("random", "zero"):
         raise UserError(f"unknown linear_start {linear_start!r}; {nearest(linear_start, ('random', 'zero'))}")
-    if not isinstance(context_length, Integral) or not 1 <= context_length < backbone.text.context_length:
-        longest = backbone.text.context_length - 1
-        raise UserError(f"context_length is {context_length}; it must be a whole number in 1..{longest}")
     if set("{}") & set(absence_template.replace("{}", "", 1)):
         raise UserError(f"absence_template {absence_template!r}: braces stand for the class alone, as one {{}} or none")
     row = method if isinstance(method, Method) else METHOD_TABLE[method]
@@ -132,6 +136,9 @@ def create_recognizer(
     names = checked_class_names(class_names)
 
     def prompt(name: str) -> Side:
+        longest = backbone.text.context_length - 1
+        if not isinstance(context_length, Integral) or not 1 <= context_length <= longest:
+            raise UserError(f"context_length is {context_length}; it must be a whole number in 1..{longest}")
         return PromptSide.create(
             backbone.text,
             names,
@@ -169,8 +176,9 @@ def background_features(backbone: Backbone, class_names: Sequence[str]) -> Tenso
 
     The text "a photo." counts as four classes, so that of few classes none is compared with itself alone.
     """
-    texts = [PRESENCE_TEMPLATE.format(name) for name in class_names] + [CLASS_FREE_TEMPLATE]
-    directions = torch.nn.functional.normalize(backbone.encode_text(texts).float(), dim=-1)
-    weights = torch.ones(len(texts), 1, device=directions.device)
+    of_classes = backbone.class_features(class_names, PRESENCE_TEMPLATE)
+    class_free = backbone.class_features(class_names[:1], CLASS_FREE_TEMPLATE)
+    directions = torch.nn.functional.normalize(torch.cat([of_classes, class_free]).float(), dim=-1)
+    weights = torch.ones(len(directions), 1, device=directions.device)
     weights[-1] = CLASS_FREE_WEIGHT
     return (weights * directions).sum(dim=0, keepdim=True)

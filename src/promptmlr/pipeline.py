@@ -70,6 +70,7 @@ class TrainingJob:
         learned: tensors of an earlier training of the same method and classes, to begin with; None begins anew.
         share: how often classes are present, for all or of each, where a person knows it; None leaves that to the
             labels.
+        protocol: the name of the `labels.Observation` that drew `keep`, where that was no fraction.
     """
 
     method: str
@@ -84,6 +85,7 @@ class TrainingJob:
     selection_data: LabelledImages | None = None
     learned: Mapping[str, Tensor] | None = None
     share: float | tuple[float, ...] | None = None
+    protocol: str | None = None
 
 
 def train_run(
@@ -120,9 +122,8 @@ def train_run(
     reporter = reporter or Reporter()
     RunInProgress.check_free(out, resume)
     labels = hide(job.labelled.labels, job.keep)
-    check_labels(labels, job.labelled.class_names, job.method, reporter)
+    check_labels(labels, job.labelled.class_names, job.method, job.recipe, reporter)
     recipe, ticked = settled(job.recipe, labels)
-    job = replace(job, recipe=recipe)
     told_ticks = described_ticks(recipe, labels, job.labelled.class_names)
     if told_ticks is not None and METHOD_TABLE[job.method].trained:
         reporter.note(told_ticks)
@@ -175,7 +176,7 @@ def train_run(
             "learned_parameters": recognizer.learned_parameters() if trained else 0,
             "epoch": state.best_epoch if job.select != "last" else state.epoch,
             "select": job.select,
-            "selection_map": state.best_score if job.select != "last" else None,
+            "selection_map": state.best_score if state.best_epoch else None,
             "seconds": round(time.perf_counter() - begin, 3),
         }
         told.on_end(metrics)
@@ -246,14 +247,14 @@ def score_on(source: RegionSource, labels: Labels) -> Callable[[Recognizer], flo
     return score
 
 
-def check_labels(labels: Labels, class_names: Sequence[str], method: str, reporter: Reporter) -> None:
+def check_labels(labels: Labels, class_names: Sequence[str], method: str, recipe: Recipe, reporter: Reporter) -> None:
     """Say what training will see; refuse a method that learns from labels alone where that is nothing."""
     known = labels != UNKNOWN
     if not known.any():
-        if METHOD_TABLE[method].trained and not load_recipe("default", method).has_prior:
+        if METHOD_TABLE[method].trained and not recipe.has_prior:
             raise UserError(
-                f"every label is unknown, so {method} has nothing to learn from; fill in or observe some more, or "
-                "leave --method out: anchored then is CLIP's zero-shot"
+                f"every label is unknown, so {method} without a prior has nothing to learn from; fill in or observe "
+                "some more, or leave --method and --recipe out: anchored then is CLIP's zero-shot"
             )
         reporter.note("no label is known: the run is CLIP's zero-shot as it is, and its thresholds are unchecked")
         return
@@ -337,7 +338,7 @@ def _calibration(
             f"to calibrate, {int(fold.max()) + 1} more trainings side by side, each without a part of the labels"
         )
         subject = Subject(backbone, job.labelled.class_names, source, seen, job.seed, job.order_seed)
-        runs = fold_runs(subject, job.method, run.recipe, fold)
+        runs = fold_runs(subject, job.method, job.recipe, fold)
         with reporter.progress("epochs of all of them") as say:
             fit_runs(
                 runs,
@@ -364,8 +365,10 @@ def _config(
         images_sha256=images_sha256(job.labelled.image_ids),
         labels_sha256=labels_sha256(labels),
         observed=job.observed,
+        protocol=job.protocol,
         mask_sha256=mask_hash(job.keep),
         known_labels=int((labels != UNKNOWN).sum()),
+        features_sha256=None if job.labelled.features is None else job.labelled.features.sha256,
     )
     return RunConfig(
         method=job.method,
@@ -376,7 +379,7 @@ def _config(
         data=data,
         seed=job.seed,
         order_seed=job.order_seed,
-        storage=None if cache is None else cache.storage,
+        storage=None if cache is None or job.labelled.features is not None else cache.storage,
         select=job.select,
         calibrate=job.calibrate,
         versions=versions(),

@@ -1,4 +1,4 @@
-"""Images in, rows out, streaming: CSV, JSONL or Parquet by suffix."""
+"""Images or features in, rows out, streaming: CSV, JSONL or Parquet by suffix."""
 
 import csv
 import json
@@ -15,14 +15,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from promptmlr.backbone import GivenFeatures
 from promptmlr.calibration import margins
-from promptmlr.data.images import ImageFile, UnreadableImage, find_images
+from promptmlr.data.features import has_features, read_features
+from promptmlr.data.given import given_images
+from promptmlr.data.images import ImageFile, ImageRef, UnreadableImage, find_images
 from promptmlr.errors import UserError
 from promptmlr.files import replacing
 from promptmlr.functional import presence_probability
+from promptmlr.names import checked_path
 from promptmlr.regions import Indices, RegionSource, encode_stream, index_batches
 from promptmlr.reporting import Progress
 from promptmlr.run import Run
+from promptmlr.threads import threads_for
 
 __all__ = [
     "PredictionSummary",
@@ -39,9 +44,12 @@ ROW_GROUP = (
     8192  # rows of Parquet that are written together: the writer keeps a description of each group until the end
 )
 
+GIVEN_AT_ONCE = 1024  # rows of features
+
 Model = Callable[[Tensor], Tensor]
 Rows = list[tuple[str, list[str], NDArray[np.float32]]]
 WriteRows = Callable[[Rows], None]
+Stream = Iterator[tuple[list[ImageRef], list[UnreadableImage | None], Tensor | None]]
 
 
 @dataclass
@@ -106,7 +114,8 @@ def predict_margins(model: Model, source: RegionSource, batch_size: int = 128) -
     kept, found = [], []
     for indices, regions in source.batches(index_batches(len(source), batch_size)):
         kept.append(indices)
-        found.append(margins(model(regions)).double().cpu().numpy())
+        with threads_for(regions.numel()):
+            found.append(margins(model(regions)).double().cpu().numpy())
     if not kept:
         raise UnreadableImage("no image could be read")
     return np.concatenate(kept), np.concatenate(found)
@@ -122,13 +131,14 @@ def predict_to_file(
     strict: bool = False,
     batch_size: int | None = None,
     workers: int = 2,
+    device: str = "cpu",
     on_batch: Callable[[PredictionSummary, list[UnreadableImage]], None] | None = None,
 ) -> PredictionSummary:
     """Predict images and write one row each, in the order given; memory does not grow with their number.
 
     Args:
         run: a finished run.
-        arguments: files, folders and globs.
+        arguments: files, folders and globs of images; of a run that was trained on features, files of features.
         out: `.csv`, `.jsonl` or `.parquet`; written whole or not at all.
         threshold: a class is a label when its probability is above it; None are the run's own, one per class, or no
             bound with `top`.
@@ -136,17 +146,22 @@ def predict_to_file(
         strict: refuse unreadable images instead of leaving them out.
         batch_size: images through the tower at once; None chooses.
         workers: decoding threads.
+        device: for features; images are seen where the run's backbone is.
         on_batch: called after every batch with the counts so far and what could not be read in it.
 
     Raises:
-        UserError: an unknown suffix, no images, or an unreadable one under `strict`.
+        UserError: an unknown suffix, no images, an unreadable one under `strict`, or features that do not fit the run.
     """
     check_wanted(out, threshold, top)
     cut = threshold if threshold is not None else (-1.0 if top else run.thresholds)
-    images = (ImageFile(path) for path in find_images(arguments))
+    if any(has_features(Path(argument)) for argument in arguments):
+        stream = _given_stream(run, arguments, device)
+    else:
+        images = (ImageFile(path) for path in find_images(arguments))
+        stream = encode_stream(run.backbone, images, batch_size, workers)
     summary = PredictionSummary()
     with _WRITERS[out.suffix.lower()](out, run.class_names) as write:
-        for refs, errors, regions in encode_stream(run.backbone, images, batch_size, workers):
+        for refs, errors, regions in stream:
             bad = [error for error in errors if error is not None]
             if bad and strict:
                 raise bad[0]
@@ -162,6 +177,17 @@ def predict_to_file(
         if not summary.predicted:
             raise UnreadableImage(f"none of {summary.unreadable} images could be read, so nothing is written to {out}")
     return summary
+
+
+def _given_stream(run: Run, files: Sequence[str], device: str) -> Stream:
+    """As `encode_stream`, from files of features; each is held while it is predicted."""
+    for file in files:
+        table = read_features(checked_path(file))
+        run.adopt(GivenFeatures(table.features.width, table.features.text, device))
+        images = given_images(table.features, table.image_ids)
+        for indices in index_batches(len(images), GIVEN_AT_ONCE):
+            regions = torch.from_numpy(table.features.regions[indices]).to(run.backbone.device)
+            yield [images[index] for index in indices], [None] * len(indices), regions
 
 
 def check_wanted(out: Path, threshold: float | None, top: int | None) -> None:

@@ -11,8 +11,8 @@ from promptmlr.platt import PlattScaling
 __all__ = ["Level", "PriorRecord"]
 
 Level = Literal["labels", "loss", "share", "assumed"]
-"""What says how probable classes are on the whole: labels of both kinds; the cost of unknown ones; a person; or, without
-any label, the share that is assumed."""
+"""What says how probable classes are on the whole: labels of both kinds; the cost of unknown ones; a person; or,
+without any label, the share that is assumed."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 COLUMNS = ("log_scale", "shift", "centre", "prior_log_scale", "prior_shift")

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from promptmlr.backbone import Backbone, load_backbone
+from promptmlr.backbone import Backbone, GivenFeatures, load_backbone
 from promptmlr.calibration import CalibratedRecognizer, Calibration
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.errors import UserError
@@ -84,8 +84,10 @@ class DataRecord(BaseModel):
     images_sha256: str  # over the sorted image ids
     labels_sha256: str  # of what training saw of them
     observed: float
+    protocol: str | None = None  # that hid the other labels (`labels.Observation`); None: a fraction, or a mask file
     mask_sha256: str
     known_labels: int
+    features_sha256: str | None = None  # where features were given; None: images
 
 
 class PreprocessingRecord(BaseModel):
@@ -111,7 +113,21 @@ class BackboneRecord(BaseModel):
     dtype: Literal["float32", "bfloat16", "float16", "float64"]
     text_dtype: str
     feature_width: Annotated[int, Field(ge=1)]
-    preprocessing: PreprocessingRecord
+    preprocessing: PreprocessingRecord | None  # None: features were given, nothing is seen through a tower
+
+    @property
+    def pixels(self) -> PreprocessingRecord:
+        """How images reach the tower.
+
+        Raises:
+            UserError: features were given, and there is none.
+        """
+        if self.preprocessing is None:
+            raise UserError(
+                "this run was trained on features and sees no images: give it features, as in "
+                "`promptmlr predict RUN features.npz`"
+            )
+        return self.preprocessing
 
 
 class RunConfig(BaseModel):
@@ -205,12 +221,12 @@ class Run:
         """Load the run's backbone, from elsewhere if `name` says so, and check that it is the same.
 
         Raises:
-            UserError: other weights than those the run was trained on.
+            UserError: other weights than those the run was trained on, or it was trained on features.
         """
         wanted = self.config.backbone
         if name is None:
             name, pretrained = wanted.name, wanted.pretrained
-        size, dtype = wanted.preprocessing.image_size, getattr(torch, wanted.dtype)
+        size, dtype = wanted.pixels.image_size, getattr(torch, wanted.dtype)
         backbone = load_backbone(name, pretrained, size, device, dtype=dtype)
         self.adopt(backbone)
         return backbone
@@ -219,9 +235,21 @@ class Run:
         """Use a backbone that is already loaded, once it is known to be the run's.
 
         Raises:
-            UserError: other weights or another preprocessing than those the run was trained on.
+            UserError: other weights or another preprocessing than those the run was trained on; features for a run of
+                images, images for a run of features, or features of another space.
         """
+        if isinstance(backbone, GivenFeatures):
+            self._check_space(backbone)
+        else:
+            self._check_tower(backbone)
+        self._backbone = backbone
+        self.calibrated.to(backbone.device)
+        if self.zero_shot is not None:
+            self.zero_shot.to(backbone.device)
+
+    def _check_tower(self, backbone: Backbone) -> None:
         wanted, found = self.config.backbone, BackboneRecord(**backbone.identity())
+        wanted.pixels  # noqa: B018 - a run of features has none
         for key, what in (("weights_sha256", "weights"), ("preprocessing", "preprocessing")):
             has, needs = getattr(found, key), getattr(wanted, key)
             if has != needs:
@@ -229,10 +257,21 @@ class Run:
                     f"run {self.path} needs the {what} of {_named(wanted)} ({needs!s:.80}), but {_named(found)} has "
                     f"{has!s:.80}; name the right one with --backbone and --pretrained"
                 )
-        self._backbone = backbone
-        self.calibrated.to(backbone.device)
-        if self.zero_shot is not None:
-            self.zero_shot.to(backbone.device)
+
+    def _check_space(self, given: GivenFeatures) -> None:
+        wanted = self.config.backbone
+        if wanted.preprocessing is not None:
+            raise UserError(f"run {self.path} was trained on images seen by {_named(wanted)}, and these are features")
+        if wanted.feature_width != given.feature_width:
+            raise UserError(
+                f"run {self.path} was trained on features of width {wanted.feature_width}, and these have "
+                f"{given.feature_width}: they are of another CLIP"
+            )
+        if not given.may_be(wanted.weights_sha256, self.class_names):
+            raise UserError(
+                f"run {self.path} was trained with other text features of its classes than these features come with, "
+                "so these may be of another CLIP; if not, give them the same `text`, or none"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the backbone, which is loaded again when it is needed."""

@@ -8,6 +8,7 @@ goes on to the same weights.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from promptmlr.profiling import each, part
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer, Vectors, joint_logits, joint_vectors
 from promptmlr.regions import Indices, RegionSource, SelectedRegions
+from promptmlr.threads import threads_for
 from promptmlr.unknown import unknown_cost
 
 __all__ = ["EpochReport", "Prior", "TrainingRun", "TrainingState", "epoch_order", "fit", "fit_runs", "rate_factor"]
@@ -180,35 +182,38 @@ def fit_runs(
     runs, source = _taught(runs, source)
     members = [_Member(run) for run in runs]
     stacks: list[_Stack] = []
-    for epoch in range(runs[0].state.epoch, recipe.epochs):
-        begin = time.perf_counter()
-        for member in members:
-            member.set_rates(epoch)
-        plan = epoch_order(len(source), recipe.batch_size, order_seed, epoch)
-        for step, (indices, regions) in enumerate(each("waiting for regions", source.batches(plan, epoch)), 1):
-            stacks = stacks or _stacks(members, regions)
-            rows = torch.from_numpy(indices).to(regions.device, non_blocking=True)
-            for stack in stacks:
-                stack.step(regions, rows, len(indices) / len(source), epoch / recipe.epochs)
-            if on_step is not None:
-                on_step(step, len(plan))
-        losses = [loss / len(source) for stack in stacks for loss in stack.take_losses()]
-        if not all(map(math.isfinite, losses)):
-            raise UserError(
-                f"training diverged in epoch {epoch + 1} (its loss is not finite); lower the recipe's rates"
-            )
-        with part("selection"):
-            scores = [None] * len(runs) if score is None else score([run.recognizer.fold() for run in runs])
-            for member, value in zip(members, scores, strict=True):
-                member.finish_epoch(epoch + 1, value)
-        seconds = time.perf_counter() - begin
-        if on_epoch is not None:
-            on_epoch(
-                [
-                    EpochReport(epoch + 1, recipe.epochs, loss, seconds, score, member.rates())
-                    for member, loss, score in zip(members, losses, scores, strict=True)
-                ]
-            )
+    with ExitStack() as threads:
+        for epoch in range(runs[0].state.epoch, recipe.epochs):
+            begin = time.perf_counter()
+            for member in members:
+                member.set_rates(epoch)
+            plan = epoch_order(len(source), recipe.batch_size, order_seed, epoch)
+            for step, (indices, regions) in enumerate(each("waiting for regions", source.batches(plan, epoch)), 1):
+                if not stacks:
+                    stacks = _stacks(members, regions)
+                    threads.enter_context(threads_for(2 * regions.numel() * max(sum(stack.sizes) for stack in stacks)))
+                rows = torch.from_numpy(indices).to(regions.device, non_blocking=True)
+                for stack in stacks:
+                    stack.step(regions, rows, len(indices) / len(source), epoch / recipe.epochs)
+                if on_step is not None:
+                    on_step(step, len(plan))
+            losses = [loss / len(source) for stack in stacks for loss in stack.take_losses()]
+            if not all(map(math.isfinite, losses)):
+                raise UserError(
+                    f"training diverged in epoch {epoch + 1} (its loss is not finite); lower the recipe's rates"
+                )
+            with part("selection"):
+                scores = [None] * len(runs) if score is None else score([run.recognizer.fold() for run in runs])
+                for member, value in zip(members, scores, strict=True):
+                    member.finish_epoch(epoch + 1, value)
+            seconds = time.perf_counter() - begin
+            if on_epoch is not None:
+                on_epoch(
+                    [
+                        EpochReport(epoch + 1, recipe.epochs, loss, seconds, score, member.rates())
+                        for member, loss, score in zip(members, losses, scores, strict=True)
+                    ]
+                )
     for member in members:
         member.load_best()
 

@@ -71,6 +71,15 @@ def test_what_more_labels_would_buy(promptmlr, photos: Path) -> None:
     assert int(found[4]["labels"]) == 630
     assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert "What more labels would buy" in page.read_text()
+    counted = promptmlr("learning-curve", photos / "labels.csv", *arguments[:4], *SMALL, "--labels", "20,60,40")
+    assert counted.code == 0, counted.err
+    assert [line.split()[0] for line in counted.out.splitlines()[2:5]] == ["20", "40", "60"]
+    for option, value, words in (
+        ("--shares", "0.1,0.5,positive-only:1", "makes no curve"),
+        ("--labels", "5,9,64", "64 labels are asked for, and 63 are known"),
+    ):
+        refused = promptmlr("learning-curve", photos / "labels.csv", *SMALL, option, value)
+        assert (refused.code, words in refused.err) == (2, True), refused.err
 
 
 def test_without_a_test_split_a_quarter_is_held_out(promptmlr, photos: Path) -> None:

@@ -27,13 +27,18 @@ TABLES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "duplicate class": ("image,dog,dog\na.png,1,0\n", ("dog",)),
     "duplicate class by underscore": ("image,traffic light,traffic_light\na.png,1,0\n", ("traffic light",)),
     "empty class name": ("image,dog,\na.png,1,0\n", ("class",)),
-    "long class name": ("image," + "dog " * 90 + "\na.png,1\n", ("too long",)),
+    "long class name": ("image," + "dog " * 90 + "\na.png,1\n", ("takes 97 of 77 positions", "shorten it")),
     "unreadable image": (HEADER + "a.png,1,0\nbroken.png,0,1\n", ("broken.png",)),
 }
 ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "fraction of zero": (("--observed", "0"), ("0", "observed")),
     "fraction above one": (("--observed", "1.5"), ("1.5",)),
     "fraction that is no number": (("--observed", "nan"), ("observed",)),
+    "protocol that is none": (("--observed", "single-negative"), ("--observed: 'single-negative'", "single-positive")),
+    "several protocols": (("--observed", "0.1,0.5"), ("--observed 0.1,0.5", "compare")),
+    "two ways to hide labels": (("--observed", "0.1", "--labels", "3"), ("--observed and --labels",)),
+    "more labels than there are": (("--labels", "5000"), ("5,000 labels are asked for, and ",)),
+    "mask beside a number of labels": (("--labels", "3", "--mask", "labels.csv"), ("--labels and --mask",)),
     "unknown method": (("--method", "positivcoop"), ("positivcoop", "'positivecoop'")),
     "unknown backbone": (("--backbone", "RN51"), ("RN51", "RN50")),
     "backbone without regions": (("--backbone", "ViT-B-16-SigLIP"), ("SigLIP",)),
@@ -86,6 +91,21 @@ def test_a_bad_argument_is_refused(promptmlr: Callable, folder: Folder, case: st
     before = files()
     options = [*OPTIONS, *arguments]
     assert_refused(promptmlr("train", "labels.csv", "--out", "run", *options), parts, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--method", "dualcoop"), ("every label is unknown", "dualcoop", "--method")),
+        (("--recipe", "released"), ("every label is unknown", "anchored without a prior", "--recipe")),
+        (("--method", "auto"), ("0 labels are present",)),
+        (("--select", "val"), ("0 observed labels",)),
+    ],
+)
+def test_what_needs_labels_says_so(promptmlr: Callable, folder: Folder, options, parts) -> None:
+    Path("labels.csv").write_text(HEADER + "a.png,,\nb.png,,\n")
+    before = files()
+    assert_refused(promptmlr("train", "labels.csv", "--out", "run", *OPTIONS, *options), parts, before)
 
 
 def test_a_bad_recipe_key_is_refused_with_the_nearest(promptmlr: Callable, folder: Folder) -> None:

@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 import promptmlr as pm
-from promptmlr import training
+from promptmlr.data import load_data
+from promptmlr.labels import hide
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.recipes import load_recipe
-from support import require_shared
+from promptmlr.run import FILES
+from support import interrupt_after, require_shared
 
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
 
@@ -31,21 +33,36 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
         assert torch.equal(tensor, other[name]), name
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(("--observed", "single-positive"), "single-positive"), (("--labels", "40"), "40 labels"), ((), None)],
+)
+def test_a_run_names_the_protocol_that_hid_its_labels(promptmlr, photos: Path, options, name: str | None) -> None:
+    run, table = photos / "run", photos / "labels.csv"
+    done = promptmlr("train", table, "--out", run, "--method", "zeroshot", *options, *SMALL)
+    assert done.code == 0, done.err
+    data = json.loads((run / "config.json").read_text())["data"]
+    assert data["protocol"] == name
+    labels = load_data(str(table)).labels
+    seen = hide(labels, np.load(run / "mask.npy"))
+    assert (
+        data["known_labels"]
+        == (seen != -1).sum()
+        == {"40 labels": 40, None: (labels != -1).sum()}.get(name, (labels == 1).any(axis=1).sum())
+    )
+    assert data["observed"] == pytest.approx(data["known_labels"] / (labels != -1).sum())
+    if name is not None:
+        assert f"{name}: " in done.err
+        assert "validation and test labels stay as they are" in done.err
+
+
 @pytest.mark.parametrize("method", sorted(METHOD_TABLE))
 def test_csv_to_predictions(promptmlr, photos: Path, method: str) -> None:
     run, table = photos / "run", photos / "labels.csv"
     trained = promptmlr("train", table, "--out", run, "--method", method, "--observed", "0.9", *SMALL)
     assert trained.code == 0, trained.err
     assert "never observed" in trained.err or "training sees" in trained.err
-    assert sorted(path.name for path in run.iterdir()) == [
-        *([] if METHOD_TABLE[method].trained else ["calibration.json"]),  # too few labels to hold any out
-        "config.json",
-        "mask.npy",
-        "metrics.csv",
-        "metrics.json",
-        "metrics.jsonl",
-        "weights.safetensors",
-    ]
+    assert {path.name for path in run.iterdir()} == set(FILES)
     epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == ([1, 2] if METHOD_TABLE[method].trained else [])
 
@@ -92,26 +109,21 @@ def test_predictions_agree_between_forms(promptmlr, photos: Path) -> None:
             assert entry[name] == pytest.approx(value, abs=1e-5)
 
 
+@pytest.mark.parametrize("method", ["anchored", "positivecoop"])
 @pytest.mark.parametrize("select", ["last", "val"])
-def test_interrupted_run_resumes_to_the_same_weights(promptmlr, photos: Path, monkeypatch, select: str) -> None:
+def test_interrupted_run_resumes_to_the_same_files(
+    promptmlr, photos: Path, monkeypatch, select: str, method: str
+) -> None:
     arguments = ("train", photos / "labels.csv", "--backbone", "scenes", "--epochs", "4", "--select", select)
+    arguments = (*arguments, "--method", method)
     assert promptmlr(*arguments, "--out", photos / "whole").code == 0
 
-    real = training.asymmetric_cost
-    calls = []
-
-    def interrupted(*args, **options):
-        calls.append(1)
-        if len(calls) == 3:  # 32 images are one step: in the third epoch
-            raise KeyboardInterrupt
-        return real(*args, **options)
-
-    monkeypatch.setattr(training, "asymmetric_cost", interrupted)
-    stopped = promptmlr(*arguments, "--out", photos / "cut")
+    with monkeypatch.context() as patch:
+        interrupt_after(2, patch)
+        stopped = promptmlr(*arguments, "--out", photos / "cut")
     assert stopped.code == 130
     assert not (photos / "cut").exists()
     assert (photos / "cut.partial").is_dir()
-    monkeypatch.undo()
 
     refused = promptmlr(*arguments, "--out", photos / "cut")
     assert refused.code == 2
@@ -121,20 +133,23 @@ def test_interrupted_run_resumes_to_the_same_weights(promptmlr, photos: Path, mo
     assert "another" in changed.err
     resumed = promptmlr(*arguments, "--out", photos / "cut", "--resume")
     assert resumed.code == 0, resumed.err
-    assert_same(weights(photos / "cut"), weights(photos / "whole"))
+    for name in ("weights.safetensors", "calibration.json", "prior.json", "config.json", "mask.npy"):
+        assert (photos / "cut" / name).read_bytes() == (photos / "whole" / name).read_bytes(), name
+    assert {path.name for path in (photos / "cut").iterdir()} == set(FILES)
     epochs = [json.loads(line)["epoch"] for line in (photos / "cut" / "metrics.jsonl").read_text().splitlines()]
     assert epochs == [1, 2, 3, 4]
 
 
-def test_same_seed_same_weights_other_seed_others(promptmlr, photos: Path) -> None:
+@pytest.mark.parametrize(("method", "tensor"), [("anchored", "presence.embedding"), ("dualcoop", "presence.context")])
+def test_same_seed_same_weights_other_seed_others(promptmlr, photos: Path, method: str, tensor: str) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        arguments = ("--seed", seed, "--observed", "0.5", *SMALL)  # the seed hides labels, and draws random starts
+        # the seed hides labels, draws random starts, and parts labels to choose the prior's strength and to calibrate
+        arguments = ("--method", method, "--seed", seed, "--observed", "0.5", *SMALL)
         done = promptmlr("train", photos / "labels.csv", "--out", photos / name, *arguments)
         assert done.code == 0, done.err
     assert_same(weights(photos / "a"), weights(photos / "b"))
-    assert not torch.equal(
-        weights(photos / "a")["learned.presence.context"], weights(photos / "c")["learned.presence.context"]
-    )
+    a, c = (weights(photos / name)[f"learned.{tensor}"] for name in "ac")
+    assert not torch.equal(a, c)
 
 
 def test_selection_on_test_data_is_marked_everywhere(promptmlr, photos: Path) -> None:
@@ -148,7 +163,10 @@ def test_selection_on_test_data_is_marked_everywhere(promptmlr, photos: Path) ->
 
 
 def test_a_profile_says_where_the_time_went(promptmlr, photos: Path) -> None:
-    done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", "--profile", "--no-cache", *SMALL)
+    method = ("--method", "positivecoop")
+    done = promptmlr(
+        "train", photos / "labels.csv", "--out", photos / "run", "--profile", "--no-cache", *method, *SMALL
+    )
     assert done.code == 0, done.err
     rows = done.err[done.err.index("where the time went") :].splitlines()[1:]
     seconds = {line[:36].strip(): float(line[36:].split()[0]) for line in rows if line[:36].strip() and "%" in line}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptmlr.experiments.design import running
-from promptmlr.experiments.grid import compare as module
+from promptmlr.experiments.grid import cells as module
 from promptmlr.experiments.grid import stack
 from promptmlr.experiments.grid.folder import GridFolder
 
@@ -49,6 +49,67 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
         places = {(row["method"], row["reference"], row["observed"]) for row in csv.DictReader(file)}
     assert places == {("positivecoop", "zeroshot", share) for share in ("0.5", "1.0", "mean")}
+    assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_numbers_of_labels_and_zero_shot_beside(promptmlr, photos: Path) -> None:
+    out, table = photos / "grid", photos / "labels.csv"
+    few = (*SMALL[:-2], "--methods", "baseline,dualembedding", "--reference", "dualembedding")
+    done = promptmlr("compare", table, "--out", out, *few, "--labels", "20,60")
+    assert done.code == 0, done.err
+    assert "12 runs (3 methods, numbers of labels: 2, 2 seeds; 0 finished before)" in done.err
+    assert {key[:2] for key in cells(out)} == {
+        (method, f"{count} labels") for method in ("baseline", "dualembedding", "zeroshot") for count in (20, 60)
+    }
+    lines = done.out.splitlines()
+    heads = [line.split() for line in lines if "20 labels" in line and "60 labels" in line and "mean" in line]
+    assert [head[0] for head in heads] == ["method", "minus", "minus"]
+    assert [line for line in lines if line.startswith("Differences")] == [
+        "Differences to dualembedding",
+        "Differences to zeroshot",
+    ]
+    assert "Numbers of labels: so many of the known ones, chosen at random" in done.out
+    with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
+        pairs = {(row["method"], row["reference"]) for row in csv.DictReader(file)}
+    assert pairs == {
+        *(("baseline", "dualembedding"), ("zeroshot", "dualembedding")),
+        *(("baseline", "zeroshot"), ("dualembedding", "zeroshot")),
+    }
+    settings = json.loads((out / "settings.json").read_text())
+    assert "baseline at 20 labels" in settings
+    run = photos / "run"
+    alone = (
+        "--backbone",
+        "scenes",
+        "--epochs",
+        "1",
+        "--workers",
+        "0",
+        "--no-calibrate",
+        "--labels",
+        "20",
+        "--seed",
+        "1",
+    )
+    assert promptmlr("train", table, "--out", run, "--method", "dualembedding", *alone).code == 0
+    assert promptmlr("evaluate", run, table, "--resamples", "20").code == 0
+    score = json.loads((run / "evaluation.json").read_text())["mean_ap"]
+    assert float(cells(out)["dualembedding", "20 labels", "1"]["mean_ap"]) == pytest.approx(score, abs=1e-6)
+
+
+def test_protocols_beside_a_fraction_go_on(promptmlr, photos: Path) -> None:
+    out = photos / "grid"
+    arguments = ("compare", photos / "labels.csv", "--out", out, "--methods", "dualembedding", *SMALL)
+    assert promptmlr(*arguments, "--observed", "1").code == 0
+    before = cells(out)
+    done = promptmlr(*arguments, "--observed", "single-positive,1,positive-only:0.5")
+    assert done.code == 0, done.err
+    assert "(2 methods, protocols of labels: 3, 2 seeds; 4 finished before)" in done.err
+    after = cells(out)
+    assert before.items() <= after.items()
+    assert {key[1] for key in after} == {"single-positive", "1.0", "positive-only:0.5"}
+    assert all(float(row["log_loss"]) > 0 and 0 <= float(row["calibration_error"]) <= 1 for row in after.values())
+    assert "single-positive: one present label of each image, chosen at random, is kept" in done.out
     assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -113,7 +174,7 @@ def test_a_method_goes_on_within_its_epochs_to_the_same_bits(promptmlr, photos: 
     assert (done.code, epochs) == (0, [3])
     assert "positivecoop: going on after epoch 2" in done.err
     whole = cells(photos / "whole")
-    assert len(whole) == 4
+    assert len(whole) == 2 * 4  # zero-shot stands beside
     for key, row in cells(out).items():
         assert row["mean_ap"] == whole[key]["mean_ap"]
     resampled = [(folder / "resampled.parquet").read_bytes() for folder in (out, photos / "whole")]
@@ -132,7 +193,7 @@ def test_cells_that_join_an_interrupted_method_are_a_stack_of_their_own(promptml
     monkeypatch.setattr(module, "fit_runs", fit_runs)
     assert promptmlr(*arguments, "--observed", "0.5,0.8,1").code == 0
     assert trained == [[2] * 4, [0] * 2]
-    assert len(cells(out)) == 6
+    assert len(cells(out)) == 2 * 6
 
 
 @pytest.mark.parametrize(
@@ -190,7 +251,7 @@ def test_cells_of_other_settings_are_not_mixed(promptmlr, photos: Path) -> None:
     assert "another recipe" in refused.err
     more = promptmlr("compare", table, "--out", out, "--methods", "dualembedding,baseline", *SMALL)
     assert more.code == 0
-    assert {key[0] for key in cells(out)} == {"dualembedding", "baseline"}
+    assert {key[0] for key in cells(out)} == {"dualembedding", "baseline", "zeroshot"}
 
 
 def test_labels_that_were_edited_are_not_mixed_with_older_cells(promptmlr, photos: Path) -> None:
@@ -271,7 +332,13 @@ def test_a_page_of_the_results(promptmlr, photos: Path) -> None:
         (("--observed", "0.1,x"), "'x'"),
         (("--observed", "0.1,2"), "outside"),
         (("--observed", "0.0000001"), "leaves no label"),
-        (("--methods", "baseline", "--reference", "zeroshot"), "'zeroshot'"),
+        (("--methods", "baseline", "--reference", "dualcoop"), "'dualcoop'"),
+        (("--observed", "0.1", "--labels", "5"), "--observed and --labels"),
+        (("--observed", "0.1,single-negative"), "--observed: 'single-negative'"),
+        (("--labels", "5,0.5"), "--labels: '0.5'"),
+        (("--labels", "5,5000"), "5,000 labels are asked for, and 63 are known"),
+        (("--labels", ","), "empty"),
+        (("--design", "--labels", "5"), "leave out 5 labels"),
         (("--methods", "zeroshot", "--jobs", "2"), "--jobs is for a --design"),
         (("--most-epochs", "5"), "--most-epochs is for a --design"),
         (("--methods", "zeroshot", "--report", "cells.csv"), "ends in .html"),

@@ -16,7 +16,7 @@ def test_costs_are_printed_and_kept(promptmlr, tiny_checkpoint: Path, tmp_path: 
     done = promptmlr("cost", "--backbone", tiny_checkpoint, *options, "--out", tmp_path / "cost")
     assert done.code == 0, done.err
     kept = rows(tmp_path / "cost" / "cost.csv")
-    assert len(kept) == 9
+    assert len(kept) == 10
     for row in kept:
         cells = f"{row['method']} {row['way']} {int(row['learned']):,}"
         assert cells in " ".join(done.out.split())

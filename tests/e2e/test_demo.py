@@ -35,7 +35,7 @@ def table(lines: list[str]) -> dict[tuple[str, str], tuple[float, float, float, 
 
 def test_table_has_every_method_and_both_starts_of_embeddings(small) -> None:
     rows = table(small[1])
-    once = {("zeroshot", "–"), ("baseline", "–"), ("dualcoop", "–")}
+    once = {("zeroshot", "–"), ("anchored", "–"), ("baseline", "–"), ("dualcoop", "–")}
     learned = ("positivecoop", "negativecoop", "dualembedding")
     assert set(rows) == once | {(method, start) for method in learned for start in ("agnostic", "text")}
     assert {method for method, _ in rows} <= set(METHODS)
@@ -50,6 +50,7 @@ def test_learned_parameters_are_those_of_the_method(small) -> None:
     learned = {method: row[3] for (method, _), row in table(small[1]).items()}
     assert learned == {
         "zeroshot": 0,
+        "anchored": 2 * embedding + 2 * classes,
         "baseline": 2 * linear,
         "dualcoop": 2 * prompt,
         "positivecoop": prompt + embedding,

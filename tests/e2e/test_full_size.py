@@ -25,7 +25,7 @@ def test_rn50_on_real_photos(promptmlr, tmp_path: Path) -> None:
     run, predictions = tmp_path / "run", tmp_path / "p.jsonl"
 
     options = ("--images", data / "val2017", "--backbone", tmp_path / "rn50.safetensors", "--image-size", "96")
-    trained = promptmlr("train", table, "--out", run, "--epochs", "1", *options)
+    trained = promptmlr("train", table, "--out", run, "--method", "positivecoop", "--epochs", "1", *options)
     assert trained.code == 0, trained.err
     config = json.loads((run / "config.json").read_text())
     assert config["backbone"]["feature_width"] == 1024

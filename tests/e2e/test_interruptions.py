@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from promptmlr import training, unfinished
+from promptmlr import unfinished
 from promptmlr.errors import EnvironmentFault
+from promptmlr.run import FILES
+from support import interrupt_after
 
 SMALL = ("--backbone", "scenes", "--epochs", "3", "--workers", "0", "--no-cache")
 
@@ -18,16 +20,8 @@ SMALL = ("--backbone", "scenes", "--epochs", "3", "--workers", "0", "--no-cache"
 @pytest.fixture
 def stopped(promptmlr, photos: Path, monkeypatch) -> Path:
     """A run that was interrupted in its third epoch; the folder it will be."""
-    real, calls = training.asymmetric_cost, []
-
-    def interrupted(*arguments, **options):
-        calls.append(1)
-        if len(calls) == 3:  # 32 images are one step
-            raise KeyboardInterrupt
-        return real(*arguments, **options)
-
     with monkeypatch.context() as patch:
-        patch.setattr(training, "asymmetric_cost", interrupted)
+        interrupt_after(2, patch)
         done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", *SMALL)
     assert done.code == 130
     assert "--resume" in done.err
@@ -54,8 +48,7 @@ def test_one_process_at_a_time(promptmlr, stopped: Path) -> None:
 def test_nothing_of_the_unfinished_run_stays(promptmlr, stopped: Path) -> None:
     (stopped.parent / "run.partial" / ".state.safetensors.abc.tmp").write_bytes(b"cut short")
     assert resume(promptmlr, stopped).code == 0
-    expected = {"config.json", "mask.npy", "metrics.csv", "metrics.json", "metrics.jsonl", "weights.safetensors"}
-    assert {path.name for path in stopped.iterdir()} == expected
+    assert {path.name for path in stopped.iterdir()} == set(FILES)
     assert not (stopped.parent / "run.partial").exists()
 
 
@@ -70,7 +63,7 @@ def test_what_a_kill_may_have_taken_is_written_again(promptmlr, stopped: Path, l
 def test_changed_labels_and_settings_are_named(promptmlr, stopped: Path) -> None:
     other = resume(promptmlr, stopped, "--batch-size", "7")
     assert other.code == 2
-    assert "recipe.batch_size: 32, now 7" in other.err
+    assert "recipe.batch_size: 128, now 7" in other.err
     table = stopped.parent / "labels.csv"
     lines = table.read_text().splitlines()
     index = next(i for i, line in enumerate(lines) if ",train," in line and line.endswith((",1", ",0")))

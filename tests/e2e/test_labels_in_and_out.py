@@ -4,10 +4,11 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from promptmlr.data import DataOptions, load_data, load_parts
-from promptmlr.labels import UNKNOWN, hide, keep_mask
+from promptmlr.labels import PRESENT, UNKNOWN, Observation, hide, keep_mask
 
 TRAIN = ("--backbone", "scenes", "--epochs", 1, "--workers", 0)
 
@@ -138,6 +139,28 @@ def test_a_small_data_set_with_blanks_out_of_drawn_scenes(promptmlr, tmp_path: P
     refused = promptmlr("convert", "scenes", tmp_path / "x", "--to", "csv", "--observed", 0)
     assert (refused.code, "outside (0, 1]" in refused.err) == (2, True), refused.err
     assert not (tmp_path / "x").exists()
+
+
+def test_one_present_label_of_each_training_image_and_clean_ones_beside(promptmlr, photos: Path) -> None:
+    rows = [line.split(",") for line in (photos / "labels.csv").read_text().splitlines()]
+    for row in rows[17:33]:
+        row[1] = "val"
+    (photos / "labels.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    before = load_parts(str(photos / "labels.csv"))
+    thin = ("--observed", "single-positive", "--seed", 4)
+    done = promptmlr("convert", photos / "labels.csv", photos / "one.csv", "--to", "csv", *thin)
+    assert done.code == 0, done.err
+    assert "kept by single-positive of split train: 16 images" in done.err
+    after = load_parts(str(photos / "one.csv"))
+    for split in ("val", "test"):
+        assert (after[split].labels == before[split].labels).all()
+    whole, kept = before["train"].labels, after["train"].labels
+    assert ((kept != UNKNOWN).sum(axis=1) == (whole == PRESENT).any(axis=1)).all()
+    assert (kept[kept != UNKNOWN] == PRESENT).all()
+    assert (kept == hide(whole, Observation("single-positive").keep(whole, 4))).all()
+    some = promptmlr("convert", photos / "labels.csv", photos / "20.csv", "--to", "csv", "--labels", 20, "--limit", 10)
+    assert some.code == 0, some.err
+    assert np.count_nonzero(load_parts(str(photos / "20.csv"))["train"].labels != UNKNOWN) == 20
 
 
 def test_a_split_is_made_and_stays_when_images_are_added(promptmlr, photos: Path) -> None:

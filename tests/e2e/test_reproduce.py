@@ -13,7 +13,7 @@ from PIL import Image
 
 from promptmlr import scenes
 from promptmlr.data.voc import VOC_CLASS_NAMES
-from promptmlr.experiments.grid import compare
+from promptmlr.experiments.grid import cells
 from promptmlr.experiments.grid.stack import Stack
 
 NUMBER = re.compile(r"\d+\.\d+")
@@ -160,7 +160,7 @@ def test_the_quirks_are_options(promptmlr, tmp_path: Path, small) -> None:
 def first_is_best(monkeypatch) -> None:
     """Every epoch scores less on the test images than the one before, as far as selection hears."""
     falling = itertools.count()
-    monkeypatch.setattr(compare, "mean_aps", lambda folded, **_: [-next(falling)] * len(folded))
+    monkeypatch.setattr(cells, "mean_aps", lambda folded, **_: [-next(falling)] * len(folded))
 
 
 def scored(out: Path) -> list[tuple[str, ...]]:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from promptmlr.labels import UNKNOWN, hide, hold_out, keep_mask, mask_hash
+from promptmlr.labels import PRESENT, UNKNOWN, Observation, hide, hold_out, keep_mask, mask_hash
 
 SHAPES = st.tuples(st.integers(1, 20), st.integers(1, 8))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -16,6 +16,23 @@ def test_masks_of_one_seed_are_nested(shape, seed, first, second):
     small, large = (keep_mask(shape, fraction, seed) for fraction in sorted((first, second)))
     assert small.shape == shape
     assert not (small & ~large).any()
+
+
+@given(LABELS, SEEDS, FRACTIONS, st.data())
+def test_no_protocol_shows_what_is_unknown_or_changes_what_is_known(labels, seed, amount, data):
+    known = int((labels != UNKNOWN).sum())
+    protocols = [Observation("fraction", amount), Observation("positive-only", amount), Observation("single-positive")]
+    if known:
+        protocols.append(Observation("labels", data.draw(st.integers(1, known))))
+    for observation in protocols:
+        assert Observation.parse(observation.name) == observation
+        keep = observation.keep(labels, seed)
+        seen = hide(labels, keep)
+        assert (seen[seen != UNKNOWN] == labels[seen != UNKNOWN]).all()
+        if observation.protocol == "labels":
+            assert (seen != UNKNOWN).sum() == observation.amount
+        if "positive" in observation.protocol:
+            assert (labels[keep] == PRESENT).all()
 
 
 @given(LABELS, st.floats(0.01, 0.99), SEEDS)

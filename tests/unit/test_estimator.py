@@ -231,3 +231,69 @@ def test_images_in_memory_are_known_by_their_pixels() -> None:
     one, other = Image.new("RGB", (4, 2), "red"), Image.new("RGB", (2, 4), "red")
     assert HeldImage("a", one).fingerprint() == HeldImage("b", one.copy()).fingerprint()
     assert HeldImage("a", one).fingerprint() != HeldImage("a", other).fingerprint()
+
+
+@pytest.fixture
+def vectors() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """60 vectors, each the sum of its classes' texts and noise; labels of which a part is unknown; and the texts."""
+    rng = np.random.default_rng(0)
+    text = np.eye(3, 8)
+    there = rng.random((60, 3)) < 0.4
+    y = np.where(rng.random((60, 3)) < 0.3, NAN, there)
+    return (there @ text + 0.2 * rng.normal(size=(60, 8))).astype(np.float32), y, text
+
+
+def on_features(text: np.ndarray | None, method: str = "zeroshot", **arguments) -> pm.MultiLabelRecognizer:
+    return pm.MultiLabelRecognizer(method, class_names=NAMES, text=text, **arguments)
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_features_instead_of_images(vectors, regions: bool, tmp_path: Path) -> None:
+    x, y, text = vectors
+    shown = np.stack([x, x], axis=1) if regions else x
+    recognizer = on_features(text, "baseline").fit(shown, y)
+    probabilities = recognizer.predict_proba(shown)
+    assert recognizer.score(shown, y) > 0.9
+    np.testing.assert_allclose(probabilities, recognizer.predict_proba(x), rtol=1e-5)  # two regions alike are one
+    again = pm.MultiLabelRecognizer.load(recognizer.save(tmp_path / "run"))
+    np.testing.assert_array_equal(again.predict_proba(shown), probabilities)
+    recognizer.partial_fit(shown[:20], y[:20])
+    assert recognizer.predict(shown).shape == (60, 3)
+
+
+def test_cross_validation_on_features(vectors) -> None:
+    x, y, text = vectors
+    folds = KFold(3, shuffle=True, random_state=0)
+    assert (cross_val_score(on_features(None, "baseline"), x, y, cv=folds) > 0.7).all()
+    search = GridSearchCV(on_features(text), {"method": ["zeroshot", "baseline"]}, cv=folds).fit(x, y)
+    assert search.best_params_["method"] == "baseline"  # noise without any class has a direction, too
+
+
+def test_what_does_not_go_with_features_is_refused(vectors, drawn) -> None:
+    x, y, text = vectors
+    fitted = on_features(text).fit(x, y)
+    for attempt, words in (
+        (lambda: on_features(text, backbone="scenes").fit(x, y), "X holds features.*leave backbone= out"),
+        (lambda: on_features(text, image_size=64).fit(x, y), "leave image_size= out"),
+        (lambda: on_features(None).fit(x, y), "--method baseline"),
+        (lambda: on_features(text[:2]).fit(x, y), r"text has shape \(2, 8\), where 3 classes"),
+        (lambda: on_features(text, "positivecoop").fit(x, y), "features come without one"),
+        (lambda: on_features(text).fit(x * NAN, y), r"X\[0\] holds NaN"),
+        (lambda: on_features(text).fit(x.astype(int), y), r"features are one float array \(N, D\) or \(N, R, D\)"),
+        (lambda: on_features(text, backbone="scenes").fit(drawn[0][:60], y), "text= is about features"),
+        (lambda: fitted.predict_proba(drawn[0][:2]), "trained on features and sees no images"),
+        (lambda: fitted.predict_proba(x[:, :4]), "features of width 8, and these have 4"),
+    ):
+        with pytest.raises(UserError, match=words):
+            attempt()
+
+
+def test_a_run_on_images_takes_no_features(small, drawn, vectors) -> None:
+    paths, y = drawn
+    fitted = small.fit(paths[:40], y[:40])
+    with pytest.raises(UserError, match="leave backbone= out"):
+        fitted.predict_proba(vectors[0])
+    with pytest.raises(UserError, match="trained on images seen by scenes, and these are features"):
+        pm.MultiLabelRecognizer.load(fitted.save(paths[0].parent / "run"), backbone=None, image_size=None).predict(
+            vectors[0]
+        )

@@ -10,6 +10,7 @@ from promptmlr.functional import (
     aggregate,
     asymmetric_loss,
     cosine_map,
+    cross_entropy_cost,
     linear_map,
     presence_probability,
     region_weights,
@@ -156,6 +157,40 @@ def test_the_focusing_factor_carries_no_gradient() -> None:
         nudge[index] = step
         slope = (frozen(logits.detach() + nudge) - frozen(logits.detach() - nudge)) / (2 * step)
         assert logits.grad[index].item() == pytest.approx(slope, abs=1e-7)
+
+
+def test_cross_entropy_is_torchs_on_the_margin_and_unknown_labels_cost_nothing() -> None:
+    logits = draw(2, 2, 4, scale=3).requires_grad_()
+    margin, known = logits[:, 1] - logits[:, 0], LABELS != -1
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(margin, LABELS.double(), reduction="none") * known
+    found = cross_entropy_cost(logits, LABELS)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(cost.sum(), logits, retain_graph=True)[0] for cost in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300])
+def test_logits_of_unknown_labels_have_no_part_in_the_cross_entropy(value: float) -> None:
+    clean = draw(2, 2, 4).requires_grad_()
+    cross_entropy_cost(clean, LABELS).sum().backward()
+    dirty = clean.detach().clone()
+    dirty[:, 1][LABELS == -1] = value
+    dirty.requires_grad_()
+    cost = cross_entropy_cost(dirty, LABELS)
+    cost.sum().backward()
+    assert torch.equal(cost, cross_entropy_cost(clean, LABELS))
+    assert torch.equal(dirty.grad, clean.grad)
+    assert not cost[LABELS == -1].any()
+    assert not dirty.grad.movedim(1, -1)[LABELS == -1].any()
+
+
+def test_cross_entropy_stays_finite_far_out() -> None:
+    """A sum of such costs is a log-likelihood: without the clamp of the asymmetric loss."""
+    logits = torch.tensor([[[0.0], [-500.0]], [[0.0], [500.0]]], requires_grad=True)
+    cost = cross_entropy_cost(logits, torch.tensor([[1], [0]]))
+    cost.sum().backward()
+    assert cost.flatten().tolist() == [500.0, 500.0]
+    assert logits.grad[:, 1, 0].tolist() == [-1.0, 1.0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from promptmlr.errors import UserError
-from promptmlr.labels import UNKNOWN, hide, hold_out, keep_mask, mask_hash
+from promptmlr.labels import PRESENT, UNKNOWN, Observation, hide, hold_out, keep_mask, mask_hash
 
 
 def test_keep_mask_is_the_documented_draw():
@@ -65,3 +65,87 @@ def test_hold_out_needs_two_observed_labels():
     labels[1, 1] = 1
     with pytest.raises(UserError, match="1 observed labels"):
         hold_out(labels, 0.5, 0)
+
+
+def drawn(images: int = 4000, classes: int = 6) -> np.ndarray:
+    """Labels of which a third is present, and a fifth unknown; the first image has no present one."""
+    rng = np.random.default_rng(100)
+    labels = np.where(rng.random((images, classes)) < 0.2, UNKNOWN, rng.random((images, classes)) < 1 / 3)
+    labels[0] = 0
+    return labels.astype(np.int8)
+
+
+@pytest.mark.parametrize("name", ["0.1", "1.0", "single-positive", "positive-only:0.3", "400 labels", "1 label"])
+def test_protocols_are_known_by_their_names(name):
+    assert Observation.parse(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("few", "'few' is no way to hide labels"),
+        ("single-negative", "no way to hide labels"),
+        ("positive-only", "no way to hide labels"),
+        ("positive-only:", "no way to hide labels"),
+        ("1" * 5000 + " labels", "no way to hide labels"),
+        ("-3 labels", "no way to hide labels"),
+        ("0 labels", "0 is no number of labels"),
+        ("positive-only:1.5", "tenth of the present labels"),
+        ("nan", "outside"),
+    ],
+)
+def test_what_is_no_protocol_is_refused(text, words):
+    with pytest.raises(UserError, match=words):
+        Observation.parse(text)
+
+
+def test_a_fraction_is_the_mask_that_it_always_was():
+    labels = drawn()
+    np.testing.assert_array_equal(Observation("fraction", 0.3).keep(labels, 5), keep_mask(labels.shape, 0.3, 5))
+
+
+def test_single_positive_keeps_one_present_label_of_each_image_each_as_often_as_another():
+    labels = drawn()
+    keep = Observation("single-positive").keep(labels, 3)
+    np.testing.assert_array_equal(keep.sum(axis=1), (labels == PRESENT).any(axis=1))
+    assert (labels[keep] == PRESENT).all()
+    whole = np.ones((6000, 6), np.int8)
+    shares = Observation("single-positive").keep(whole, 4).mean(axis=0)
+    np.testing.assert_allclose(shares, 1 / 6, atol=4 * (5 / 36 / 6000) ** 0.5)
+
+
+def test_positive_only_keeps_its_share_of_present_labels_and_no_other():
+    labels = drawn()
+    keep = Observation("positive-only", 0.3).keep(labels, 3)
+    present = labels == PRESENT
+    assert not keep[~present].any()
+    assert keep[present].mean() == pytest.approx(0.3, abs=4 * (0.21 / present.sum()) ** 0.5)
+    np.testing.assert_array_equal(keep, present & Observation("fraction", 0.3).keep(labels, 3))
+
+
+def test_a_number_of_labels_is_exact_nested_and_of_known_ones():
+    labels = drawn()
+    few, more = (Observation("labels", count).keep(labels, 3) for count in (150, 400))
+    assert (few.sum(), more.sum()) == (150, 400)
+    assert not (few & ~more).any()
+    assert (labels[more] != UNKNOWN).all()
+    assert (few != Observation("labels", 150).keep(labels, 4)).any()
+    known = int((labels != UNKNOWN).sum())
+    np.testing.assert_array_equal(Observation("labels", known).keep(labels, 0), labels != UNKNOWN)
+    with pytest.raises(UserError, match=f"{known + 1:,} labels are asked for, and {known:,} are known"):
+        Observation("labels", known + 1).keep(labels, 0)
+
+
+def test_numbers_are_drawn_at_random_from_what_the_same_seed_left():
+    """A seed that hid labels before draws the same numbers: the order among those that are left is still random."""
+    labels = hide(np.tile(np.arange(2, dtype=np.int8), (4000, 3)), keep_mask((4000, 6), 0.5, 3))
+    keep = Observation("labels", 3000).keep(labels, 3)
+    np.testing.assert_allclose(keep.mean(axis=0), 3000 / keep.size, atol=0.03)
+    assert abs(int(keep[:2000].sum()) - 1500) < 4 * (3000 / 4) ** 0.5
+
+
+@pytest.mark.parametrize("name", ["0.3", "single-positive", "positive-only:0.3", "400 labels"])
+def test_the_share_that_is_kept_is_known_beforehand(name):
+    labels, observation = drawn(), Observation.parse(name)
+    kept = np.mean([(hide(labels, observation.keep(labels, seed)) != UNKNOWN).mean() for seed in range(5)])
+    assert observation.share(labels) == pytest.approx(kept, rel=0.02)

@@ -16,6 +16,7 @@ NAMES = ["dog", "traffic light", "umbrella"]
 C, M, W, D = 3, 4, 64, 96  # of the tiny backbone
 
 LEARNED = {
+    "anchored": {"presence.embedding": (C, D), "absence.embedding": (C, D)},
     "baseline": {
         "presence.projector.weight": (C, D),
         "presence.projector.bias": (C,),
@@ -29,6 +30,7 @@ LEARNED = {
     "zeroshot": {"presence.embedding": (C, D), "absence.embedding": (C, D)},
 }
 FORMULAS = {
+    "anchored": 2 * C * D,
     "baseline": 2 * C * (D + 1),
     "dualcoop": 2 * C * M * W,
     "dualembedding": 2 * C * D,
@@ -76,8 +78,9 @@ def test_trained_methods_are_pairwise_different(tiny_backbone) -> None:
         assert type(recognizer.presence) is SIDES[row.presence]
         assert type(recognizer.absence) is SIDES[row.absence]
         if row.trained:
-            pairs[method] = (type(recognizer.presence), type(recognizer.absence), row.weighting)
-    assert len(set(pairs.values())) == len(pairs) >= 5
+            starts = row.presence_start, row.absence_start
+            pairs[method] = (type(recognizer.presence), type(recognizer.absence), row.weighting, *starts)
+    assert len(set(pairs.values())) == len(pairs) >= 6
 
 
 def test_only_the_baseline_weights_each_side_by_its_own_map() -> None:
@@ -147,7 +150,21 @@ def test_starts_of_embeddings(tiny_backbone) -> None:
     assert (presence * absence).sum(1).abs().max() < 0.5
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "zeroshot"])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_anchored_starts_from_the_texts_whatever_is_asked_for(tiny_backbone, classes: int) -> None:
+    """Presence from the class's own text; absence from the mean of all classes, and of "a photo." four times."""
+    names = NAMES[:classes]
+    texts = [f"a photo of a {name}." for name in names] + ["a photo."] * 4
+    units = torch.nn.functional.normalize(tiny_backbone.encode_text(texts), dim=1)
+    mean = torch.nn.functional.normalize(units.sum(dim=0), dim=0)
+    expected = torch.stack([units[:classes], mean.expand(classes, -1)]) * D**0.5
+    for start, seed in (("agnostic", 0), ("random", 1), ("text", 2)):
+        recognizer = create_recognizer("anchored", tiny_backbone, names, start=start, seed=seed)
+        found = torch.stack([recognizer.presence.embedding, recognizer.absence.embedding])
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("anchored", "zeroshot")])
 def test_starts_follow_from_the_seed(tiny_backbone, method: str) -> None:
     def start(seed: int) -> dict[str, torch.Tensor]:
         return create(method, tiny_backbone, start="random", offset="random", seed=seed).state_dict()

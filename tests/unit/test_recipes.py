@@ -199,7 +199,7 @@ def test_a_recipe_cannot_be_changed() -> None:
         ("shared = 3\n", "3 stands where a table belongs"),
         ("method = [1]\n", "[1] stands where a table belongs"),
         ("[method]\ndualcoop = 'x'\n", "'x' stands where a table belongs"),
-        (WHOLE.replace('"text"', '"texts"'), "start: input should be 'random', 'agnostic' or 'text'"),
+        (WHOLE.replace('"text"', '"texts"'), "start: input should be 'random', 'agnostic', 'text' or 'mean'"),
         (WHOLE.replace("0.1", "-0.1"), "context_rate: input should be greater than 0"),
         (WHOLE.replace("0.1", "inf"), "context_rate: input should be a finite number"),
         (WHOLE.replace("0.1", "nan"), "context_rate: input should be a finite number"),

@@ -134,7 +134,7 @@ def test_several_prompts_meet_regions_as_each_would_alone(tiny_backbone: Backbon
     regions = torch.randn(2, 5, tiny_backbone.feature_width, generator=torch.Generator().manual_seed(0))
     alone = torch.cat([side(regions) for side in sides], dim=1)
     passes = len(encoded)
-    joint = PromptSide.joint_map(sides, regions)
+    joint = PromptSide.similarity(regions, PromptSide.joint_vectors(sides))
     assert len(encoded) - passes == (passes // 3 if room else passes)
     torch.testing.assert_close(joint, alone, rtol=1e-5, atol=1e-5)
 
@@ -149,7 +149,7 @@ def test_several_prompts_meet_regions_as_each_would_alone(tiny_backbone: Backbon
 def test_prompts_of_other_names_are_not_encoded_together(tiny_backbone: Backbone) -> None:
     sides = [PromptSide.create(tiny_backbone.text, names) for names in (["dog", "cat"], ["mouse", "bat"])]
     regions = torch.randn(2, 5, tiny_backbone.feature_width, generator=torch.Generator().manual_seed(0))
-    joint = PromptSide.joint_map(sides, regions)
+    joint = PromptSide.similarity(regions, PromptSide.joint_vectors(sides))
     torch.testing.assert_close(joint, torch.cat([side(regions) for side in sides], dim=1))
 
 

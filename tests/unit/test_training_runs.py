@@ -154,5 +154,5 @@ def test_runs_that_do_not_fit_together_are_refused(tiny_backbone, changes: dict[
     source, labels = data(torch.float32)
     runs = make_runs(tiny_backbone, "baseline", 2, torch.float32, labels)
     runs[1].recipe = recipe(1, **{"epochs": 2, **changes})
-    with pytest.raises(ValueError, match="one method, batch size, number of epochs"):
+    with pytest.raises(ValueError, match="one method, loss, batch size, number of epochs"):
         fit_runs(runs, source)

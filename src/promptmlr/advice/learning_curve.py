@@ -19,7 +19,7 @@ from promptmlr.crossvalidation import Subject
 from promptmlr.errors import UserError
 from promptmlr.evaluation import bootstrap_map, evaluate
 from promptmlr.experiments.grid.uncertainty import estimate
-from promptmlr.labels import PRESENT, UNKNOWN, Labels, hide, keep_mask
+from promptmlr.labels import PRESENT, UNKNOWN, Labels, Observation, hide
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.fitting import begin_run
@@ -91,7 +91,7 @@ def learning_curve(
     method: str,
     recipe: Recipe,
     *,
-    shares: Sequence[float],
+    parts: Sequence[Observation],
     seeds: int = 3,
     resamples: int = 200,
     reporter: Reporter | None = None,
@@ -103,31 +103,34 @@ def learning_curve(
         test: regions of other images and their (N', C) labels, in the same order of classes.
         method: a name of `METHODS`.
         recipe: of all trainings.
-        shares: of the observed labels, each in (0, 1].
+        parts: of the observed labels.
         seeds: how many times labels are left out; at all of them, K starts are trained.
         resamples: of the test images.
         reporter: where to say how it goes.
 
     Raises:
-        UserError: fewer than three shares, or no test label is present.
+        UserError: fewer than three parts, one with more labels than there are, or no test label is present.
     """
     reporter = reporter or Reporter()
-    shares = sorted(set(shares))
-    if len(shares) < 3:
-        raise UserError(f"a curve needs at least 3 points, and there are {len(shares)}; give more with --shares")
+    by_size = {part.share(subject.labels): part for part in parts}
+    if len(by_size) < 3:
+        raise UserError(
+            f"a curve needs at least 3 points, and there are {len(by_size)}; give more with --shares or --labels"
+        )
     source, labels = test
     if not (labels == PRESENT).any():
         raise UserError("no test label is present, so there is nothing to score on")
     scores, resampled, counts = [], [], []
     with reporter.progress("numbers of labels") as say:
-        for done, share in enumerate(shares, 1):
-            masks = [keep_mask(subject.labels.shape, share, MASKS + seed) for seed in range(seeds)]
-            parts = [hide(subject.labels, mask) for mask in masks]
-            found = _margins(subject, parts, method, recipe, source)
+        for done, (_, part) in enumerate(sorted(by_size.items()), 1):
+            seen = [hide(subject.labels, part.keep(subject.labels, MASKS + seed)) for seed in range(seeds)]
+            found = _margins(subject, seen, method, recipe, source)
             scores.append([evaluate(one, labels, subject.class_names, resamples=0).mean_ap for one in found])
             resampled.append([bootstrap_map(one, labels, resamples) for one in found])
-            counts.append(round(float(np.mean([(part != UNKNOWN).sum() for part in parts]))))
-            say(done, len(shares))
+            counts.append(round(float(np.mean([(one != UNKNOWN).sum() for one in seen]))))
+            say(done, len(by_size))
+    known = float((subject.labels != UNKNOWN).mean())
+    shares = [round(share / known, 12) for share in sorted(by_size)]
     return _curve(shares, np.array(counts), np.array(scores), np.array(resampled), int((labels != UNKNOWN).sum()))
 
 

@@ -16,6 +16,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
+from promptmlr.backbone.base import Backbone, checked_device
 from promptmlr.backbone.catalogue import catalogue, find_entry, uses_quick_gelu
 from promptmlr.backbone.checkpoint import (
     build_open_clip_model,
@@ -25,6 +26,7 @@ from promptmlr.backbone.checkpoint import (
     read_state_dict,
 )
 from promptmlr.backbone.fused import resnet_trunk
+from promptmlr.backbone.given import GivenFeatures
 from promptmlr.backbone.image import fold_batch_norms, patch_side, resnet_regions, vit_regions
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
@@ -36,6 +38,8 @@ from promptmlr.names import checked_path
 __all__ = [
     "PAPER_IMAGE_SIZE",
     "Backbone",
+    "ClipBackbone",
+    "GivenFeatures",
     "ImageTower",
     "Precision",
     "Preprocessing",
@@ -52,8 +56,8 @@ PAPER_IMAGE_SIZE = 448
 CHUNK_PIXELS = 4 * 448**2  # through the tower at once on a CPU: what comes out of a layer then stays in its cache
 
 
-class Backbone:
-    """A CLIP whose weights never change.
+class ClipBackbone(Backbone):
+    """An open_clip model whose weights never change.
 
     Args:
         model: an open_clip model with float32 weights; kept in evaluation mode, frozen, cast in place.
@@ -89,9 +93,9 @@ class Backbone:
         )
         self.name = name
         self.pretrained = pretrained
-        self.preprocessing = preprocessing
-        self.text = TextTower(model, SimpleTokenizer())
-        self.grid = preprocessing.image_size // patch
+        self._preprocessing = preprocessing
+        self._text = TextTower(model, SimpleTokenizer())
+        self._grid = preprocessing.image_size // patch
 
     @property
     def _some_weight(self) -> Tensor:
@@ -104,14 +108,34 @@ class Backbone:
         return self.text.feature_width
 
     @property
-    def image_size(self) -> int:
-        """S, the side of an input image in pixels."""
-        return self.preprocessing.image_size
+    def description(self) -> str:
+        """Name and size."""
+        return f"seen by {self.name} at {self.image_size} px"
 
     @property
-    def regions(self) -> int:
-        """R, the number of regions of an image: the grid and the global one."""
-        return self.grid**2 + 1
+    def has_text_tower(self) -> bool:
+        """It has one."""
+        return True
+
+    @property
+    def has_class_features(self) -> bool:
+        """Of all classes there are."""
+        return True
+
+    @property
+    def text(self) -> TextTower:
+        """The text tower."""
+        return self._text
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Size and normalisation of its images."""
+        return self._preprocessing
+
+    @property
+    def grid(self) -> int:
+        """The side of the grid of regions."""
+        return self._grid
 
     @property
     def device(self) -> torch.device:
@@ -130,14 +154,7 @@ class Backbone:
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> Tensor:
-        """Dense regions in the shared image-text space.
-
-        Args:
-            images: (B, 3, S, S) float, normalised (`preprocessing.normalise`).
-
-        Returns:
-            (B, R, D) in the weights' dtype, not normalised; region 0 is global.
-        """
+        """Dense regions (B, R, D) of (B, 3, S, S) normalised images, in the weights' dtype; region 0 is global."""
         at_once = max(CHUNK_PIXELS // self.image_size**2, 1) if self.device.type == "cpu" else max(len(images), 1)
         return torch.cat([self._regions_of(chunk.to(self.device, self.dtype)) for chunk in images.split(at_once)])
 
@@ -224,7 +241,7 @@ def load_backbone(
         UserError: unknown name or tag, no regions, an unreadable or foreign checkpoint, a size that does not fit.
         EnvironmentFault: the weights could not be downloaded.
     """
-    device = _checked_device(device)
+    device = checked_device(device)
     own = own_state_dict(name)
     if own is None:
         return _load_open_clip(str(name), pretrained, image_size, device, quick_gelu, dtype, text_dtype)
@@ -262,7 +279,7 @@ def bare_backbone(
     text_dtype: torch.dtype | None = None,
 ) -> Backbone:
     """`bare_model` as a backbone; arguments and errors as `load_backbone`."""
-    device = _checked_device(device)
+    device = checked_device(device)
     return _with_openai_preprocessing(bare_model(name), str(name), image_size, device, dtype, text_dtype)
 
 
@@ -276,7 +293,7 @@ def _with_openai_preprocessing(
 ) -> Backbone:
     size = _native_size(model) if image_size is None else image_size
     preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
-    return Backbone(model.to(device), name, None, preprocessing, dtype, text_dtype)
+    return ClipBackbone(model.to(device), name, None, preprocessing, dtype, text_dtype)
 
 
 def _load_open_clip(
@@ -306,7 +323,7 @@ def _load_open_clip(
         tuple(config.get("mean") or OPENAI_DATASET_MEAN),
         tuple(config.get("std") or OPENAI_DATASET_STD),
     )
-    return Backbone(model.to(device), name, weights, preprocessing, dtype, text_dtype)
+    return ClipBackbone(model.to(device), name, weights, preprocessing, dtype, text_dtype)
 
 
 def _sha256(model: nn.Module) -> str:
@@ -351,16 +368,6 @@ def _how_to_place(name: str, tag: str, reason: str) -> str:
         f"the file: --backbone {name}{'-quickgelu' if by_tag_alone else ''} --pretrained FILE (or look around "
         "with the miniature: --backbone scenes)"
     )
-
-
-def _checked_device(device: str | torch.device | None) -> torch.device:
-    try:
-        chosen = torch.device(device or "cpu")
-        torch.zeros(1, device=chosen).item()  # "meta" has shapes, but no numbers
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].split(". ")[0]
-        raise UserError(f"device {str(device)!r} cannot be used: {reason}; cpu always can") from error
-    return chosen
 
 
 def _native_size(model: Any) -> int:

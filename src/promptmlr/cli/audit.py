@@ -23,6 +23,7 @@ from promptmlr.cli.options import (
     Workers,
     read_data,
     region_cache,
+    tower_of,
 )
 from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import UserError
@@ -77,9 +78,9 @@ def audit(
     loaded = load_run(run)
     labelled = read_data(data, split, "train", format, images, DataOptions(unlisted=unlisted, delimiter=delimiter))
     ticked = ticked_classes(labelled.labels)
-    if not ticked.any():  # what nobody ticked has a cost as well
+    if not ticked.any():  # else what nobody ticked costs something, too
         labelled = labelled.rows(np.flatnonzero((labelled.labels != UNKNOWN).any(axis=1)))
-    tower = loaded.use_backbone(backbone, pretrained, device)
+    tower = tower_of(loaded, labelled, backbone, pretrained, device)
     fresh = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=True)
     kept, source = readable_regions(fresh, region_cache(cache, no_cache, storage, cache_key), Terminal())
     labelled = labelled.rows(kept)

@@ -32,7 +32,7 @@ from promptmlr.cli.options import (
     read_data,
 )
 from promptmlr.cli.progress import Terminal, note
-from promptmlr.errors import EnvironmentFault
+from promptmlr.errors import EnvironmentFault, UserError
 
 __all__ = ["cache"]
 
@@ -76,6 +76,8 @@ def cache(
 
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     labelled = read_data(data, split, "train", format, images, options)
+    if labelled.features is not None:
+        raise UserError(f"{labelled.source}: features were computed before; train on them as they are")
     tower = open_tower(data, backbone, pretrained, image_size, precision, device)
     augmentation = None if views is None else Augmentation(order_seed, views)
     fresh = FreshRegions(

@@ -13,11 +13,14 @@ from promptmlr.cli.options import (
     Difficult,
     Format,
     ImageFolder,
+    LabelCount,
+    Observed,
     SkipUnreadable,
     Split,
     Unlisted,
     Workers,
     data_options,
+    observation,
 )
 from promptmlr.cli.progress import Terminal, note
 
@@ -52,13 +55,8 @@ def convert(
             help="Write lists of what is present, although the format cannot tell absent labels from unknown ones.",
         ),
     ] = False,
-    observed: Annotated[
-        float,
-        typer.Option(
-            help="Keep each known label with this probability, hide the others, in all splits but test: what "
-            "`promptmlr train --observed` sees."
-        ),
-    ] = 1.0,
+    observed: Observed = None,
+    labels: LabelCount = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what --observed keeps and --hold-out takes.")] = 0,
     limit: Annotated[
         int | None,
@@ -80,6 +78,9 @@ def convert(
 ) -> None:
     """Write labels in another format, all splits or one; what it cannot hold is refused or said, never lost silently.
 
+    --observed P hides labels of all splits but test, its protocols and --labels those of training alone: they are what
+    `promptmlr train` sees with the same options.
+
     csv: a column per class, 1, 0 or blank. long-csv: image, label, value. list-csv: image, labels, negatives, as
     fastai reads it. folder: a text file of names per image. coco: annotations without boxes, with LVIS's
     neg_category_ids where labels are partial. label-studio: tasks with the labels as pre-annotations. fiftyone:
@@ -89,6 +90,7 @@ def convert(
     from promptmlr.data.convert import convert as write
     from promptmlr.data.convert import held_out, readable, thinned
 
+    hiding = observation(observed, labels)
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     if split is None:
         parts = load_parts(data, format=format, images=images, options=options)
@@ -96,7 +98,7 @@ def convert(
         parts = {split: load_data(data, split, purpose="test", format=format, images=images, options=options)}
     if hold_out is not None:
         parts = held_out(parts, hold_out, seed)
-    parts = thinned(parts, observed, seed, limit)
+    parts = thinned(parts, hiding, seed, limit)
     for part in parts.values():
         for line in (part.source, *part.notes):
             note(line)

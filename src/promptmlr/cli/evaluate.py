@@ -33,6 +33,7 @@ from promptmlr.cli.options import (
     data_options,
     read_data,
     region_cache,
+    tower_of,
 )
 from promptmlr.cli.outcome import check_page
 from promptmlr.cli.progress import Terminal, note
@@ -109,7 +110,7 @@ def evaluate(
     trained_on = images_sha256(labelled.image_ids) == loaded.config.data.images_sha256
     rows, columns = common_classes(loaded.class_names, labelled.class_names)
 
-    tower = loaded.use_backbone(backbone, pretrained, device)
+    tower = tower_of(loaded, labelled, backbone, pretrained, device)
     fresh = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
     stored = region_cache(cache, no_cache, storage, cache_key)
     readable, source = open_regions(fresh, stored, batch_size=batch_size, reporter=Terminal())

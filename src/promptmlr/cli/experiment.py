@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from promptmlr.cli.options import fractions
+from promptmlr.cli.options import fractions, words
 from promptmlr.cli.outcome import kept_in, publish
 from promptmlr.cli.progress import Terminal
 
@@ -67,3 +67,45 @@ def absence(
     with kept_in(out, report):
         results = run_absence(plan, out, jobs=jobs, minutes=minutes, reporter=Terminal())
     publish(AbsenceOutputs(results), out, report)
+
+
+@experiment.command("few-labels")
+def few_labels(
+    out: Annotated[Path, typer.Option(help="The folder of cells and tables.", show_default=False)],
+    worlds: Annotated[
+        str, typer.Option(help="Drawn worlds, by commas; the strength's rule was not chosen on these.")
+    ] = "scenes:usual:5,scenes:crowded:6,scenes:strangers:7,scenes:grainy:8",
+    labels: Annotated[str, typer.Option(help="Numbers of known labels, by commas.")] = "50,150,400,1000,6000,18000",
+    ticked: Annotated[
+        str, typer.Option(help="Numbers of images with one present label each and no other, by commas.")
+    ] = "100,400,2000",
+    methods: Annotated[
+        str, typer.Option(help="Names of `promptmlr methods` beside anchored and zeroshot, by commas.")
+    ] = "dualembedding,baseline,positivecoop,negativecoop,dualcoop",
+    seeds: Annotated[int, typer.Option(min=1, help="Masks in every world.")] = 5,
+    train_scenes: Annotated[int, typer.Option(min=1, help="That labels are drawn from.")] = 1_000,
+    test_scenes: Annotated[int, typer.Option(min=1, help="That methods are scored on.")] = 1_000,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the results as a page as well.", show_default=False)
+    ] = None,
+) -> None:
+    """What few labels are worth: every method beside the untouched CLIP, by the number of labels.
+
+    Known labels of both kinds on 20 classes, then one tick per image. Interrupted, it goes on when repeated.
+    """
+    from promptmlr.experiments.few_labels.outputs import FewLabelsOutputs
+    from promptmlr.experiments.few_labels.running import FewLabels, run_few_labels
+
+    plan = FewLabels(
+        worlds=words(worlds),
+        labels=sorted(int(number) for number in fractions(labels, "--labels")),
+        ticked_images=sorted(int(number) for number in fractions(ticked, "--ticked")),
+        methods=words(methods),
+        seeds=seeds,
+        train_scenes=train_scenes,
+        test_scenes=test_scenes,
+    )
+    with kept_in(out, report):
+        results = run_few_labels(plan, out, jobs=jobs, reporter=Terminal())
+    publish(FewLabelsOutputs(results), out, report)

@@ -71,7 +71,9 @@ def inspect(
     for part in parts.values():
         for line in part.notes[1:]:
             note(line)
-    tower = None if backbone is None else open_tower(data, backbone, pretrained, None, "auto", device)
+    first = next(iter(parts.values()))
+    given = first.features is not None and bool(first.features.text)
+    tower = open_tower(data, backbone, pretrained, None, "auto", device, first) if backbone or given else None
     found = inspect_data(data, parts, backbone=tower, read_images=not labels_only, workers=workers, reporter=Terminal())
     if out is None:
         say(found.title, found.lead, found.findings(), None, None)

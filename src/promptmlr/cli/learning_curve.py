@@ -26,7 +26,7 @@ from promptmlr.cli.options import (
     Unlisted,
     Workers,
     data_options,
-    fractions,
+    observations,
     open_tower,
     read_data,
     region_cache,
@@ -40,13 +40,24 @@ if TYPE_CHECKING:
 
 __all__ = ["learning_curve"]
 
+SHARES = "0.0625,0.125,0.25,0.5,0.75,1"
+
 
 def learning_curve(
     data: Data,
     method: Annotated[str, typer.Option(help="A name of `promptmlr methods`.")] = "anchored",
     shares: Annotated[
-        str, typer.Option(help="Parts of the observed labels to train on, by commas.")
-    ] = "0.0625,0.125,0.25,0.5,0.75,1",
+        str | None,
+        typer.Option(
+            help=f"Parts of the observed labels to train on, by commas. (default: {SHARES})", show_default=False
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,…", help="Instead of --shares: numbers of the observed labels, by commas.", show_default=False
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many times labels are left out at each part.")] = 3,
     recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
     epochs: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
@@ -86,29 +97,29 @@ def learning_curve(
     from promptmlr.regions import FreshRegions
 
     check_page(out, report)
-    parts = fractions(shares, "--shares")
-    if wrong := [part for part in parts if not 0 < part <= 1]:
-        raise UserError(f"--shares: {wrong[0]:g} is outside (0, 1]; 0.5 is half of the observed labels")
+    parts = observations(shares, labels, SHARES, "--shares")
+    if wrong := [part.name for part in parts if part.protocol in ("positive-only", "single-positive")]:
+        raise UserError(f"--shares: {wrong[0]} makes no curve; give parts of the observed labels, such as 0.25,0.5,1")
     load_recipe(recipe, method, epochs=epochs)
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     train = read_data(data, None, "train", format, images, options)
     test = train if train.without_splits else read_data(data, None, "test", format, images, options)
     train, test = _parted(train, test)
-    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device, train)
     stored = region_cache(cache, no_cache, storage, cache_key)
     sources = []
     for part in (train, test):
         fresh = FreshRegions(tower, part.images, workers=workers, skip_unreadable=skip_unreadable)
         kept, source = readable_regions(fresh, stored, Terminal())
         sources.append((source, part.labels[kept]))
-    (regions, labels), tested = sources
-    known = float((labels != UNKNOWN).mean())
+    (regions, seen), tested = sources
+    known = float((seen != UNKNOWN).mean())
     curve = measured(
-        Subject(tower, train.class_names, regions, labels),
+        Subject(tower, train.class_names, regions, seen),
         tested,
         method,
         load_recipe(recipe, method, observed=known, epochs=epochs),
-        shares=parts,
+        parts=parts,
         seeds=seeds,
         reporter=Terminal(),
     )

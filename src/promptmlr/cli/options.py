@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from promptmlr.backbone import Backbone
     from promptmlr.data import DataOptions, LabelledImages
     from promptmlr.features import RegionCache
+    from promptmlr.labels import Observation
+    from promptmlr.run import Run
 
 __all__ = [
     "BackboneName",
@@ -27,7 +29,9 @@ __all__ = [
     "Format",
     "ImageFolder",
     "ImageSize",
+    "LabelCount",
     "NoCache",
+    "Observed",
     "OrderSeed",
     "PrecisionOption",
     "Pretrained",
@@ -42,18 +46,43 @@ __all__ = [
     "common_classes",
     "data_options",
     "fractions",
+    "observation",
+    "observations",
     "open_tower",
     "read_data",
     "region_cache",
+    "tower_of",
+    "usable_methods",
     "words",
 ]
 
+Observed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="P|PROTOCOL",
+        help="Keep each known label with this probability, hide the others; 1 hides nothing. Or single-positive: of "
+        "each image one present label, at random; or positive-only:P: each present label with probability P. "
+        "(default: 1)",
+        show_default=False,
+    ),
+]
+LabelCount = Annotated[
+    int | None,
+    typer.Option(
+        "--labels",
+        min=1,
+        metavar="N",
+        help="Instead of --observed: keep so many of the known labels, chosen at random.",
+        show_default=False,
+    ),
+]
 Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
         help="A .csv (wide, long or with lists), .json (Label Studio, FiftyOne) or .parquet file, a folder (VOC, COCO, "
-        "FiftyOne, Hugging Face, images with text files), or 'scenes': the drawn world "
+        "FiftyOne, Hugging Face, images with text files), features instead of images (.npz, .parquet), or 'scenes': "
+        "the drawn world "
         "(scenes:WORLD:NUMBER for others, such as scenes:crowded:1). Write ./scenes for a folder of that name.",
     ),
 ]
@@ -71,6 +100,7 @@ Format = Annotated[
         "label-studio",
         "fiftyone",
         "huggingface",
+        "features",
         "scenes",
     ]
     | None,
@@ -207,6 +237,41 @@ def fractions(text: str, option: str = "--observed") -> list[float]:
     return list(dict.fromkeys(found))
 
 
+def observations(
+    observed: str | None, labels: str | None, default: str = "1", option: str = "--observed"
+) -> "list[Observation]":
+    """What `--observed`, or an option like it, or `--labels` says of which labels are hidden, each once.
+
+    Raises:
+        UserError: both are given, or one is none.
+    """
+    from promptmlr.labels import Observation
+
+    if observed is not None and labels is not None:
+        raise UserError(f"{option} and --labels both say which labels are hidden; give one of them")
+    found = []
+    for word in words(labels if labels is not None else observed if observed is not None else default):
+        if labels is not None and not (word.isascii() and word.isdigit()):
+            raise UserError(f"--labels: {word!r} is no number of labels; write for example 150,400")
+        try:
+            found.append(Observation.parse(word if labels is None else f"{word} labels"))
+        except UserError as error:
+            raise UserError(f"{option if labels is None else '--labels'}: {error}") from None
+    return list(dict.fromkeys(found))
+
+
+def observation(observed: str | None, labels: int | None) -> "Observation":
+    """The same where there is one way alone.
+
+    Raises:
+        UserError: as above, or there are several.
+    """
+    found = observations(observed, None if labels is None else str(labels))
+    if len(found) > 1:
+        raise UserError(f"--observed {observed}: labels are hidden in one way here; `promptmlr compare` takes several")
+    return found[0]
+
+
 def cache_folder(chosen: Path | None) -> Path:
     """The folder of `--cache`, or the user's own."""
     from promptmlr.features import default_cache_folder
@@ -283,11 +348,18 @@ def open_tower(
     image_size: int | None,
     precision: Literal["auto", "float32", "bfloat16"],
     device: str,
+    labelled: "LabelledImages | None" = None,
 ) -> "Backbone":
-    """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise."""
+    """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise; for features what stands for it.
+
+    Raises:
+        UserError: as `open_backbone`; or a backbone is named for features.
+    """
     from promptmlr.backbone import of_open_clip, open_backbone
     from promptmlr.data import is_scenes
 
+    if labelled is not None and labelled.features is not None:
+        return _given(labelled, device, backbone=backbone, pretrained=pretrained, image_size=image_size)
     name = backbone or ("scenes" if is_scenes(data) else "RN101")
     if of_open_clip(name) and (pretrained is None or not Path(pretrained).is_file()):
         note(f"{name} ({pretrained or 'openai'}): the first time its weights are downloaded, some hundred megabytes")
@@ -295,3 +367,41 @@ def open_tower(
     if data and tower.name == "scenes" and not is_scenes(data):
         note("note: the miniature CLIP knows drawn things alone; on photographs it shows that all runs, not how well")
     return tower
+
+
+def tower_of(
+    run: "Run", labelled: "LabelledImages", backbone: str | None, pretrained: str | None, device: str
+) -> "Backbone":
+    """The backbone of a run, loaded; or what stands for it where the data are features, once these fit the run.
+
+    Raises:
+        UserError: as `Run.use_backbone` and `Run.adopt`; or a backbone is named for features.
+    """
+    if labelled.features is None:
+        return run.use_backbone(backbone, pretrained, device)
+    given = _given(labelled, device, backbone=backbone, pretrained=pretrained)
+    run.adopt(given)
+    return given
+
+
+def usable_methods(tower: "Backbone") -> tuple[str, ...]:
+    """All methods that a backbone has everything for; others are said."""
+    from promptmlr.methods import METHODS, methods_on
+
+    usable = methods_on(tower)
+    if left_out := [name for name in METHODS if name not in usable]:
+        needed = "a text tower" if tower.has_class_features else "a text tower or text features"
+        note(f"left out, as they need {needed}: {', '.join(left_out)}")
+    return usable
+
+
+def _given(labelled: "LabelledImages", device: str, **asked: object) -> "Backbone":
+    """What stands for the backbone of features."""
+    from promptmlr.backbone import GivenFeatures
+
+    assert labelled.features is not None
+    for option, value in asked.items():
+        if value is not None:
+            name = option.replace("_", "-")
+            raise UserError(f"{labelled.source}: features were computed before, so leave out --{name}")
+    return GivenFeatures(labelled.features.width, labelled.features.text, device)

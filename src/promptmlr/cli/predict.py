@@ -20,8 +20,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="[RUN] IMAGES...",
-            help="A run folder, or hf://owner/name or hf://owner/name@revision; then files, folders, glob patterns. "
-            "With --classes no run.",
+            help="A run folder, or hf://owner/name or hf://owner/name@revision; then files, folders, glob patterns, or "
+            ".npz or .parquet files for a run that was trained on features. With --classes no run.",
         ),
     ],
     classes: Annotated[
@@ -73,12 +73,13 @@ def predict(
     batch_size: BatchSize = None,
     workers: Workers = 2,
 ) -> None:
-    """Write the probability of every class, and the labels, for files, folders and globs of images.
+    """Write the probability of every class, and the labels, for files, folders and globs of images, or for features.
 
     The classes are those of a trained run; or with --classes any, as the untouched CLIP sees them.
     """
     from promptmlr.cli.progress import Progress
     from promptmlr.cli.thresholds import threshold_of
+    from promptmlr.data.features import has_features
     from promptmlr.data.images import UnreadableImage
     from promptmlr.prediction import PredictionSummary, check_wanted, predict_to_file
     from promptmlr.run import load_run
@@ -95,7 +96,12 @@ def predict(
         run, *images = paths
         _check_run(run, images, shares)
         loaded = load_run(run)
-        loaded.use_backbone(backbone, pretrained, device)
+        if not any(has_features(Path(name)) for name in images):
+            loaded.use_backbone(backbone, pretrained, device)
+        elif backbone is not None or pretrained is not None:
+            raise UserError("features were computed before, so leave out --backbone and --pretrained")
+        elif also is not None:
+            raise UserError("--also needs texts of the new classes from the run's tower, and features come without one")
         loaded = loaded if also is None else _with_classes(loaded, also, images, workers)
     if precision is not None:
         threshold = threshold_of(loaded, precision, threshold)
@@ -115,6 +121,7 @@ def predict(
         strict=strict,
         batch_size=batch_size,
         workers=workers,
+        device=device,
         on_batch=on_batch,
     )
     note(f"predicted: {summary.predicted}, unreadable: {summary.unreadable}; {out}")

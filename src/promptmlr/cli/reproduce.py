@@ -30,7 +30,7 @@ from promptmlr.errors import UserError
 
 if TYPE_CHECKING:
     from promptmlr.data import DataOptions
-    from promptmlr.experiments.grid.compare import Grid
+    from promptmlr.experiments.grid.plan import Grid
 
 __all__ = ["reproduce"]
 
@@ -108,9 +108,10 @@ def reproduce(
     """
     from promptmlr.data import DataOptions
     from promptmlr.experiments.grid.benchmarks import BENCHMARKS, load_benchmark, what_is_missing
-    from promptmlr.experiments.grid.compare import Grid, compare
+    from promptmlr.experiments.grid.compare import compare
     from promptmlr.experiments.grid.origins import SettingOrigins
     from promptmlr.experiments.grid.outputs import GridOutputs
+    from promptmlr.experiments.grid.plan import Grid
     from promptmlr.experiments.grid.published import published_scores
     from promptmlr.experiments.grid.remarks import remarks_on
 

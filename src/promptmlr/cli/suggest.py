@@ -24,6 +24,7 @@ from promptmlr.cli.options import (
     Workers,
     read_data,
     region_cache,
+    tower_of,
 )
 from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import UserError
@@ -67,7 +68,9 @@ def suggest(
         raise UserError(f"{out} exists; name another file with --out, or replace it with --overwrite")
     loaded = load_run(run)
     labelled = read_data(data, split, "train", format, images, DataOptions(unlisted=unlisted, delimiter=delimiter))
-    loaded.use_backbone(backbone, pretrained, device)
+    if out.suffix.lower() == ".json" and labelled.features is not None:
+        raise UserError(f"{labelled.source}: Label Studio shows images, and these are features; name a .csv with --out")
+    tower_of(loaded, labelled, backbone, pretrained, device)
     found = ranked(
         loaded,
         labelled,

@@ -23,7 +23,9 @@ from promptmlr.cli.options import (
     Format,
     ImageFolder,
     ImageSize,
+    LabelCount,
     NoCache,
+    Observed,
     OrderSeed,
     PrecisionOption,
     Pretrained,
@@ -34,9 +36,11 @@ from promptmlr.cli.options import (
     Unlisted,
     Workers,
     data_options,
+    observation,
     open_tower,
     read_data,
     region_cache,
+    usable_methods,
     words,
 )
 from promptmlr.cli.progress import Terminal, note
@@ -77,9 +81,8 @@ def train(
         ),
     ] = None,
     shares: Shares = None,
-    observed: Annotated[
-        float, typer.Option(help="Keep each known label with this probability, hide the others; 1 hides nothing.")
-    ] = 1.0,
+    observed: Observed = None,
+    labels: LabelCount = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the mask and of random starts.")] = 0,
     order_seed: OrderSeed = 0,
     recipe: Annotated[str, typer.Option(help="default, released, or a TOML file.")] = "default",
@@ -171,7 +174,7 @@ def train(
     from promptmlr.data import load_data, load_keep_mask
     from promptmlr.data.shares import shares_of
     from promptmlr.following import follower
-    from promptmlr.labels import UNKNOWN, hide, keep_mask
+    from promptmlr.labels import UNKNOWN, Observation, hide
     from promptmlr.methods import METHODS
     from promptmlr.pipeline import TrainingJob, readable_regions, train_run
     from promptmlr.recipes import load_recipe
@@ -181,8 +184,10 @@ def train(
 
     RunInProgress.check_free(out, resume)
     followers = [] if log is None else [follower(name) for name in words(log)]
-    if mask is not None and observed != 1.0:
-        raise UserError("--observed and --mask both say which labels are hidden; give one of them")
+    hiding = observation(observed, labels)
+    if mask is not None and hiding != Observation():
+        given = "--observed" if labels is None else "--labels"
+        raise UserError(f"{given} and --mask both say which labels are hidden; give one of them")
     if mask is None and unknown_code is not None:
         raise UserError("--unknown-code is about a --mask, and there is none")
     recipe_of = partial(
@@ -203,23 +208,28 @@ def train(
         method = read_config(Path(f"{out}.partial") / "config.json").method
         note(f"going on with {method}, which --method auto had chosen")
     for name in METHODS if method == AUTO else [method]:  # before anything is read
-        recipe_of(name, observed=observed)
+        recipe_of(name, observed=hiding.amount if hiding.protocol == "fraction" else None)
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     labelled = read_data(data, split, "train", format, images, options)
     reading = _reading(format, images, unlisted, delimiter, skip_unreadable)
     following = shlex.join(["evaluate", str(out), data, *reading])
     if labelled.without_splits:
         splitting = shlex.join(["convert", data, "split.csv", "--to", "csv", "--hold-out", "0.2", *reading])
-        note(f"note: no image is left to score the run on; to keep some, first: promptmlr {splitting}")
-        following = shlex.join(["predict", str(out), "IMAGES"])
+        keeping = f"first: promptmlr {splitting}" if labelled.features is None else "give each row a `split`"
+        note(f"note: no image is left to score the run on; to keep some, {keeping}")
+        following = shlex.join(["predict", str(out), "IMAGES" if labelled.features is None else data])
     if mask is None:
-        keep = keep_mask(labelled.labels.shape, observed, seed)
-        share = observed * float((labelled.labels != UNKNOWN).mean())
+        keep = hiding.keep(labelled.labels, seed)
+        share = hiding.share(labelled.labels)
     else:
         order = labelled.annotation_order
         keep = load_keep_mask(mask, labelled.image_ids, labelled.class_names, order, unknown_code)
         share = float((keep & (labelled.labels != UNKNOWN)).mean())
-    tower = open_tower(data, backbone, pretrained, image_size, precision, device)
+    shown, protocol = float(keep.mean()) if mask else hiding.amount, None
+    if hiding.protocol != "fraction":
+        shown, protocol = float(keep[labelled.labels != UNKNOWN].mean()), hiding.name
+        note(f"{hiding.name}: {hiding}; validation and test labels stay as they are")
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device, labelled)
     stored = region_cache(cache, no_cache, storage, cache_key)
     candidates: list[Candidate] = []
     if method == AUTO:
@@ -227,7 +237,7 @@ def train(
         kept, source = readable_regions(fresh, stored, Terminal())
         seen = hide(labelled.labels, keep)[kept]
         subject = Subject(tower, labelled.class_names, source, seen, seed, order_seed)
-        recipes = {name: recipe_of(name, observed=share) for name in METHODS}
+        recipes = {name: recipe_of(name, observed=share) for name in usable_methods(tower)}
         candidates = choose_method(subject, recipes, reporter=Terminal())
         method = candidates[0].method
         for line in described(candidates):
@@ -240,7 +250,8 @@ def train(
         recipe=recipe_of(method, observed=share),
         labelled=labelled,
         keep=keep,
-        observed=float(keep.mean()) if mask is not None else observed,
+        observed=shown,
+        protocol=protocol,
         seed=seed,
         order_seed=order_seed,
         select=select,

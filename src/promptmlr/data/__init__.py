@@ -7,6 +7,7 @@ import numpy as np
 
 from promptmlr.data.coco import coco_splits, has_instances, read_coco
 from promptmlr.data.csv import read_csv_rows
+from promptmlr.data.features import has_features, read_feature_rows
 from promptmlr.data.fiftyone import has_fiftyone, is_fiftyone, read_fiftyone_rows
 from promptmlr.data.huggingface import has_huggingface, read_huggingface_rows
 from promptmlr.data.images import ImageFile, ImageRef, UnreadableImage, find_images, open_image
@@ -45,6 +46,7 @@ __all__ = [
 _BY_SPLIT = {"coco": read_coco, "scenes": read_scenes, "voc": read_voc}
 _BY_ROWS: dict[str, Callable[[Path, Path | None, DataOptions], LabelledRows]] = {
     "csv": read_csv_rows,
+    "features": read_feature_rows,
     "fiftyone": read_fiftyone_rows,
     "folder": read_text_file_rows,
     "huggingface": read_huggingface_rows,
@@ -53,7 +55,7 @@ _BY_ROWS: dict[str, Callable[[Path, Path | None, DataOptions], LabelledRows]] = 
     "long-csv": read_long_csv_rows,
 }
 FORMATS = tuple(sorted([*_BY_SPLIT, *_BY_ROWS]))
-_SAY_ALL = ("coco", "csv", "scenes", "voc")  # of every class, what it is
+_SAY_ALL = ("coco", "csv", "features", "scenes", "voc")  # of every class, what it is
 _DEFAULTS = DataOptions()
 
 
@@ -153,13 +155,15 @@ def detect_format(data: str) -> str:
     if tables:
         raise UserError(f"{data} is a folder with a table in it; name the table: {tables[0]}")
     raise UserError(
-        f"{data} is no data set: neither a .csv, .json or .parquet nor a folder with JPEGImages and ImageSets/Main "
-        "(VOC), annotations/instances_*.json (COCO), labels.json (FiftyOne), metadata.jsonl or .parquet (Hugging Face) "
-        "or text files beside images; --format says what it is"
+        f"{data} is no data set: neither a .csv, .json, .npz or .parquet nor a folder with JPEGImages and "
+        "ImageSets/Main (VOC), annotations/instances_*.json (COCO), labels.json (FiftyOne), metadata.jsonl or .parquet "
+        "(Hugging Face) or text files beside images; --format says what it is"
     )
 
 
 def _of_file(path: Path) -> str:
+    if has_features(path):
+        return "features"
     if path.suffix.lower() == ".parquet" or path.name in ("metadata.jsonl", "metadata.csv"):
         return "huggingface"
     if path.suffix.lower() == ".json":
@@ -173,7 +177,7 @@ def _of_file(path: Path) -> str:
                 f"{path}: COCO is read from the folder above annotations/instances_*.json; name that folder"
             )
         raise UserError(f"{path}: neither Label Studio's tasks nor FiftyOne's labels.json or samples.json")
-    raise UserError(f"{path} is no data set: a file is a .csv, .json or .parquet; --format says what it is")
+    raise UserError(f"{path} is no data set: a file is a .csv, .json, .npz or .parquet; --format says what it is")
 
 
 def _kind(data: str, format: str | None, options: DataOptions) -> tuple[str, Path]:  # noqa: A002

@@ -20,14 +20,16 @@ from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.list_csv import write_list_csv
 from promptmlr.data.long_csv import write_long_csv
 from promptmlr.data.output import Output
-from promptmlr.data.rows import usual_split
+from promptmlr.data.rows import split_for, usual_split
 from promptmlr.data.text_files import write_text_files
 from promptmlr.errors import UserError, nearest
 from promptmlr.files import new_folder
-from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, hide, keep_mask
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Observation, hide
 from promptmlr.reporting import Reporter
 
 __all__ = ["TARGETS", "convert", "held_out", "readable", "thinned"]
+
+ALL = Observation()
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,11 @@ def convert(
     if to not in TARGETS:
         raise UserError(f"unknown format {to!r}; {nearest(to, TARGETS)}")
     target = TARGETS[to]
+    given = next((part.source for part in parts.values() if part.features is not None), None)
+    if given is not None:
+        raise UserError(
+            f"{given}: features have no image files that {to} could point at or hold; keep them as they are"
+        )
     is_file = target.suffix is not None and destination.suffix.lower() == target.suffix
     if is_file and (destination.is_dir() or (destination.exists() and not overwrite)):
         raise UserError(f"{destination} exists; name another file, or replace it with --overwrite")
@@ -128,28 +135,32 @@ def convert(
 
 
 def thinned(
-    parts: Mapping[str | None, LabelledImages], observed: float = 1.0, seed: int = 0, limit: int | None = None
+    parts: Mapping[str | None, LabelledImages],
+    observation: Observation = ALL,
+    seed: int = 0,
+    limit: int | None = None,
 ) -> dict[str | None, LabelledImages]:
     """Fewer labels, fewer images: a small data set with blanks out of a large one without.
 
     Args:
         parts: by split.
-        observed: keep each label of all splits but test with this probability, as `promptmlr train --observed` does;
-            only then are images left out.
+        observation: which labels are kept, as `promptmlr train --observed` draws them: a fraction of all splits but
+            test, any other protocol of those that are trained on alone, so that validation stays clean.
         seed: of what is kept.
         limit: keep the first images of each split, by name; None keeps all.
 
     Raises:
-        UserError: the fraction is outside (0, 1].
+        UserError: more labels are to be kept than are known.
     """
-    if observed == 1 and limit is None:
+    if observation == ALL and limit is None:
         return dict(parts)
-    found = {}
+    found, clean_validation = {}, observation.protocol != "fraction"
     for split, part in parts.items():
-        share = 1.0 if split == "test" else observed
-        labels = hide(part.labels, keep_mask(part.labels.shape, share, seed))
-        thin = replace(part, labels=labels).rows(np.arange(len(labels) if limit is None else min(limit, len(labels))))
-        known, kind = np.count_nonzero(thin.labels != UNKNOWN), "" if split is None else f" of split {split}"
+        thin, drawn = part.rows(np.arange(len(part.labels))[:limit]), ""
+        if split != "test" and not (clean_validation and split is not None and split_for("test", [split])):
+            thin = replace(thin, labels=hide(thin.labels, observation.keep(thin.labels, seed)))
+            drawn = f" by {observation.name}" if clean_validation else ""
+        known, kind = np.count_nonzero(thin.labels != UNKNOWN), drawn + ("" if split is None else f" of split {split}")
         kept = f"kept{kind}: {len(thin.image_ids):,} images, {known:,} of their {thin.labels.size:,} labels"
         found[split] = replace(thin, notes=(*part.notes, kept))
     return found

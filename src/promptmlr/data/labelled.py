@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from promptmlr.data.given import Features
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.errors import UnreadableImage, UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
@@ -28,6 +29,8 @@ class LabelledImages:
         annotation_order: (N,) the row that each image has in the annotation file, which is the order of the
             released masks; None where there is none.
         without_splits: whether these are all images of data that say nothing of train and test.
+        features: where the images are `GivenImage`s, the features that they are rows of; None where they have pixels.
+        folds: (N,) int64, where the data says which images go together in cross-validation.
 
     Raises:
         UserError: on construction, when these contradict each other.
@@ -41,6 +44,8 @@ class LabelledImages:
     notes: tuple[str, ...] = ()
     annotation_order: NDArray[np.intp] | None = None
     without_splits: bool = False
+    features: Features | None = None
+    folds: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         count, shape = len(self.image_ids), (len(self.image_ids), len(self.class_names))
@@ -57,6 +62,8 @@ class LabelledImages:
         order = self.annotation_order
         if order is not None and not np.array_equal(np.sort(order), np.arange(count)):
             raise UserError(f"{self.source}: the annotation order does not name every row once")
+        if self.folds is not None and self.folds.shape != (count,):
+            raise UserError(f"{self.source}: folds of shape {self.folds.shape} for {count} images")
 
     @classmethod
     def from_rows(
@@ -67,6 +74,9 @@ class LabelledImages:
         class_names: Sequence[str],
         source: str,
         notes: Sequence[str] = (),
+        *,
+        features: Features | None = None,
+        folds: NDArray[np.int64] | None = None,
     ) -> "LabelledImages":
         """Sort rows that are in the order of their annotation file by image id."""
         order = np.array(sorted(range(len(image_ids)), key=image_ids.__getitem__), dtype=np.intp)
@@ -78,6 +88,8 @@ class LabelledImages:
             source,
             tuple(notes),
             order,
+            features=features,
+            folds=None if folds is None else folds[order],
         )
 
     def with_classes(self, class_names: Sequence[str]) -> "LabelledImages":
@@ -89,6 +101,10 @@ class LabelledImages:
         if set(class_names) != set(self.class_names):
             odd = sorted(set(class_names) ^ set(self.class_names))
             raise UserError(f"{self.source}: its classes differ from those of the training data, first in {odd[0]!r}")
+        return self.of_classes(class_names)
+
+    def of_classes(self, class_names: Sequence[str]) -> "LabelledImages":
+        """The same images with some of their classes, in this order."""
         columns = [self.class_names.index(name) for name in class_names]
         return dataclasses.replace(self, labels=self.labels[:, columns], class_names=tuple(class_names))
 
@@ -100,6 +116,7 @@ class LabelledImages:
             images=tuple(self.images[int(i)] for i in chosen),
             labels=self.labels[chosen],
             annotation_order=None,
+            folds=None if self.folds is None else self.folds[chosen],
         )
 
     def with_notes(self, *notes: str) -> "LabelledImages":

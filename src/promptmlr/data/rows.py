@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from promptmlr.data.given import Features
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
@@ -49,6 +51,8 @@ class LabelledRows:
         where: row i → the place that names it, for messages.
         without_splits: why there are no splits, for messages.
         notes: lines worth printing.
+        features: where the images are rows of these.
+        folds: (N,) int64, or None where none is named.
     """
 
     image_ids: Sequence[str]
@@ -61,6 +65,8 @@ class LabelledRows:
     where: Callable[[int], str]
     without_splits: str = "no column 'split'"
     notes: tuple[str, ...] = ()
+    features: Features | None = None
+    folds: NDArray[np.int64] | None = None
 
     def part(self, split: str | None, purpose: Purpose, options: DataOptions) -> LabelledImages:
         """The images of one split.
@@ -96,13 +102,16 @@ class LabelledRows:
         if options.missing_images == "refuse":
             files = [(i, image) for i, image in zip(chosen, images, strict=True) if isinstance(image, ImageFile)]
             require_files([image for _, image in files], lambda n: self.where(files[n][0]))
+        rows = np.array(chosen, dtype=np.intp)
         part = LabelledImages.from_rows(
             [self.image_ids[i] for i in chosen],
             images,
-            self.labels[np.array(chosen, dtype=np.intp)],
+            self.labels[rows],
             self.class_names,
             f"{self.kind} {self.path}, " + ("all rows" if split is None else f"split {split}"),
             [*notes, *self.notes],
+            features=self.features,
+            folds=None if self.folds is None else self.folds[rows],
         )
         return replace(part, without_splits=split is None)
 

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from promptmlr.data.features import class_vectors, regions_from
+from promptmlr.data.given import Features, GivenImage, given_images
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.options import DataOptions
 from promptmlr.data.rows import Names, labels_of_names
@@ -18,7 +21,7 @@ from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names
 
-__all__ = ["HeldImage", "Unlisted", "image_refs", "labels_from"]
+__all__ = ["HeldImage", "Unlisted", "given_features", "image_refs", "labels_from", "text_from"]
 
 Unlisted = Literal["unknown", "absent"]
 
@@ -44,17 +47,44 @@ def image_refs(images: Any) -> list[ImageRef]:
     """N images as a recognizer takes them.
 
     Args:
-        images: a sequence of paths, PIL images, or (H, W, 3) uint8 arrays; or one (N, H, W, 3) uint8 array.
+        images: a sequence of paths, PIL images, or (H, W, 3) uint8 arrays; or one (N, H, W, 3) uint8 array; or features
+            instead of images, as one float array (N, D) or (N, R, D).
 
     Raises:
         UserError: it is something else, or there is none.
     """
+    features = _feature_array(images)
+    if features is not None:
+        given = Features(regions_from(features, "X"))
+        return list(given_images(given, [f"image {row:06d}" for row in range(len(features))]))
     if isinstance(images, str | Path | Image.Image) or not isinstance(images, Iterable):
         raise UserError(f"images must be a sequence of paths, PIL images or arrays, not one {type(images).__name__}")
     found = [_image_ref(image, number) for number, image in enumerate(images)]
     if not found:
         raise UserError("there is no image; at least one is needed")
     return found
+
+
+def given_features(images: Sequence[ImageRef]) -> Features | None:
+    """The features of what `image_refs` made of an array of features; None for images."""
+    return images[0].features if isinstance(images[0], GivenImage) else None
+
+
+def text_from(text: Any, class_names: Sequence[str], width: int) -> dict[str, NDArray[np.float32]]:
+    """Class name → (D,) text features, from a (C, D) array in the order of the classes; none from None.
+
+    Raises:
+        UserError: another shape, or numbers that are not finite.
+    """
+    return {} if text is None else class_vectors(np.asarray(text), class_names, width, "text")
+
+
+def _feature_array(images: Any) -> NDArray[Any] | None:
+    """X as one array of floating point numbers, where it is that: an array, a table, a tensor."""
+    if not hasattr(images, "__array__") or isinstance(images, Image.Image):
+        return None
+    array = np.asarray(images)
+    return array if array.dtype.kind == "f" and array.ndim in (2, 3) else None
 
 
 def _image_ref(image: Any, number: int) -> ImageRef:
@@ -66,7 +96,7 @@ def _image_ref(image: Any, number: int) -> ImageRef:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
         raise UserError(
             f"image {number} is {type(image).__name__} of shape {array.shape} and type {array.dtype}; an image is a "
-            "path, a PIL image or an (H, W, 3) uint8 array"
+            "path, a PIL image or an (H, W, 3) uint8 array, and features are one float array (N, D) or (N, R, D)"
         )
     return HeldImage(f"image {number:06d}", Image.fromarray(array))
 

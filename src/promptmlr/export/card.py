@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from promptmlr.calibration import FITTED
 from promptmlr.experiments.tables import markdown_table, percent_interval
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.run import Run, RunConfig
@@ -118,7 +119,9 @@ def _where(run: Run, config: RunConfig) -> str:
 def _training(config: RunConfig, metrics: Mapping[str, Any]) -> str:
     method, data, tower = METHOD_TABLE.get(config.method), config.data, config.backbone
     summary = "" if method is None else f": {method.summary}"
-    observed = "" if data.observed == 1 else f"; {100 * data.observed:g} % of the known ones were shown"
+    observed = "" if data.observed == 1 else f"; {100 * data.observed:.3g} % of the known ones were shown"
+    if data.protocol is not None:
+        observed += f" ({data.protocol})"
     chosen = {"last": "the last one", "val": "the best on held-out observed labels", "test": "the best on test data"}
     rows = [
         ["data", f"{data.source}: {data.images:,} images, {data.known_labels:,} known labels{observed}"],
@@ -133,7 +136,7 @@ def _training(config: RunConfig, metrics: Mapping[str, Any]) -> str:
 
 
 def _size(config: RunConfig) -> int:
-    return config.backbone.preprocessing.image_size
+    return config.backbone.pixels.image_size
 
 
 def _scores(config: RunConfig, evaluation: Mapping[str, Any] | None) -> str:
@@ -156,7 +159,7 @@ def _scores(config: RunConfig, evaluation: Mapping[str, Any] | None) -> str:
 
 def _classes(run: Run, evaluation: Mapping[str, Any] | None) -> str:
     said = "A class is a label where its probability is above its threshold. " + (
-        "Thresholds and calibration were fitted on held-out observed labels."
+        f"Thresholds and calibration were fitted {FITTED[run.calibration.basis]}."
         if run.calibration is not None
         else "Nothing was calibrated: a probability of 0.9 may be right less or more often than that."
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from promptmlr.backbone import ImageTower, Preprocessing
+from promptmlr.calibration import FITTED
 from promptmlr.errors import UserError
 from promptmlr.functional import presence_probability
 from promptmlr.run import Run
@@ -147,7 +148,7 @@ def onnx_model(run: Run, graph: RunGraph) -> "ModelProto":
             f"{run.config.backbone.name} has an image tower of {size / 2**30:.1f} GiB in float32, and one ONNX file "
             "ends at 2 GiB; use a smaller tower (`promptmlr backbones`), or the run folder itself (--to hub)"
         )
-    side = run.config.backbone.preprocessing.image_size
+    side = run.config.backbone.pixels.image_size
     kind: InputKind = "normalised" if graph.squash is None else "rgb"
     if kind == "rgb":
         example = torch.zeros(2, 3, side + 3, side + 5, dtype=torch.uint8)
@@ -188,13 +189,13 @@ def _metadata(run: Run, kind: InputKind) -> dict[str, str]:
     config = run.config
     return {
         "class_names": json.dumps(config.class_names, ensure_ascii=False),
-        "calibrated": "no" if run.calibration is None else "on held-out observed labels",
+        "calibrated": "no" if run.calibration is None else FITTED[run.calibration.basis],
         "thresholds": json.dumps(run.thresholds.tolist()),
         "input": INPUTS[kind],
         "input_kind": kind,
         "output": "float32 (N, C): probability that the class is present; it is a label where it is above its "
         "threshold",
-        "preprocessing": config.backbone.preprocessing.model_dump_json(),
+        "preprocessing": config.backbone.pixels.model_dump_json(),
         "method": config.method,
         "backbone": config.backbone.name,
         "backbone_weights_sha256": config.backbone.weights_sha256,

@@ -12,13 +12,17 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from promptmlr.augmentation import Augmentation
+from promptmlr.backbone import GivenFeatures
+from promptmlr.data.given import given_regions
 from promptmlr.data.images import UnreadableImage
+from promptmlr.errors import UserError
 from promptmlr.features.extraction import WantedViews, fill, has_room
 from promptmlr.features.storage import Storage
 from promptmlr.features.store import RegionStore
 from promptmlr.regions import (
     FreshRegions,
     Indices,
+    InMemoryRegions,
     RegionSource,
     automatic_batch_size,
     extract,
@@ -126,7 +130,7 @@ def open_regions(
 
     With a cache they are extracted once and stored, unless every epoch shows new views, or the disk has no room.
     Without, they are held in memory where all epochs see the same and that is at most `MEMORY_FOR_REGIONS`;
-    otherwise they are `fresh` itself.
+    otherwise they are `fresh` itself. Features that are given instead of images are regions already.
 
     Args:
         fresh: which images, backbone and augmentation; `fresh.unreadable` says afterwards what could not be read.
@@ -139,8 +143,13 @@ def open_regions(
 
     Raises:
         UnreadableImage: an image cannot be read, unless they are skipped.
+        UserError: features are given where pixels are needed.
     """
     reporter = reporter or Reporter()
+    given = given_regions(fresh.images)
+    if given is not None:
+        _check_given(fresh)
+        return np.arange(len(fresh)), InMemoryRegions(torch.from_numpy(given).to(fresh.backbone.device))
     augmentation = fresh.augmentation
     if cache is not None and (augmentation is None or augmentation.views is not None):
         found = stored_regions(fresh, cache, batch_size=batch_size, reporter=reporter)
@@ -154,6 +163,14 @@ def open_regions(
         return np.arange(len(fresh)), fresh
     with reporter.progress("encoding images") as say:
         return extract(fresh, batch_size or automatic_batch_size(fresh.backbone), say)
+
+
+def _check_given(fresh: FreshRegions) -> None:
+    """Refuse to see features through a tower, or to augment them."""
+    if not isinstance(fresh.backbone, GivenFeatures):
+        raise UserError(f"{fresh.backbone.name} sees pixels, and these are features: name a data set of images for it")
+    if fresh.augmentation is not None:
+        raise UserError("features cannot be augmented as pixels can; take a recipe without, such as --recipe default")
 
 
 def stored_regions(

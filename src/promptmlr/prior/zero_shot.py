@@ -29,8 +29,8 @@ LEAST_SPREAD = 1e-3  # of margins: one image has none
 
 CENTRES = (-0.4, None, 0.7, 0.7)
 SPREADS = (0.7, 2.0, 0.5, 0.5)
-"""Of the priors of log scale, shift (around the assumed share), centring and evening: near what many labels say on drawn
-worlds and on ViT-B/32's features, with margins of 100 times a difference of cosines."""
+"""Of the priors of log scale, shift (around the assumed share), centring and evening: near what many labels say on
+drawn worlds and on ViT-B/32's features, with margins of 100 times a difference of cosines."""
 
 
 @dataclass(frozen=True)

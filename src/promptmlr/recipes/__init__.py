@@ -70,7 +70,7 @@ class Recipe(BaseModel):
     loss: Literal["asymmetric", "cross-entropy"] = "asymmetric"
     unknown: Literal["auto", "ignore", "absent", "weak", "hill", "entropy", "large-loss"] = "auto"
     prior: Literal["none", "zero-shot"] = "none"
-    prior_strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto", "infinite"] = "auto"
+    prior_strength: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto", "infinite"] = "auto"
     scaling_rate: Rate = 0.02
 
     # what they see

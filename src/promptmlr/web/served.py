@@ -78,7 +78,7 @@ class ServedRun:
     def tower(self) -> tuple[str, str, str]:
         """Runs for which this is the same share their regions."""
         record = self.run.config.backbone
-        return record.weights_sha256, record.dtype, record.preprocessing.model_dump_json()
+        return record.weights_sha256, record.dtype, record.pixels.model_dump_json()
 
     @property
     def backbone_name(self) -> str:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from promptmlr.advice import learning_curve as module
-from promptmlr.crossvalidation import Subject
 from promptmlr.advice.curve_report import CurveOutputs
 from promptmlr.advice.learning_curve import Curve, learning_curve
+from promptmlr.crossvalidation import Subject
 from promptmlr.errors import UserError
 from promptmlr.experiments.findings import as_text
-from promptmlr.labels import PRESENT, UNKNOWN, hide, keep_mask
+from promptmlr.labels import PRESENT, UNKNOWN, Observation, hide, keep_mask
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import InMemoryRegions
 
@@ -27,6 +27,10 @@ def curve(floor: float, gain: float, rate: float, noise: float, seed: int = 0) -
     scores = truth[:, None] + rng.normal(0, noise, (6, 4))
     images = rng.normal(0, noise, (1, 1, 100))
     return module._curve(SHARES, counts, scores, scores[..., None] + images, 500)
+
+
+def parts(*shares: float) -> list[Observation]:
+    return [Observation("fraction", share) for share in shares]
 
 
 def test_a_known_curve_is_followed() -> None:
@@ -86,7 +90,7 @@ def test_labels_are_left_out_at_random_and_nested(monkeypatch, scenes_backbone) 
     source = InMemoryRegions(np.zeros((1,)))
     tested = (source, np.tile(np.array([[0], [1]], np.int8), (25, 4)))
     subject = Subject(scenes_backbone, ["a", "b", "c", "d"], source, labels)
-    found = learning_curve(subject, tested, "baseline", load_recipe("default", "baseline"), shares=[0.25, 0.5, 1.0])
+    found = learning_curve(subject, tested, "baseline", load_recipe("default", "baseline"), parts=parts(0.25, 0.5, 1.0))
     known = int((labels != UNKNOWN).sum())
     assert [point.labels for point in found.points] == pytest.approx([known / 4, known / 2, known], rel=0.15)
     assert found.points[-1].labels == known
@@ -102,6 +106,6 @@ def test_what_gives_no_curve_is_refused(scenes_backbone) -> None:
     subject = Subject(scenes_backbone, ["a"], source, np.zeros((1, 1), np.int8))
     recipe = load_recipe("default", "baseline")
     with pytest.raises(UserError, match="at least 3 points"):
-        learning_curve(subject, (source, np.full((1, 1), PRESENT)), "baseline", recipe, shares=[0.5, 1.0])
+        learning_curve(subject, (source, np.full((1, 1), PRESENT)), "baseline", recipe, parts=parts(0.5, 1.0))
     with pytest.raises(UserError, match="no test label is present"):
-        learning_curve(subject, (source, np.zeros((1, 1), np.int8)), "baseline", recipe, shares=[0.2, 0.5, 1.0])
+        learning_curve(subject, (source, np.zeros((1, 1), np.int8)), "baseline", recipe, parts=parts(0.2, 0.5, 1.0))

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptmlr.data import load_data
+from promptmlr.labels import UNKNOWN
 
 
 def test_cells_paths_and_order(make_csv):
@@ -79,7 +80,6 @@ def test_any_other_cell_is_refused_with_row_and_column(make_csv, refused, cell):
         ('image,cat\na.png,1\n"b.png,0\nc.png,1\n', ["row 3", "quotes"]),
         ("image,cat\na.png,1\nx.png,1\nb.png,0\ny.png,1\n", ["row 3", "x.png", "2 of 4"]),
         (f"image,cat\na.png,1\n{'x' * 5000},1\n", ["row 3", "1 of 2"]),
-        ("image,cat\na.png,\nb.png,nan\n", ["all 2 labels are unknown"]),
         ("image,split,cat\na.png,dev,1\n", ["'train'", "'dev'", "--split"]),
         ("image,split,cat\na.png,train1,1\nb.png,train2,1\n", ["'train'", "'train1', 'train2'", "--split"]),
         ("image,split,cat\na.png,trained,1\n", ["'train'", "'trained'", "--split"]),
@@ -98,6 +98,13 @@ def test_an_image_by_its_relative_and_by_its_absolute_path_is_one(make_csv, tmp_
     (tmp_path / "x.png").rename(tmp_path / "elsewhere" / "a.png")
     path = make_csv(f"image,cat\na.png,1\n{tmp_path}/a.png,0\n")
     assert len(load_data(str(path), images=tmp_path / "elsewhere").images) == 2
+
+
+@pytest.mark.parametrize("purpose", ["train", "test"])
+def test_a_table_without_labels_is_where_everybody_begins(make_csv, purpose):
+    data = load_data(str(make_csv("image,cat\na.png,\nb.png,nan\n")), purpose=purpose)
+    assert data.labels.tolist() == [[UNKNOWN], [UNKNOWN]]
+    assert "0 labels present, 0 absent, 2 unknown" in data.notes[0]
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path, refused):

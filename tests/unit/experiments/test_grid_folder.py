@@ -1,5 +1,6 @@
 """What a folder of cells says when it is continued with other settings."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from promptmlr.errors import UserError
-from promptmlr.experiments.grid.folder import Cell, GridFolder
+from promptmlr.experiments.grid.folder import Cell, GridFolder, place_name
 
 
 @pytest.mark.parametrize(
@@ -35,9 +36,43 @@ def finished(folder: Path) -> GridFolder:
     grid = GridFolder(folder, "compare")
     with grid.held({"baseline at 0.1": {}}):
         for seed in range(2):
-            grid.add(Cell("baseline", 0.1, seed, 0.5, 0.4, 0.3, 0.2, 0.1, 7, 3, 1.0), np.full(4, 0.5))
+            grid.add(Cell("baseline", 0.1, seed, 0.5, 0.4, 0.3, 0.2, 0.1, 7, 3, 1.0, 0.75, 0.25), np.full(4, 0.5))
         grid.save()
     return grid
+
+
+def test_folders_of_older_versions_are_read(tmp_path: Path) -> None:
+    """Fractions as numbers in both tables, and neither log loss nor calibration error."""
+    before = finished(tmp_path)
+    rows = pq.read_table(tmp_path / "resampled.parquet").to_pylist()
+    older = [row | {"observed": float(row["observed"])} for row in rows]
+    pq.write_table(pa.Table.from_pylist(older), tmp_path / "resampled.parquet")
+    lines = (tmp_path / "cells.csv").read_text().splitlines()
+    (tmp_path / "cells.csv").write_text("".join(",".join(line.split(",")[:11]) + "\n" for line in lines))
+    after = GridFolder(tmp_path, "compare")
+    with after.held({}):
+        after.save()
+    assert after.cells == {
+        key: replace(cell, log_loss=None, calibration_error=None) for key, cell in before.cells.items()
+    }
+    results = after.results(["baseline"], [0.1], 2)
+    assert results.scores.tolist() == [[[0.5, 0.5]]]
+    assert np.isnan(results.beside["log_loss"]).all()
+    with GridFolder(tmp_path, "compare").held({}):
+        pass
+
+
+def test_cells_of_all_protocols_stand_side_by_side(tmp_path: Path) -> None:
+    grid, observed = GridFolder(tmp_path, "compare"), [0.1, 1.0, "single-positive", "positive-only:0.3", "400 labels"]
+    with grid.held({place_name("baseline", seen): {} for seen in observed}):
+        for number, seen in enumerate(observed):
+            grid.add(Cell("baseline", seen, 0, number / 10, 0.4, 0.3, 0.2, 0.1, 7, 3, 1.0, 0.5, 0.25), np.full(4, 0.5))
+        grid.save()
+    again = GridFolder(tmp_path, "compare")
+    with again.held({}):
+        pass
+    assert again.cells == grid.cells
+    assert again.results(["baseline"], observed, 1).scores[0, :, 0].tolist() == [0.0, 0.1, 0.2, 0.3, 0.4]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +83,9 @@ def finished(folder: Path) -> GridFolder:
         ("cells.csv", "0.5", ""),
         ("cells.csv", "0.4", "much"),
         ("cells.csv", ",1,", ",0,"),
+        ("cells.csv", "0.1,1,", "some labels,1,"),
+        ("cells.csv", ",0.75,", ",-1,"),
+        ("cells.csv", ",0.25", ",2.5"),
         ("settings.json", "baseline at 0.1", "kind"),
         ("settings.json", "{", '{"a":' * 100_000),
     ],

@@ -87,6 +87,26 @@ def test_tables_say_what_the_numbers_say(results: GridResults, tmp_path) -> None
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
+def test_zero_shot_is_a_second_reference(results: GridResults, tmp_path) -> None:
+    known = replace(results, methods=["plain", "good", "zeroshot"])
+    outputs = GridOutputs(known, "plain", {}, "some images")
+    lines = as_text(outputs.findings()).splitlines()
+    assert [line for line in lines if line.startswith("Differences")] == [
+        "Differences to plain",
+        "Differences to zeroshot",
+    ]
+    outputs.write(tmp_path)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "differences.csv").read_text())))
+    places = [(row["method"], row["reference"]) for row in rows if row["observed"] == "mean"]
+    expected = [("good", "plain"), ("zeroshot", "plain"), ("plain", "zeroshot"), ("good", "zeroshot")]
+    assert places == expected
+    by_place = {(row["method"], row["reference"], row["observed"]): float(row["difference"]) for row in rows}
+    gain = known.scores[1, 0].mean() - known.scores[2, 0].mean()
+    assert by_place["good", "zeroshot", "0.1"] == pytest.approx(gain)
+    alone = GridOutputs(known, "zeroshot", {}, "some images")
+    assert as_text(alone.findings()).count("Differences to") == 1
+
+
 def test_one_seed_is_said(results: GridResults) -> None:
     one = GridResults(results.methods, [0.1], results.scores[:, :1, :1], results.resampled[:, :1, :1], [[1]] * 3)
     found = GridOutputs(one, "plain", {}, "some images").findings()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from promptmlr.experiments.grid.compare import Grid
 from promptmlr.experiments.grid.origins import SettingOrigins
+from promptmlr.experiments.grid.plan import Grid
 
 METHODS = ("dualcoop", "baseline", "negativecoop", "positivecoop")
 SHARES = (0.1, 0.5, 0.9)

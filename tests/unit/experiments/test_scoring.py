@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
 
 from promptmlr.data import LabelledImages
@@ -12,7 +13,8 @@ from promptmlr.experiments.findings import as_text
 from promptmlr.experiments.grid.beside import beside_findings
 from promptmlr.experiments.grid.remarks import remarks_on
 from promptmlr.experiments.grid.results import BESIDE, GridResults
-from promptmlr.experiments.grid.scoring import mean_aps, moved, score
+from promptmlr.experiments.grid.scoring import log_loss, mean_aps, moved, score
+from promptmlr.functional import presence_probability
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import InMemoryRegions
 from promptmlr.sides import LinearSide
@@ -46,6 +48,25 @@ def test_a_constant_on_one_side_shows_in_f1_alone() -> None:
     assert mean_aps([right, wrong], source, LABELS) == [good.mean_ap, bad.mean_ap]
 
 
+def test_log_loss_and_calibration_error_are_of_the_known_labels() -> None:
+    model, source = recognizer(linear(1), linear(2)), InMemoryRegions(REGIONS)
+    labels = np.where(np.random.default_rng(0).random(LABELS.shape) < 0.5, np.int8(-1), LABELS)
+    [(found, _)] = score([model], [model], source, labels)
+    with torch.no_grad():
+        said = presence_probability(model(REGIONS)).double().numpy()[labels != -1]
+    there = labels[labels != -1]
+    assert found.log_loss == pytest.approx(sklearn.metrics.log_loss(there, said), rel=1e-6)
+    bins = [(10 * said).astype(int).clip(max=9) == number for number in range(10)]
+    gaps = [abs(said[own].sum() - there[own].sum()) for own in bins]
+    assert found.calibration_error == pytest.approx(sum(gaps) / len(said), rel=1e-6)
+
+
+def test_one_wrong_certainty_does_not_make_a_log_loss_infinite() -> None:
+    said, labels = np.array([[0.0, 1.0, 0.5]], np.float32), np.array([[1, 0, 1]], np.int8)
+    assert log_loss(said, labels) == pytest.approx((-2 * np.log(1e-7) + np.log(2)) / 3)
+    assert log_loss(said[:, :2], 1 - labels[:, :2]) == 0
+
+
 def test_how_far_a_side_moved_is_in_logits() -> None:
     start, end = recognizer(linear(1), linear(2)), recognizer(linear(3), linear(2))
     presence, absence = moved(start, end, REGIONS)
@@ -64,10 +85,18 @@ def grid(absence_moved: list[float]) -> GridResults:
 def test_a_side_that_stayed_is_named() -> None:
     whole, stuck = grid([0.3, 0.5]), grid([0.3, 0.0])
     assert not whole.unmoved()
-    assert "dualcoop  40.0  40.0            0.40           0.40" in as_text(beside_findings(whole))
+    row = next(line for line in as_text(beside_findings(whole)).splitlines() if line.startswith("dualcoop"))
+    assert row.split() == ["dualcoop", "40.0", "40.0", "0.400", "40.0", "0.40", "0.40"]
     assert "absence side of dualcoop stayed" in as_text(beside_findings(stuck))
     assert not replace(stuck, learned=[[0]]).unmoved()  # nothing is learned in a zero-shot row
     assert not beside_findings(replace(whole, beside={}))
+
+
+def test_what_an_older_version_did_not_keep_is_a_dash() -> None:
+    whole = grid([0.3, 0.5])
+    older = replace(whole, beside=dict(whole.beside) | {"log_loss": np.array([[[0.4, np.nan]]])})
+    row = next(line for line in as_text(beside_findings(older)).splitlines() if line.startswith("dualcoop"))
+    assert row.split()[3:5] == ["–", "40.0"]
 
 
 def data(labels: list[list[int]]) -> LabelledImages:

@@ -48,17 +48,20 @@ def expected(run: Run, photos: list[Image.Image]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def runs(scenes_backbone, tiny_backbone, tiny_vit, tmp_path_factory) -> dict[str, Run]:
-    """The miniature with its calibration, and random towers of both kinds, resized and in bfloat16."""
+    """The miniature with its calibration and with a prior, and random towers of both kinds, resized and in bfloat16."""
     folder = tmp_path_factory.mktemp("runs")
     save_file(tiny_vit, folder / "vit.safetensors")
     vit = load_backbone(folder / "vit.safetensors", image_size=64, dtype=torch.bfloat16)
     found = {}
     for name, backbone, method, epochs in (
         ("scenes", scenes_backbone, "positivecoop", 3),
+        ("anchored", scenes_backbone, "anchored", 3),
         ("resnet", tiny_backbone, "dualembedding", 1),
         ("vit", vit, "baseline", 1),
     ):
-        path = scenes_run(folder / name, method, epochs=epochs, backbone=backbone, calibrate=name == "scenes")
+        path = scenes_run(
+            folder / name, method, epochs=epochs, backbone=backbone, calibrate=name in ("scenes", "anchored")
+        )
         found[name] = load_run(path)
         found[name].adopt(backbone)
     return found
@@ -74,7 +77,7 @@ def files(runs, tmp_path_factory) -> dict[str, Path]:
     return found
 
 
-@pytest.mark.parametrize("name", ["scenes", "resnet", "vit"])
+@pytest.mark.parametrize("name", ["scenes", "anchored", "resnet", "vit"])
 def test_probabilities_are_those_of_the_run(runs, files, name: str) -> None:
     run, session = runs[name], bare(files[name])
     in_float32 = graph.run_graph(run)  # the same weights: of the ViT, those that were rounded to bfloat16
@@ -119,6 +122,7 @@ def test_the_file_says_what_it_is(runs, files) -> None:
     assert len(set(run.thresholds)) > 1
     assert json.loads(said["preprocessing"]) == run.config.backbone.model_dump(mode="json")["preprocessing"]
     assert (said["method"], said["input_kind"], said["precision"]) == ("positivecoop", "normalised", "float32")
+    assert said["calibrated"] == "on observed labels, each out of fold"
     assert said["promptmlr_version"] == run.config.versions["promptmlr"]
 
 

@@ -78,7 +78,22 @@ def test_the_card_says_what_the_run_is(run: Path, tmp_path: Path) -> None:
     assert "| two lines: " in body
     assert "<script>" not in body
     assert f"{loaded.thresholds[0]:.3f}" in body
-    assert "fitted on held-out observed labels" in body
+    assert "fitted on observed labels, each out of fold." in body
+
+
+@pytest.mark.parametrize(
+    ("basis", "said"),
+    [
+        ("held out", "on held-out"),
+        ("out of fold", "each out of fold."),
+        ("prior", "no label checked them."),
+        (None, "Nothing"),
+    ],
+)
+def test_the_card_says_what_thresholds_stand_on(run: Path, tmp_path: Path, basis: str | None, said: str) -> None:
+    loaded = load_run(run)
+    loaded.calibration = None if basis is None else loaded.calibration.model_copy(update={"basis": basis})
+    assert said in (write_hub_folder(loaded, tmp_path / "folder") / "README.md").read_text()
 
 
 def test_a_run_that_was_not_evaluated_says_so(run: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from promptmlr.augmentation import Augmentation
-from promptmlr.backbone import Backbone, load_backbone
+from promptmlr.backbone import ClipBackbone, load_backbone
 from promptmlr.data.images import ImageFile, UnreadableImage
 from promptmlr.errors import UserError
 from promptmlr.features import RegionCache, StoredRegions, extraction, open_regions, source
@@ -44,13 +44,13 @@ def cache(tmp_path: Path) -> RegionCache:
 def encoded(monkeypatch) -> list[int]:
     """The number of images in each batch that went through a tower."""
     batches = []
-    real = Backbone.encode_image
+    real = ClipBackbone.encode_image
 
-    def counted(self: Backbone, images: torch.Tensor) -> torch.Tensor:
+    def counted(self: ClipBackbone, images: torch.Tensor) -> torch.Tensor:
         batches.append(len(images))
         return real(self, images)
 
-    monkeypatch.setattr(Backbone, "encode_image", counted)
+    monkeypatch.setattr(ClipBackbone, "encode_image", counted)
     return batches
 
 

@@ -193,7 +193,7 @@ def _score(
         (_cell_name(tower, cell), checkpoint_path(folder.path, tower), cell, fraction, choices[cell.name, fraction])
         for tower, cell in wanted
         for fraction in plan.observed
-        if any((_cell_name(tower, cell), fraction, seed) not in folder.cells for seed in range(plan.seeds))
+        if not all(folder.has(_cell_name(tower, cell), fraction, seed) for seed in range(plan.seeds))
     ]
     with reporter.progress("methods on text sides") as say:
         for done, ((name, _, _, fraction, _), found) in enumerate(
@@ -202,7 +202,7 @@ def _score(
             found.keep(folder, name, fraction)
             say(done, len(tasks))
     seeds = range(plan.seeds)
-    deadline.check(all((name, fraction, seed) in folder.cells for name, _, _, fraction, _ in tasks for seed in seeds))
+    deadline.check(all(folder.has(name, fraction, seed) for name, _, _, fraction, _ in tasks for seed in seeds))
 
 
 def _cell_name(tower: Tower, cell: Cell) -> str:

@@ -106,7 +106,7 @@ def run_demo(
     train, test = (_encoded(backbone, purpose, options, reporter) for purpose in ("train", "test"))
     keep = keep_mask(train.data.labels.shape, OBSERVED, seed)
     seen = hide(train.data.labels, keep)
-    check_labels(seen, train.data.class_names, "anchored", reporter)
+    check_labels(seen, train.data.class_names, "anchored", load_recipe("default", "anchored"), reporter)
     recipes = [load_recipe("default", method, start=start, epochs=epochs) for method, start in VARIANTS]
     jobs = [
         TrainingJob(method, recipe, train.data, keep, OBSERVED, seed)

@@ -73,7 +73,8 @@ class DesignOutputs:
         self.remarks = remarks
         self.title = "What each side is worth"
         self.lead = f"Five kinds of presence and absence side, crossed: mAP on {data}."
-        self.fractions: list[float | None] = [*results.observed, *([None] if len(results.observed) > 1 else [])]
+        self.observed = [float(fraction) for fraction in results.observed]
+        self.fractions: list[float | None] = [*self.observed, *([None] if len(self.observed) > 1 else [])]
         estimates = [
             (effect, fraction, results.contrast(effect.weights, fraction))
             for effect, fraction in product(EFFECTS, self.fractions)
@@ -91,7 +92,7 @@ class DesignOutputs:
             Table(
                 f"{self._at(fraction)}: mAP in percent (table.csv)", self._matrix_header(), self._matrix_rows(fraction)
             )
-            for fraction in self.results.observed
+            for fraction in self.observed
         ]
         header = ("cell", "observed", "rates ×", "epochs", "plateau", "saturated at start")
         return [
@@ -159,7 +160,7 @@ class DesignOutputs:
         panels = figure.subplots(len(VARIANTS), len(VARIANTS), sharex=True, sharey=True)
         for (row, presence), (column, absence) in product(enumerate(VARIANTS), enumerate(VARIANTS)):
             axes = panels[row][column]
-            for place, fraction in enumerate(self.results.observed):
+            for place, fraction in enumerate(self.observed):
                 choice = self.choices[Cell(presence, absence).name, fraction].choice
                 trials = [trial for trial in choice.trials if trial.factor == choice.factor]
                 axes.plot(
@@ -213,7 +214,7 @@ class DesignOutputs:
         """A table per side and fraction: its effects beside each kind of the other side."""
         records = self._part_records()
         tables = []
-        for side, fraction in product(("presence", "absence"), self.results.observed):
+        for side, fraction in product(("presence", "absence"), self.observed):
             rows: dict[str, list[str]] = {}
             for one in records:
                 if (one["side"], one["observed"]) == (side, fraction):
@@ -228,7 +229,7 @@ class DesignOutputs:
     def _part_records(self) -> list[dict[str, Any]]:
         found = [
             (effect, fraction, other, self.results.contrast(weights, fraction))
-            for effect, fraction in product(EFFECTS, self.results.observed)
+            for effect, fraction in product(EFFECTS, self.observed)
             for other, weights in parts(effect).items()
         ]
         return [

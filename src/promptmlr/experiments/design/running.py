@@ -88,7 +88,7 @@ def run_design(
         missing = [
             (cell, fraction, earlier.get((cell.name, fraction)))
             for cell, fraction in product(CELLS, design.observed)
-            if any((cell.name, fraction, seed) not in folder.cells for seed in seeds)
+            if not all(folder.has(cell.name, fraction, seed) for seed in seeds)
         ]
         places = len(CELLS) * len(design.observed)
         reporter.note(

@@ -1,11 +1,20 @@
-"""What mAP does not show, for people: F1 at ½, and how far training moved each side."""
+"""What mAP does not show, for people: F1 at ½, what probabilities are worth, and how far training moved each side."""
+
+import math
 
 from promptmlr.experiments.findings import Finding, Heading, Table
 from promptmlr.experiments.grid.results import GridResults
 
 __all__ = ["beside_findings"]
 
-HEADER = ("method", "CF1", "OF1", "presence moved", "absence moved")
+COLUMNS = {
+    "cf1": ("CF1", "{:.1%}"),
+    "of1": ("OF1", "{:.1%}"),
+    "log_loss": ("log loss", "{:.3f}"),
+    "calibration_error": ("calibration error", "{:.1%}"),
+    "presence_moved": ("presence moved", "{:.2f}"),
+    "absence_moved": ("absence moved", "{:.2f}"),
+}
 
 
 def beside_findings(results: GridResults) -> list[Finding]:
@@ -15,16 +24,26 @@ def beside_findings(results: GridResults) -> list[Finding]:
     rows = []
     for method in results.methods:
         found = results.mean_beside(method, None)
-        scores = (f"{100 * found[name]:.1f}" for name in ("cf1", "of1"))
-        rows.append([method, *scores, *(f"{found[name]:.2f}" for name in ("presence_moved", "absence_moved"))])
+        rows.append([method, *(_shown(form, found[name]) for name, (_, form) in COLUMNS.items())])
     return [
         Heading("What mAP does not show"),
-        Table("mean over fractions and seeds (by fraction in table.csv)", HEADER, rows),
-        "CF1 and OF1 in percent, of the labels whose probability is above ½. Moved: the root mean square of what "
-        "training added to a side's map, in logits. mAP sees neither a constant that is added to a class's scores nor, "
-        "where the other side learns well, a side that learns nothing.",
+        Table(
+            "mean over columns and seeds (by column in table.csv)",
+            ["method", *(head for head, _ in COLUMNS.values())],
+            rows,
+        ),
+        "CF1 and OF1 in percent, of the labels whose probability is above ½. Log loss: the mean of −log P of the known "
+        "test labels in nats, with P kept above 1e-7. Calibration error in points: how far, over ten bins of "
+        "probability, the mean probability is from the share that is present; both of probabilities as training leaves "
+        "them. Moved: the root mean square of what training added to a side's map, in logits. mAP sees neither a "
+        "constant that is added to a class's scores nor, where the other side learns well, a side that learns nothing.",
         *(
             f"The {side} side of {method} stayed where it began in at least one run, though it is learned."
             for method, side in results.unmoved()
         ),
     ]
+
+
+def _shown(form: str, value: float) -> str:
+    """A dash where it was not kept: by an older version."""
+    return "–" if math.isnan(value) else form.format(value).removesuffix("%")

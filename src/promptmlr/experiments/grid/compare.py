@@ -1,82 +1,42 @@
-"""Methods × observed fractions × seeds on one data set: the paper's Table 1 as a grid of runs trained side by side.
+"""Methods × observed labels × seeds on one data set: the paper's Table 1 as a grid of runs trained side by side.
 
 Cells of a method whose recipes share batches and epochs are trained at once (`training.fit_runs`), and kept in
-`cells.csv` as soon as they are finished; a grid that was interrupted goes on after the last finished epoch.
+`cells.csv` as soon as they are finished; a grid that was interrupted goes on after the last finished epoch. In
+cross-validation every cell is trained once per fold.
 """
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+import hashlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
-from promptmlr.data.options import Benchmark
 from promptmlr.errors import UserError
-from promptmlr.experiments.grid.folder import Cell, GridFolder, place_name
+from promptmlr.experiments.grid.cells import Shared, finished_cells, outcome_of
+from promptmlr.experiments.grid.folder import GridFolder, place_name
+from promptmlr.experiments.grid.folds import Fold, folds_of
+from promptmlr.experiments.grid.observed import kind_of
+from promptmlr.experiments.grid.plan import Grid, Place
 from promptmlr.experiments.grid.results import GridResults
-from promptmlr.experiments.grid.scoring import Score, mean_aps, score
-from promptmlr.experiments.grid.stack import Place, Stack, regions_identity
+from promptmlr.experiments.grid.stack import Stack
+from promptmlr.experiments.grid.unseen import class_groups
 from promptmlr.features import RegionCache
-from promptmlr.labels import UNKNOWN, hide, keep_mask
-from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.pipeline import images_sha256, labels_sha256, readable_regions, training_images
-from promptmlr.recipes import Recipe, load_recipe
-from promptmlr.recognizer import Recognizer
-from promptmlr.regions import FreshRegions, RegionSource
+from promptmlr.prior.ticks import settled
+from promptmlr.recipes import Recipe
+from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter, counted
-from promptmlr.training import EpochReport, TrainingRun, fit_runs
 
-__all__ = ["Grid", "compare", "decides"]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """What is compared.
-
-    Attributes:
-        methods: names of `METHODS`.
-        observed: fractions of the labels that training sees.
-        seeds: how many seeds, 0, 1, …; each hides labels and draws random starts anew.
-        order_seed: of the order of images, common to all cells.
-        recipe: a name or a TOML file.
-        changes: what replaces the recipe's values.
-        benchmark: which of the paper's data sets this is, where that is known: recipes may differ by it.
-        select: which epoch is scored: the last, or the best on the test images.
-    """
-
-    methods: Sequence[str]
-    observed: Sequence[float]
-    seeds: int
-    order_seed: int
-    recipe: str
-    changes: Mapping[str, Any]
-    benchmark: Benchmark | None = None
-    select: Literal["last", "test"] = "last"
-
-    @property
-    def places(self) -> list[Place]:
-        """(fraction, seed) of every cell of a method."""
-        return list(itertools.product(self.observed, range(self.seeds)))
-
-    def recipes(self) -> dict[tuple[str, float], Recipe]:
-        """(method, fraction) → its recipe."""
-        return {
-            (method, share): load_recipe(self.recipe, method, observed=share, benchmark=self.benchmark, **self.changes)
-            for method in self.methods
-            for share in self.observed
-        }
+__all__ = ["compare", "decides"]
 
 
 def compare(
     grid: Grid,
     train: LabelledImages,
-    test: LabelledImages,
+    test: LabelledImages | None,
     backbone: Backbone,
     out: str | Path,
     *,
@@ -90,7 +50,8 @@ def compare(
     Args:
         grid: what is compared.
         train: images and labels to train on.
-        test: images and labels to score on, with the same classes.
+        test: images and labels to score on, with the same classes; None scores those of `train` out of fold, by its
+            `folds`.
         backbone: the frozen CLIP.
         out: the folder of the cells (`GridFolder`).
         cache: where regions are stored.
@@ -102,80 +63,68 @@ def compare(
         Their scores, in the order of the grid.
 
     Raises:
-        UserError: an unknown method, a fraction outside (0, 1], test data with other classes, cells of another grid.
+        UserError: an unknown method, more labels than are known, test data with other classes, no folds where they are
+            needed, cells of another grid.
     """
     reporter = reporter or Reporter()
-    test = test.with_classes(train.class_names)
-    recipes = grid.recipes()
-    hidden = {place: hide(train.labels, keep_mask(train.labels.shape, *place)) for place in grid.places}
-    for (fraction, seed), labels in hidden.items():
-        if not (labels != UNKNOWN).any():
-            raise UserError(f"--observed {fraction:g} with seed {seed} leaves no label to learn from; observe more")
+    folds = _folds(train, test)
+    tested = train if test is None else test.with_classes(train.class_names)
+    groups = class_groups(train.class_names, grid.unseen)
+    recipes = grid.recipes(train.labels[folds[0].trained][:, groups.get("seen", groups["all"])])
     folder = GridFolder(Path(out), "compare")
+    shared = Shared(grid, train, tested, folds, groups, recipes, backbone, folder, reporter)
+    shared.check()
+    common = {
+        "select": grid.select,
+        "folds": None if test is not None else _identity(train),
+        "unseen": sorted(grid.unseen) or None,
+    }
     settings = {
-        place_name(*place): decides(recipe, train, test, backbone, cache, grid.order_seed) | {"select": grid.select}
+        place_name(*place): decides(recipe, train, tested, backbone, cache, grid.order_seed) | common
         for place, recipe in recipes.items()
     }
     with folder.held(settings):
-        reporter.note(_extent(grid, folder, train, test, cache))
+        reporter.note(_extent(shared, cache))
         if grid.select == "test":
             reporter.note("warning: epochs are selected on test data; compare only with papers that do the same")
-        tested = FreshRegions(backbone, test.images, workers=workers, skip_unreadable=skip_unreadable)
-        kept, source = readable_regions(tested, cache, reporter)
-        known = test.labels[kept]
-        for stack in [stack for method in grid.methods for stack in _stacks(method, recipes, grid, folder)]:
-            images = training_images(
-                train,
-                recipes[stack.method, stack.places[0][0]],
-                backbone,
-                grid.order_seed,
-                skip_unreadable=skip_unreadable,
-                workers=workers,
-            )
-            kept, regions = readable_regions(images, cache, reporter)
-            stack.check_regions(folder.path, regions_identity(kept, regions))
-            runs = []
-            for (fraction, seed), state in zip(stack.places, stack.states, strict=True):
-                recipe = recipes[stack.method, fraction]
-                start = recipe.start_options()
-                recognizer = create_recognizer(stack.method, backbone, train.class_names, seed=seed, **start)
-                runs.append(TrainingRun(recognizer, hidden[fraction, seed][kept], recipe, state))
-            starts = [run.recognizer.fold() for run in runs]
-            selection = partial(mean_aps, source=source, labels=known) if grid.select == "test" else None
-            _train(stack, runs, regions, grid.order_seed, selection, folder.path, reporter)
-            scored = score(starts, [run.recognizer.fold() for run in runs], source, known)
-            for cell, resampled in _cells(stack, runs, scored):
+        fresh = FreshRegions(backbone, tested.images, workers=workers, skip_unreadable=skip_unreadable)
+        to_score = readable_regions(fresh, cache, reporter)
+        for stack in [stack for method in grid.methods for stack in _stacks(method, shared)]:
+            recipe, to_train = recipes[stack.method, stack.places[0][0]], None
+            if test is None and recipe.augmentation == "none":
+                to_train = to_score
+            elif shared.learns(stack.method, stack.places[0]):
+                images = training_images(
+                    train, recipe, backbone, grid.order_seed, skip_unreadable=skip_unreadable, workers=workers
+                )
+                to_train = readable_regions(images, cache, reporter)
+            for fold in folds[len(stack.done) :]:
+                stack.finish_fold(outcome_of(stack, fold, shared, to_train, to_score))
+                if len(stack.done) < len(folds):
+                    stack.save(folder.path)
+            for cell, resampled in finished_cells(stack, shared):
                 folder.add(cell, resampled)
             folder.save()
             stack.remove(folder.path)
-    return folder.results(grid.methods, grid.observed, grid.seeds)
+    by_group = {name: folder.results(grid.methods, grid.observed, grid.seeds, name) for name in groups}
+    return replace(by_group.pop("all"), groups=by_group)
 
 
-def _cells(
-    stack: Stack, runs: Sequence[TrainingRun], scored: Iterable[tuple[Score, NDArray[np.float64]]]
-) -> Iterator[tuple[Cell, NDArray[np.float64]]]:
-    """The finished cells of a stack, and (S,) mAP of each on resamples of the test images."""
-    trained = METHOD_TABLE[stack.method].trained
-    for (fraction, seed), run, (found, resampled) in zip(stack.places, runs, scored, strict=True):
-        yield (
-            Cell(
-                stack.method,
-                fraction,
-                seed,
-                **asdict(found),
-                learned_parameters=run.recognizer.learned_parameters() if trained else 0,
-                epoch=run.state.best_epoch or run.state.epoch,
-                seconds=round(stack.seconds / len(runs), 3),
-            ),
-            resampled,
-        )
+def _folds(train: LabelledImages, test: LabelledImages | None) -> list[Fold]:
+    """Without cross-validation one, of all images."""
+    if test is not None:
+        return [Fold(np.ones(len(train.images), dtype=np.bool_), np.ones(len(test.images), dtype=np.bool_))]
+    if train.folds is None:
+        raise UserError(f"{train.source}: nothing says which images go together; draw folds with --folds 5")
+    return folds_of(train.folds)
 
 
-def _stacks(method: str, recipes: Mapping[tuple[str, float], Recipe], grid: Grid, folder: GridFolder) -> list[Stack]:
+def _stacks(method: str, shared: Shared) -> list[Stack]:
     """The missing cells of a method, by what is trained at once: those that were interrupted, then the others."""
-    missing = [place for place in grid.places if (method, *place) not in folder.cells]
+    grid, folder = shared.grid, shared.folder
+    missing = [place for place in grid.places if not folder.has(method, *place)]
     begun = Stack.load(folder.path, method)
-    if begun is not None and all((method, *place) in folder.cells for place in begun.places):
+    if begun is not None and all(folder.has(method, *place) for place in begun.places):
         begun.remove(folder.path)  # it was interrupted between the two files
         begun = None
     if begun is not None:
@@ -183,55 +132,40 @@ def _stacks(method: str, recipes: Mapping[tuple[str, float], Recipe], grid: Grid
         missing = [place for place in missing if place not in begun.places]
     together: dict[tuple[object, ...], list[Place]] = {}
     for place in missing:
-        recipe = recipes[method, place[0]]
-        seen = recipe.batch_size, recipe.epochs, recipe.augmentation, recipe.views
-        together.setdefault(seen, []).append(place)
+        recipe = shared.recipes[method, place[0]]
+        # With a prior, a run goes through the images alone that have a label of its own, so nothing is shared.
+        own = (
+            place
+            if recipe.has_prior
+            else [settled(recipe, shared.seen(place, fold))[0].unknown for fold in shared.folds]
+        )
+        common = recipe.batch_size, recipe.epochs, recipe.augmentation, recipe.views, tuple(own)
+        together.setdefault(common, []).append(place)
     return [*([begun] if begun else []), *(Stack(method, places) for places in together.values())]
 
 
-def _train(
-    stack: Stack,
-    runs: Sequence[TrainingRun],
-    regions: RegionSource,
-    order_seed: int,
-    score: Callable[[Sequence[Recognizer]], Sequence[float]] | None,
-    folder: Path,
-    reporter: Reporter,
-) -> None:
-    """Train all runs of a stack at once; their state stays in the folder after every epoch."""
-    if not METHOD_TABLE[stack.method].trained:
-        return
-    before, epochs = stack.epoch, runs[0].recipe.epochs
-    if before:
-        reporter.note(f"{stack.method}: going on after epoch {before}")
-    if isinstance(regions, FreshRegions):
-        count = (epochs - before) * len(regions)
-        views = counted(epochs - before, "epoch")
-        reporter.note(f"{stack.method}: {count:,} images go through the tower, {views} of new views")
-    with reporter.progress(f"{stack.method}, {counted(len(runs), 'run')} at once, steps") as say:
-
-        def on_epoch(done: Sequence[EpochReport]) -> None:
-            stack.seconds += done[0].seconds
-            stack.save(folder)
-
-        def on_step(done: int, planned: int) -> None:
-            say((stack.epoch - before) * planned + done, (epochs - before) * planned)
-
-        fit_runs(runs, regions, order_seed=order_seed, score=score, on_epoch=on_epoch, on_step=on_step)
-
-
-def _extent(
-    grid: Grid, folder: GridFolder, train: LabelledImages, test: LabelledImages, cache: RegionCache | None
-) -> str:
+def _extent(shared: Shared, cache: RegionCache | None) -> str:
     """How much there is to do."""
+    grid, folder, images = shared.grid, shared.folder, len(shared.train.images)
     runs = [(method, *place) for method in grid.methods for place in grid.places]
-    done = sum(key in folder.cells for key in runs)
+    done = sum(folder.has(*run) for run in runs)
+    ways = {"fraction": "fractions", "number": "numbers"}.get(kind_of(grid.observed), "protocols")
     kept = "no regions are kept" if cache is None else f"regions are kept in {cache.folder}"
+    on = f"{images:,} training and {len(shared.test.images):,} test images"
+    if len(shared.folds) > 1:
+        on = f"{images:,} images in {len(shared.folds)} folds, each trained on the others"
     return (
-        f"{counted(len(runs), 'run')} ({counted(len(grid.methods), 'method')}, fractions of labels: "
-        f"{len(grid.observed)}, {counted(grid.seeds, 'seed')}; {done} finished before) on "
-        f"{len(train.images):,} training and {len(test.images):,} test images; {kept}; results in {folder.path}"
+        f"{counted(len(runs), 'run')} ({counted(len(grid.methods), 'method')}, {ways} of labels: "
+        f"{len(grid.observed)}, {counted(grid.seeds, 'seed')}; {done} finished before) on {on}; {kept}; results in "
+        f"{folder.path}"
     )
+
+
+def _identity(train: LabelledImages) -> dict[str, object]:
+    """Tells whether folds are the same."""
+    assert train.folds is not None
+    digest = hashlib.sha256(train.folds.astype("<i8").tobytes()).hexdigest()
+    return {"number": len(np.unique(train.folds)), "sha256": digest}
 
 
 def decides(

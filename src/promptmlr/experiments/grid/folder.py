@@ -8,9 +8,10 @@ A cell counts as finished once both tables hold it.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,14 @@ from numpy.typing import NDArray
 from pyarrow.csv import read_csv
 
 from promptmlr.errors import UserError
+from promptmlr.experiments.grid.observed import Observed, observed_as
 from promptmlr.experiments.grid.results import BESIDE, GridResults
 from promptmlr.experiments.tables import csv_text
 from promptmlr.files import only_process, replacing, write_text
 
 __all__ = ["Cell", "GridFolder", "Key", "place_name"]
 
-Key = tuple[str, float, int]
-KEY = ("method", "observed", "seed")
+Key = tuple[str, Observed, int, str]
 LOCK = ".lock"
 FILES = ("settings.json", "cells.csv", "resampled.parquet")
 SETTINGS = {
@@ -40,6 +41,8 @@ SETTINGS = {
     "test_labels": "set of test labels",
     "class_names": "set of classes",
     "select": "--select",
+    "folds": "--folds",
+    "unseen": "--unseen",
     "rule": "rule of training (--epochs, --most-epochs)",
 }
 """What decides a cell, where its own name does not say it."""
@@ -49,12 +52,12 @@ KIND = "kind"  # of the grid: its place among the settings
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the grid: a line of `cells.csv`."""
+    """One run of the grid, as it scores on some classes: a line of `cells.csv`."""
 
     method: str
-    observed: float
+    observed: Observed
     seed: int
-    mean_ap: float  # this and the next four: as `scoring.Score` has them
+    mean_ap: float  # this, the next four and the last two: as `scoring.Score` has them
     cf1: float
     of1: float
     presence_moved: float
@@ -62,14 +65,17 @@ class Cell:
     learned_parameters: int
     epoch: int  # whose tensors were scored; 0 without training
     seconds: float  # of training the runs of the method that were trained at once, divided by their number
+    log_loss: float | None = None  # None: made before this was kept, as the next one
+    calibration_error: float | None = None
+    classes: str = "all"  # that are scored: all, seen or unseen (`grid.unseen`)
 
     @property
     def key(self) -> Key:
         """Its place in the grid."""
-        return self.method, self.observed, self.seed
+        return self.method, self.observed, self.seed, self.classes
 
 
-def place_name(method: str, observed: float) -> str:
+def place_name(method: str, observed: Observed) -> str:
     """What settings are kept under."""
     return f"{method} at {observed}"
 
@@ -82,7 +88,7 @@ class GridFolder:
         kind: what they are cells of, as the command line names it; one folder holds one kind.
 
     Attributes:
-        cells: (method, observed, seed) → cell.
+        cells: (method, observed, seed, classes) → cell, with `observed` as in `grid.observed`.
         resampled: the same → (S,) mAP on resamples of the test images.
     """
 
@@ -131,6 +137,10 @@ class GridFolder:
             write_text(self.path / "settings.json", json.dumps(found | wanted, indent=2) + "\n")
             yield
 
+    def has(self, method: str, observed: Observed, seed: int) -> bool:
+        """Whether a cell is finished."""
+        return (method, observed, seed, "all") in self.cells
+
     def add(self, cell: Cell, resampled: NDArray[np.float64]) -> None:
         """A finished cell, and its (S,) scores on resamples of the test images."""
         self.cells[cell.key] = cell
@@ -138,25 +148,32 @@ class GridFolder:
 
     def save(self) -> None:
         """Write all cells."""
-        rows = [dict(zip(KEY, key, strict=True)) | {"mean_ap": self.resampled[key]} for key in self.cells]
+        rows = [
+            {"method": method, "observed": str(observed), "seed": seed, "classes": classes, "mean_ap": resampled}
+            for (method, observed, seed, classes), resampled in self.resampled.items()
+        ]
         with replacing(self.path / "resampled.parquet") as file:
             pq.write_table(pa.Table.from_pylist(rows), file)
         columns = [field.name for field in fields(Cell)]
         write_text(self.path / "cells.csv", csv_text(columns, map(asdict, self.cells.values())))
 
-    def results(self, methods: Sequence[str], observed: Sequence[float], seeds: int) -> GridResults:
-        """The finished cells of a grid as arrays; all of them must be there."""
-        keys = [[[(method, fraction, seed) for seed in range(seeds)] for fraction in observed] for method in methods]
+    def results(
+        self, methods: Sequence[str], observed: Sequence[Observed], seeds: int, classes: str = "all"
+    ) -> GridResults:
+        """The finished cells of a grid as arrays, as they score on some classes; all of them must be there."""
+        keys = [[[(method, seen, n, classes) for n in range(seeds)] for seen in observed] for method in methods]
+        cells = [[[self.cells[key] for key in row] for row in rows] for rows in keys]
+
+        def of_cells(name: str) -> NDArray[np.float64]:
+            return np.array([[[getattr(cell, name) for cell in row] for row in rows] for rows in cells], np.float64)
+
         return GridResults(
             methods,
             observed,
-            np.array([[[self.cells[key].mean_ap for key in row] for row in rows] for rows in keys]),
+            of_cells("mean_ap"),
             np.array([[[self.resampled[key] for key in row] for row in rows] for rows in keys]),
-            [[self.cells[row[0]].learned_parameters for row in rows] for rows in keys],
-            {
-                name: np.array([[[getattr(self.cells[key], name) for key in row] for row in rows] for rows in keys])
-                for name in BESIDE
-            },
+            [[row[0].learned_parameters for row in rows] for rows in cells],
+            {name: of_cells(name) for name in BESIDE},
         )
 
     def _check_free(self) -> None:
@@ -186,7 +203,12 @@ class GridFolder:
         path = self.path / "resampled.parquet"
         begun = path.exists() or (self.path / "cells.csv").exists()
         rows = pq.read_table(path).to_pylist() if begun else []
-        found = {tuple(row[name] for name in KEY): np.array(row["mean_ap"], dtype=np.float64) for row in rows}
+        found = {
+            (row["method"], _observed(row["observed"]), row["seed"], row.get("classes", "all")): np.array(
+                row["mean_ap"], dtype=np.float64
+            )
+            for row in rows
+        }
         if len({scores.shape for scores in found.values()}) > 1 or len(found) < len(rows):
             raise ValueError("resampled.parquet holds lists of different lengths, or a cell twice")
         if any(np.isnan(scores).all() or (scores < 0).any() or (scores > 1).any() for scores in found.values()):
@@ -196,15 +218,25 @@ class GridFolder:
     def _read_cells(self) -> list[Cell]:
         path = self.path / "cells.csv"
         rows = read_csv(path).to_pylist() if path.exists() else []
-        if rows and rows[0].keys() != {field.name for field in fields(Cell)}:
+        needed = {field.name for field in fields(Cell) if field.default is MISSING}
+        if rows and not needed <= rows[0].keys() <= {field.name for field in fields(Cell)}:
             raise ValueError("cells.csv has the columns of another version of promptmlr")
-        cells = [Cell(**row) for row in rows]
+        cells = [Cell(**row | {"observed": _observed(row["observed"])}) for row in rows]
         for number, cell in enumerate(cells, start=2):
-            if not all(0 <= score <= 1 for score in (cell.mean_ap, cell.cf1, cell.of1)):
+            if not all(0 <= score <= 1 for score in (cell.mean_ap, cell.cf1, cell.of1, cell.calibration_error or 0)):
                 raise ValueError(f"cells.csv, row {number}: scores lie in 0..1")
+            if not 0 <= (cell.log_loss or 0) < math.inf:
+                raise ValueError(f"cells.csv, row {number}: a log loss is a number of nats")
         if len({cell.key for cell in cells}) < len(cells):
             raise ValueError("cells.csv holds a cell twice")
         return cells
+
+
+def _observed(value: float | str) -> Observed:
+    try:
+        return observed_as(value)
+    except UserError as error:
+        raise ValueError(error) from error
 
 
 def _difference(key: str, there: object, here: object) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from promptmlr.experiments.grid.compare import Grid
+from promptmlr.experiments.grid.plan import Grid
 from promptmlr.experiments.tables import csv_text
 from promptmlr.files import write_text
 from promptmlr.methods import METHOD_TABLE, Kind
@@ -36,7 +36,8 @@ class SettingOrigins:
     def __init__(self, grid: Grid) -> None:
         self.recipes = grid.recipes()
         self.origins: dict[Place, dict[str, Origin]] = {}
-        for (method, share), recipe in self.recipes.items():
+        for (method, seen), recipe in self.recipes.items():
+            share = float(seen)
             found = recipe_origins(grid.recipe, method, observed=share, benchmark=grid.benchmark, **grid.changes)
             default = Origin(False, "the default of all recipes")
             self.origins[method, share] = {name: found.get(name, default) for name in _settings(method, recipe)}

@@ -1,6 +1,7 @@
 """What to know of test data before their scores are believed."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
@@ -12,8 +13,12 @@ FEW = 100  # images, below which resamples of them show too little
 SHOWN = 10  # classes that are named
 
 
-def remarks_on(test: LabelledImages) -> list[str]:
+def remarks_on(test: LabelledImages, folds: NDArray[np.int64] | None = None) -> list[str]:
     """A paragraph on each weakness of the test data: few images, and classes that no image holds.
+
+    Args:
+        test: the images that are scored.
+        folds: (N,) of each of them, in cross-validation.
 
     Raises:
         UserError: no class has a label present, so nothing can be scored.
@@ -34,4 +39,12 @@ def remarks_on(test: LabelledImages) -> list[str]:
             f"{len(empty)} of {len(test.class_names)} classes have no test image with the label present, so "
             f"mAP and CF1 leave them out: {named}."
         )
+    if folds is not None:
+        numbers = np.unique(folds)
+        shown = np.array([(test.labels[folds == number] == PRESENT).any(axis=0) for number in numbers])
+        if without := int(np.count_nonzero(~shown.all(axis=0) & held)):
+            remarks.append(
+                f"{without} of {len(test.class_names)} classes have a label present in some of the {len(numbers)} "
+                "folds alone; a fold's mAP leaves out those that it does not show."
+            )
     return remarks

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from promptmlr.experiments.grid.observed import Observed
 from promptmlr.experiments.grid.uncertainty import Estimate, estimate, holm
 
 __all__ = ["BESIDE", "Comparison", "GridResults"]
 
-BESIDE = ("cf1", "of1", "presence_moved", "absence_moved")  # of a `Cell`, beside its mAP
+BESIDE = ("cf1", "of1", "presence_moved", "absence_moved", "log_loss", "calibration_error")
+"""Of a `Cell`, beside its mAP."""
+
 STILL = 5e-3  # logits that a trained side moves by at least: less is printed as 0.00
 
 
@@ -24,14 +27,14 @@ class Comparison:
     Attributes:
         method: whose score.
         reference: is subtracted.
-        observed: at this fraction; None is the mean over all fractions.
+        observed: with these labels seen; None is the mean over all ways to see them.
         difference: with its own interval.
         p_holm: its p-value, corrected for all comparisons of the table.
     """
 
     method: str
     reference: str
-    observed: float | None
+    observed: Observed | None
     difference: Estimate
     p_holm: float
 
@@ -47,39 +50,42 @@ class GridResults:
 
     Attributes:
         methods: M names.
-        observed: F fractions.
+        observed: F fractions of labels, or names of other protocols (`grid.observed`).
         scores: (M, F, K) mAP in 0..1.
         resampled: (M, F, K, S) mAP on resamples of the test images, the same ones for every cell.
         learned: (M, F) numbers of learned parameters; recipes may differ by fraction.
-        beside: (M, F, K) of each of `BESIDE`, or nothing.
+        beside: (M, F, K) of each of `BESIDE`, NaN where it is not known; or nothing.
+        groups: the same of some classes alone, where some are unseen in training.
     """
 
     methods: Sequence[str]
-    observed: Sequence[float]
+    observed: Sequence[Observed]
     scores: NDArray[np.float64]
     resampled: NDArray[np.float64]
     learned: Sequence[Sequence[int]]
     beside: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    groups: Mapping[str, "GridResults"] = field(default_factory=dict)
 
     @property
     def seeds(self) -> int:
         """K."""
         return int(self.scores.shape[2])
 
-    def mean(self, method: str, observed: float | None) -> Estimate:
+    def mean(self, method: str, observed: Observed | None) -> Estimate:
         """A method's mean over seeds at a fraction, or over all fractions; no interval leaves 0..1."""
         found = self._estimate(self._places(method, observed))
         return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
-    def contrast(self, weights: Mapping[str, float], observed: float | None) -> Estimate:
+    def contrast(self, weights: Mapping[str, float], observed: Observed | None) -> Estimate:
         """A weighted sum of methods at a fraction, or of their means over all fractions; others weigh nothing."""
         places = [weight * self._places(method, observed) for method, weight in weights.items()]
         return self._estimate(np.sum(places, axis=0))
 
-    def mean_beside(self, method: str, observed: float | None) -> dict[str, float]:
-        """Means over seeds at a fraction, or over all fractions, of what is kept beside mAP."""
+    def mean_beside(self, method: str, observed: Observed | None) -> dict[str, float]:
+        """Means over seeds at a fraction, or over all of them, of what is kept beside mAP; NaN where one is unknown."""
         weights = self._places(method, observed)
-        return {name: float((weights * values.mean(axis=2)).sum()) for name, values in self.beside.items()}
+        used = weights > 0
+        return {name: float(weights[used] @ values.mean(axis=2)[used]) for name, values in self.beside.items()}
 
     def unmoved(self) -> list[tuple[str, str]]:
         """(method, "presence" or "absence") where something is learned and a side stayed where it began in some run."""
@@ -104,7 +110,7 @@ class GridResults:
             for (method, fraction), difference, p in zip(pairs, differences, corrected, strict=True)
         ]
 
-    def _places(self, method: str, observed: float | None) -> NDArray[np.float64]:
+    def _places(self, method: str, observed: Observed | None) -> NDArray[np.float64]:
         """(M, F) weights of a mean."""
         chosen = np.array([observed is None or fraction == observed for fraction in self.observed], dtype=np.float64)
         own = np.array([name == method for name in self.methods], dtype=np.float64)

@@ -1,7 +1,8 @@
-"""How a trained recognizer is scored: mAP, F1, and how far training moved each side.
+"""How a trained recognizer is scored: mAP, F1, what its probabilities are worth, and how far training moved each side.
 
-mAP ranks images class by class, so much can go wrong on one side without a trace in it: a constant added to all its
-scores, or nothing learned at all. F1 at ½ shows the first, the distance from the start the second.
+mAP ranks images class by class, so much can go wrong without a trace in it: a constant added to all scores of a side,
+probabilities that are far too sure, or a side that learned nothing. F1 at ½ and the log loss show the first, log loss
+and calibration error the second, the distance from the start the third.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from promptmlr.evaluation import bootstrap_map, evaluate
-from promptmlr.labels import Labels
+from promptmlr.labels import PRESENT, UNKNOWN, Labels
 from promptmlr.prediction import predict_together
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import RegionSource, index_batches
+from promptmlr.reliability import reliability
 
-__all__ = ["Score", "first_regions", "mean_aps", "moved", "score"]
+__all__ = ["Score", "first_regions", "log_loss", "mean_aps", "moved", "score", "score_folds"]
 
 RESAMPLES = 1000  # of the test images
 MEASURED = 256  # images that sides are compared with their starts on
+CERTAIN = 1e-7  # no probability is nearer to 0 or 1 in a log loss, which one wrong certainty would make infinite
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,13 @@ class Score:
     """One trained recognizer on the test images.
 
     Attributes:
-        mean_ap: in 0..1.
+        mean_ap: in 0..1; mean over folds.
         cf1: mean over classes of F1 at ½, in 0..1 (`Evaluation.cf1`).
         of1: F1 at ½ of all labels pooled, in 0..1.
         presence_moved: root mean square of what training added to the presence map, in logits (S = 20 · cos).
         absence_moved: the same of the absence map.
+        log_loss: mean of −log P of the known labels, in nats (`log_loss`).
+        calibration_error: expected calibration error, in 0..1 (`reliability.Reliability`).
     """
 
     mean_ap: float
@@ -41,6 +46,8 @@ class Score:
     of1: float
     presence_moved: float
     absence_moved: float
+    log_loss: float
+    calibration_error: float
 
 
 def score(
@@ -60,9 +67,48 @@ def score(
     regions = first_regions(source)
     kept, predicted = predict_together(trained, source)
     for start, recognizer, probabilities in zip(starts, trained, predicted, strict=True):
-        found = evaluate(probabilities, labels[kept], recognizer.class_names, resamples=0)
-        resampled = bootstrap_map(probabilities, labels[kept], RESAMPLES)
-        yield Score(found.mean_ap, found.cf1, found.of1, *moved(start, recognizer, regions)), resampled
+        yield score_folds([probabilities], [labels[kept]], moved(start, recognizer, regions))
+
+
+def score_folds(
+    said: Sequence[NDArray[np.floating]], labels: Sequence[Labels], moved: tuple[float, float]
+) -> tuple[Score, NDArray[np.float64]]:
+    """Score what was said of images in several folds, by a recognizer each; without folds there is one.
+
+    Folds are ranked apart, as scores of different recognizers need not compare: mAP is the mean over folds. All else
+    pools their labels. Images are resampled within their fold.
+
+    Args:
+        said: of each fold (N, C) P(present).
+        labels: of each fold (N, C) int8.
+        moved: how far training moved the presence and the absence side.
+
+    Returns:
+        The scores, and (S,) mAP on resamples of the images.
+    """
+    names = [str(column) for column in range(labels[0].shape[1])]
+    by_fold = [evaluate(*fold, names, resamples=0) for fold in zip(said, labels, strict=True)]
+    together, known = np.concatenate(said), np.concatenate(labels)
+    pooled = by_fold[0] if len(by_fold) == 1 else evaluate(together, known, names, resamples=0)
+    resampled = [
+        bootstrap_map(*fold, RESAMPLES, seed=number) for number, fold in enumerate(zip(said, labels, strict=True))
+    ]
+    found = Score(
+        float(np.mean([one.mean_ap for one in by_fold])),
+        pooled.cf1,
+        pooled.of1,
+        *moved,
+        log_loss(together, known),
+        reliability(together, known).calibration_error,
+    )
+    return found, np.mean(resampled, axis=0)
+
+
+def log_loss(probabilities: NDArray[np.floating], labels: Labels) -> float:
+    """Mean of −log P of the known ones of (N, C) labels, in nats; P is at least 1e-7."""
+    known = labels != UNKNOWN
+    there = probabilities[known].astype(np.float64)
+    return float(-np.log(np.maximum(np.where(labels[known] == PRESENT, there, 1 - there), CERTAIN)).mean())
 
 
 def mean_aps(recognizers: Sequence[Recognizer], source: RegionSource, labels: Labels) -> list[float]:

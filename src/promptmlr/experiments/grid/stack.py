@@ -1,6 +1,7 @@
 """A stack: cells of one method that are trained at once. Its state is kept in the grid's folder after every epoch.
 
-METHOD.unfinished.safetensors    tensors, optimizers and counters of its runs after the last finished epoch
+METHOD.unfinished.safetensors    tensors, optimizers and counters of its runs after the last finished epoch, and what
+                                 was said of the images of finished folds
 
 The file goes when its cells are finished. It is good for the same cells on the same regions alone; what else decides
 a cell is compared in `settings.json` before.
@@ -13,32 +14,53 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
+from torch import Tensor
 
 from promptmlr.errors import UserError
+from promptmlr.experiments.grid.observed import as_asked, observed_as
+from promptmlr.experiments.grid.plan import Place
 from promptmlr.features import StoredRegions
 from promptmlr.regions import Indices, RegionSource
 from promptmlr.reporting import counted
 from promptmlr.training import TrainingState
 from promptmlr.unfinished import read_state, write_state
 
-__all__ = ["Place", "Stack", "regions_identity"]
-
-Place = tuple[float, int]  # observed fraction, seed
+__all__ = ["Outcome", "Stack", "regions_identity"]
 
 _TENSORS = ("learned", "optimizer", "best")
 _COUNTERS = ("epoch", "best_epoch", "best_score")
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What the cells of a stack came to in one fold; without folds there is one.
+
+    Attributes:
+        rows: (N,) which of the test images those of the fold are that could be read.
+        said: (cells, N, C) float32, P(present) of each of them.
+        moved: (cells, 2) how far training moved the presence and the absence side.
+        epochs: (cells,) whose tensors spoke; 0 without training.
+        learned: (cells,) numbers of learned parameters.
+    """
+
+    rows: Tensor
+    said: Tensor
+    moved: Tensor
+    epochs: Tensor
+    learned: Tensor
+
+
 @dataclass
 class Stack:
-    """Cells of one method that are trained at once.
+    """Cells of one method that are trained at once, fold after fold.
 
     Attributes:
         method: their method.
         places: of the cells.
-        states: one per cell; changed by training.
+        states: one per cell, in the fold that is being trained; changed by training.
         seconds: of training so far.
         regions: `regions_identity` of what they are trained on; None before the first epoch.
+        done: the folds that are finished.
     """
 
     method: str
@@ -46,13 +68,14 @@ class Stack:
     states: list[TrainingState] = field(default_factory=list)
     seconds: float = 0.0
     regions: str | None = None
+    done: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.states = self.states or [TrainingState() for _ in self.places]
 
     @property
     def epoch(self) -> int:
-        """Finished epochs."""
+        """Finished epochs of the present fold."""
         return self.states[0].epoch
 
     def save(self, folder: Path) -> None:
@@ -60,13 +83,20 @@ class Stack:
         groups = {
             f"{index}/{name}": getattr(state, name) for index, state in enumerate(self.states) for name in _TENSORS
         }
+        groups |= {f"fold {number}": vars(outcome) for number, outcome in enumerate(self.done)}
         counters = {
+            "folds": len(self.done),
             "places": list(self.places),
             "seconds": self.seconds,
             "regions": self.regions,
             "states": [{name: getattr(state, name) for name in _COUNTERS} for state in self.states],
         }
         write_state(_path(folder, self.method), groups, counters)
+
+    def finish_fold(self, outcome: Outcome) -> None:
+        """Keep what a fold came to; the next one begins at epoch 0."""
+        self.done.append(outcome)
+        self.states = [TrainingState() for _ in self.places]
 
     def remove(self, folder: Path) -> None:
         """Forget what was kept: its cells are finished."""
@@ -85,11 +115,12 @@ class Stack:
         try:
             groups, counters = read_state(path)
             places, states = [], []
-            for index, ((fraction, seed), entry) in enumerate(zip(counters["places"], counters["states"], strict=True)):
+            for index, ((observed, seed), entry) in enumerate(zip(counters["places"], counters["states"], strict=True)):
                 tensors: dict[str, Any] = {name: groups.get(f"{index}/{name}", {}) for name in _TENSORS}
-                places.append((float(fraction), int(seed)))
+                places.append((observed_as(observed), int(seed)))
                 states.append(TrainingState(**entry, **tensors))
-            return cls(method, places, states, float(counters["seconds"]), counters["regions"])
+            done = [Outcome(**groups[f"fold {number}"]) for number in range(counters.get("folds", 0))]
+            return cls(method, places, states, float(counters["seconds"]), counters["regions"], done)
         except (UserError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged; remove it, and {method} begins anew") from error
 
@@ -100,9 +131,10 @@ class Stack:
             UserError: one of its cells is not among those that are wanted.
         """
         if not set(self.places) <= set(wanted):
-            fractions = ",".join(f"{fraction:g}" for fraction in dict.fromkeys(place[0] for place in self.places))
+            asked = as_asked(list(dict.fromkeys(place[0] for place in self.places)))
+            folds = f"{counted(len(self.done), 'fold')} and " if self.done else ""
             raise UserError(
-                f"{_path(folder, self.method)} holds {counted(self.epoch, 'epoch')} of --observed {fractions} with "
+                f"{_path(folder, self.method)} holds {folds}{counted(self.epoch, 'epoch')} of {asked} with "
                 f"{counted(1 + max(seed for _, seed in self.places), 'seed')}; ask for these cells, or remove the file"
             )
 

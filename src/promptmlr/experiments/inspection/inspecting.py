@@ -66,7 +66,7 @@ def _pieces() -> Pieces:
 
 
 def _close(backbone: Backbone, class_names: Sequence[str]) -> CloseTexts:
-    features = backbone.encode_text([f"a photo of a {name}." for name in class_names]).float().cpu().numpy()
+    features = backbone.class_features(class_names, "a photo of a {}.").float().cpu().numpy()
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     cosines = features @ features.T
     first, second = np.triu_indices(len(class_names), k=1)
@@ -76,4 +76,5 @@ def _close(backbone: Backbone, class_names: Sequence[str]) -> CloseTexts:
         for i in np.argsort(-each, kind="stable")[:_MOST]
     ]
     median = float(np.median(each)) if len(each) else 1.0
-    return CloseTexts(backbone.name, nearest, median, 1 - (1 - median) / _NEARER)
+    texts = f"“a photo of a X.” for {backbone.name}" if backbone.has_text_tower else "the text features given"
+    return CloseTexts(texts, nearest, median, 1 - (1 - median) / _NEARER)

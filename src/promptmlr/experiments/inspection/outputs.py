@@ -26,13 +26,13 @@ class CloseTexts:
     """How near class names lie to each other for a CLIP.
 
     Attributes:
-        backbone: its name.
+        texts: which texts, and for which CLIP.
         pairs: two names and the cosine of their texts, the nearest first.
         median: over all pairs.
         least: the cosine from which two names are called one: a tenth of the median's distance from 1.
     """
 
-    backbone: str
+    texts: str
     pairs: Sequence[tuple[str, str, float]]
     median: float
     least: float
@@ -183,7 +183,9 @@ class Inspection:
             )
             found += _table(f"{caption} (unreadable.csv)", ("image", "problem"), rows, words=2)
         else:
-            found.append(f"All {self.images.checked:,} images can be read.")
+            given = next(iter(self.parts.values())).features is not None
+            said = "are features, which are compared as they are" if given else "can be read"
+            found.append(f"All {self.images.checked:,} images {said}.")
         groups = self.images.duplicates
         if not groups:
             return [*found, "No image is there twice, and no two look alike, of those that can be read."]
@@ -222,8 +224,8 @@ class Inspection:
         if self.close is not None and self.close.pairs:
             near = [f"{a}, {b}" for a, b, cosine in self.close.pairs if cosine >= self.close.least]
             caption = (
-                f"Class names by the cosine of “a photo of a X.” for {self.close.backbone}, the nearest first; half "
-                f"of all pairs are above {self.close.median:.4f} (cosines.csv)"
+                f"Class names by the cosine of {self.close.texts}, the nearest first; half of all pairs are above "
+                f"{self.close.median:.4f} (cosines.csv)"
             )
             cosines = [(f"{a}, {b}", f"{cosine:.4f}") for a, b, cosine in self.close.pairs]
             found += _table(caption, ("classes", "cosine"), cosines, shown=10)

@@ -1,0 +1,190 @@
+"""`promptmlr compare` on parts of the data: in folds, and with classes that training never sees."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from promptmlr.data import load_data
+from promptmlr.experiments.grid import stack
+from promptmlr.experiments.grid.folds import draw_folds
+
+SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0", "--seeds", "1", "--observed", "1")
+
+
+def cells(out: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """(method, classes) → its cell of the only place."""
+    with (out / "cells.csv").open(encoding="utf-8", newline="") as file:
+        return {(row["method"], row["classes"]): row for row in csv.DictReader(file)}
+
+
+def score(out: Path, method: str = "dualembedding", classes: str = "all") -> float:
+    return float(cells(out)[method, classes]["mean_ap"])
+
+
+def rewritten(photos: Path, name: str, change) -> Path:
+    """The table with its rows changed: the header first, `change` gets cells and gives cells, or None for no row."""
+    rows = [change(line.split(",")) for line in (photos / "labels.csv").read_text().splitlines()]
+    (photos / name).write_text("".join(",".join(row) + "\n" for row in rows if row is not None))
+    return photos / name
+
+
+def test_folds_are_trainings_on_all_others(promptmlr, photos: Path) -> None:
+    """Scored as on tables in which each fold in turn is the test split."""
+    train = load_data(str(photos / "labels.csv"))
+    fold = dict(zip(train.image_ids, draw_folds(32, 2), strict=True))
+    methods = ("--methods", "dualembedding,baseline", *SMALL)
+    done = promptmlr("compare", photos / "labels.csv", "--out", photos / "folded", "--folds", "2", *methods)
+    assert done.code == 0, done.err
+    assert "on 32 images in 2 folds, each trained on the others" in done.err
+    assert "baseline, 1 run at once, fold 2 of 2, steps" in done.err
+    assert "mAP is the mean over 2 folds" in done.out
+    found, known = [], []
+    for number in range(2):
+
+        def split(row: list[str], number: int = number) -> list[str] | None:
+            if row[1] == "test":
+                return None
+            return row if row[0] == "image" else [row[0], ("test" if fold[row[0]] == number else "train"), *row[2:]]
+
+        table, out = rewritten(photos, f"{number}.csv", split), photos / f"alone{number}"
+        assert promptmlr("compare", table, "--out", out, *methods).code == 0
+        found.append(cells(out))
+        labels = load_data(str(table), purpose="test").labels
+        known.append(int((labels != -1).sum()))
+    assert sum(known) == (train.labels != -1).sum()
+    for method in ("dualembedding", "baseline", "zeroshot"):
+        folded, alone = cells(photos / "folded")[method, "all"], [one[method, "all"] for one in found]
+        expected = np.mean([float(one["mean_ap"]) for one in alone])
+        assert float(folded["mean_ap"]) == pytest.approx(expected, abs=1e-6)
+        losses = [float(one["log_loss"]) for one in alone]
+        assert float(folded["log_loss"]) == pytest.approx(np.average(losses, weights=known), rel=1e-5)
+        assert float(folded["presence_moved"]) == pytest.approx(
+            np.mean([float(one["presence_moved"]) for one in alone]), rel=1e-4
+        )
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_an_interrupted_fold_goes_on_to_the_same_bits(promptmlr, photos: Path, monkeypatch, after: int) -> None:
+    out, real, saved = photos / "grid", stack.Stack.save, []
+    arguments = ("compare", photos / "labels.csv", "--folds", "2", "--methods", "positivecoop", *SMALL)
+
+    def save(self, folder: Path) -> None:
+        real(self, folder)
+        saved.append(self.method)
+        if saved.count("positivecoop") == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stack.Stack, "save", save)
+        assert promptmlr(*arguments, "--out", out).code == 130
+    other = promptmlr(*arguments, "--out", out, "--folds", "4")
+    assert (other.code, "another --folds, number (2 there, 4 here)" in other.err) == (2, True), other.err
+    assert promptmlr(*arguments, "--out", out).code == 0
+    assert promptmlr(*arguments, "--out", photos / "whole").code == 0
+    for kept in ("mean_ap", "log_loss", "epoch", "learned_parameters"):
+        found = [{key: row[kept] for key, row in cells(folder).items()} for folder in (out, photos / "whole")]
+        assert found[0] == found[1]
+    assert len({(folder / "resampled.parquet").read_bytes() for folder in (out, photos / "whole")}) == 1
+    assert not list(out.glob("*.unfinished.*"))
+
+
+def test_without_a_test_split_nothing_is_scored_on_what_it_was_trained_on(promptmlr, photos: Path) -> None:
+    table = rewritten(photos, "plain.csv", lambda row: [row[0], *row[2:]])
+    arguments = ("compare", table, "--methods", "dualembedding", *SMALL)
+    refused = promptmlr(*arguments, "--out", photos / "grid")
+    assert refused.code == 2
+    assert "has no test split" in refused.err
+    assert "--folds 5 scores out of fold" in refused.err
+    assert f"promptmlr convert {table} split.csv --to csv --hold-out 0.2" in refused.err
+    assert not (photos / "grid").exists()
+    done = promptmlr(*arguments, "--out", photos / "grid", "--folds", "3", "--labels", "40", "--observed", "1")
+    assert "--observed and --labels" in done.err
+    done = promptmlr(*arguments[:-2], "--out", photos / "grid", "--folds", "3", "--labels", "40")
+    assert done.code == 0, done.err
+    assert 0 < float(cells(photos / "grid")["dualembedding", "all"]["mean_ap"]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--folds", "60"), "--folds 60: there are 32 images"),
+        (("--folds", "1"), "--folds"),
+        (("--folds", "2", "--labels", "50"), "--labels 50 (fold 1 of 2): 50 labels are asked for, and "),
+        (("--folds", "32"), "no class has a label present, so nothing can be scored"),
+        (("--unseen", "2"), "--unseen 2: of 5 classes"),
+        (("--unseen", "clowd"), "no class 'clowd' in the data; did you mean 'cloud'"),
+        (("--design", "--folds", "2"), "leave out --folds"),
+        (("--design", "--unseen", "0.2"), "leave out --unseen"),
+        (("--design", "--shared-context"), "leave out --shared-context"),
+    ],
+)
+def test_parts_that_cannot_be_are_refused(promptmlr, photos: Path, options, words: str) -> None:
+    small = SMALL if "--labels" not in options else SMALL[:-2]
+    methods = () if "--design" in options else ("--methods", "zeroshot")
+    done = promptmlr("compare", photos / "labels.csv", "--out", photos / "grid", *methods, *small, *options)
+    assert done.code == 2
+    assert words in done.err
+    assert not (photos / "grid").exists()
+
+
+def test_unseen_classes_are_hidden_from_training_and_scored_apart(promptmlr, photos: Path) -> None:
+    """Seen classes score as where the others are no columns at all; those stay where zero-shot and the starts are."""
+    names = load_data(str(photos / "labels.csv")).class_names
+    unseen = names[1], names[3]
+    out, without, methods = photos / "grid", photos / "without", ("--methods", "dualembedding,baseline", *SMALL)
+    arguments = ("compare", photos / "labels.csv", "--out", out, *methods, "--start", "agnostic")
+    done = promptmlr(*arguments, "--unseen", ",".join(unseen))
+    assert done.code == 0, done.err
+    table = rewritten(photos, "fewer.csv", lambda row: [row[0], row[1], row[2], row[4], row[6]])
+    assert promptmlr("compare", table, "--out", without, *methods, "--start", "agnostic").code == 0
+    for method in ("dualembedding", "baseline", "zeroshot"):
+        assert score(out, method, "seen") == pytest.approx(score(without, method), abs=1e-5)
+        seen, hidden, whole = (score(out, method, group) for group in ("seen", "unseen", "all"))
+        assert whole == pytest.approx((3 * seen + 2 * hidden) / 5)
+    test = load_data(str(photos / "labels.csv"), purpose="test").labels[:, [1, 3]]
+    assert score(out, "baseline", "unseen") == pytest.approx((test == 1).mean())  # it says one half of every image
+    assert float(cells(out)["baseline", "unseen"]["log_loss"]) == pytest.approx(np.log(2))
+    assert f"Unseen in training are 2 of 5 classes: {', '.join(unseen)}." in done.out.replace("\n", " ")
+    assert "baseline: nothing; each side keeps its start" in done.out
+    assert json.loads((out / "settings.json").read_text())["baseline at 1.0"]["unseen"] == sorted(unseen)
+    other = promptmlr(*arguments, "--unseen", names[0])
+    assert (other.code, "another --unseen" in other.err) == (2, True)
+    again = promptmlr(*arguments, "--unseen", ",".join(unseen))
+    assert (again.code, "3 finished before" in again.err) == (0, True)
+
+
+def test_shared_contexts_reach_unseen_classes(promptmlr, photos: Path) -> None:
+    """Class-specific ones stay where they began: on both sides at the same words, so that nothing is known."""
+    unseen, found = ("--unseen", "0.4", "--methods", "dualcoop", *SMALL), {}
+    for name, options in {"own": (), "shared": ("--shared-context",)}.items():
+        out = photos / name
+        done = promptmlr("compare", photos / "labels.csv", "--out", out, *unseen, *options)
+        assert done.code == 0, done.err
+        found[name] = cells(out)["dualcoop", "unseen"]
+    assert float(found["own"]["log_loss"]) == pytest.approx(np.log(2), abs=1e-4)
+    assert abs(float(found["shared"]["log_loss"]) - np.log(2)) > 1e-3
+    assert "one context for all classes" in done.out
+    assert "dualcoop: its name in the contexts that were learned from the seen classes." in done.out
+
+
+def test_unseen_classes_in_folds(promptmlr, photos: Path) -> None:
+    out = photos / "grid"
+    done = promptmlr(
+        "compare",
+        photos / "labels.csv",
+        "--out",
+        out,
+        "--unseen",
+        "0.4",
+        "--folds",
+        "2",
+        "--methods",
+        "baseline",
+        *SMALL,
+    )
+    assert done.code == 0, done.err
+    assert {classes for _, classes in cells(out)} == {"all", "seen", "unseen"}
+    assert "mAP in percent of unseen classes (table.csv)" in done.out
