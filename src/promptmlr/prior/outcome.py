@@ -74,7 +74,7 @@ def calibrated_by_prior(
         added = level_shift(odds, np.asarray(share, dtype=np.float64))
         odds, held, shift = odds + added, held + added, shift + added
     found = np.where(labels == UNKNOWN, odds, held)
-    costs = record.costs
+    losses = record.costs if record.unknown == "ignore" else {}  # else they hold what unknown labels cost
     return calibration_of(
         scale,
         shift,
@@ -82,9 +82,9 @@ def calibrated_by_prior(
         labels,
         ~np.isnan(found),
         spread=0.0,
-        log_loss_before=costs.get("infinite"),
-        log_loss_after=costs.get(_name(record)),
-        basis="out of fold" if costs else "prior",
+        log_loss_before=losses.get("infinite"),
+        log_loss_after=losses.get(_name(record)),
+        basis="out of fold" if record.costs else "prior",
     )
 
 
@@ -93,19 +93,20 @@ def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence
     record = begun.record
     assert record is not None
     costs, lines = record.costs, []
+    loss = "log loss" if record.unknown == "ignore" else "cost"
     if record.lambda_ < INFINITE:
         influence = label_influence(begun.run, source)
         seen = np.flatnonzero(influence > 0)
         order = seen[np.argsort(influence[seen])]
         said = [f"{_times(influence[place])} for {class_names[place]!r}" for place in dict.fromkeys(order[[-1, 0]])]
         tried = f" of {len(costs)} tried" if costs else ""
-        loss = f"; log loss out of fold {costs[_name(record)]:.3f}, zero-shot {costs['infinite']:.3f}" if costs else ""
+        gained = f"; {loss} out of fold {costs[_name(record)]:.3f}, zero-shot {costs['infinite']:.3f}" if costs else ""
         lines.append(
-            f"prior of strength {record.strength:g}{tried}{loss}: labels count {', '.join(said)} as much as CLIP"
+            f"prior of strength {record.strength:g}{tried}{gained}: labels count {', '.join(said)} as much as CLIP"
         )
     elif costs:
         lines.append(
-            f"prior of infinite strength: no weaker one did better on labels out of fold (zero-shot's log loss "
+            f"prior of infinite strength: no weaker one did better on labels out of fold (zero-shot's {loss} "
             f"{costs['infinite']:.3f}), so this is CLIP's zero-shot, calibrated on the labels"
         )
     if record.level == "assumed":
