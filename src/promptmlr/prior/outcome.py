@@ -98,12 +98,12 @@ def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence
         influence = label_influence(begun.run, source)
         seen = np.flatnonzero(influence > 0)
         order = seen[np.argsort(influence[seen])]
-        said = [f"{_times(influence[place])} for {class_names[place]!r}" for place in dict.fromkeys(order[[-1, 0]])]
+        most, *least = dict.fromkeys(order[[-1, 0]].tolist())
+        said = [f"{_times(influence[most])} as much as CLIP for {class_names[most]!r}"]
+        said += [f"{_times(influence[place])} for {class_names[place]!r}" for place in least]
         tried = f" of {len(costs)} tried" if costs else ""
         gained = f"; {loss} out of fold {costs[_name(record)]:.3f}, zero-shot {costs['infinite']:.3f}" if costs else ""
-        lines.append(
-            f"prior of strength {record.strength:g}{tried}{gained}: labels count {', '.join(said)} as much as CLIP"
-        )
+        lines.append(f"prior of strength {record.strength:g}{tried}{gained}: labels count {', '.join(said)}")
     elif costs:
         lines.append(
             f"prior of infinite strength: no weaker one did better on labels out of fold (zero-shot's {loss} "
