@@ -11,7 +11,10 @@ from test_readme import folder as folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["export", "features", "follow", "probabilities", "python", "what-to-label-next"])
+@pytest.mark.parametrize(
+    "page",
+    ["compare", "export", "features", "follow", "probabilities", "python", "what-to-label-next", "without-labels"],
+)
 def test_a_page_does_what_it_says(folder: Path, page: str) -> None:
     text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
     assert "console" in {block.language for block in blocks(text) if block.mark is None}

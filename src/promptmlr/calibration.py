@@ -30,6 +30,7 @@ __all__ = [
     "Calibration",
     "PrecisionPoint",
     "calibration_of",
+    "expected_f1_thresholds",
     "fit_calibration",
     "log_loss",
     "margins",
@@ -137,6 +138,22 @@ class Calibration(BaseModel):
             least, most = self.precision[0].asked, self.precision[-1].asked
             raise UserError(f"--precision {precision:g}: it must lie in {least:g} to {most:g}")
         return found[0]
+
+    @classmethod
+    def untouched(cls, thresholds: NDArray[np.float64]) -> Self:
+        """Of C classes whose logits stay as they are trained, with (C,) thresholds."""
+        ones, zeros = (1.0,) * len(thresholds), (0,) * len(thresholds)
+        return cls(
+            scale=ones,
+            shift=zeros,
+            thresholds=tuple(thresholds.tolist()),
+            present=zeros,
+            absent=zeros,
+            spread=0.0,
+            log_loss_before=None,
+            log_loss_after=None,
+            basis="prior",
+        )
 
     def for_classes(self, chosen: NDArray[np.bool_], others: "Calibration | None", threshold: float) -> Self:
         """The same for the chosen ones of C classes; the others keep what they had, or nothing and one threshold."""
@@ -246,7 +263,7 @@ def calibration_of(
     return Calibration(
         scale=tuple(scale.tolist()),
         shift=tuple(shift.tolist()),
-        thresholds=tuple(_thresholds(probabilities, unseen).tolist()),
+        thresholds=tuple(expected_f1_thresholds(probabilities, unseen).tolist()),
         present=tuple((labels == PRESENT).sum(axis=0).tolist()),
         absent=tuple((labels == ABSENT).sum(axis=0).tolist()),
         spread=spread,
@@ -360,11 +377,14 @@ def _most_likely(cells: _Cells, around: _Lines, spread: float) -> _Lines:
     return _Lines(point[:classes], point[classes:])
 
 
-def _thresholds(probabilities: Margins, counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+def expected_f1_thresholds(
+    probabilities: Margins, counted: NDArray[np.bool_], common: float | None = None
+) -> NDArray[np.float64]:
     """(C,) thresholds of the greatest expected F1 over the counted ones of (N, C) calibrated probabilities.
 
     The best threshold is half the F1 it gives (Lipton, Elkan and Naryanaswamy, 2014), so it follows from probabilities
-    alone: no labels of single images decide. Classes of which few are expected are drawn to the others' mean.
+    alone: no labels of single images decide. Classes of which few are expected are drawn to `common`, where None is the
+    mean of all.
     """
     expected = np.where(counted, probabilities, 0.0).sum(axis=0)
     ranked = [np.sort(column[chosen])[::-1] for column, chosen in zip(probabilities.T, counted.T, strict=True)]
@@ -372,7 +392,8 @@ def _thresholds(probabilities: Margins, counted: NDArray[np.bool_]) -> NDArray[n
         [(2 * column.cumsum() / (np.arange(1, len(column) + 1) + column.sum())).max(initial=0) for column in ranked]
     )
     weight = expected / (expected + PSEUDO_PRESENT)
-    common = (best * expected).sum() / max(expected.sum(), TINY) / 2
+    if common is None:
+        common = (best * expected).sum() / max(expected.sum(), TINY) / 2
     drawn: NDArray[np.float64] = weight * best / 2 + (1 - weight) * common
     return drawn
 

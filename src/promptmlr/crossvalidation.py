@@ -14,7 +14,7 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels, label_folds
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.fitting import BegunRun, begin_run
-from promptmlr.prior.ticks import settled
+from promptmlr.prior.ticks import settled, ticked_classes
 from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.training import EpochReport, TrainingRun, fit_runs
@@ -132,9 +132,10 @@ def gathered(
 def calibrated(margins: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:
     """(N, C) out-of-fold margins → P(present), NaN where there is no margin; the lines are of the same labels.
 
+    Classes with ticks alone get the line that the others have in common: by their own, whatever is ticked would be certain.
     Without labels of both kinds no line can be told, and margins are taken as log odds.
     """
-    seen = np.where(np.isnan(margins), np.int8(UNKNOWN), labels)
+    seen = np.where(np.isnan(margins) | ticked_classes(labels), np.int8(UNKNOWN), labels)
     if not (seen == PRESENT).any() or not (seen == ABSENT).any():
         odds: NDArray[np.float64] = expit(margins)
         return odds

@@ -15,7 +15,17 @@ from promptmlr.recognizer import Recognizer, Weighting
 from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide, Side
 from promptmlr.sides.prompt import Offset
 
-__all__ = ["METHODS", "METHOD_TABLE", "Kind", "Method", "Start", "create_recognizer", "methods_on"]
+__all__ = [
+    "METHODS",
+    "METHOD_TABLE",
+    "PRESENCE_TEMPLATE",
+    "Kind",
+    "Method",
+    "Start",
+    "background_features",
+    "create_recognizer",
+    "methods_on",
+]
 
 Kind = Literal["prompt", "embedding", "linear"]
 Start = Literal["random", "agnostic", "text", "mean"]

@@ -31,6 +31,7 @@ from promptmlr.threads import threads_for
 
 __all__ = [
     "PredictionSummary",
+    "check_wanted",
     "chosen_labels",
     "predict_margins",
     "predict_source",
@@ -115,6 +116,8 @@ def predict_margins(model: Model, source: RegionSource, batch_size: int = 128) -
         kept.append(indices)
         with threads_for(regions.numel()):
             found.append(margins(model(regions)).double().cpu().numpy())
+    if not kept:
+        raise UnreadableImage("no image could be read")
     return np.concatenate(kept), np.concatenate(found)
 
 
@@ -149,10 +152,7 @@ def predict_to_file(
     Raises:
         UserError: an unknown suffix, no images, an unreadable one under `strict`, or features that do not fit the run.
     """
-    if top is not None and top < 1:
-        raise UserError(f"--top {top}: it must be at least 1")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UserError(f"--threshold {threshold}: it must lie in 0..1")
+    check_wanted(out, threshold, top)
     cut = threshold if threshold is not None else (-1.0 if top else run.thresholds)
     if any(has_features(Path(argument)) for argument in arguments):
         stream = _given_stream(run, arguments, device)
@@ -160,7 +160,7 @@ def predict_to_file(
         images = (ImageFile(path) for path in find_images(arguments))
         stream = encode_stream(run.backbone, images, batch_size, workers)
     summary = PredictionSummary()
-    with _writer(out, run.class_names) as write:
+    with _WRITERS[out.suffix.lower()](out, run.class_names) as write:
         for refs, errors, regions in stream:
             bad = [error for error in errors if error is not None]
             if bad and strict:
@@ -190,6 +190,20 @@ def _given_stream(run: Run, files: Sequence[str], device: str) -> Stream:
             yield [images[index] for index in indices], [None] * len(indices), regions
 
 
+def check_wanted(out: Path, threshold: float | None, top: int | None) -> None:
+    """Refuse what `predict_to_file` cannot do, before any image is seen; arguments as there.
+
+    Raises:
+        UserError: an unknown suffix, or a number out of its range.
+    """
+    if top is not None and top < 1:
+        raise UserError(f"--top {top}: it must be at least 1")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"--threshold {threshold}: it must lie in 0..1")
+    if out.suffix.lower() not in _WRITERS:
+        raise UserError(f"cannot write {out}: the suffix must be one of {', '.join(_WRITERS)}")
+
+
 def chosen_labels(
     probabilities: NDArray[np.float32],
     class_names: tuple[str, ...],
@@ -203,14 +217,6 @@ def chosen_labels(
     order = np.argsort(-probabilities, kind="stable")[:top]
     above = probabilities > threshold
     return [class_names[index] for index in order if above[index]]
-
-
-def _writer(out: Path, class_names: tuple[str, ...]) -> AbstractContextManager[WriteRows]:
-    writers = {".csv": _csv_writer, ".jsonl": _jsonl_writer, ".parquet": _parquet_writer}
-    make = writers.get(out.suffix.lower())
-    if make is None:
-        raise UserError(f"cannot write {out}: the suffix must be one of {', '.join(writers)}")
-    return make(out, class_names)
 
 
 @contextmanager
@@ -264,3 +270,10 @@ def _parquet_writer(out: Path, class_names: tuple[str, ...]) -> Iterator[WriteRo
         yield write
         if waiting:
             flush()
+
+
+_WRITERS: dict[str, Callable[[Path, tuple[str, ...]], AbstractContextManager[WriteRows]]] = {
+    ".csv": _csv_writer,
+    ".jsonl": _jsonl_writer,
+    ".parquet": _parquet_writer,
+}

@@ -223,7 +223,7 @@ def _taught(runs: Sequence[TrainingRun], source: RegionSource) -> tuple[Sequence
     if any(run.prior is None or run.recipe.unknown not in ("auto", "ignore") for run in runs):
         return runs, source
     useful = np.flatnonzero(np.any([(run.labels != UNKNOWN).any(axis=1) for run in runs], axis=0))
-    if len(useful) == len(source):
+    if len(useful) in (0, len(source)):
         return runs, source
     return [replace(run, labels=run.labels[useful]) for run in runs], SelectedRegions(source, useful)
 

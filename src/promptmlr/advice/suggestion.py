@@ -20,12 +20,19 @@ from promptmlr.errors import UserError
 from promptmlr.features import RegionCache, open_regions
 from promptmlr.files import replacing, write_text
 from promptmlr.labels import PRESENT, UNKNOWN
+from promptmlr.names import first_names
 from promptmlr.prediction import predict_source
+from promptmlr.prior.ticks import ticked_classes
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run
 
-__all__ = ["Suggestion", "rank_cells", "suggest", "write_suggestions", "write_tasks"]
+__all__ = ["Suggestion", "absent_first", "rank_cells", "suggest", "write_suggestions", "write_tasks"]
+
+ABSENT_FIRST = 2  # cells of a class with ticks alone
+MOST_SHARE = 0.5  # above it, a cell is rather present than absent
+ASKED = 1e3  # more than log odds differ by
+TINY = 1e-9  # probability that a logarithm is taken of
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,11 @@ class Suggestion:
 
 
 def rank_cells(
-    probabilities: NDArray[np.floating], unknown: NDArray[np.bool_], present: NDArray[np.integer], count: int
+    probabilities: NDArray[np.floating],
+    unknown: NDArray[np.bool_],
+    present: NDArray[np.integer],
+    count: int,
+    ticked: NDArray[np.bool_] | None = None,
 ) -> list[tuple[int, int, float]]:
     """The `count` unknown cells that are worth most, the best first.
 
@@ -55,11 +66,15 @@ def rank_cells(
     every cell of the same image that was chosen before, and falls with the share of its class among the chosen, so that
     one strange image or one hard class does not take all.
 
+    Before all that, whatever their gain, stand a few cells of classes that have ticks alone (`absent_first`): without a
+    known absence nobody can tell how probable such a class is.
+
     Args:
         probabilities: (N, C) P(present), calibrated.
         unknown: (N, C) bool, the cells to choose from.
         present: (C,) how many labels of each class are known to be present.
         count: how many; fewer where fewer are unknown.
+        ticked: (C,) classes that are known to be present somewhere, and absent nowhere; None are none.
 
     Returns:
         (image, class, gain) of each.
@@ -75,18 +90,60 @@ def rank_cells(
     # Gains only fall, so whatever is still on top after it was looked at again is the best.
     heap = list(zip((-alone[rows, columns]).tolist(), rows.tolist(), columns.tolist(), strict=True))
     heapq.heapify(heap)
-    chosen: list[tuple[int, int, float]] = []
+    chosen: dict[tuple[int, int], float] = {}
+
+    def take(row: int, column: int) -> None:
+        chosen[row, column] = gain(row, column)
+        of_image[row] += 1
+        of_class[column] += 1
+
+    for row, column in [] if ticked is None else absent_first(probabilities, unknown, ticked)[:count]:
+        take(row, column)
     while heap and len(chosen) < count:
         before, row, column = heap[0]
         now = -gain(row, column)
-        if now > before:
+        if now > before and (row, column) not in chosen:
             heapq.heapreplace(heap, (now, row, column))
             continue
         heapq.heappop(heap)
-        chosen.append((row, column, -now))
-        of_image[row] += 1
-        of_class[column] += 1
-    return chosen
+        if (row, column) not in chosen:
+            take(row, column)
+    return [(row, column, worth) for (row, column), worth in chosen.items()]
+
+
+def absent_first(
+    probabilities: NDArray[np.floating], unknown: NDArray[np.bool_], ticked: NDArray[np.bool_]
+) -> list[tuple[int, int]]:
+    """Up to `ABSENT_FIRST` unknown cells of each ticked class that are probably absent, but not beyond doubt.
+
+    They are those with the odds of the class on the whole, its expected share: an image that plainly lacks the class would
+    teach nothing, one that may well hold it is seldom an absence, and what ticks leave open is the level of an image like
+    any other. Classes take turns; images that were asked about come last.
+
+    Args:
+        probabilities: as in `rank_cells`; so are the others.
+        unknown: see `probabilities`.
+        ticked: see `probabilities`.
+
+    Returns:
+        (image, class) of each.
+    """
+    share = np.minimum(probabilities.mean(axis=0, dtype=np.float64), MOST_SHARE)
+    cost = np.where(unknown, np.abs(_log_odds(probabilities) - _log_odds(share)), np.inf)
+    asked: list[tuple[int, int]] = []
+    before = np.zeros(len(cost))
+    for column in np.tile(np.flatnonzero(ticked), ABSENT_FIRST).tolist():
+        row = int((cost[:, column] + before).argmin())
+        if np.isfinite(cost[row, column]):
+            asked.append((row, column))
+            cost[row, column], before[row] = np.inf, ASKED
+    return asked
+
+
+def _log_odds(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    inside = np.clip(probabilities.astype(np.float64), TINY, 1 - TINY)
+    odds: NDArray[np.float64] = np.log(inside) - np.log1p(-inside)
+    return odds
 
 
 def suggest(
@@ -129,7 +186,16 @@ def suggest(
         reporter.note(f"unreadable, left out: {error}")
     images = wanted[kept][found]
     probabilities = probabilities[:, [run.class_names.index(name) for name in names]]
-    ranked = rank_cells(probabilities, labels[images] == UNKNOWN, (labels == PRESENT).sum(axis=0), count)
+    unknown, present = labels[images] == UNKNOWN, (labels == PRESENT).sum(axis=0)
+    ticked = ticked_classes(labels) & (present > 0)
+    ranked = rank_cells(probabilities, unknown, present, count, ticked)
+    if ticked.any():
+        which = [name for name, tick in zip(names, ticked, strict=True) if tick]
+        first = min(len(absent_first(probabilities, unknown, ticked)), count)
+        reporter.note(
+            f"no label says where these are absent: {first_names(which)}; so the first {first} cells are probable absences "
+            "of them, as without any how probable they are cannot be known"
+        )
     return [
         Suggestion(labelled.image_ids[images[row]], names[column], float(probabilities[row, column]), gain)
         for row, column, gain in ranked

@@ -66,7 +66,9 @@ def audit(
     from promptmlr.crossvalidation import FOLDS, Subject, out_of_fold
     from promptmlr.data import DataOptions
     from promptmlr.labels import UNKNOWN
+    from promptmlr.names import first_names
     from promptmlr.pipeline import readable_regions
+    from promptmlr.prior.ticks import ticked_classes
     from promptmlr.regions import FreshRegions
     from promptmlr.run import load_run
 
@@ -75,7 +77,9 @@ def audit(
         raise UserError(f"{out} exists; name another file with --out, or replace it with --overwrite")
     loaded = load_run(run)
     labelled = read_data(data, split, "train", format, images, DataOptions(unlisted=unlisted, delimiter=delimiter))
-    labelled = labelled.rows(np.flatnonzero((labelled.labels != UNKNOWN).any(axis=1)))
+    ticked = ticked_classes(labelled.labels)
+    if not ticked.any():  # else what nobody ticked costs something, too
+        labelled = labelled.rows(np.flatnonzero((labelled.labels != UNKNOWN).any(axis=1)))
     tower = tower_of(loaded, labelled, backbone, pretrained, device)
     fresh = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=True)
     kept, source = readable_regions(fresh, region_cache(cache, no_cache, storage, cache_key), Terminal())
@@ -87,6 +91,12 @@ def audit(
         )
     found = doubts(labelled, margins)
     write_doubts(out, found)
+    if ticked.any():
+        which = [name for name, tick in zip(labelled.class_names, ticked, strict=True) if tick]
+        note(
+            f"no label says where these are absent: {first_names(which)}; issues are found where labels of both kinds "
+            "compare, so theirs are ranked and none is called one"
+        )
     issues = [one for one in found if one.issue]
     if issues:
         width = max(len(one.image_id) for one in issues[:SHOWN])

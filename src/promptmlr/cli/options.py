@@ -36,6 +36,7 @@ __all__ = [
     "PrecisionOption",
     "Pretrained",
     "RunFolder",
+    "Shares",
     "SkipUnreadable",
     "Split",
     "StorageFormat",
@@ -139,6 +140,16 @@ Delimiter = Annotated[
     str | None,
     typer.Option(
         help="What stands between names of a list CSV. (default: found where it is clear)",
+        show_default=False,
+    ),
+]
+Shares = Annotated[
+    str | None,
+    typer.Option(
+        "--share",
+        metavar="FILE|NUMBER",
+        help="How often classes are present, where you know it: a number for all, or a CSV with the columns class "
+        "and share. Labels that only say what is present cannot tell.",
         show_default=False,
     ),
 ]

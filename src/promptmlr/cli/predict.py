@@ -1,26 +1,46 @@
 """`promptmlr predict`: labels for new images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from promptmlr.cli.options import BackboneName, BatchSize, Device, Pretrained, RunFolder, Workers
-from promptmlr.cli.progress import note
+from promptmlr.cli.options import BackboneName, BatchSize, Device, Pretrained, Shares, Workers, open_tower
+from promptmlr.cli.progress import ProgressAlone, note
 from promptmlr.errors import UserError
+
+if TYPE_CHECKING:
+    from promptmlr.run import Run
 
 __all__ = ["predict"]
 
 
 def predict(
-    run: RunFolder,
-    images: Annotated[
+    paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGES...",
-            help="Files, folders, glob patterns; for a run that was trained on features, .npz or .parquet files.",
+            metavar="[RUN] IMAGES...",
+            help="A run folder, or hf://owner/name or hf://owner/name@revision; then files, folders, glob patterns, or "
+            ".npz or .parquet files for a run that was trained on features. With --classes no run.",
         ),
     ],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST|FILE",
+            help="Tag with these classes, without a run or any label: names between commas, or a file with one a line.",
+            show_default=False,
+        ),
+    ] = None,
+    shares: Shares = None,
+    also: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST|FILE",
+            help="Add classes to the run by name, as CLIP sees them, on the line that its own classes have in common.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the rows go: .csv, .jsonl or .parquet.")] = Path("predictions.csv"),
     threshold: Annotated[
         float | None,
@@ -53,21 +73,36 @@ def predict(
     batch_size: BatchSize = None,
     workers: Workers = 2,
 ) -> None:
-    """Write the probability of every class, and the labels, for files, folders and globs of images, or for features."""
+    """Write the probability of every class, and the labels, for files, folders and globs of images, or for features.
+
+    The classes are those of a trained run; or with --classes any, as the untouched CLIP sees them.
+    """
     from promptmlr.cli.progress import Progress
     from promptmlr.cli.thresholds import threshold_of
     from promptmlr.data.features import has_features
     from promptmlr.data.images import UnreadableImage
-    from promptmlr.prediction import PredictionSummary, predict_to_file
+    from promptmlr.prediction import PredictionSummary, check_wanted, predict_to_file
     from promptmlr.run import load_run
 
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists; name another file with --out, or replace it with --overwrite")
-    loaded = load_run(run)
-    if not any(has_features(Path(name)) for name in images):
-        loaded.use_backbone(backbone, pretrained, device)
-    elif backbone is not None or pretrained is not None:
-        raise UserError("features were computed before, so leave out --backbone and --pretrained")
+    check_wanted(out, threshold, top)
+    if classes is not None and also is not None:
+        raise UserError("--also adds classes to a run, and --classes stands for one; name all of them in --classes")
+    if classes is not None:
+        images = paths
+        loaded = _untrained(images, classes, shares, backbone, pretrained, device, strict, workers)
+    else:
+        run, *images = paths
+        _check_run(run, images, shares)
+        loaded = load_run(run)
+        if not any(has_features(Path(name)) for name in images):
+            loaded.use_backbone(backbone, pretrained, device)
+        elif backbone is not None or pretrained is not None:
+            raise UserError("features were computed before, so leave out --backbone and --pretrained")
+        elif also is not None:
+            raise UserError("--also needs texts of the new classes from the run's tower, and features come without one")
+        loaded = loaded if also is None else _with_classes(loaded, also, images, workers)
     if precision is not None:
         threshold = threshold_of(loaded, precision, threshold)
     say = Progress("predicted")
@@ -90,3 +125,70 @@ def predict(
         on_batch=on_batch,
     )
     note(f"predicted: {summary.predicted}, unreadable: {summary.unreadable}; {out}")
+
+
+def _check_run(run: str, images: list[str], shares: str | None) -> None:
+    """Say what was probably meant where a run and its images are not what was given."""
+    if not images:
+        raise UserError(
+            f"{run} alone: predict takes a run and images, as in `promptmlr predict RUN photos`; without a run it "
+            "takes images and --classes"
+        )
+    if shares is not None:
+        raise UserError("--share is about --classes; for a run it is an option of `promptmlr train`")
+
+
+def _with_classes(run: "Run", also: str, images: list[str], workers: int) -> "Run":
+    """The run with the classes that were named; how little is known of these is said."""
+    from promptmlr.data.classes import classes_of
+    from promptmlr.more_classes import with_classes
+    from promptmlr.names import first_names
+
+    names = classes_of(also, "--also")
+    more = with_classes(run, names, images, workers=workers)
+    note(
+        f"added by name, on the line that the run's classes have in common, and unchecked: {first_names(names)}; a "
+        "few labels of them, and `promptmlr train`, would settle it"
+    )
+    return more
+
+
+def _untrained(
+    images: list[str],
+    classes: str,
+    shares: str | None,
+    backbone: str | None,
+    pretrained: str | None,
+    device: str,
+    strict: bool,
+    workers: int,
+) -> "Run":
+    """CLIP's zero-shot for classes without a run; how little is known of its probabilities is said."""
+    from promptmlr.data.classes import classes_of
+    from promptmlr.data.images import find_images
+    from promptmlr.data.shares import shares_of
+    from promptmlr.hub import hub_name
+    from promptmlr.prior.zero_shot import assumed_share
+    from promptmlr.tagging import zero_shot_run
+
+    for name in images:
+        if hub_name(name) is not None or Path(name, "config.json").is_file():
+            raise UserError(f"{name} is a run, and knows its classes; leave out either the run or --classes")
+    names = classes_of(classes)
+    share = None if shares is None else shares_of(shares, names)
+    found = find_images(images)
+    tower = open_tower("images", backbone, pretrained, None, "auto", device)
+    run = zero_shot_run(
+        tower, found, names, share=share, skip_unreadable=not strict, workers=workers, reporter=ProgressAlone()
+    )
+    level = (
+        f"a class is assumed to be in {100 * assumed_share(len(names)):.3g} % of the images on average, which --share "
+        "corrects"
+        if share is None
+        else "how often classes are present is what --share says"
+    )
+    note(
+        f"this is CLIP's zero-shot, its probabilities and thresholds are unchecked: {level}; a few labels, and "
+        "`promptmlr train`, would settle it"
+    )
+    return run

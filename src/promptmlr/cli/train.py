@@ -29,6 +29,7 @@ from promptmlr.cli.options import (
     OrderSeed,
     PrecisionOption,
     Pretrained,
+    Shares,
     SkipUnreadable,
     Split,
     StorageFormat,
@@ -79,16 +80,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    shares: Annotated[
-        str | None,
-        typer.Option(
-            "--share",
-            metavar="FILE|NUMBER",
-            help="How often classes are present, where you know it: a number for all, or a CSV with the columns class "
-            "and share. Labels that only say what is present cannot tell.",
-            show_default=False,
-        ),
-    ] = None,
+    shares: Shares = None,
     observed: Observed = None,
     labels: LabelCount = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the mask and of random starts.")] = 0,

@@ -11,7 +11,7 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +32,7 @@ __all__ = [
     "image_format",
     "image_from_bytes",
     "open_image",
+    "spread",
 ]
 
 _MAX_SCANS = 100  # a progressive JPEG has about ten; each goes over all pixels, and an empty one takes 75 bytes
@@ -229,6 +230,18 @@ def find_images(arguments: Sequence[str | Path]) -> Iterator[Path]:
         return itertools.chain.from_iterable([_expand(argument) for argument in arguments])
     except OSError as error:  # a name too long, a folder that may not be entered
         raise UserError(f"{shown(error.filename)}: {error.strerror}") from error
+
+
+def spread(images: Iterable[Path], most: int) -> list[Path]:
+    """At most so many of a stream, and at least half as many, as evenly as if their number had been known."""
+    kept: list[Path] = []
+    step = 1
+    for number, image in enumerate(images):
+        if number % step == 0:
+            kept.append(image)
+        if len(kept) > most:
+            kept, step = kept[::2], 2 * step
+    return kept
 
 
 def _file_status(path: str | Path) -> os.stat_result:

@@ -4,7 +4,7 @@ Letters: N images, C classes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -128,6 +128,7 @@ def _zero_shot(
             added = torch.from_numpy(level_shift(found, wanted)).float()
             scaling.shift.add_(added)
             scaling.prior_shift.add_(added)
+        common = replace(common, shift=common.shift + float(added.mean()))
     return (scaling, common), moments, level
 
 

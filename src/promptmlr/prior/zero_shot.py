@@ -134,6 +134,7 @@ def fit_scaling(
     with torch.no_grad():
         log_scale, shift = lines()
         fitted = [part.float() for part in (log_scale + own[0], shift + own[1], moments.mean, log_scale, shift)]
+        common[:2] += own.mean(dim=1)  # what all classes have of their own is common
     first, second, third, fourth = common.tolist()
     return PlattScaling(*fitted), CommonScaling(first, second, third, fourth, *means)
 

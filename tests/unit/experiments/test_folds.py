@@ -9,12 +9,12 @@ from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.evaluation import bootstrap_map
 from promptmlr.experiments.findings import as_text
-from promptmlr.experiments.grid.folds import SomeRegions, draw_folds, folds_of
+from promptmlr.experiments.grid.folds import draw_folds, folds_of
 from promptmlr.experiments.grid.outputs import GridOutputs
 from promptmlr.experiments.grid.remarks import remarks_on
 from promptmlr.experiments.grid.results import GridResults
 from promptmlr.experiments.grid.scoring import score_folds
-from promptmlr.regions import InMemoryRegions
+from promptmlr.regions import InMemoryRegions, SelectedRegions
 
 
 def test_drawn_folds_are_equally_large_and_always_the_same() -> None:
@@ -44,7 +44,7 @@ class Patchy(InMemoryRegions):
 
 def test_some_regions_are_those_of_their_images() -> None:
     regions = torch.randn(6, 2, 3, generator=torch.Generator().manual_seed(0))
-    some = SomeRegions(Patchy(regions), np.array([1, 2, 4, 5]))
+    some = SelectedRegions(Patchy(regions), np.array([1, 2, 4, 5]))
     assert len(some) == 4
     [(first, one), (second, other)] = some.batches([np.array([3, 0]), np.array([2, 1])])
     assert (first.tolist(), second.tolist()) == ([3, 0], [1])

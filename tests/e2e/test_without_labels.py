@@ -1,0 +1,142 @@
+"""Nobody labelled anything: tags from class names alone, and a table without a known label."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import promptmlr as pm
+
+NAMES = ("tree", "house", "cloud", "car", "flower")
+SCENES = ("--backbone", "scenes", "--workers", "0")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def probabilities(path: Path) -> np.ndarray:
+    return np.array([[float(row[name]) for name in NAMES] for row in rows(path)])
+
+
+@pytest.fixture
+def blank(photos: Path) -> Path:
+    """A table of the photos in which every label is unknown."""
+    path = photos / "blank.csv"
+    names = sorted((photos / "photos").iterdir())
+    lines = [f"photos/{name.name}" + "," * len(NAMES) for name in names]
+    path.write_text("\n".join([",".join(("image", *NAMES)), *lines]) + "\n")
+    return path
+
+
+def test_a_folder_is_tagged_as_training_on_no_label_would_tag_it(promptmlr, photos: Path, blank: Path) -> None:
+    tags, again = photos / "tags.csv", photos / "again.csv"
+    done = promptmlr("predict", photos / "photos", "--classes", ",".join(NAMES), *SCENES, "--out", tags)
+    assert done.code == 0, done.err
+    [said] = [line for line in done.err.splitlines() if "unchecked" in line]
+    assert "a class is assumed to be in 20 % of the images on average, which --share corrects" in said
+    trained = promptmlr("train", blank, *SCENES, "--out", photos / "run")
+    assert trained.code == 0, trained.err
+    assert "no label is known: the run is CLIP's zero-shot as it is" in trained.err
+    assert "two per image are assumed; --share says better" in trained.err
+    assert promptmlr("predict", photos / "run", photos / "photos", "--out", again, "--workers", "0").code == 0
+    assert probabilities(tags) == pytest.approx(probabilities(again), abs=2e-3)  # its regions were stored as float16
+    assert [row["image"] for row in rows(tags)] == [row["image"] for row in rows(again)]
+    assert {row["labels"] for row in rows(tags)} > {""}
+
+
+def test_a_run_without_labels_is_a_run(promptmlr, photos: Path, blank: Path) -> None:
+    run = photos / "run"
+    assert promptmlr("train", blank, *SCENES, "--out", run, "--share", "0.1").code == 0
+    found = pm.load_run(run)
+    assert found.prior is not None
+    assert (found.config.method, found.prior.level, found.config.data.known_labels) == ("anchored", "share", 0)
+    done = promptmlr("evaluate", run, photos / "labels.csv", "--resamples", "0", "--workers", "0")
+    assert done.code == 0, done.err
+    assert "zero-shot" in done.out
+    done = promptmlr("suggest", run, blank, "-n", "5", "--out", photos / "next.csv", "--workers", "0")
+    assert done.code == 0, done.err
+    assert len(rows(photos / "next.csv")) == 5
+    done = promptmlr("train", blank, "--method", "dualembedding", *SCENES, "--out", photos / "other")
+    assert done.code == 2
+    assert "every label is unknown, so dualembedding has nothing to learn from" in done.err.splitlines()[-1]
+
+
+def test_how_often_classes_are_there_may_be_known(promptmlr, photos: Path) -> None:
+    (photos / "shares.csv").write_text("class,share\n" + "".join(f"{name},0.{k + 1}\n" for k, name in enumerate(NAMES)))
+    (photos / "classes.txt").write_text("\n".join(NAMES))
+    arguments = ("predict", photos / "photos", "--classes", photos / "classes.txt", *SCENES, "--out", photos / "p.csv")
+    done = promptmlr(*arguments, "--share", photos / "shares.csv", "--precision", "0.8")
+    assert done.code == 0, done.err
+    assert "how often classes are present is what --share says" in done.err
+    assert "no known label says whether that is so" in done.err
+    assert probabilities(photos / "p.csv").mean(axis=0) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5], abs=1e-3)
+
+
+def test_unreadable_images_are_left_out_or_refused(promptmlr, photos: Path) -> None:
+    (photos / "photos" / "broken.png").write_bytes(b"\x89PNG")
+    arguments = ("predict", photos / "photos", "--classes", "tree,house", *SCENES, "--out", photos / "p.csv")
+    assert promptmlr(*arguments, "--strict").code == 2
+    assert not (photos / "p.csv").exists()
+    done = promptmlr(*arguments)
+    assert done.code == 0, done.err
+    assert len([line for line in done.err.splitlines() if "broken.png" in line]) == 1
+    assert done.err.splitlines()[-1].startswith("predicted: 48, unreadable: 1")
+
+
+def test_a_run_is_given_more_classes_by_name(promptmlr, photos: Path) -> None:
+    run, folder, before, after = photos / "run", photos / "photos", photos / "before.csv", photos / "after.csv"
+    assert promptmlr("train", photos / "labels.csv", *SCENES, "--epochs", "2", "--out", run).code == 0
+    assert promptmlr("predict", run, folder, "--out", before, "--workers", "0").code == 0
+    (photos / "more.txt").write_text("moon\numbrella\n")
+    for also in ("moon,umbrella", photos / "more.txt"):
+        done = promptmlr("predict", run, folder, "--also", also, "--out", after, "--overwrite", "--workers", "0")
+        assert done.code == 0, done.err
+        assert "in common, and unchecked: moon, umbrella" in done.err
+        assert list(rows(after)[0]) == ["image", "labels", *NAMES, "moon", "umbrella"]
+        assert probabilities(after) == pytest.approx(probabilities(before), abs=1e-6)
+    named = [set(row["labels"].split(";")) for row in rows(after)]
+    assert any({"moon", "umbrella"} & labels for labels in named)
+    old = [set(row["labels"].split(";")) for row in rows(before)]
+    assert [labels - {"moon", "umbrella", ""} for labels in named] == [labels - {""} for labels in old]
+    arguments = ("predict", run, folder, "--also", "moon,umbrella", "--out", after, "--overwrite", "--workers", "0")
+    assert promptmlr(*arguments, "--top", "7").code == 0
+    assert all(len(row["labels"].split(";")) == 7 for row in rows(after))
+    done = promptmlr(*arguments, "--precision", "0.7")
+    assert done.code == 0, done.err
+    assert "for 70 % right ones" in done.err
+    for wrong, said in (
+        (("--also", "tree"), "has the class 'tree' already"),
+        (("--also", "moon,moon"), "duplicate class name 'moon'"),
+        (("--also", "moon", "--classes", "tree"), "name all of them in --classes"),
+    ):
+        done = promptmlr("predict", run, folder, *wrong, "--out", photos / "p.csv")
+        assert done.code == 2
+        assert said in done.err.splitlines()[-1]
+    (run / "prior.json").unlink()
+    done = promptmlr(*arguments)
+    assert (done.code, "has no prior.json" in done.err.splitlines()[-1]) == (2, True)
+
+
+def test_what_does_not_go_together_is_one_line(promptmlr, photos: Path) -> None:
+    run, folder = photos / "run", photos / "photos"
+    assert promptmlr("train", photos / "labels.csv", "--method", "zeroshot", *SCENES, "--out", run).code == 0
+    for arguments, said in (
+        ((run, folder, "--classes", "tree,house"), "run is a run, and knows its classes"),
+        (("hf://ann/shop-tags", folder, "--classes", "tree"), "hf://ann/shop-tags is a run"),
+        (("--classes", "tree"), "Missing argument"),
+        ((folder,), "without a run it takes images and --classes"),
+        ((run, folder, "--share", "0.2"), "--share is about --classes"),
+        ((folder, "--classes", "tree,house", "--backbone", "scene"), "unknown backbone 'scene'"),
+        ((folder, "--classes", " ,"), "no class"),
+        ((folder, "--classes", "traffic light,traffic_light"), "duplicate class name 'traffic light'"),
+        ((photos / "nowhere", "--classes", "tree", *SCENES), "no such file or folder"),
+        ((folder, "--classes", "tree", "--share", "2"), "a share of 2 is outside (0, 1)"),
+    ):
+        done = promptmlr("predict", *arguments, "--out", photos / "p.csv")
+        assert done.code == 2
+        assert done.err.splitlines()[-1].startswith("error: ")
+        assert said in done.err.splitlines()[-1]
+        assert not (photos / "p.csv").exists()
