@@ -225,3 +225,20 @@ def test_real_clip_features(promptmlr, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     # what was measured by other code, with the mean of all class texts for absence
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["mean_ap"] == pytest.approx(0.591, abs=0.0005)
+
+
+def test_without_texts_a_comparison_has_no_zero_shot(promptmlr, data: Path) -> None:
+    bare, out = rewritten(data, "bare.npz", text=None), data.with_name("compared")
+    done = promptmlr("compare", bare, "--methods", "baseline", "--observed", "1", "--seeds", "1", *QUICK, "--out", out)
+    assert done.code == 0, done.err
+    assert {row["method"] for row in rows(out / "cells.csv")} == {"baseline"}
+
+
+def test_folds_of_the_file_score_a_comparison(promptmlr, data: Path) -> None:
+    folded, out = rewritten(data, "folded.npz", split=None, fold=np.arange(100) % 4), data.with_name("compared")
+    arguments = ("--methods", "baseline", "--observed", "1", "--seeds", "1", *QUICK, "--out", out)
+    done = promptmlr("compare", folded, *arguments)
+    assert done.code == 0, done.err
+    assert "100 images in 4 folds" in done.err
+    plain = promptmlr("compare", rewritten(folded, "plain.npz", fold=None), *arguments[:-1], data.with_name("other"))
+    assert (plain.code, "a key or column `split` makes one" in plain.err) == (2, True), plain.err

@@ -117,7 +117,7 @@ class GivenFeatures(Backbone):
         """Refused."""
         raise UserError(
             "prompts are learned through a text tower, and features come without one: take a method without prompts, "
-            "such as --method dualembedding, or baseline"
+            "such as --method anchored, or baseline"
         )
 
     @property

@@ -174,7 +174,7 @@ def compare(
     from promptmlr.experiments.grid.published import published_scores
     from promptmlr.experiments.grid.remarks import remarks_on
     from promptmlr.experiments.grid.unseen import choose_classes, unseen_findings
-    from promptmlr.methods import METHODS, create_recognizer
+    from promptmlr.methods import METHODS, create_recognizer, methods_on
     from promptmlr.recipes import load_recipe
 
     named = {"--methods": methods, "--reference": reference, "--start": start, "--folds": folds, "--unseen": unseen}
@@ -201,9 +201,10 @@ def compare(
     elif not train.without_splits:
         test = read_data(data, None, "test", format, images, options)
     elif train.folds is None or design:
+        splitting = f"promptmlr convert {shlex.quote(data)} split.csv --to csv --hold-out 0.2 makes a split"
         raise UserError(
             f"{data} has no test split, and nothing is scored on what it was trained on: --folds 5 scores out of fold, "
-            f"promptmlr convert {shlex.quote(data)} split.csv --to csv --hold-out 0.2 makes a split"
+            + (splitting if train.features is None else "a key or column `split` makes one")
         )
     hidden: list[str] = []
     if unseen is not None:
@@ -218,9 +219,9 @@ def compare(
     if not tower.has_text_tower:
         if design:
             raise UserError("--design crosses prompts with other sides, and features come without a text tower")
-        if methods is None:
-            usable = usable_methods(tower)
-            chosen = [name for name in chosen if name in usable or name == reference]
+        kept = [reference] if methods is None else [reference, *words(methods)]
+        usable = usable_methods(tower) if methods is None else methods_on(tower)
+        chosen = [name for name in chosen if name in usable or name in kept]
         for method in chosen:  # before the folder is made
             start_options = load_recipe(recipe, method, start=start).start_options()
             create_recognizer(method, tower, train.class_names, **start_options)

@@ -60,7 +60,7 @@ def test_prompts_are_refused_and_nothing_else_is(given: GivenFeatures) -> None:
         if method in usable:
             create_recognizer(method, given, NAMES)
         else:
-            with pytest.raises(UserError, match=r"prompts are learned through a text tower.*--method dualembedding"):
+            with pytest.raises(UserError, match=r"prompts are learned through a text tower.*--method anchored"):
                 create_recognizer(method, given, NAMES)
 
 

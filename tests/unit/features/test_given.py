@@ -65,7 +65,9 @@ def test_a_run_on_features_is_the_run_on_their_images(scenes_backbone: Backbone,
         path = train_run(job, backbone, tmp_path / backbone.name, workers=0)
         weights.append(read_tensors(path / "weights.safetensors"))
     assert weights[0].keys() == weights[1].keys()
-    for name, tensor in weights[0].items():
+    own = {name: tensor for name, tensor in weights[0].items() if name.startswith(("learned.", "folded."))}
+    assert len(own) in (4, 8)
+    for name, tensor in own.items():  # zero-shot is another: the mean of class texts stands for "a photo."
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-5, atol=1e-6)
 
 

@@ -187,4 +187,5 @@ def decides(
         "test": images_sha256(test.image_ids),
         "test_labels": labels_sha256(test.labels),
         "class_names": list(train.class_names),
+        "features": [part.features and part.features.sha256 for part in (train, test)],
     }
