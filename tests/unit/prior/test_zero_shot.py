@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from promptmlr.labels import UNKNOWN, Labels
-from promptmlr.prior.zero_shot import Moments, assumed_share, fit_scaling, level_shift
+from promptmlr.prior.zero_shot import CENTRES, SPREADS, Moments, assumed_share, fit_scaling, level_shift
 from promptmlr.unknown import UNKNOWN_COSTS
 
 
@@ -38,10 +38,10 @@ def prior_lines(margins: np.ndarray, common) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_without_labels_it_is_the_mean_of_its_prior() -> None:
-    """Two classes an image; margins count 0.67, seven tenths of differences in mean and spread are left out."""
+    """Two classes an image; a part of the differences in mean and spread is left out."""
     margins, labels = drawn(300, [1] * 20, [0] * 20)
     scaling, _ = fit_scaling(margins, np.full_like(labels, UNKNOWN), Moments.of(margins))
-    log_scale, shift = prior_lines(margins, (-0.4, logit(2 / 20), 0.7, 0.7))
+    log_scale, shift = prior_lines(margins, (CENTRES[0], logit(2 / 20), *CENTRES[2:]))
     np.testing.assert_allclose(scaling.log_scale.detach(), log_scale, rtol=1e-5)
     np.testing.assert_allclose(scaling.shift.detach(), shift, rtol=1e-5)
     np.testing.assert_allclose(scaling.centre, margins.mean(axis=0), rtol=1e-5)
@@ -74,7 +74,7 @@ def test_with_some_labels_it_is_the_maximum_a_posteriori() -> None:
     """Its lines reach what scipy finds on the same posterior, written in numpy."""
     margins, labels = drawn(80, [0.8, 0.3, 0.6], [-1, -2, 0])
     labels = hidden(labels, 0.3)
-    centres, spreads = np.array([-0.4, logit(0.2), 0.7, 0.7]), np.array([0.7, 2.0, 0.5, 0.5])
+    centres, spreads = np.array([CENTRES[0], logit(0.2), *CENTRES[2:]]), np.array(SPREADS)
     known, sign = labels != UNKNOWN, np.where(labels == 1, 1.0, -1.0)
 
     def parts(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +131,7 @@ def test_a_class_that_clip_words_strongly_is_not_taken_for_a_frequent_one() -> N
     moved[:, 3] += 5.0
     scale = fit_scaling(moved, labels, Moments.of(moved))[0].line()[0][3].item()
     change = odds_of(fit_scaling(moved, labels, Moments.of(moved))[0], moved)[:, 3] - plain[:, 3]
-    assert 0 < change.mean() < 0.31 * scale * 5
+    assert 0 < change.mean() < 1.05 * (1 - CENTRES[2]) * scale * 5 < 0.5 * scale * 5
     assert change.std() < 0.01
 
     wide = margins.copy()
