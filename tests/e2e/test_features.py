@@ -125,6 +125,15 @@ def test_the_method_is_chosen_among_those_that_are_possible(promptmlr, data: Pat
     assert {row["method"] for row in rows(data.with_name("linear") / "methods.csv")} == {"baseline"}
 
 
+def test_without_labels_it_is_zero_shot(promptmlr, data: Path) -> None:
+    bare, out = rewritten(data, "bare.npz", labels=None), data.with_name("zero-shot")
+    done = promptmlr("train", bare, "--out", out)
+    assert done.code == 0, done.err
+    done = promptmlr("predict", out, bare, "--out", data.with_name("rows.csv"))
+    assert done.code == 0, done.err
+    assert len(rows(data.with_name("rows.csv"))) == 100
+
+
 def test_a_test_file_of_its_own(promptmlr, data: Path, run: Path) -> None:
     for changes in ({"text": None}, {"class_names": NAMES[:2], "labels": np.ones((100, 2)), "text": None}):
         other = rewritten(data, "other.npz", split=None, **changes)
@@ -171,6 +180,8 @@ REFUSED = [
     (("evaluate", "RUN", "DATA", "--backbone", "scenes"), "leave out --backbone"),
     (("predict", "RUN", "PHOTOS/photos", "--out", "OUT.csv"), "sees no images: give it features"),
     (("predict", "RUN", "DATA", "--out", "OUT.csv", "--backbone", "scenes"), "leave out --backbone"),
+    (("predict", "DATA", "--classes", "dog,cat", "--out", "OUT.csv"), "`promptmlr train` makes a run of it"),
+    (("predict", "RUN", "DATA", "--also", "forklift", "--out", "OUT.csv"), "features come without one"),
     (("explain", "RUN", "PHOTOS/photos/00.png"), "sees no images: give it features"),
     (("explain", "scenes", "DATA", "--format", "features"), "these are features: name a data set of images"),
     (("probe-text", "DATA", "--backbone", "scenes"), "these are features: name a data set of images"),

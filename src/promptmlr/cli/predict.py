@@ -165,6 +165,7 @@ def _untrained(
 ) -> "Run":
     """CLIP's zero-shot for classes without a run; how little is known of its probabilities is said."""
     from promptmlr.data.classes import classes_of
+    from promptmlr.data.features import has_features
     from promptmlr.data.images import find_images
     from promptmlr.data.shares import shares_of
     from promptmlr.hub import hub_name
@@ -174,6 +175,11 @@ def _untrained(
     for name in images:
         if hub_name(name) is not None or Path(name, "config.json").is_file():
             raise UserError(f"{name} is a run, and knows its classes; leave out either the run or --classes")
+        if has_features(Path(name)):
+            raise UserError(
+                f"{name} holds features, and no tower reads --classes for them: give it class_names and text, and "
+                "`promptmlr train` makes a run of it, without labels too"
+            )
     names = classes_of(classes)
     share = None if shares is None else shares_of(shares, names)
     found = find_images(images)
