@@ -105,13 +105,13 @@ def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | Non
     read, said = predict_together(folded, source)
     first = first_regions(source)
     apart = [moved(*pair, first) for pair in zip(starts, folded, strict=True)]
-    times = 1 if learns else len(stack.places)
+    cells = len(stack.places)
     return Outcome(
         rows=torch.from_numpy(kept[read]),
-        said=torch.from_numpy(np.stack(said)).repeat(times, 1, 1),
-        moved=torch.tensor(apart, dtype=torch.float64).repeat(times, 1),
+        said=torch.from_numpy(np.stack(said)).expand(cells, -1, -1),
+        moved=torch.tensor(apart, dtype=torch.float64).expand(cells, -1),
         epochs=torch.tensor([state.best_epoch or state.epoch for state in stack.states]),
-        learned=torch.tensor([learns * one.learned_parameters() for one in recognizers]).repeat(times),
+        learned=torch.tensor([learns * one.learned_parameters() for one in recognizers]).expand(cells),
     )
 
 
