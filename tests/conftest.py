@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from promptmlr import unfinished
 from promptmlr.backbone import Backbone, load_backbone
 from support import require_shared
 
@@ -23,6 +24,12 @@ def _own_cache(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROMPTMLR_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _every_epoch_is_kept(monkeypatch) -> None:
+    """However fast this machine is, an interruption finds the same epochs."""
+    monkeypatch.setattr(unfinished, "SECONDS_BETWEEN", 0.0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -30,6 +30,8 @@ __all__ = [
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 
+_STREAMS = {"labels": 1, "positive-only": 2, "single-positive": 3}  # of random numbers beside that of fractions
+
 Labels = NDArray[np.int8]
 Keep = NDArray[np.bool_]
 
@@ -38,8 +40,8 @@ Keep = NDArray[np.bool_]
 class Observation:
     """How it comes that a learner sees some of the known labels and not the others.
 
-    One number per label, drawn by the seed alone, decides: what a seed keeps at a small amount, it keeps at a larger
-    one too, and "positive-only" keeps the present labels that a "fraction" of the same amount keeps.
+    One number per label, drawn by seed and protocol, decides: what a seed keeps at a small amount, it keeps at a larger
+    one too. Protocols of one seed know nothing of each other, so that one can be applied to what another left.
 
     Attributes:
         protocol: "fraction" keeps each label with a probability, the usual way to make labels partial; "positive-only"
@@ -111,7 +113,7 @@ class Observation:
 
         Args:
             labels: (N, C) int8; they stay as they are.
-            seed: of `numpy.random.default_rng`. One that hid labels before draws the same numbers again.
+            seed: of `numpy.random.default_rng`. The same fraction of what it left before is all of it.
 
         Returns:
             (N, C) bool, True where the label is kept; a fraction keeps unknown labels as well.
@@ -122,16 +124,20 @@ class Observation:
         present: Keep = labels == PRESENT
         if self.protocol == "fraction":
             return keep_mask(labels.shape, self.amount, seed)
+        drawn, kept = (
+            np.random.default_rng([seed, _STREAMS[self.protocol]]).random(labels.shape),
+            np.zeros_like(present),
+        )
         if self.protocol == "positive-only":
-            return present & keep_mask(labels.shape, self.amount, seed)
-        drawn, kept = np.random.default_rng(seed).random(labels.shape), np.zeros(labels.shape, dtype=np.bool_)
+            return present & (drawn < self.amount)
         if self.protocol == "single-positive":
             kept[np.arange(len(labels)), np.where(present, drawn, 1.0).argmin(axis=1)] = True
             return kept & present
         known = np.flatnonzero(labels != UNKNOWN)
         if self.amount > len(known):
             raise UserError(f"{self.amount:,} labels are asked for, and {len(known):,} are known; ask for fewer")
-        kept.flat[known[drawn.flat[known].argsort()[: int(self.amount)]]] = True
+        count = int(self.amount)
+        kept.flat[known[np.argpartition(drawn.flat[known], count - 1)[:count]]] = True
         return kept
 
     def share(self, labels: Labels) -> float:

@@ -33,7 +33,7 @@ from promptmlr.regions import FreshRegions, Indices, RegionSource
 from promptmlr.reporting import Reporter
 from promptmlr.run import BackboneRecord, DataRecord, RunConfig, Selection, versions
 from promptmlr.training import EpochReport, TrainingRun, TrainingState, fit_runs
-from promptmlr.unfinished import RunInProgress
+from promptmlr.unfinished import Due, RunInProgress
 
 __all__ = [
     "TrainingJob",
@@ -207,16 +207,19 @@ def _fit(
     reporter: Reporter,
     told: Follower,
 ) -> None:
-    """Train, and keep every epoch in the unfinished run folder."""
+    """Train, and keep what is trained in the unfinished run folder."""
+    due = Due()
     before = run.state.epoch  # of an interrupted run: what is left takes as long as what is done since
     with reporter.progress(f"epochs after {before}" if before else "epochs") as say:
 
         def on_epoch(reports: Sequence[EpochReport]) -> None:
             report, state = reports[0], run.state
-            groups = {"learned": state.learned, "optimizer": state.optimizer, "best": state.best}
-            counters = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_score": state.best_score}
-            with part("saving the epoch"):
-                progress.save(asdict(report), groups, counters)
+            progress.add(asdict(report))
+            if due.after(report.epoch, report.epochs):
+                groups = {"learned": state.learned, "optimizer": state.optimizer, "best": state.best}
+                counters = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_score": state.best_score}
+                with part("saving the epoch"):
+                    progress.save(groups, counters)
             told.on_epoch(report)
             say(report.epoch - before, report.epochs - before)
 

@@ -2,7 +2,7 @@
 
 Besides what a run folder holds (`promptmlr.run`):
 
-    state.safetensors    tensors, optimizer and counters after the last finished epoch
+    state.safetensors    tensors, optimizer and counters after an epoch: the last, or one finished about a second before
     odds.safetensors     log odds of known labels out of fold, where a prior's strength was chosen on them
     lock                 held by the process that trains
 """
@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ from promptmlr.prior_record import PriorRecord
 from promptmlr.recognizer import Recognizer
 from promptmlr.run import RunConfig, read_config, read_prior, read_tensors
 
-__all__ = ["RunInProgress", "read_state", "write_state"]
+__all__ = ["Due", "RunInProgress", "read_state", "write_state"]
+
+SECONDS_BETWEEN = 1.0  # written states; where an epoch takes milliseconds, writing each would take longer than training
 
 Groups = dict[str, dict[str, Tensor]]
 
@@ -58,6 +61,23 @@ def read_state(path: Path) -> tuple[Groups, dict[str, Any]]:
     with safe_open(path, "pt") as file:
         counters: dict[str, Any] = json.loads(file.metadata()["counters"])
     return groups, counters
+
+
+class Due:
+    """Tells after each epoch whether to write the state of a training: after long epochs always, after short ones once
+    in `SECONDS_BETWEEN`.
+    """
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def after(self, epoch: int, epochs: int) -> bool:
+        """Whether to write now; after the last epoch in any case."""
+        now = time.monotonic()
+        if epoch < epochs and now - self._last < SECONDS_BETWEEN:
+            return False
+        self._last = now
+        return True
 
 
 class RunInProgress:
@@ -155,9 +175,12 @@ class RunInProgress:
             write_bytes(self.partial / "odds.safetensors", save(tensors))
         write_text(self.partial / "prior.json", record.model_dump_json(indent=2) + "\n")
 
-    def save(self, line: dict[str, Any], groups: Groups, counters: dict[str, Any]) -> None:
-        """After an epoch: its metrics line, and all that a resumed run needs."""
+    def add(self, line: dict[str, Any]) -> None:
+        """The metrics line of a finished epoch; it is written with the next state."""
         self.lines.append(json.dumps(line))
+
+    def save(self, groups: Groups, counters: dict[str, Any]) -> None:
+        """All that a resumed run needs, and the metrics lines up to here."""
         write_state(self.partial / "state.safetensors", groups, {**counters, "lines": self.lines})
         self._write_lines()
 

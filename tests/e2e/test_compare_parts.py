@@ -2,11 +2,13 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from promptmlr import data
 from promptmlr.data import load_data
 from promptmlr.experiments.grid import stack
 from promptmlr.experiments.grid.folds import draw_folds
@@ -35,10 +37,10 @@ def test_folds_are_trainings_on_all_others(promptmlr, photos: Path) -> None:
     """Scored as on tables in which each fold in turn is the test split."""
     train = load_data(str(photos / "labels.csv"))
     fold = dict(zip(train.image_ids, draw_folds(32, 2), strict=True))
-    methods = ("--methods", "dualembedding,baseline", *SMALL)
+    methods = ("--methods", "dualembedding,baseline", *SMALL, "--batch-size", "5")
     done = promptmlr("compare", photos / "labels.csv", "--out", photos / "folded", "--folds", "2", *methods)
     assert done.code == 0, done.err
-    assert "on 32 images in 2 folds, each trained on the others" in done.err
+    assert "on 32 images in 2 folds, each scored by what was trained on the others" in done.err
     assert "baseline, 1 run at once, fold 2 of 2, steps" in done.err
     assert "mAP is the mean over 2 folds" in done.out
     found, known = [], []
@@ -66,10 +68,23 @@ def test_folds_are_trainings_on_all_others(promptmlr, photos: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("after", [1, 2, 3])
+def test_data_without_a_test_split_bring_their_own_folds(promptmlr, photos: Path, monkeypatch) -> None:
+    table = rewritten(photos, "plain.csv", lambda row: [row[0], *row[2:]])
+    own = draw_folds(48, 3)
+    monkeypatch.setattr(data, "load_data", lambda *given, **named: replace(load_data(*given, **named), folds=own))
+    out, same = photos / "own", photos / "same"
+    done = promptmlr("compare", table, "--out", out, "--methods", "baseline", *SMALL)
+    assert done.code == 0, done.err
+    assert "on 48 images in 3 folds" in done.err
+    assert done.err.count("all rows") == 1  # it is read once
+    assert promptmlr("compare", table, "--out", same, "--methods", "baseline", *SMALL, "--folds", "3").code == 0
+    assert score(out, "baseline") == score(same, "baseline")
+
+
+@pytest.mark.parametrize("after", [1, 3, 7])  # of eight times that its state is kept
 def test_an_interrupted_fold_goes_on_to_the_same_bits(promptmlr, photos: Path, monkeypatch, after: int) -> None:
     out, real, saved = photos / "grid", stack.Stack.save, []
-    arguments = ("compare", photos / "labels.csv", "--folds", "2", "--methods", "positivecoop", *SMALL)
+    arguments = ("compare", photos / "labels.csv", "--folds", "3", "--methods", "positivecoop", *SMALL)
 
     def save(self, folder: Path) -> None:
         real(self, folder)
@@ -81,7 +96,7 @@ def test_an_interrupted_fold_goes_on_to_the_same_bits(promptmlr, photos: Path, m
         patch.setattr(stack.Stack, "save", save)
         assert promptmlr(*arguments, "--out", out).code == 130
     other = promptmlr(*arguments, "--out", out, "--folds", "4")
-    assert (other.code, "another --folds, number (2 there, 4 here)" in other.err) == (2, True), other.err
+    assert (other.code, "another --folds, number (3 there, 4 here)" in other.err) == (2, True), other.err
     assert promptmlr(*arguments, "--out", out).code == 0
     assert promptmlr(*arguments, "--out", photos / "whole").code == 0
     for kept in ("mean_ap", "log_loss", "epoch", "learned_parameters"):

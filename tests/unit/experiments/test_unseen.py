@@ -89,6 +89,11 @@ def test_who_is_said_to_know_nothing_says_one_half_of_every_image(scenes_backbon
         assert begins_even is not knows
 
 
+@pytest.mark.parametrize("method", ["baseline", "dualcoop", "dualembedding", "positivecoop"])
+def test_two_random_starts_are_not_the_same(method: str) -> None:
+    assert "nothing;" not in what_is_known(method, load_recipe("released", method))
+
+
 def test_shared_contexts_and_weight_decay_are_said() -> None:
     shared = load_recipe("default", "dualcoop", class_specific=False)
     assert "contexts that were learned from the seen classes" in what_is_known("dualcoop", shared)

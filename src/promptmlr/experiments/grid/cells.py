@@ -26,6 +26,7 @@ from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, Indices, RegionSource, SelectedRegions
 from promptmlr.reporting import Reporter, counted
 from promptmlr.training import EpochReport, TrainingRun, fit_runs
+from promptmlr.unfinished import Due
 
 __all__ = ["Regions", "Shared", "finished_cells", "outcome_of"]
 
@@ -121,13 +122,13 @@ def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | Non
     read, said = predict_together(folded, source)
     first = first_regions(source)
     apart = [moved(*pair, first) for pair in zip(starts, folded, strict=True)]
-    times, trained = 1 if learns else len(stack.places), METHOD_TABLE[stack.method].trained
+    cells, trained = len(stack.places), METHOD_TABLE[stack.method].trained
     return Outcome(
         rows=torch.from_numpy(kept[read]),
-        said=torch.from_numpy(np.stack(said)).repeat(times, 1, 1),
-        moved=torch.tensor(apart, dtype=torch.float64).repeat(times, 1),
+        said=torch.from_numpy(np.stack(said)).expand(cells, -1, -1),
+        moved=torch.tensor(apart, dtype=torch.float64).expand(cells, -1),
         epochs=torch.tensor([state.best_epoch or state.epoch for state in stack.states]),
-        learned=torch.tensor([trained * one.learned_parameters() for one in recognizers]).repeat(times),
+        learned=torch.tensor([trained * one.learned_parameters() for one in recognizers]).expand(cells),
     )
 
 
@@ -172,7 +173,7 @@ def _train(
     shared: Shared,
     score: Callable[[Sequence[Recognizer]], Sequence[float]] | None,
 ) -> None:
-    """Train all runs of a stack at once; their state stays in the folder after every epoch."""
+    """Train all runs of a stack at once; their state stays in the folder."""
     before, epochs, reporter = stack.epoch, runs[0].recipe.epochs, shared.reporter
     fold = f", fold {len(stack.done) + 1} of {len(shared.folds)}" if len(shared.folds) > 1 else ""
     if before:
@@ -183,9 +184,12 @@ def _train(
         reporter.note(f"{stack.method}: {count:,} images go through the tower, {views} of new views")
     with reporter.progress(f"{stack.method}, {counted(len(runs), 'run')} at once{fold}, steps") as say:
 
+        due = Due()
+
         def on_epoch(done: Sequence[EpochReport]) -> None:
             stack.seconds += done[0].seconds
-            stack.save(shared.folder.path)
+            if due.after(done[0].epoch, done[0].epochs):
+                stack.save(shared.folder.path)
 
         def on_step(done: int, planned: int) -> None:
             say((stack.epoch - before) * planned + done, (epochs - before) * planned)

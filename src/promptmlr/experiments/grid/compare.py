@@ -153,7 +153,7 @@ def _extent(shared: Shared, cache: RegionCache | None) -> str:
     kept = "no regions are kept" if cache is None else f"regions are kept in {cache.folder}"
     on = f"{images:,} training and {len(shared.test.images):,} test images"
     if len(shared.folds) > 1:
-        on = f"{images:,} images in {len(shared.folds)} folds, each trained on the others"
+        on = f"{images:,} images in {len(shared.folds)} folds, each scored by what was trained on the others"
     return (
         f"{counted(len(runs), 'run')} ({counted(len(grid.methods), 'method')}, {ways} of labels: "
         f"{len(grid.observed)}, {counted(grid.seeds, 'seed')}; {done} finished before) on {on}; {kept}; results in "

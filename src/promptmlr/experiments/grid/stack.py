@@ -1,6 +1,6 @@
-"""A stack: cells of one method that are trained at once. Its state is kept in the grid's folder after every epoch.
+"""A stack: cells of one method that are trained at once. Its state is kept in the grid's folder.
 
-METHOD.unfinished.safetensors    tensors, optimizers and counters of its runs after the last finished epoch, and what
+METHOD.unfinished.safetensors    tensors, optimizers and counters of its runs after a finished epoch, and what
                                  was said of the images of finished folds
 
 The file goes when its cells are finished. It is good for the same cells on the same regions alone; what else decides
