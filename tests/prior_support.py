@@ -1,4 +1,4 @@
-"""Made-up worlds for tests of priors: features in which classes are directions, and texts that know these well or badly."""
+"""Made-up worlds for tests of priors: classes are directions in feature space, and texts know these well or badly."""
 
 import numpy as np
 import torch

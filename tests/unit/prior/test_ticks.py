@@ -1,0 +1,74 @@
+"""Ticks are recognised before training, and something stands for absence then."""
+
+import numpy as np
+import pytest
+
+from promptmlr.labels import UNKNOWN
+from promptmlr.prior.ticks import COST_OF_TICKS, described_ticks, settled, ticked_classes
+from promptmlr.recipes import load_recipe
+
+NAMES = ("cat", "dog", "owl")
+
+
+def labels_of(*columns: str) -> np.ndarray:
+    """(N, C) from a text per class: 1, 0 and . for unknown."""
+    codes = {"1": 1, "0": 0, ".": UNKNOWN}
+    return np.array([[codes[one] for one in column] for column in columns], np.int8).T
+
+
+@pytest.mark.parametrize(
+    ("columns", "ticked"),
+    [
+        (("111..", "0011.", "1.0.."), (True, False, False)),
+        (("11...", "0011.", "1.0.."), (False, False, False)),  # two may be chance
+        (("1....", ".....", "..1.."), (True, True, True)),  # nobody ever said what is absent
+        (("1111.", ".....", "0...."), (True, False, False)),
+        ((".....", ".....", "....."), (False, False, False)),  # no label, no tick
+        (("0....", "..0..", "....."), (False, False, False)),
+        (("1110.", "111..", "1.0.."), (False, True, False)),
+    ],
+)
+def test_classes_of_ticks_are_those_that_are_present_alone(columns, ticked) -> None:
+    assert tuple(ticked_classes(labels_of(*columns))) == ticked
+
+
+def recipe(**changes):
+    return load_recipe("default", "anchored", **changes)
+
+
+def test_auto_is_settled_by_the_labels() -> None:
+    both, found = settled(recipe(), labels_of("10...", "01...", "1.0.."))
+    assert (both.unknown, found.any()) == ("ignore", False)
+    some, found = settled(recipe(), labels_of("111..", "01...", "1.0.."))
+    assert (some.unknown, found.tolist()) == (COST_OF_TICKS, [True, False, False])
+    none, found = settled(recipe(), labels_of(".....", ".....", "....."))
+    assert (none.unknown, found.any()) == ("ignore", False)
+
+
+@pytest.mark.parametrize("unknown", ["ignore", "absent", "weak", "entropy"])
+def test_what_is_asked_for_holds_for_all_classes(unknown: str) -> None:
+    for labels in (labels_of("10...", "01...", "1.0.."), labels_of("1....", ".1...", "1....")):
+        kept, found = settled(recipe(unknown=unknown), labels)
+        assert kept.unknown == unknown
+        assert found.tolist() == [unknown != "ignore"] * 3
+
+
+def test_nothing_else_of_the_recipe_changes() -> None:
+    kept, _ = settled(recipe(epochs=7), labels_of("111..", "01...", "1.0.."))
+    assert kept == recipe(epochs=7, unknown=COST_OF_TICKS)
+
+
+def test_it_is_said_which_cost_was_taken() -> None:
+    ticks, some = labels_of("1....", ".1...", "1...."), labels_of("111..", "01...", "1.0..")
+    assert described_ticks(recipe(), labels_of("10...", "01...", "1.0.."), NAMES) is None
+    said = described_ticks(settled(recipe(), ticks)[0], ticks, NAMES)
+    assert "no label says what is absent" in said
+    assert f"--unknown {COST_OF_TICKS}" in said
+    assert "promptmlr suggest" in said
+    assert "--share" in said
+    one = described_ticks(settled(recipe(), some)[0], some, NAMES)
+    assert "no label says where these are absent: cat;" in one
+    warned = described_ticks(recipe(unknown="ignore"), ticks, NAMES)
+    assert warned.startswith("warning: ")
+    assert "nothing speaks against a class" in warned
+    assert not any("\n" in line for line in (said, one, warned))
