@@ -132,7 +132,8 @@ def gathered(
 def calibrated(margins: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:
     """(N, C) out-of-fold margins → P(present), NaN where there is no margin; the lines are of the same labels.
 
-    Classes with ticks alone get the line that the others have in common: by their own, whatever is ticked would be certain.
+    Classes with ticks alone get the line that the others have in common: by their own, whatever is ticked would be
+    certain.
     Without labels of both kinds no line can be told, and margins are taken as log odds.
     """
     seen = np.where(np.isnan(margins) | ticked_classes(labels), np.int8(UNKNOWN), labels)

@@ -64,9 +64,7 @@ def read_state(path: Path) -> tuple[Groups, dict[str, Any]]:
 
 
 class Due:
-    """Tells after each epoch whether to write the state of a training: after long epochs always, after short ones once
-    in `SECONDS_BETWEEN`.
-    """
+    """Tells when to write the state of a training: after every long epoch, after short ones once in a while."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

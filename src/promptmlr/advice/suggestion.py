@@ -116,9 +116,9 @@ def absent_first(
 ) -> list[tuple[int, int]]:
     """Up to `ABSENT_FIRST` unknown cells of each ticked class that are probably absent, but not beyond doubt.
 
-    They are those with the odds of the class on the whole, its expected share: an image that plainly lacks the class would
-    teach nothing, one that may well hold it is seldom an absence, and what ticks leave open is the level of an image like
-    any other. Classes take turns; images that were asked about come last.
+    They are the cells nearest to the expected share of their class. An image that plainly lacks the class would teach
+    nothing, and one that may well hold it is seldom an absence; what ticks leave open is the level of an image like any
+    other. Classes take turns; images that were asked about come last.
 
     Args:
         probabilities: as in `rank_cells`; so are the others.
@@ -193,8 +193,8 @@ def suggest(
         which = [name for name, tick in zip(names, ticked, strict=True) if tick]
         first = min(len(absent_first(probabilities, unknown, ticked)), count)
         reporter.note(
-            f"no label says where these are absent: {first_names(which)}; so the first {first} cells are probable absences "
-            "of them, as without any how probable they are cannot be known"
+            f"no label says where these are absent: {first_names(which)}. So the first {first} cells are probable "
+            "absences of them: without any, nobody knows how probable these classes are"
         )
     return [
         Suggestion(labelled.image_ids[images[row]], names[column], float(probabilities[row, column]), gain)

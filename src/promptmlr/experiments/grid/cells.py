@@ -183,7 +183,6 @@ def _train(
         views = counted(epochs - before, "epoch")
         reporter.note(f"{stack.method}: {count:,} images go through the tower, {views} of new views")
     with reporter.progress(f"{stack.method}, {counted(len(runs), 'run')} at once{fold}, steps") as say:
-
         due = Due()
 
         def on_epoch(done: Sequence[EpochReport]) -> None:
