@@ -25,7 +25,7 @@ from promptmlr.names import first_names
 from promptmlr.prediction import predict_margins, predict_source
 from promptmlr.prior.fitting import begin_run
 from promptmlr.prior.outcome import Reference, calibrated_by_prior, described_prior
-from promptmlr.prior.ticks import described_ticks, settled
+from promptmlr.prior.ticks import described_ticks, settled, ticked_classes
 from promptmlr.profiling import part
 from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.recognizer import Recognizer
@@ -330,10 +330,11 @@ def _calibration(
     kept, source = as_is or readable_regions(_as_they_are(images, images.images), cache, reporter)
     found, margins = predict_margins(run.recognizer.fold(), source)
     labels, basis = (seen, "out of fold") if held is None else (held[kept], "held out")
-    labels = labels[found]
+    # What is ticked alone would become certain on a line of its own: it gets the common one.
+    labels = np.where(ticked_classes(seen), np.int8(UNKNOWN), labels[found])
     unseen = np.ones_like(labels, dtype=np.bool_) if held is None else (seen[found] == UNKNOWN) | (labels != UNKNOWN)
     if not (labels == PRESENT).any() or not (labels == ABSENT).any():
-        reporter.note("not calibrated: the labels for that are all present, or all absent")
+        reporter.note("not calibrated: no class has known labels of both kinds")
         return None
     if held is None:
         fold = label_folds(seen, job.seed, min(CALIBRATION_FOLDS, int((seen == PRESENT).sum()) + 1))

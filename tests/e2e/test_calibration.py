@@ -153,6 +153,21 @@ def test_a_handful_of_labels_is_calibrated_on_too(promptmlr, photos: Path) -> No
     assert run.config.data.known_labels == sum(run.calibration.present) + sum(run.calibration.absent) == 63
 
 
+def test_a_class_of_ticks_gets_the_line_of_the_others(promptmlr, photos: Path) -> None:
+    with (photos / "labels.csv").open(newline="") as file:
+        head, *rows = csv.reader(file)
+    kept = [[*row[:2], row[2].replace("0", ""), *row[3:]] for row in rows]
+    with (photos / "some.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head, *kept])
+    method = ("--method", "dualembedding", "--backbone", "scenes", "--epochs", "1")
+    done = promptmlr("train", photos / "some.csv", *method, "--out", photos / "run")
+    assert done.code == 0, done.err
+    assert f"absent: {head[2]};" in done.err
+    found = pm.load_run(photos / "run").calibration
+    assert (found.present[0], found.absent[0]) == (0, 0)
+    assert all(map(sum, zip(found.present[1:], found.absent[1:], strict=True)))
+
+
 @pytest.mark.parametrize("value", ["1", "0"])
 def test_labels_of_one_kind_calibrate_nothing(promptmlr, photos: Path, value: str) -> None:
     with (photos / "labels.csv").open(newline="") as file:
@@ -163,5 +178,5 @@ def test_labels_of_one_kind_calibrate_nothing(promptmlr, photos: Path, value: st
     method = ("--method", "dualembedding", "--backbone", "scenes", "--epochs", "1")
     done = promptmlr("train", photos / "one.csv", *method, "--out", photos / "run")
     assert done.code == 0, done.err
-    assert "not calibrated: the labels for that are all present, or all absent" in done.err
+    assert "not calibrated: no class has known labels of both kinds" in done.err
     assert pm.load_run(photos / "run").calibration is None

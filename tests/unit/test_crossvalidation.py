@@ -9,13 +9,15 @@ import torch
 
 from promptmlr import crossvalidation
 from promptmlr.advice.audit import doubts, write_doubts
-from promptmlr.advice.choice import choose_method, described, write_candidates
+from promptmlr.advice.choice import Candidate, choose_method, described, taken, write_candidates
 from promptmlr.crossvalidation import FOLDS, Subject, folds_of, out_of_fold
 from promptmlr.data import DataOptions, load_data
 from promptmlr.errors import UserError
+from promptmlr.evaluation import PairedDifference, evaluate
 from promptmlr.labels import UNKNOWN, hide, keep_mask
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
+from promptmlr.reporting import Reporter
 from promptmlr.training import fit_runs
 
 
@@ -94,12 +96,76 @@ def test_the_best_method_is_found_and_the_others_are_behind(subject: Subject, tm
 def test_ties_are_called_noise(subject: Subject, monkeypatch) -> None:
     monkeypatch.setattr(
         "promptmlr.advice.choice.out_of_fold",
-        lambda subject, *_: np.where(
+        lambda subject, *_, **__: np.where(
             subject.labels == UNKNOWN, np.nan, np.random.default_rng(0).normal(size=subject.labels.shape)
         ),
     )
     recipes = dict.fromkeys(("zeroshot", "baseline"), load_recipe("default", "zeroshot"))
     assert "within noise of it" in described(choose_method(subject, recipes, resamples=50))[-1]
+
+
+def candidate(method: str, behind: tuple[float, float] | None) -> Candidate:
+    return Candidate(method, 0.5, (0.4, 0.6), 0.2, None if behind is None else PairedDifference(0.1, *behind))
+
+
+@pytest.mark.parametrize(
+    ("candidates", "method", "said"),
+    [
+        ([("baseline", None), ("anchored", (-0.1, 0.3))], "anchored", "within noise of baseline, and holds on to CLIP"),
+        ([("baseline", None), ("anchored", (0.1, 0.3))], "baseline", "all others are behind by more than noise"),
+        ([("anchored", None), ("baseline", (-0.1, 0.3))], "anchored", "within noise of it: baseline"),
+        ([("baseline", None)], "baseline", "all others"),
+    ],
+)
+def test_among_equals_what_holds_on_to_clip_is_taken(candidates, method: str, said: str) -> None:
+    found = [candidate(*one) for one in candidates]
+    assert taken(found).method == method
+    assert said in described(found)[-1]
+
+
+def ticked(subject: Subject, classes: slice) -> Subject:
+    """The subject without what is absent in some of its classes."""
+    labels = subject.labels.copy()
+    labels[:, classes][labels[:, classes] == 0] = UNKNOWN
+    return replace(subject, labels=labels)
+
+
+def test_among_ticks_a_method_that_collapses_is_not_chosen(subject: Subject, data, tmp_path) -> None:
+    """Where what is unknown costs nothing, every class ends up everywhere: among ticks alone all would be perfect."""
+    ticks, said = ticked(subject, slice(None)), []
+    recipes = {
+        "zeroshot": load_recipe("default", "zeroshot"),
+        "anchored": load_recipe("default", "anchored", epochs=20, prior_strength=300.0),
+        "dualembedding": load_recipe("default", "dualembedding", epochs=20, unknown="ignore"),
+    }
+    found = choose_method(ticks, recipes, resamples=50, reporter=Heard(said))
+    assert [one.method for one in found] == ["anchored", "zeroshot", "dualembedding"]
+    assert found[0].mean_ap < 0.8
+    assert "what nobody ticked counts as absent" in said[0]
+    truth = {}
+    for method, recipe in recipes.items():
+        margins = out_of_fold(ticks, method, recipe, everywhere=True)
+        truth[method] = evaluate(margins, data.labels, data.class_names, resamples=0).mean_ap
+    assert sorted(truth, key=truth.get, reverse=True) == [one.method for one in found]  # complete labels agree
+    assert all(np.isnan(one.log_loss) for one in found)
+    assert "–" in described(found)[1]
+    write_candidates(tmp_path / "methods.csv", found)
+    with (tmp_path / "methods.csv").open(encoding="utf-8", newline="") as file:
+        assert {row["log_loss"] for row in csv.DictReader(file)} == {""}
+
+
+def test_ticks_of_some_classes_leave_the_log_loss_of_the_others(subject: Subject) -> None:
+    some = ticked(subject, slice(0, 10))
+    zero_shot = {"zeroshot": load_recipe("default", "zeroshot")}
+    whole, part = (choose_method(one, zero_shot, resamples=10)[0] for one in (subject, some))
+    assert 0 < part.mean_ap < whole.mean_ap
+    others = replace(subject, class_names=subject.class_names[10:], labels=subject.labels[:, 10:])
+    assert part.log_loss == pytest.approx(choose_method(others, zero_shot, resamples=10)[0].log_loss, abs=0.02)
+
+
+class Heard(Reporter):
+    def __init__(self, said: list[str]) -> None:
+        self.note = said.append
 
 
 def test_planted_errors_are_found(subject: Subject, data, tmp_path) -> None:

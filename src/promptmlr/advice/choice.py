@@ -1,5 +1,6 @@
 """Which method to take: cross-validation on the observed labels, and by how much the best one is ahead."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,15 @@ from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, paired_
 from promptmlr.experiments.tables import csv_text, percent_interval, signed, table_lines
 from promptmlr.files import write_text
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
+from promptmlr.prior.ticks import taken_as_absent, ticked_classes
 from promptmlr.recipes import Recipe
 from promptmlr.reporting import Reporter
 
-__all__ = ["Candidate", "choose_method", "described", "write_candidates"]
+__all__ = ["Candidate", "choose_method", "described", "taken", "write_candidates"]
+
+PREFERRED = (
+    "anchored"  # where it is level with the best: it falls back on CLIP where the labels that compared them erred
+)
 
 COLUMNS = ("method", "mean_ap", "low", "high", "log_loss", "behind", "behind_low", "behind_high")
 
@@ -27,9 +33,11 @@ class Candidate:
 
     Attributes:
         method: its name.
-        mean_ap: mAP on the observed labels, each seen by a recognizer that was not trained on it.
+        mean_ap: mAP on the observed labels, each seen by a recognizer that was not trained on it; unknown labels of
+            classes with ticks alone count as absent (`taken_as_absent`).
         interval: of it, over images.
         log_loss: of the calibrated probabilities, in nats per label; a little low, as the lines are of the same labels.
+            NaN where all classes have ticks alone: what is certain of everything would have none.
         behind: how far the best is ahead of it, over the same resamples of the images; None for the best.
     """
 
@@ -60,13 +68,19 @@ def choose_method(
     """
     reporter = reporter or Reporter()
     folds_of(subject.labels, subject.seed)
+    ticks = bool(ticked_classes(subject.labels).any())
+    if ticks:
+        reporter.note(
+            "to compare methods, what nobody ticked counts as absent in the classes that have ticks alone: mAP is too "
+            "low then, for all methods alike"
+        )
     found: dict[str, NDArray[np.float64]] = {}
     with reporter.progress("methods tried") as say:
         for done, (method, recipe) in enumerate(recipes.items(), 1):
-            found[method] = out_of_fold(subject, method, recipe)
+            found[method] = out_of_fold(subject, method, recipe, everywhere=ticks)
             say(done, len(recipes))
     first = next(iter(found.values()))
-    labels = np.where(np.isnan(first), np.int8(UNKNOWN), subject.labels)
+    labels = np.where(np.isnan(first), np.int8(UNKNOWN), taken_as_absent(subject.labels))
     scored = {method: _scored(margins, labels, subject.class_names, resamples) for method, margins in found.items()}
     order = sorted(scored, key=lambda method: scored[method].mean_ap, reverse=True)
     return [
@@ -74,7 +88,7 @@ def choose_method(
             method,
             scored[method].mean_ap,
             scored[method].mean_ap_interval,
-            _log_loss(found[method], labels),
+            _log_loss(found[method], subject.labels),
             None
             if method == order[0]
             else paired_difference(np.nan_to_num(found[order[0]]), np.nan_to_num(found[method]), labels, resamples),
@@ -88,9 +102,21 @@ def _scored(margins: NDArray[np.float64], labels: Labels, class_names: Sequence[
 
 
 def _log_loss(margins: NDArray[np.float64], labels: Labels) -> float:
-    known = labels != UNKNOWN
+    known = (labels != UNKNOWN) & ~np.isnan(margins) & ~ticked_classes(labels)
+    if not known.any():
+        return math.nan
     probabilities = calibrated(margins, labels)[known]
     return log_loss(np.log(probabilities) - np.log1p(-probabilities), labels[known] == PRESENT)
+
+
+def taken(candidates: Sequence[Candidate]) -> Candidate:
+    """The best of `choose_method`, or the preferred method where it is within noise of that.
+
+    Of methods that the labels cannot tell apart, the one that is held back the most: the idea of the one standard error
+    rule (Breiman et al., "Classification and Regression Trees", 1984).
+    """
+    level = (one for one in candidates[1:] if one.behind is not None and one.behind.within_noise)
+    return next((one for one in level if one.method == PREFERRED), candidates[0])
 
 
 def described(candidates: Sequence[Candidate]) -> list[str]:
@@ -100,7 +126,7 @@ def described(candidates: Sequence[Candidate]) -> list[str]:
         (
             one.method,
             percent_interval(one.mean_ap, *one.interval),
-            f"{one.log_loss:.3f}",
+            "–" if math.isnan(one.log_loss) else f"{one.log_loss:.3f}",
             "" if one.behind is None else _points(one.behind),
         )
         for one in candidates
@@ -108,10 +134,12 @@ def described(candidates: Sequence[Candidate]) -> list[str]:
     level = [one.method for one in others if one.behind is not None and one.behind.within_noise]
     lines = table_lines(("method", "mAP, % (95 % interval)", "log loss", "behind the best"), rows, 1)
     lines.append("five folds of the observed labels; mAP on those alone, so not to be compared with a test's")
-    taken = f"{best.method} is taken"
+    chosen = taken(candidates).method
+    if chosen != best.method:
+        return [*lines, f"{chosen} is taken: it is within noise of {best.method}, and holds on to CLIP"]
     if level:
-        return [*lines, f"{taken}; within noise of it: {', '.join(level)}"]
-    return [*lines, f"{taken}; all others are behind by more than noise"]
+        return [*lines, f"{chosen} is taken; within noise of it: {', '.join(level)}"]
+    return [*lines, f"{chosen} is taken; all others are behind by more than noise"]
 
 
 def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
@@ -121,7 +149,8 @@ def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
         record = {"method": one.method, "mean_ap": one.mean_ap, "low": one.interval[0], "high": one.interval[1]}
         behind = one.behind
         ends = {} if behind is None else {"behind": behind.mean, "behind_low": behind.low, "behind_high": behind.high}
-        records.append({**record, "log_loss": one.log_loss, **ends})
+        log_loss = "" if math.isnan(one.log_loss) else one.log_loss
+        records.append({**record, "log_loss": log_loss, **ends})
     write_text(path, csv_text(COLUMNS, records))
 
 

@@ -61,7 +61,7 @@ def train(
         str,
         typer.Option(
             help="A name of `promptmlr methods`, or auto: the one with the best mAP in cross-validation on the "
-            "observed labels."
+            "observed labels; anchored, where it is within noise of that."
         ),
     ] = "anchored",
     unknown: Annotated[
@@ -169,7 +169,7 @@ def train(
     """Train one recognizer from partial labels and write a run folder."""
     from torch import cuda
 
-    from promptmlr.advice.choice import choose_method, described, write_candidates
+    from promptmlr.advice.choice import choose_method, described, taken, write_candidates
     from promptmlr.crossvalidation import Subject
     from promptmlr.data import load_data, load_keep_mask
     from promptmlr.data.shares import shares_of
@@ -239,7 +239,7 @@ def train(
         subject = Subject(tower, labelled.class_names, source, seen, seed, order_seed)
         recipes = {name: recipe_of(name, observed=share) for name in usable_methods(tower)}
         candidates = choose_method(subject, recipes, reporter=Terminal())
-        method = candidates[0].method
+        method = taken(candidates).method
         for line in described(candidates):
             note(line)
     tested = None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from promptmlr.labels import UNKNOWN
-from promptmlr.prior.ticks import COST_OF_TICKS, described_ticks, settled, ticked_classes
+from promptmlr.prior.ticks import COST_OF_TICKS, described_ticks, settled, taken_as_absent, ticked_classes
 from promptmlr.recipes import load_recipe
 
 NAMES = ("cat", "dog", "owl")
@@ -30,6 +30,14 @@ def labels_of(*columns: str) -> np.ndarray:
 )
 def test_classes_of_ticks_are_those_that_are_present_alone(columns, ticked) -> None:
     assert tuple(ticked_classes(labels_of(*columns))) == ticked
+
+
+def test_only_what_nobody_ticked_is_taken_as_absent() -> None:
+    given = labels_of("111..", "0011.", "1.0..")
+    assert (taken_as_absent(given) == labels_of("11100", "0011.", "1.0..")).all()
+    assert (given == labels_of("111..", "0011.", "1.0..")).all()
+    blank = labels_of(".....", "....0", ".....")
+    assert (taken_as_absent(blank) == blank).all()
 
 
 def recipe(**changes):
