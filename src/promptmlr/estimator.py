@@ -57,6 +57,9 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         unlisted: for y of lists of names: what a class that a list leaves out is, "unknown" or "absent".
         unknown: what an unknown label costs, a name of `UNKNOWN_COSTS` or "auto"; None is the recipe's.
         share: how often classes are present, one number or one per class, where you know it.
+        templates: sentences that a class is put into, of which its text feature is the mean: "one", "simple" or
+            "imagenet" (`create_recognizer`); None is the recipe's.
+        texts: class → synonyms or descriptions, which stand as they are written instead of the templates.
         recipe: "default", "released", a TOML file or a `Recipe`.
         epochs: None is the recipe's.
         batch_size: None is the recipe's.
@@ -87,6 +90,8 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         unlisted: Unlisted | None = None,
         unknown: str | None = None,
         share: float | Sequence[float] | None = None,
+        templates: Literal["one", "simple", "imagenet"] | None = None,
+        texts: Mapping[str, Sequence[str]] | None = None,
         recipe: str | Path | Recipe = "default",
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -108,6 +113,8 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         self.unlisted = unlisted
         self.unknown = unknown
         self.share = share
+        self.templates = templates
+        self.texts = texts
         self.recipe = recipe
         self.epochs = epochs
         self.batch_size = batch_size
@@ -260,7 +267,14 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             None if n is None else int(n) for n in (self.epochs, self.batch_size)
         )  # numpy's, of a grid
         recipe = load_recipe(
-            self.recipe, self.method, observed=share, epochs=epochs, batch_size=batch_size, unknown=self.unknown
+            self.recipe,
+            self.method,
+            observed=share,
+            epochs=epochs,
+            batch_size=batch_size,
+            unknown=self.unknown,
+            templates=self.templates,
+            texts=self.texts,
         )
         job = TrainingJob(
             method=self.method,

@@ -1,6 +1,6 @@
 """The paper's table as data: a method is a pair (presence side, absence side)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Literal, get_args
@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from promptmlr.backbone import Backbone
+from promptmlr.backbone import PRESENCE_TEMPLATE, Backbone, Templates, ensemble_features
 from promptmlr.errors import UserError, nearest
 from promptmlr.names import checked_class_names
 from promptmlr.recognizer import Recognizer, Weighting
@@ -25,13 +25,13 @@ __all__ = [
     "background_features",
     "create_recognizer",
     "methods_on",
+    "reads_texts",
 ]
 
 Kind = Literal["prompt", "embedding", "linear"]
 Start = Literal["random", "agnostic", "text", "mean"]
 LinearStart = Literal["random", "zero"]
 
-PRESENCE_TEMPLATE = "a photo of a {}."
 CLASS_FREE_TEMPLATE = "a photo."
 CLASS_FREE_WEIGHT = 4.0  # in classes
 
@@ -84,6 +84,20 @@ def methods_on(backbone: Backbone) -> tuple[str, ...]:
     return tuple(name for name in METHODS if kinds[METHOD_TABLE[name].presence] and kinds[METHOD_TABLE[name].absence])
 
 
+def reads_texts(method: str | Method, start: Start) -> bool:
+    """Whether a method is all text features of classes where it starts, so that templates and texts mean something."""
+    row = method if isinstance(method, Method) else METHOD_TABLE[method]
+    if row.presence != "embedding" or row.absence != "embedding":
+        return False
+    return not row.trained or "text" in (row.presence_start or start, row.absence_start or start)
+
+
+def _called(method: str | Method, start: Start) -> str:
+    row = method if isinstance(method, Method) else METHOD_TABLE[method]
+    name = "this pair of sides" if isinstance(method, Method) else method
+    return name if {row.presence, row.absence} != {"embedding"} else f"{name} with start {start!r}"
+
+
 def create_recognizer(
     method: str | Method,
     backbone: Backbone,
@@ -96,6 +110,8 @@ def create_recognizer(
     start: Start = "agnostic",
     linear_start: LinearStart = "random",
     absence_template: str = CLASS_FREE_TEMPLATE,
+    templates: Templates = "one",
+    texts: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
 ) -> Recognizer:
     """A recognizer of `method` over `class_names`, on the backbone's device, ready to train.
@@ -116,10 +132,14 @@ def create_recognizer(
         linear_start: of linear sides. "random" as torch and as released; "zero" at a margin of zero.
         absence_template: of `zeroshot` alone. A negated one ("not a photo of a {}.") is possible, and poor: CLIP
             puts it beside the presence text.
+        templates: what "a photo of a {}." stands for: "one" is that sentence, "simple" and "imagenet" the mean feature
+            of several (`ensemble_features`). For methods that start from class texts.
+        texts: class → synonyms or descriptions, which stand instead of the templates.
         seed: of every random start.
 
     Raises:
-        UserError: unknown method, start or offset; a length, template or class names that cannot be used.
+        UserError: unknown method, start or offset; a length, template or class names that cannot be used; templates
+            or texts for a method that does not start from class texts, or texts of a class that is not named.
     """
     if not isinstance(method, Method) and method not in METHOD_TABLE:
         raise UserError(f"unknown method {method!r}; {nearest(method, METHODS)}")
@@ -131,6 +151,13 @@ def create_recognizer(
         raise UserError(f"unknown linear_start {linear_start!r}; {nearest(linear_start, ('random', 'zero'))}")
     if set("{}") & set(absence_template.replace("{}", "", 1)):
         raise UserError(f"absence_template {absence_template!r}: braces stand for the class alone, as one {{}} or none")
+    if templates not in get_args(Templates):
+        raise UserError(f"unknown templates {templates!r}; {nearest(templates, get_args(Templates))}")
+    if (templates != "one" or texts) and not reads_texts(method, start):
+        raise UserError(
+            f"templates and texts make the text features that a method starts from, and {_called(method, start)} does "
+            "not start from these alone: leave them out, or take anchored or zeroshot"
+        )
     row = method if isinstance(method, Method) else METHOD_TABLE[method]
     starts = {"presence": row.presence_start or start, "absence": row.absence_start or start}
     names = checked_class_names(class_names)
@@ -151,14 +178,14 @@ def create_recognizer(
         )
 
     def embedding(name: str) -> Side:
-        if not row.trained:
-            template = PRESENCE_TEMPLATE if name == "presence" else absence_template
-        elif starts[name] == "random":
+        if starts[name] == "random" and row.trained:
             return EmbeddingSide.random(len(names), backbone.feature_width, seed, name)
-        elif starts[name] == "mean":
-            return EmbeddingSide.from_features(background_features(backbone, names).expand(len(names), -1))
-        else:
-            template = PRESENCE_TEMPLATE if starts[name] == "text" else CLASS_FREE_TEMPLATE
+        if (name == "presence") if not row.trained else (starts[name] == "text"):
+            return EmbeddingSide.from_features(ensemble_features(backbone, names, templates, texts))
+        if starts[name] == "mean" and row.trained:
+            background = background_features(backbone, names, templates, texts)
+            return EmbeddingSide.from_features(background.expand(len(names), -1))
+        template = CLASS_FREE_TEMPLATE if row.trained else absence_template
         return EmbeddingSide.from_features(backbone.class_features(names, template))
 
     def linear(name: str) -> Side:
@@ -171,12 +198,17 @@ def create_recognizer(
     return recognizer.to(backbone.device)
 
 
-def background_features(backbone: Backbone, class_names: Sequence[str]) -> Tensor:
+def background_features(
+    backbone: Backbone,
+    class_names: Sequence[str],
+    templates: Templates = "one",
+    texts: Mapping[str, Sequence[str]] | None = None,
+) -> Tensor:
     """(1, D) what a class is compared with: the mean direction of all class texts.
 
     The text "a photo." counts as four classes, so that of few classes none is compared with itself alone.
     """
-    of_classes = backbone.class_features(class_names, PRESENCE_TEMPLATE)
+    of_classes = ensemble_features(backbone, class_names, templates, texts)
     class_free = backbone.class_features(class_names[:1], CLASS_FREE_TEMPLATE)
     directions = torch.nn.functional.normalize(torch.cat([of_classes, class_free]).float(), dim=-1)
     weights = torch.ones(len(directions), 1, device=directions.device)

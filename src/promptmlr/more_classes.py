@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from promptmlr.backbone import ensemble_features
 from promptmlr.calibration import Calibration, expected_f1_thresholds
 from promptmlr.data.images import ImageFile, find_images, spread
 from promptmlr.errors import UserError
-from promptmlr.methods import PRESENCE_TEMPLATE
 from promptmlr.names import checked_class_names
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.zero_shot import CommonScaling, Moments
@@ -38,8 +38,9 @@ def with_classes(
 ) -> Run:
     """The run with more classes; those that it was trained on stay as they are.
 
-    A new class is its text features against the background that the run's zero-shot compares classes with. What its
-    margin means follows from the line that all classes of the run have in common, and from what its margins look like.
+    A new class is its text features, by the run's templates, against the background that the run's zero-shot compares
+    classes with. What its margin means follows from the line that all classes of the run have in common, and from what
+    its margins look like.
 
     Args:
         run: its sides compare vectors. Its backbone is loaded if it is not yet.
@@ -57,7 +58,8 @@ def with_classes(
     """
     names = checked_class_names(class_names)
     prior, background = _prior(run, names)
-    presence = EmbeddingSide.from_features(run.backbone.class_features(names, PRESENCE_TEMPLATE)).embedding
+    features = ensemble_features(run.backbone, names, run.config.recipe.templates)
+    presence = EmbeddingSide.from_features(features).embedding
     absence = background[:1].expand_as(presence)
     margins = _margins(run, Recognizer(EmbeddingSide(presence), EmbeddingSide(absence), names), images, workers)
     record = _record(prior, margins)

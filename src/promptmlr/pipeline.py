@@ -190,7 +190,8 @@ def _reference(
     """The calibrated zero-shot beside a run without a prior; None where there are no texts, or nothing to see it on."""
     if as_is is None or not job.calibrate or not METHOD_TABLE[job.method].trained:
         return None
-    recipe = load_recipe("default", REFERENCE, prior_strength="infinite")
+    own = job.recipe
+    recipe = load_recipe("default", REFERENCE, prior_strength="infinite", templates=own.templates, texts=own.texts)
     try:
         recognizer = create_recognizer(REFERENCE, backbone, job.labelled.class_names, **recipe.start_options())
     except UserError:  # features that came without texts

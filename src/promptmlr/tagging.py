@@ -1,12 +1,12 @@
 """Tags from class names alone: nobody labelled anything, and nothing is trained."""
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from promptmlr.backbone import Backbone
+from promptmlr.backbone import Backbone, Templates
 from promptmlr.data import LabelledImages
 from promptmlr.data.images import ImageFile, spread
 from promptmlr.labels import UNKNOWN
@@ -27,6 +27,8 @@ def zero_shot_run(
     class_names: Sequence[str],
     *,
     share: float | tuple[float, ...] | None = None,
+    templates: Templates = "one",
+    texts: Mapping[str, Sequence[str]] | None = None,
     skip_unreadable: bool = False,
     workers: int = 2,
     reporter: Reporter | None = None,
@@ -38,6 +40,8 @@ def zero_shot_run(
         images: files; at most `MOST_IMAGES` of them are looked at.
         class_names: C names.
         share: how often classes are present, for all or of each, where a person knows it.
+        templates: as of `create_recognizer`.
+        texts: the same.
         skip_unreadable: leave unreadable images out instead of refusing them.
         workers: threads that decode images.
         reporter: where to say how it goes.
@@ -50,7 +54,8 @@ def zero_shot_run(
     names = [f"{number:04d}" for number in range(len(files))]
     labelled = LabelledImages.from_rows(names, files, labels, class_names, "images that nobody labelled")
     keep = np.ones(labels.shape, dtype=np.bool_)
-    job = TrainingJob(METHOD, load_recipe("default", METHOD), labelled, keep, share=share)
+    recipe = load_recipe("default", METHOD, templates=templates, texts=texts)
+    job = TrainingJob(METHOD, recipe, labelled, keep, share=share)
     with tempfile.TemporaryDirectory(prefix="promptmlr-") as folder:
         path = train_run(
             job,

@@ -25,6 +25,7 @@ from promptmlr.backbone.checkpoint import (
     own_state_dict,
     read_state_dict,
 )
+from promptmlr.backbone.ensemble import PRESENCE_TEMPLATE, Templates, class_sentences, ensemble_features
 from promptmlr.backbone.fused import resnet_trunk
 from promptmlr.backbone.given import GivenFeatures
 from promptmlr.backbone.image import fold_batch_norms, patch_side, resnet_regions, vit_regions
@@ -37,15 +38,19 @@ from promptmlr.names import checked_path
 
 __all__ = [
     "PAPER_IMAGE_SIZE",
+    "PRESENCE_TEMPLATE",
     "Backbone",
     "ClipBackbone",
     "GivenFeatures",
     "ImageTower",
     "Precision",
     "Preprocessing",
+    "Templates",
     "bare_backbone",
     "bare_model",
     "catalogue",
+    "class_sentences",
+    "ensemble_features",
     "load_backbone",
     "of_open_clip",
     "open_backbone",

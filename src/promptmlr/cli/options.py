@@ -40,6 +40,8 @@ __all__ = [
     "SkipUnreadable",
     "Split",
     "StorageFormat",
+    "TemplatesOption",
+    "Texts",
     "Unlisted",
     "Workers",
     "cache_folder",
@@ -150,6 +152,25 @@ Shares = Annotated[
         metavar="FILE|NUMBER",
         help="How often classes are present, where you know it: a number for all, or a CSV with the columns class "
         "and share. Labels that only say what is present cannot tell.",
+        show_default=False,
+    ),
+]
+TemplatesOption = Annotated[
+    Literal["one", "simple", "imagenet"] | None,
+    typer.Option(
+        "--templates",
+        help="Sentences that a class is put into, of which its text feature is the mean: one is 'a photo of a …', "
+        "simple open_clip's 7, imagenet OpenAI's 80. (default: the recipe's, one)",
+        show_default=False,
+    ),
+]
+Texts = Annotated[
+    str | None,
+    typer.Option(
+        "--texts",
+        metavar="FILE",
+        help="Synonyms and descriptions of classes, which stand as they are written instead of the templates: a CSV "
+        "with the columns class and text, a line for each text.",
         show_default=False,
     ),
 ]

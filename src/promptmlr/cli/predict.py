@@ -1,11 +1,21 @@
 """`promptmlr predict`: labels for new images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from promptmlr.cli.options import BackboneName, BatchSize, Device, Pretrained, Shares, Workers, open_tower
+from promptmlr.cli.options import (
+    BackboneName,
+    BatchSize,
+    Device,
+    Pretrained,
+    Shares,
+    TemplatesOption,
+    Texts,
+    Workers,
+    open_tower,
+)
 from promptmlr.cli.progress import ProgressAlone, note
 from promptmlr.errors import UserError
 
@@ -33,6 +43,8 @@ def predict(
         ),
     ] = None,
     shares: Shares = None,
+    templates: TemplatesOption = None,
+    texts: Texts = None,
     also: Annotated[
         str | None,
         typer.Option(
@@ -91,10 +103,10 @@ def predict(
         raise UserError("--also adds classes to a run, and --classes stands for one; name all of them in --classes")
     if classes is not None:
         images = paths
-        loaded = _untrained(images, classes, shares, backbone, pretrained, device, strict, workers)
+        loaded = _untrained(images, classes, shares, templates, texts, backbone, pretrained, device, strict, workers)
     else:
         run, *images = paths
-        _check_run(run, images, shares)
+        _check_run(run, images, {"--share": shares, "--templates": templates, "--texts": texts})
         loaded = load_run(run)
         if not any(has_features(Path(name)) for name in images):
             loaded.use_backbone(backbone, pretrained, device)
@@ -127,15 +139,16 @@ def predict(
     note(f"predicted: {summary.predicted}, unreadable: {summary.unreadable}; {out}")
 
 
-def _check_run(run: str, images: list[str], shares: str | None) -> None:
+def _check_run(run: str, images: list[str], about_classes: dict[str, str | None]) -> None:
     """Say what was probably meant where a run and its images are not what was given."""
     if not images:
         raise UserError(
             f"{run} alone: predict takes a run and images, as in `promptmlr predict RUN photos`; without a run it "
             "takes images and --classes"
         )
-    if shares is not None:
-        raise UserError("--share is about --classes; for a run it is an option of `promptmlr train`")
+    for option, value in about_classes.items():
+        if value is not None:
+            raise UserError(f"{option} is about --classes; for a run it is an option of `promptmlr train`")
 
 
 def _with_classes(run: "Run", also: str, images: list[str], workers: int) -> "Run":
@@ -157,6 +170,8 @@ def _untrained(
     images: list[str],
     classes: str,
     shares: str | None,
+    templates: Literal["one", "simple", "imagenet"] | None,
+    texts: str | None,
     backbone: str | None,
     pretrained: str | None,
     device: str,
@@ -168,6 +183,7 @@ def _untrained(
     from promptmlr.data.features import has_features
     from promptmlr.data.images import find_images
     from promptmlr.data.shares import shares_of
+    from promptmlr.data.texts import texts_of
     from promptmlr.hub import hub_name
     from promptmlr.prior.zero_shot import assumed_share
     from promptmlr.tagging import zero_shot_run
@@ -185,7 +201,15 @@ def _untrained(
     found = find_images(images)
     tower = open_tower("images", backbone, pretrained, None, "auto", device)
     run = zero_shot_run(
-        tower, found, names, share=share, skip_unreadable=not strict, workers=workers, reporter=ProgressAlone()
+        tower,
+        found,
+        names,
+        share=share,
+        templates=templates or "one",
+        texts=None if texts is None else texts_of(texts, names),
+        skip_unreadable=not strict,
+        workers=workers,
+        reporter=ProgressAlone(),
     )
     level = (
         f"a class is assumed to be in {100 * assumed_share(len(names)):.3g} % of the images on average, which --share "

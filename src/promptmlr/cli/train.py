@@ -33,6 +33,8 @@ from promptmlr.cli.options import (
     SkipUnreadable,
     Split,
     StorageFormat,
+    TemplatesOption,
+    Texts,
     Unlisted,
     Workers,
     data_options,
@@ -106,6 +108,8 @@ def train(
         str | None, typer.Option(help="Contexts start from these words instead of random values.", show_default=False)
     ] = None,
     shared_context: Annotated[bool, typer.Option("--shared-context", help="One context for all classes.")] = False,
+    templates: TemplatesOption = None,
+    texts: Texts = None,
     views: Annotated[
         str | None,
         typer.Option(
@@ -173,11 +177,12 @@ def train(
     from promptmlr.crossvalidation import Subject
     from promptmlr.data import load_data, load_keep_mask
     from promptmlr.data.shares import shares_of
+    from promptmlr.data.texts import texts_of
     from promptmlr.following import follower
     from promptmlr.labels import UNKNOWN, Observation, hide
-    from promptmlr.methods import METHODS
+    from promptmlr.methods import METHODS, reads_texts
     from promptmlr.pipeline import TrainingJob, readable_regions, train_run
-    from promptmlr.recipes import load_recipe
+    from promptmlr.recipes import Recipe, load_recipe
     from promptmlr.regions import FreshRegions
     from promptmlr.run import read_config
     from promptmlr.unfinished import RunInProgress
@@ -203,8 +208,10 @@ def train(
         views=views,
         unknown=unknown,
         prior_strength=_strength(prior_strength),
+        templates=templates,
     )
-    if method == AUTO and resume:
+    auto = method == AUTO
+    if auto and resume:
         method = read_config(Path(f"{out}.partial") / "config.json").method
         note(f"going on with {method}, which --method auto had chosen")
     for name in METHODS if method == AUTO else [method]:  # before anything is read
@@ -229,6 +236,14 @@ def train(
     if hiding.protocol != "fraction":
         shown, protocol = float(keep[labelled.labels != UNKNOWN].mean()), hiding.name
         note(f"{hiding.name}: {hiding}; validation and test labels stay as they are")
+    written = None if texts is None else texts_of(texts, labelled.class_names)
+
+    def settled(name: str) -> Recipe:
+        found = recipe_of(name, observed=share, texts=written)
+        if not auto or reads_texts(name, found.start):
+            return found
+        return found.model_copy(update={"templates": "one", "texts": {}})  # it is compared as it is
+
     tower = open_tower(data, backbone, pretrained, image_size, precision, device, labelled)
     stored = region_cache(cache, no_cache, storage, cache_key)
     candidates: list[Candidate] = []
@@ -237,7 +252,7 @@ def train(
         kept, source = readable_regions(fresh, stored, Terminal())
         seen = hide(labelled.labels, keep)[kept]
         subject = Subject(tower, labelled.class_names, source, seen, seed, order_seed)
-        recipes = {name: recipe_of(name, observed=share) for name in usable_methods(tower)}
+        recipes = {name: settled(name) for name in usable_methods(tower)}
         candidates = choose_method(subject, recipes, reporter=Terminal())
         method = taken(candidates).method
         for line in described(candidates):
@@ -247,7 +262,7 @@ def train(
         tested = load_data(data, None, purpose="test", format=format, images=images, options=options)
     job = TrainingJob(
         method=method,
-        recipe=recipe_of(method, observed=share),
+        recipe=settled(method),
         labelled=labelled,
         keep=keep,
         observed=shown,

@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from promptmlr.backbone import Templates
 from promptmlr.data.options import Benchmark
 from promptmlr.errors import UserError, nearest
 from promptmlr.methods import METHOD_TABLE
@@ -52,6 +53,8 @@ class Recipe(BaseModel):
     context_length: Annotated[int, Field(ge=1)] = 16
     context_words: str | None = None
     class_specific: bool = True
+    templates: Templates = "one"
+    texts: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = {}  # of classes; theirs instead of templates
 
     # how they move; rates belong to the optimizer
     optimizer: Literal["adam", "sgd"]
@@ -85,6 +88,7 @@ class Recipe(BaseModel):
     def start_options(self) -> dict[str, Any]:
         """What `create_recognizer` is to be told."""
         names = {"start", "offset", "linear_start", "context_length", "context_words", "class_specific"}
+        names |= {"templates", "texts"}
         return self.model_dump(include=names)
 
 

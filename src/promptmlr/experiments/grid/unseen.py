@@ -106,7 +106,8 @@ def _start(kind: Kind, start: Start, recipe: Recipe) -> str:
     """What a side is for a class that no label moved; the same words are the same similarities."""
     if kind == "linear":
         return f"a linear layer of {recipe.linear_start} weights"
-    texts = {"text": _sentence(PRESENCE_TEMPLATE), "agnostic": _sentence(CLASS_FREE_TEMPLATE)}
+    named = _sentence(PRESENCE_TEMPLATE) if recipe.templates == "one" else f"the {recipe.templates} templates"
+    texts = {"text": named, "agnostic": _sentence(CLASS_FREE_TEMPLATE)}
     if kind == "embedding":
         return texts.get(start, f"a {start} vector")
     if not recipe.class_specific:
