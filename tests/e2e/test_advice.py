@@ -104,6 +104,13 @@ def test_the_method_is_chosen_by_cross_validation(promptmlr, photos: Path) -> No
     assert float(tried[0]["mean_ap"]) == max(float(row["mean_ap"]) for row in tried)
 
 
+def test_templates_are_for_the_candidates_that_start_from_texts(promptmlr, photos: Path) -> None:
+    arguments = ("--method", "auto", "--templates", "simple", "--epochs", "1", *SMALL[:2], *SMALL[4:])
+    done = promptmlr("train", photos / "labels.csv", *arguments, "--out", photos / "run")
+    assert done.code == 0, done.err
+    assert {row["method"] for row in rows(photos / "run" / "methods.csv")} == set(pm.METHODS)
+
+
 def test_the_method_is_chosen_among_ticks_alone(promptmlr, photos: Path) -> None:
     table = photos / "ticks.csv"
     with (photos / "labels.csv").open(encoding="utf-8", newline="") as file:

@@ -61,7 +61,7 @@ def test_a_run_without_labels_is_a_run(promptmlr, photos: Path, blank: Path) -> 
     assert len(rows(photos / "next.csv")) == 5
     done = promptmlr("train", blank, "--method", "dualembedding", *SCENES, "--out", photos / "other")
     assert done.code == 2
-    assert "every label is unknown, so dualembedding has nothing to learn from" in done.err.splitlines()[-1]
+    assert "so dualembedding without a prior has nothing to learn from" in done.err.splitlines()[-1]
 
 
 def test_how_often_classes_are_there_may_be_known(promptmlr, photos: Path) -> None:
@@ -84,6 +84,59 @@ def test_unreadable_images_are_left_out_or_refused(promptmlr, photos: Path) -> N
     assert done.code == 0, done.err
     assert len([line for line in done.err.splitlines() if "broken.png" in line]) == 1
     assert done.err.splitlines()[-1].startswith("predicted: 48, unreadable: 1")
+
+
+def test_classes_in_several_sentences(promptmlr, photos: Path, blank: Path) -> None:
+    texts, run, tags, again = photos / "texts.csv", photos / "run", photos / "tags.csv", photos / "again.csv"
+    texts.write_text("class,text\ntree,a picture of the trees.\ntree,there is a tree\n")
+    ensemble = ("--templates", "simple", "--texts", texts, *SCENES)
+    tagging = ("predict", photos / "photos", "--classes", ",".join(NAMES), "--out", tags, "--overwrite")
+    assert promptmlr(*tagging, *SCENES).code == 0
+    plain = probabilities(tags)
+    done = promptmlr(*tagging, *ensemble)
+    assert done.code == 0, done.err
+    assert (np.abs(probabilities(tags) - plain).max(axis=0) > 0.01).all()
+    done = promptmlr("train", blank, *ensemble, "--out", run)
+    assert done.code == 0, done.err
+    texts.unlink()  # the run has what was in it
+    recipe = pm.load_run(run).config.recipe
+    assert (recipe.templates, recipe.texts) == ("simple", {"tree": ("a picture of the trees.", "there is a tree")})
+    done = promptmlr("predict", run, photos / "photos", "--also", "moon", "--out", again, "--workers", "0")
+    assert done.code == 0, done.err
+    assert probabilities(again) == pytest.approx(probabilities(tags), abs=2e-3)
+    texts.write_text("class,text\ntrees,wood\n")
+    table = photos / "labels.csv"
+    for arguments, said in (
+        (("train", table, *ensemble), "line 2: unknown class 'trees'"),
+        (
+            ("train", table, "--method", "positivecoop", *ensemble[:2], *SCENES),
+            "positivecoop does not start from",
+        ),
+        (("predict", run, photos / "photos", *ensemble[:2]), "--templates is about --classes"),
+        (("predict", run, photos / "photos", *ensemble[2:4]), "--texts is about --classes"),
+    ):
+        done = promptmlr(*arguments, "--out", photos / "no.csv")
+        assert (done.code, said in done.err.splitlines()[-1]) == (2, True), done.err
+
+
+def test_an_unfinished_run_remembers_the_texts(promptmlr, photos: Path, monkeypatch) -> None:
+    from promptmlr import unfinished
+
+    real, texts, run = unfinished.RunInProgress.save, photos / "texts.csv", photos / "run"
+
+    def stop(self, *args) -> None:
+        real(self, *args)
+        raise KeyboardInterrupt
+
+    texts.write_text("class,text\ntree,trees\n")
+    arguments = ("train", photos / "labels.csv", *SCENES, "--epochs", "2", "--out", run, "--prior-strength", "30")
+    monkeypatch.setattr(unfinished.RunInProgress, "save", stop)
+    assert promptmlr(*arguments, "--texts", texts).code == 130
+    monkeypatch.undo()
+    done = promptmlr(*arguments, "--resume")
+    assert (done.code, "recipe.texts: {'tree': ('trees',)}, now {}" in done.err) == (2, True), done.err
+    done = promptmlr(*arguments, "--texts", texts, "--resume")
+    assert done.code == 0, done.err
 
 
 def test_a_run_is_given_more_classes_by_name(promptmlr, photos: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.special import expit
 
 from promptmlr import functional, scenes
+from promptmlr.backbone import ensemble_features
 from promptmlr.data import DataOptions, load_data
 from promptmlr.data.images import ImageFile
 from promptmlr.errors import UserError
@@ -87,6 +88,15 @@ def test_new_classes_are_ranked_by_their_names(trained: Run, files) -> None:
         place = scenes.CLASS_NAMES.index(name)
         there = np.array([scenes.draw_scene(7, index).labels[place] == 1 for index in range(len(files))])
         assert column[there].mean() > 1.5 * column[~there].mean()
+
+
+def test_new_classes_are_put_into_the_sentences_of_the_run(scenes_backbone, files) -> None:
+    texts = {"tree": ("trees",)}
+    several = zero_shot_run(scenes_backbone, files, OLD, templates="simple", texts=texts, workers=0)
+    assert (several.config.recipe.templates, several.config.recipe.texts) == ("simple", texts)
+    more = with_classes(several, NEW, files, workers=0)
+    found = torch.nn.functional.normalize(more.recognizer.presence.embedding[5:], dim=-1)
+    torch.testing.assert_close(found, ensemble_features(scenes_backbone, NEW, "simple"))
 
 
 def test_the_level_of_the_run_is_theirs(scenes_backbone, files) -> None:

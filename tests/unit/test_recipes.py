@@ -38,6 +38,15 @@ def test_every_shipped_recipe_loads_for_every_method(name: str, method: str) -> 
     assert load_recipe(name, method).epochs >= 1
 
 
+def test_texts_of_classes_are_part_of_a_recipe(recipe) -> None:
+    found = load_recipe(recipe(WHOLE + 'templates = "simple"\ntexts.dog = ["a hound"]\n'), "anchored")
+    assert (found.templates, found.texts) == ("simple", {"dog": ("a hound",)})
+    assert found.start_options()["texts"] == found.texts
+    assert load_recipe(found, "anchored", texts={}).texts == {}
+    with pytest.raises(UserError, match="texts"):
+        load_recipe("default", "anchored", texts={"dog": []})
+
+
 def test_the_shipped_recipes_are_those_named() -> None:
     shipped = [path.name for path in files("promptmlr.recipes").iterdir() if path.name.endswith(".toml")]
     assert sorted(shipped) == [f"{name}.toml" for name in RECIPES]

@@ -66,10 +66,11 @@ def test_a_person_may_know_the_level(scenes_backbone, files: list[Path]) -> None
     assert run.predict(files).mean(axis=0) == pytest.approx([0.1, 0.3, 0.5], abs=1e-4)
 
 
-def test_the_estimator_fits_without_a_label(scenes_backbone, files: list[Path]) -> None:
-    recognizer = pm.MultiLabelRecognizer(backbone=scenes_backbone, class_names=NAMES, cache=False, workers=0)
+@pytest.mark.parametrize("options", [{}, {"templates": "simple", "texts": {"tree": ["trees", "the tree"]}}])
+def test_the_estimator_fits_without_a_label(scenes_backbone, files: list[Path], options) -> None:
+    recognizer = pm.MultiLabelRecognizer(backbone=scenes_backbone, class_names=NAMES, cache=False, workers=0, **options)
     recognizer.fit(files, np.full((len(files), 3), np.nan))
-    run = zero_shot_run(scenes_backbone, files, NAMES, workers=0)
+    run = zero_shot_run(scenes_backbone, files, NAMES, workers=0, **options)
     assert recognizer.predict_proba(files) == pytest.approx(run.predict(files), abs=1e-5)
     assert recognizer.predict(files).any()
 
