@@ -93,7 +93,7 @@ def test_with_some_labels_it_is_the_maximum_a_posteriori() -> None:
     scaling, common = fit_scaling(margins, labels, Moments.of(margins))
     found = np.stack([scaling.log_scale.detach().numpy(), scaling.shift.detach().numpy()])
     np.testing.assert_allclose(found, np.stack(parts(best)), atol=2e-3)
-    shared = best[:4] + [best[4:7].mean(), best[7:].mean(), 0, 0]  # with what all classes have of their own
+    shared = best[:4] + np.array([best[4:7].mean(), best[7:].mean(), 0, 0])  # with what all classes have of their own
     assert [common.log_scale, common.shift, common.centring, common.evening] == pytest.approx(shared, abs=5e-3)
 
 
