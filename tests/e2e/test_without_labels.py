@@ -61,7 +61,7 @@ def test_a_run_without_labels_is_a_run(promptmlr, photos: Path, blank: Path) -> 
     assert len(rows(photos / "next.csv")) == 5
     done = promptmlr("train", blank, "--method", "dualembedding", *SCENES, "--out", photos / "other")
     assert done.code == 2
-    assert "every label is unknown, so dualembedding has nothing to learn from" in done.err.splitlines()[-1]
+    assert "so dualembedding without a prior has nothing to learn from" in done.err.splitlines()[-1]
 
 
 def test_how_often_classes_are_there_may_be_known(promptmlr, photos: Path) -> None:
