@@ -19,17 +19,12 @@ torch.set_num_threads(1)  # the tensors here are small: a second thread would on
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory) -> Iterator[None]:
-    """No test writes into the cache of whoever runs it."""
+def _as_everywhere(tmp_path_factory) -> Iterator[None]:
+    """No test writes into the cache of whoever runs it; an interruption finds the same epochs however fast it runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROMPTMLR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(unfinished, "SECONDS_BETWEEN", 0.0)
         yield
-
-
-@pytest.fixture(autouse=True)
-def _every_epoch_is_kept(monkeypatch) -> None:
-    """However fast this machine is, an interruption finds the same epochs."""
-    monkeypatch.setattr(unfinished, "SECONDS_BETWEEN", 0.0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

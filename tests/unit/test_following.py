@@ -91,7 +91,7 @@ def test_tensorboard_has_every_step_once_after_an_interruption(
             raise KeyboardInterrupt
         original(self, *arguments)
 
-    where = (TensorBoard, "on_epoch") if stopped.startswith("after") else (RunInProgress, "save")
+    where = (TensorBoard, "on_epoch") if stopped.startswith("after") else (RunInProgress, "add")
     original = getattr(*where)
     with monkeypatch.context() as patch:
         patch.setattr(*where, interrupt)

@@ -26,6 +26,7 @@ NEXT_STEPS = (
 
 METHODS_IN_WORDS = (
     "zeroshot: CLIP's own text features; nothing is learned.",
+    "anchored: an embedding for each, held to CLIP's own text features as far as labels do not say otherwise.",
     "baseline: two linear layers on the regions; no text.",
     "dualcoop: a learned prompt for presence and one for absence.",
     "positivecoop: a learned prompt for presence, a learned embedding for absence.",
