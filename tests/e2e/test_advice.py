@@ -18,6 +18,16 @@ def run(promptmlr, photos: Path) -> Path:
     return photos / "run"
 
 
+def ticks_of(photos: Path) -> Path:
+    """The table without what is absent in it."""
+    with (photos / "labels.csv").open(encoding="utf-8", newline="") as file:
+        head, *lines = csv.reader(file)
+    kept = [[*line[:2], *("" if cell == "0" else cell for cell in line[2:])] for line in lines]
+    with (photos / "ticks.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([head, *kept])
+    return photos / "ticks.csv"
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -57,6 +67,21 @@ def test_labels_that_look_wrong(promptmlr, photos: Path, run: Path) -> None:
     assert done.err.splitlines()[-1].endswith(
         f"of 63 observed labels look wrong; all of them, the most doubtful first: {photos / 'doubts.csv'}"
     )
+
+
+def test_ticks_are_ranked_and_none_is_called_wrong(promptmlr, photos: Path) -> None:
+    table, out = ticks_of(photos), photos / "doubts.csv"
+    assert promptmlr("train", table, "--out", photos / "run", *SMALL).code == 0
+    done = promptmlr("audit", photos / "run", table, "--out", out)
+    assert done.code == 0, done.err
+    assert "no label says where these are absent: tree, house, cloud, car, flower" in done.err
+    assert "theirs are ranked and none is called one" in done.err
+    found = rows(out)
+    assert {(row["label"], row["issue"]) for row in found} == {("1", "")}
+    assert done.err.splitlines()[-1].startswith(f"0 of {len(found)} observed labels look wrong")
+    quality = [float(row["quality"]) for row in found]
+    assert quality == sorted(quality)
+    assert quality[0] < quality[-1]
 
 
 def test_what_more_labels_would_buy(promptmlr, photos: Path) -> None:
@@ -112,12 +137,7 @@ def test_templates_are_for_the_candidates_that_start_from_texts(promptmlr, photo
 
 
 def test_the_method_is_chosen_among_ticks_alone(promptmlr, photos: Path) -> None:
-    table = photos / "ticks.csv"
-    with (photos / "labels.csv").open(encoding="utf-8", newline="") as file:
-        head, *lines = csv.reader(file)
-    ticks = [[*line[:2], *("" if cell == "0" else cell for cell in line[2:])] for line in lines]
-    table.write_text("\n".join(",".join(line) for line in [head, *ticks]))
-    done = promptmlr("train", table, "--method", "auto", "--out", photos / "run", *SMALL)
+    done = promptmlr("train", ticks_of(photos), "--method", "auto", "--out", photos / "run", *SMALL)
     assert done.code == 0, done.err
     assert "what nobody ticked counts as absent" in done.err
     assert "--no-calibrate" not in done.err

@@ -195,6 +195,33 @@ def test_planted_errors_are_found(subject: Subject, data, tmp_path) -> None:
     assert {row["label"] for row in written} == {"0", "1"}
 
 
+def test_wrong_ticks_rank_first_and_nothing_is_said_of_absences(subject: Subject, data) -> None:
+    rng = np.random.default_rng(0)
+    ticks = ticked(subject, slice(None)).labels
+    wrong = rng.choice(np.flatnonzero(data.labels == 0), 40, replace=False)
+    ticks.flat[wrong] = 1
+    recipe = load_recipe("default", "anchored", epochs=20, prior_strength=300.0)
+    found = doubts(replace(data, labels=ticks), out_of_fold(replace(subject, labels=ticks), "anchored", recipe))
+    assert len(found) == (ticks == 1).sum()
+    assert {one.label for one in found} == {1}
+    assert not any(one.issue for one in found)
+    rows = {name: row for row, name in enumerate(data.image_ids)}
+    places = [rows[one.image_id] * 20 + data.class_names.index(one.class_name) for one in found]
+    right = np.isin(places, wrong)
+    assert right[:40].mean() > 0.3  # 8 in a hundred by chance
+    assert right[: len(found) // 2].sum() > 0.85 * len(wrong)
+
+
+def test_issues_are_of_classes_whose_labels_are_of_both_kinds(subject: Subject, data) -> None:
+    labels = ticked(subject, slice(0, 10)).labels
+    truth = np.random.default_rng(0).random(labels.shape) < 0.05
+    labels[truth & (labels != UNKNOWN)] = 1
+    margins = out_of_fold(replace(subject, labels=labels), "zeroshot", load_recipe("default", "zeroshot"))
+    issues = [one for one in doubts(replace(data, labels=labels), margins) if one.issue]
+    assert issues
+    assert {one.class_name for one in issues} <= set(data.class_names[10:])
+
+
 def test_audits_say_what_they_need(monkeypatch) -> None:
     monkeypatch.setattr("importlib.import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
     from promptmlr.advice.audit import require_cleanlab
