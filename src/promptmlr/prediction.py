@@ -115,7 +115,7 @@ def predict_margins(model: Model, source: RegionSource, batch_size: int = 128) -
     for indices, regions in source.batches(index_batches(len(source), batch_size)):
         kept.append(indices)
         with threads_for(regions.numel()):
-            found.append(margins(model(regions)).double().cpu().numpy())
+            found.append(margins(model(regions)).cpu().double().numpy())
     if not kept:
         raise UnreadableImage("no image could be read")
     return np.concatenate(kept), np.concatenate(found)

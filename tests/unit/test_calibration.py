@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from promptmlr.calibration import CalibratedRecognizer, Calibration, fit_calibration, log_loss, margins
+from promptmlr.calibration import (
+    CalibratedRecognizer,
+    Calibration,
+    expected_f1_thresholds,
+    fit_calibration,
+    log_loss,
+    margins,
+)
 from promptmlr.errors import UserError
 from promptmlr.functional import presence_probability
 from promptmlr.labels import UNKNOWN, Labels
@@ -98,6 +105,17 @@ def test_thresholds_are_half_of_the_best_expected_f1() -> None:
     best = max(np.arange(0.02, 0.98, 0.02), key=f1)
     assert calibration.thresholds[0] == pytest.approx(f1(best) / 2, abs=0.02)
     assert f1(calibration.thresholds[0]) > f1(best) - 0.005
+
+
+@pytest.mark.parametrize("sureness", [0.0, 0.05, 0.2])
+def test_who_knows_little_does_not_predict_everything(sureness: float) -> None:
+    """Greatest expected F1 would be that of nearly all images; 1.2 times as many as are expected is the most."""
+    rng = np.random.default_rng(0)
+    probabilities = expit(rng.normal(-2, 1, (5_000, 3)) * sureness - 2 * (1 - sureness))
+    everywhere = np.ones(probabilities.shape, dtype=np.bool_)
+    predicted = (probabilities > expected_f1_thresholds(probabilities, everywhere)).sum(axis=0)
+    assert (predicted <= np.ceil(1.2 * probabilities.sum(axis=0))).all()
+    assert sureness == 0 or (predicted >= probabilities.sum(axis=0)).all()
 
 
 def test_thresholds_count_what_training_did_not_see_alone() -> None:

@@ -68,7 +68,7 @@ def calibrated_by_prior(
     kept, odds = predict_margins(run.recognizer.fold(), SelectedRegions(source, chosen))
     images = chosen[kept]
     labels = run.labels[images]
-    scale, shift = (part.double().cpu().numpy() for part in run.recognizer.scaling.line())
+    scale, shift = (part.cpu().double().numpy() for part in run.recognizer.scaling.line())
     held = np.full(labels.shape, np.nan) if begun.odds is None else begun.odds[images]
     if share is not None:
         added = level_shift(odds, np.asarray(share, dtype=np.float64))
@@ -133,8 +133,8 @@ def label_influence(run: TrainingRun, source: RegionSource) -> NDArray[np.float6
     known, regions = known[chosen[kept]], found.regions
     with torch.no_grad():
         logits = run.recognizer.fold()(regions)
-        present = torch.sigmoid(logits[:, 1] - logits[:, 0]).double().cpu().numpy()
-        pooled = torch.nn.functional.normalize(regions, dim=-1).mean(dim=1).double().cpu().numpy()
+        present = torch.sigmoid(logits[:, 1] - logits[:, 0]).cpu().double().numpy()
+        pooled = torch.nn.functional.normalize(regions, dim=-1).mean(dim=1).cpu().double().numpy()
     pooled -= pooled.mean(axis=0)
     likeness = pooled @ pooled.T
     # Of what one label says about log odds, in units of the prior's precision: both sides move, 100 per unit of cosine.

@@ -122,7 +122,7 @@ def prompt_cosines(backbone: Backbone, class_names: Sequence[str], templates: Te
 def text_directions(backbone: Backbone, names: Sequence[str], templates: Sequence[str]) -> Tensor:
     """(T, C, D) float64 text features of unit length, on the CPU."""
     features = [backbone.encode_text([template.format(name) for name in names]) for template in templates]
-    return torch.nn.functional.normalize(torch.stack(features).double().cpu(), dim=-1)
+    return torch.nn.functional.normalize(torch.stack(features).cpu().double(), dim=-1)
 
 
 def _mean_product(a: Tensor, b: Tensor) -> Tensor:
