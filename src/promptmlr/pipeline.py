@@ -25,6 +25,7 @@ from promptmlr.names import first_names
 from promptmlr.prediction import predict_margins, predict_source
 from promptmlr.prior.fitting import begin_run
 from promptmlr.prior.outcome import Reference, calibrated_by_prior, described_prior
+from promptmlr.prior.recalibration import recalibrate
 from promptmlr.prior.ticks import described_ticks, settled, ticked_classes
 from promptmlr.profiling import part
 from promptmlr.recipes import Recipe, load_recipe
@@ -165,6 +166,7 @@ def train_run(
         if trained:
             score = _selection(job, images, as_is, held, cache, reporter)
             _fit(job, begun.run, source, score, progress, reporter, told)
+            begun = recalibrate(begun)
         if begun.record is not None:
             for line in described_prior(begun, source, job.labelled.class_names):
                 reporter.note(line)

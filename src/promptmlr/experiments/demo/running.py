@@ -34,6 +34,7 @@ from promptmlr.methods import METHOD_TABLE, Method
 from promptmlr.pipeline import TrainingJob, build, check_labels
 from promptmlr.prediction import predict_source
 from promptmlr.prior.fitting import begin_run
+from promptmlr.prior.recalibration import recalibrate
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report import figure_jpeg
@@ -195,6 +196,7 @@ def _row(
     if method.trained:
         begun = begin_run(recognizer, regions, hide(job.labelled.labels, job.keep), job.recipe, seed=job.seed)
         fit_runs([begun.run], regions, on_epoch=on_epoch)
+        recalibrate(begun)
     seconds = time.perf_counter() - begin
     folded = recognizer.fold()
     _, probabilities = predict_source(folded, test.regions)

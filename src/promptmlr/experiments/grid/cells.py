@@ -21,6 +21,7 @@ from promptmlr.labels import PRESENT, UNKNOWN, Labels, hide
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_together
 from promptmlr.prior.fitting import begin_run
+from promptmlr.prior.recalibration import recalibrate
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, Indices, RegionSource, SelectedRegions
@@ -100,7 +101,7 @@ def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | Non
     if learns and to_train is not None:
         stack.check_regions(shared.folder.path, regions_identity(*to_train))
         rows, regions = _some(to_train, fold.trained)
-        runs = [
+        begun = [
             begin_run(
                 recognizer,
                 regions,
@@ -109,13 +110,16 @@ def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | Non
                 seed=place[1],
                 order_seed=shared.grid.order_seed,
                 state=state,
-            ).run
+            )
             for place, recognizer, state in zip(places, recognizers, stack.states, strict=True)
         ]
         starts = [recognizer.fold() for recognizer in recognizers]
         selection = partial(mean_aps, source=source, labels=shared.test.labels[kept])
         if METHOD_TABLE[stack.method].trained:
+            runs = [one.run for one in begun]
             _train(stack, runs, regions, shared, selection if shared.grid.select == "test" else None)
+            for one in begun:
+                recalibrate(one)
     else:
         starts = [recognizer.fold() for recognizer in recognizers]
     folded = [recognizer.fold() for recognizer in recognizers]
