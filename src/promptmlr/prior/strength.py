@@ -27,8 +27,8 @@ __all__ = ["INFINITE", "STRENGTHS", "StrengthChoice", "choose_strength"]
 INFINITE = math.inf
 STRENGTHS = (30_000.0, 10_000.0, 3_000.0, 1_000.0, 300.0, 100.0)
 """λ of `promptmlr.training.Prior`, strong to weak; before them stands infinity, the calibrated zero-shot itself."""
-EPOCHS = 6  # at each strength, from where the one before it ended
-FOLDS = 4
+EPOCHS = 5  # at each strength, from where the one before it ended
+FOLDS = 3
 INFINITE_COUNTS_AS = 100_000.0
 EXPECTED_TIMES_LABELS = 60_000.0  # λ times known labels per class,
 EXPECTED_WITHIN = (1_000.0, 30_000.0)  # between these: what did best on drawn worlds and on ViT-B/32's features,

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor
 
 from promptmlr.functional import cross_entropy_cost
 from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.platt import PlattScaling
+from promptmlr.threads import threads_for
 from promptmlr.unknown import unknown_cost
 
 __all__ = ["CommonScaling", "Moments", "assumed_share", "fit_scaling", "level_shift"]
@@ -26,6 +28,7 @@ __all__ = ["CommonScaling", "Moments", "assumed_share", "fit_scaling", "level_sh
 LABELS_PER_IMAGE = 2.0  # that are present where nobody says how many are: two classes of an image,
 MOST_SHARE = 0.2  # but not more than a fifth of the images of a class
 LEAST_SPREAD = 1e-3  # of margins: one image has none
+PRECISE = {"gtol": 1e-3, "ftol": 1e-9, "maxcor": 50}  # lines are then found to 1e-3
 
 CENTRES = (-0.4, None, 0.7, 0.7)
 SPREADS = (0.7, 2.0, 0.5, 0.5)
@@ -100,9 +103,9 @@ def fit_scaling(
         counted: (C,) classes whose unknown labels cost that; None are all.
     """
     classes = labels.shape[1]
-    start = [math.log(assumed_share(classes) / (1 - assumed_share(classes))) if c is None else c for c in CENTRES]
-    common = torch.tensor(start, dtype=torch.float64, requires_grad=True)
-    own = torch.zeros(2, classes, dtype=torch.float64, requires_grad=True)
+    odds_assumed = math.log(assumed_share(classes) / (1 - assumed_share(classes)))
+    centres = torch.tensor([odds_assumed if centre is None else centre for centre in CENTRES], dtype=torch.float64)
+    spreads = torch.tensor(SPREADS, dtype=torch.float64)
     means = float(moments.mean.mean()), float(moments.log_spread.mean())
     known = labels != UNKNOWN
     everywhere = np.zeros(classes, dtype=np.bool_) if unknown == "ignore" else np.ones(classes, dtype=np.bool_)
@@ -111,30 +114,32 @@ def fit_scaling(
     found, codes = torch.from_numpy(margins[seen]).double(), torch.from_numpy(labels[seen])
     weights = torch.from_numpy(columns.astype(np.float64))
 
-    def lines() -> tuple[Tensor, Tensor]:
+    def lines(common: Tensor) -> tuple[Tensor, Tensor]:
         log_scale, shift, centring, evening = common.unbind()
         return CommonScaling(log_scale, shift, centring, evening, *means).lines(moments)  # type: ignore[arg-type]
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        log_scale, shift = lines()
+    def cost(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        at = torch.from_numpy(point).requires_grad_()
+        common, own = at[: len(CENTRES)], at[len(CENTRES) :].reshape(2, classes)
+        log_scale, shift = lines(common)
         odds = (log_scale + own[0]).exp() * (found - moments.mean) + shift + own[1]
         logits = torch.stack([-odds / 2, odds / 2], dim=1)
-        cost = cross_entropy_cost(logits, codes).sum()
+        total = cross_entropy_cost(logits, codes).sum() + ((common - centres) / spreads).square().sum() / 2
         if columns.any():
-            cost = cost + (unknown_cost(logits, codes, unknown) * weights).sum()
-        away = (common - torch.tensor(start, dtype=torch.float64)) / torch.tensor(SPREADS, dtype=torch.float64)
-        total = cost + away.square().sum() / 2 + PlattScaling.penalty_of(own[0], own[1])
+            total = total + (unknown_cost(logits, codes, unknown) * weights).sum()
+        total = total + PlattScaling.penalty_of(own[0], own[1])
         total.backward()
-        return total
+        assert at.grad is not None
+        return float(total.detach()), at.grad.numpy()
 
-    optimizer = torch.optim.LBFGS([common, own], max_iter=100, line_search_fn="strong_wolfe")
+    point = np.concatenate([centres, np.zeros(2 * classes)])
     if len(seen):
-        optimizer.step(loss)
-    with torch.no_grad():
-        log_scale, shift = lines()
-        fitted = [part.float() for part in (log_scale + own[0], shift + own[1], moments.mean, log_scale, shift)]
-        common[:2] += own.mean(dim=1)  # what all classes have of their own is common
+        with threads_for(found.numel()):
+            point = minimize(cost, point, jac=True, method="L-BFGS-B", options=PRECISE).x
+    common, own = torch.from_numpy(point[: len(CENTRES)]), torch.from_numpy(point[len(CENTRES) :]).reshape(2, classes)
+    log_scale, shift = lines(common)
+    fitted = [part.float() for part in (log_scale + own[0], shift + own[1], moments.mean, log_scale, shift)]
+    common[:2] += own.mean(dim=1)  # what all classes have of their own is common
     first, second, third, fourth = common.tolist()
     return PlattScaling(*fitted), CommonScaling(first, second, third, fourth, *means)
 
