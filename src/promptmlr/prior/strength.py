@@ -27,7 +27,8 @@ __all__ = ["INFINITE", "STRENGTHS", "StrengthChoice", "choose_strength"]
 INFINITE = math.inf
 STRENGTHS = (30_000.0, 10_000.0, 3_000.0, 1_000.0, 300.0, 100.0)
 """λ of `promptmlr.training.Prior`, strong to weak; before them stands infinity, the calibrated zero-shot itself."""
-EPOCHS = 5  # at each strength, from where the one before it ended
+EPOCHS = 5  # at each strength, from where the one before it ended,
+PATH_RATE = 0.01  # at most: where labels are few there are few steps, and long ones would drown the differences
 FOLDS = 3
 INFINITE_COUNTS_AS = 100_000.0
 EXPECTED_TIMES_LABELS = 60_000.0  # λ times known labels per class,
@@ -115,7 +116,8 @@ def choose_strength(
 def _train(
     runs: Sequence[TrainingRun], source: InMemoryRegions, recipe: Recipe, strength: float, order_seed: int
 ) -> None:
-    short = recipe.model_copy(update={"epochs": min(EPOCHS, recipe.epochs)})
+    slow = min(PATH_RATE, recipe.embedding_rate)
+    short = recipe.model_copy(update={"epochs": min(EPOCHS, recipe.epochs), "embedding_rate": slow})
     begun = [
         TrainingRun(run.recognizer, run.labels, short, prior=Prior(run.prior.start, strength), costly=run.costly)
         for run in runs
