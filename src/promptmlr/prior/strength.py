@@ -28,7 +28,7 @@ INFINITE = math.inf
 STRENGTHS = (30_000.0, 10_000.0, 3_000.0, 1_000.0, 300.0, 100.0)
 """λ of `promptmlr.training.Prior`, strong to weak; before them stands infinity, the calibrated zero-shot itself."""
 EPOCHS = 5  # at each strength, from where the one before it ended,
-PATH_RATE = 0.01  # at most: where labels are few there are few steps, and long ones would drown the differences
+WIDE = 100.0  # λ at which steps are as long as the recipe says; where the prior is narrower, so are they
 FOLDS = 3
 INFINITE_COUNTS_AS = 100_000.0
 EXPECTED_TIMES_LABELS = 60_000.0  # λ times known labels per class,
@@ -116,8 +116,8 @@ def choose_strength(
 def _train(
     runs: Sequence[TrainingRun], source: InMemoryRegions, recipe: Recipe, strength: float, order_seed: int
 ) -> None:
-    slow = min(PATH_RATE, recipe.embedding_rate)
-    short = recipe.model_copy(update={"epochs": min(EPOCHS, recipe.epochs), "embedding_rate": slow})
+    rate = recipe.embedding_rate * min(1.0, math.sqrt(WIDE / strength))  # a prior is as wide as the root of 1 / λ
+    short = recipe.model_copy(update={"epochs": min(EPOCHS, recipe.epochs), "embedding_rate": rate})
     begun = [
         TrainingRun(run.recognizer, run.labels, short, prior=Prior(run.prior.start, strength), costly=run.costly)
         for run in runs

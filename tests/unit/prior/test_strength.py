@@ -28,9 +28,9 @@ def chosen(recognizer, source, labels, unknown: str = "ignore", **options) -> St
 
 
 def test_a_prior_that_knows_nothing_is_left_behind_and_one_that_knows_is_kept_longer() -> None:
-    wrong, right = chosen(*world(texts="shuffled")), chosen(*world())
+    wrong, right = chosen(*world(400, texts="shuffled")), chosen(*world(400, known=0.05))
     assert wrong.strength <= 300 < right.strength
-    assert wrong.costs[wrong.strength] < wrong.costs[INFINITE] - 0.03
+    assert wrong.costs[wrong.strength] < wrong.costs[INFINITE] - 0.02
 
 
 def test_random_labels_hardly_move_it() -> None:
@@ -98,7 +98,7 @@ def test_odds_are_of_runs_that_did_not_see_the_label(monkeypatch) -> None:
 
 def test_the_path_is_left_once_it_gets_worse() -> None:
     steps = []
-    found = chosen(*world(labels="noise"), on_strength=lambda *step: steps.append(step))
+    found = chosen(*world(60, labels="noise"), on_strength=lambda *step: steps.append(step))
     assert list(found.costs) == [INFINITE, *STRENGTHS][: len(found.costs)]
     assert 3 < len(found.costs) < 1 + len(STRENGTHS)
     assert steps == [(number + 1, 1 + len(STRENGTHS)) for number in range(len(found.costs))]
