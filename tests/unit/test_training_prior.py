@@ -176,7 +176,7 @@ def test_the_stronger_the_prior_the_less_vectors_move() -> None:
         fit_runs([run], source)
         far.append((run.recognizer.presence.embedding - start.presence.embedding).norm().item())
     assert far == sorted(far)
-    assert far[0] < 1e-3 < 0.1 < far[-1]
+    assert far[0] < 2e-3 < 0.1 < far[-1]
 
 
 def test_a_weak_prior_is_none() -> None:
