@@ -34,7 +34,7 @@ INFINITE_COUNTS_AS = 100_000.0
 EXPECTED_TIMES_LABELS = 60_000.0  # λ times known labels per class,
 EXPECTED_WITHIN = (1_000.0, 30_000.0)  # between these: what did best on drawn worlds and on ViT-B/32's features,
 SPREAD = 0.8  # give or take this, as a standard deviation of log λ
-WORSE = 2.0  # nats above the best so far, from which weaker priors are no longer tried
+WORSE = 2.0  # nats: plainly; that much above the best so far, weaker priors are no longer tried
 FIRST_STOP = 3_000.0  # a path is not left before that
 
 
@@ -69,7 +69,7 @@ def choose_strength(
 
     All folds are trained side by side, at each strength from where the stronger one ended (a warm-started path, as in
     Friedman, Hastie and Tibshirani, 2010), and the path is left once it gets worse. With few labels the costs say
-    little, so a wide prior on log λ has a word in it.
+    little, so a wide prior on log λ has a word in it; but no strength is taken that does plainly worse than zero-shot.
 
     Args:
         recognizer: the untouched one, unscaled; it stays as it is.
@@ -109,7 +109,8 @@ def choose_strength(
         best = min(best, tried[strength])
     known = int((fold >= 0).sum())
     expected = min(max(EXPECTED_TIMES_LABELS * labels.shape[1] / known, EXPECTED_WITHIN[0]), EXPECTED_WITHIN[1])
-    chosen = min(tried, key=lambda strength: tried[strength] + _unexpected(strength, expected))
+    harmless = [strength for strength in tried if tried[strength] <= tried[INFINITE] + WORSE]
+    chosen = min(harmless, key=lambda strength: tried[strength] + _unexpected(strength, expected))
     return StrengthChoice(chosen, {key: value / known for key, value in tried.items()}, found[chosen])
 
 

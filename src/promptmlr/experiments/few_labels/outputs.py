@@ -55,6 +55,7 @@ class FewLabelsOutputs:
             Heading("Probabilities"),
             Table("log loss, mean over worlds and masks (cells.csv)", header, self._pooled("log_loss", 1, 3)),
             Table("calibration error in points (cells.csv)", header, self._pooled("calibration_error", 1, 1)),
+            Table("calibration error of anchored (zero-shot) in single worlds", header, self._errors()),
             "Log loss and calibration error are those of what training leaves: anchored and zero-shot are calibrated "
             "on the same known labels, the other methods are not (`train` calibrates them out of fold).",
             Picture(
@@ -125,6 +126,13 @@ class FewLabelsOutputs:
             [method, *(f"{factor * value:.{max(digits, least)}f}" for value in _over_worlds(grids, quantity, method))]
             for method in grids[0].methods
         ]
+
+    def _errors(self) -> list[list[str]]:
+        rows = []
+        for world, grid in self.results.known.items():
+            pairs = zip(*(100 * _means(grid, "calibration_error", one) for one in (ANCHORED, ZERO_SHOT)), strict=True)
+            rows.append([world, *(f"{ours:.1f} ({plain:.1f})" for ours, plain in pairs)])
+        return rows
 
     def _ticks(self) -> list[list[str]]:
         rows = []
