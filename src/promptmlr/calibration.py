@@ -134,7 +134,7 @@ class Calibration(BaseModel):
             UserError: it is outside of what the points cover, or there is none.
         """
         if not self.precision:
-            raise UserError("this run has no thresholds by precision; train it again, without --no-calibrate")
+            raise UserError("this run has no thresholds by precision; train it again")
         found = [point for point in self.precision if point.asked >= precision - NEAR]
         if not found or precision < self.precision[0].asked - NEAR:
             least, most = self.precision[0].asked, self.precision[-1].asked
@@ -254,7 +254,7 @@ def calibration_of(
         shift: (C,) added to it.
         probabilities: (N, C) calibrated; of known labels, those of a recognizer that did not see them.
         labels: (N, C) int8.
-        unseen: (N, C) bool, the cells to count.
+        unseen: (N, C) bool, the cells to count; of classes without any, all are.
         spread: see `Calibration`; so are the others.
         log_loss_before: see `spread`.
         log_loss_after: see `spread`.
@@ -262,17 +262,18 @@ def calibration_of(
     """
     both = (labels == PRESENT).any(axis=0) & (labels == ABSENT).any(axis=0)  # ticks alone are always right
     known = unseen & (labels != UNKNOWN) & both
+    counted = unseen | ~unseen.any(axis=0)
     return Calibration(
         scale=tuple(scale.tolist()),
         shift=tuple(shift.tolist()),
-        thresholds=tuple(expected_f1_thresholds(probabilities, unseen).tolist()),
+        thresholds=tuple(expected_f1_thresholds(probabilities, counted).tolist()),
         present=tuple((labels == PRESENT).sum(axis=0).tolist()),
         absent=tuple((labels == ABSENT).sum(axis=0).tolist()),
         spread=spread,
         log_loss_before=log_loss_before,
         log_loss_after=log_loss_after,
         basis=basis,
-        precision=_precision_points(probabilities[unseen], probabilities[known], labels[known] == PRESENT),
+        precision=_precision_points(probabilities[counted], probabilities[known], labels[known] == PRESENT),
     )
 
 

@@ -125,7 +125,7 @@ def train_run(
     labels = hide(job.labelled.labels, job.keep)
     check_labels(labels, job.labelled.class_names, job.method, job.recipe, reporter)
     recipe, ticked = settled(job.recipe, labels)
-    told_ticks = described_ticks(recipe, labels, job.labelled.class_names)
+    told_ticks = described_ticks(recipe, labels, job.labelled.class_names, job.share is not None)
     if told_ticks is not None and METHOD_TABLE[job.method].trained:
         reporter.note(told_ticks)
     recognizer = build(job, backbone)
@@ -271,7 +271,7 @@ def check_labels(labels: Labels, class_names: Sequence[str], method: str, recipe
     )
     for value, word in ((PRESENT, "present"), (ABSENT, "absent")):
         never = [name for name, seen in zip(class_names, (labels == value).any(axis=0), strict=True) if not seen]
-        if never and len(never) < len(class_names):
+        if never and (value == PRESENT or len(never) < len(class_names)):
             reporter.note(
                 f"warning: never observed {word}, so nothing tells it for these classes but CLIP: {first_names(never)}"
             )
@@ -389,6 +389,7 @@ def _config(
         storage=None if cache is None or job.labelled.features is not None else cache.storage,
         select=job.select,
         calibrate=job.calibrate,
+        share=job.share,
         versions=versions(),
     )
 

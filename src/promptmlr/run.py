@@ -147,6 +147,7 @@ class RunConfig(BaseModel):
     storage: Storage | None = None  # of the regions it was trained on; None: as they left the tower, not stored
     select: Selection
     calibrate: bool = False  # whether probabilities were fitted on observed labels
+    share: float | tuple[float, ...] | None = None  # how often classes are present, where a person said it
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     versions: dict[str, str]
 
@@ -336,6 +337,9 @@ def load_run(path: str | Path) -> Run:
     shape = (len(config.class_names), config.backbone.feature_width)
     presence, absence = (_folded_side(path, "folded", name, tensors, shape) for name in ("presence", "absence"))
     recognizer = Recognizer(presence, absence, config.class_names, config.weighting)
+    for name in ("calibration.json", "prior.json"):
+        if config.recipe.has_prior and not (path / name).is_file():
+            raise UserError(f"{path} is no whole run folder: {name} is missing; train it again")
     prior, zero_shot = _prior(path, tensors, config, shape)
     calibration = _calibration(path / "calibration.json", shape[0])
     return Run(path, config, recognizer.requires_grad_(False), calibration, prior, zero_shot)

@@ -59,7 +59,7 @@ def test_an_infinite_prior_is_the_zero_shot(promptmlr, photos: Path) -> None:
     ours, plain = mean_ap(promptmlr, run, photos / "labels.csv")
     assert ours == plain
     done = promptmlr("train", photos / "labels.csv", *SCENES, "--prior-strength", "-3", "--out", photos / "other")
-    assert (done.code, "prior_strength" in done.err.splitlines()[-1]) == (2, True)
+    assert (done.code, "--prior-strength -3: it is auto" in done.err.splitlines()[-1]) == (2, True)
     assert not (photos / "other").exists()
 
 
@@ -124,3 +124,65 @@ def test_a_damaged_prior_is_one_line(promptmlr, photos: Path, damage: str) -> No
     done = promptmlr("evaluate", run, photos / "labels.csv", "--workers", "0")
     assert done.code == 2
     assert "prior.json is damaged" in done.err.splitlines()[-1]
+
+
+def table(folder: Path, cells: list[list[str]], names: tuple[str, ...] = ("tree", "house")) -> Path:
+    """A table of the first photos with these cells."""
+    rows = [[f"photos/{number:02d}.png", *row] for number, row in enumerate(cells)]
+    path = folder / "own.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["image", *names], *rows])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("cells", "options"),
+    [
+        ([["1", "0"]], ()),
+        ([["1", ""]], ()),
+        ([["0", "0"]] * 20, ()),
+        ([["1", "1"]] * 20, ()),
+        ([["1", "0"], ["0", "1"], ["1", "1"], ["0", "0"]] * 6, ("--prior-strength", "1000")),
+        ([["1", "0"], ["0", "1"], ["1", "1"], ["0", "0"]] * 6, ("--method", "zeroshot")),
+    ],
+)
+def test_odd_tables_are_trained_on_and_do_not_label_everything(
+    promptmlr, photos: Path, cells: list[list[str]], options: tuple[str, ...]
+) -> None:
+    """One image; labels of one kind; a table without a blank and nothing out of fold to set thresholds by."""
+    done = promptmlr("train", table(photos, cells), *SCENES, *options, "--out", photos / "run")
+    assert done.code == 0, done.err
+    assert (pm.load_run(photos / "run").thresholds > 0).all()
+
+
+def test_a_resumed_run_has_the_share_it_began_with(promptmlr, photos: Path, monkeypatch) -> None:
+    command = ("train", photos / "labels.csv", *SCENES, "--out", photos / "run", "--prior-strength", "500")
+    with monkeypatch.context() as patch:
+        patch.setattr("promptmlr.pipeline.recalibrate", None)  # stops it once it is trained
+        with pytest.raises(TypeError):
+            promptmlr(*command, "--share", "0.3")
+    done = promptmlr(*command, "--resume")
+    assert (done.code, "was started with another share" in done.err.splitlines()[-1]) == (2, True)
+    assert promptmlr(*command, "--resume", "--share", "0.3").code == 0
+
+
+@pytest.mark.parametrize("name", ["prior.json", "calibration.json"])
+def test_what_is_missing_is_named(promptmlr, photos: Path, name: str) -> None:
+    run = photos / "run"
+    assert promptmlr("train", photos / "labels.csv", *SCENES, "--epochs", "1", "--out", run).code == 0
+    (run / name).unlink()
+    done = promptmlr("predict", run, photos / "photos", "--out", photos / "p.csv")
+    assert (done.code, f"{name} is missing" in done.err.splitlines()[-1]) == (2, True)
+
+
+def test_options_that_would_do_nothing_are_refused(promptmlr, photos: Path) -> None:
+    command = ("train", photos / "labels.csv", *SCENES, "--out", photos / "run")
+    for arguments, said in (
+        (("--method", "dualembedding", "--prior-strength", "9"), "dualembedding has none"),
+        (("--share", photos / "twice.csv"), "row 3: 'tree' has a share already"),
+        (("--share", photos / "few.csv"), "no share for house"),
+    ):
+        (photos / "twice.csv").write_text("class,share\ntree,0.2\ntree,0.3\n")
+        (photos / "few.csv").write_text("class,share\ntree,0.2\ncar,0.1\n")
+        done = promptmlr(*command, *arguments)
+        assert (done.code, said in done.err.splitlines()[-1]) == (2, True), done.err

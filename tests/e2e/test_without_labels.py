@@ -40,7 +40,7 @@ def test_a_folder_is_tagged_as_training_on_no_label_would_tag_it(promptmlr, phot
     trained = promptmlr("train", blank, *SCENES, "--out", photos / "run")
     assert trained.code == 0, trained.err
     assert "no label is known: the run is CLIP's zero-shot as it is" in trained.err
-    assert "two per image are assumed; --share says better" in trained.err
+    assert "in 20 % of the images on average, it is assumed; --share says better" in trained.err
     assert promptmlr("predict", photos / "run", photos / "photos", "--out", again, "--workers", "0").code == 0
     assert probabilities(tags) == pytest.approx(probabilities(again), abs=2e-3)  # its regions were stored as float16
     assert [row["image"] for row in rows(tags)] == [row["image"] for row in rows(again)]
@@ -170,7 +170,7 @@ def test_a_run_is_given_more_classes_by_name(promptmlr, photos: Path) -> None:
         assert said in done.err.splitlines()[-1]
     (run / "prior.json").unlink()
     done = promptmlr(*arguments)
-    assert (done.code, "has no prior.json" in done.err.splitlines()[-1]) == (2, True)
+    assert (done.code, "prior.json is missing" in done.err.splitlines()[-1]) == (2, True)
 
 
 def test_what_does_not_go_together_is_one_line(promptmlr, photos: Path) -> None:

@@ -77,6 +77,8 @@ def audit(
         raise UserError(f"{out} exists; name another file with --out, or replace it with --overwrite")
     loaded = load_run(run)
     labelled = read_data(data, split, "train", format, images, DataOptions(unlisted=unlisted, delimiter=delimiter))
+    if not (labelled.labels != UNKNOWN).any():
+        raise UserError(f"{data}: no label is known, so there is none to audit")
     ticked = ticked_classes(labelled.labels)
     if not ticked.any():  # else what nobody ticked costs something, too
         labelled = labelled.rows(np.flatnonzero((labelled.labels != UNKNOWN).any(axis=1)))

@@ -105,6 +105,7 @@ def evaluate(
     out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"
     check_page(out, report)
     loaded = load_run(run)
+    asked = None if precision is None else threshold_of(loaded, precision, None)
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     labelled = read_data(data, split, "test", format, images, options)
     trained_on = images_sha256(labelled.image_ids) == loaded.config.data.images_sha256
@@ -130,8 +131,8 @@ def evaluate(
         given.pop("as trained")
     curves = {name: reliability(one, labels) for name, one in given.items()}
     compared = compared_with_zero_shot(given, labels, curves)
-    if precision is not None:
-        bound: Any = threshold_of(loaded, precision, None)
+    if asked is not None:
+        bound: Any = asked
     else:
         bound = loaded.thresholds[rows] if loaded.calibration else loaded.config.threshold
     result = score(
@@ -235,7 +236,7 @@ def _table(result: "Evaluation", select: str) -> list[str]:
     interval = "" if math.isnan(low) else f" ({100 * low:.1f} to {100 * high:.1f}, 95 % bootstrap interval)"
     scored = [share for name, share in result.prevalence.items() if name not in result.without_positive]
     guessing = 100 * sum(scored) / len(scored)
-    bound = "its class's threshold" if isinstance(result.threshold, dict) else result.threshold
+    bound = "its class's threshold" if isinstance(result.threshold, dict) else f"{result.threshold:.3g}"
     lines.append(f"labels at a probability above {bound}, against {result.labels_used:,} known ones:")
     lines.append(
         f"  means over classes: precision CP {100 * result.cp:.1f}, recall CR {100 * result.cr:.1f}, "

@@ -21,7 +21,8 @@ def threshold_of(run: "Run", precision: float, threshold: float | None) -> float
         raise UserError("--precision and --threshold both say where a label begins; give one of them")
     if run.calibration is None:
         raise UserError(
-            f"run {run.path} is not calibrated, so it has no thresholds by precision; train it without --no-calibrate"
+            f"run {run.path} is not calibrated (its labels are of one kind, or --no-calibrate was given), so it has no "
+            "thresholds by precision; train it with --method anchored, which always has them"
         )
     point = run.calibration.threshold_of(precision)
     checked = (

@@ -1,5 +1,6 @@
 """`promptmlr train`: one run, from images and partial labels to a run folder."""
 
+import math
 import shlex
 import time
 from collections.abc import Iterator
@@ -215,7 +216,9 @@ def train(
         method = read_config(Path(f"{out}.partial") / "config.json").method
         note(f"going on with {method}, which --method auto had chosen")
     for name in METHODS if method == AUTO else [method]:  # before anything is read
-        recipe_of(name, observed=hiding.amount if hiding.protocol == "fraction" else None)
+        checked = recipe_of(name, observed=hiding.amount if hiding.protocol == "fraction" else None)
+        if prior_strength is not None and not auto and not checked.has_prior:
+            raise UserError(f"--prior-strength is about a prior, and {name} has none in this recipe; leave it out")
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     labelled = read_data(data, split, "train", format, images, options)
     reading = _reading(format, images, unlisted, delimiter, skip_unreadable)
@@ -299,11 +302,20 @@ def train(
 
 
 def _strength(text: str | None) -> float | str | None:
-    """A number, or the word itself, which the recipe checks."""
-    try:
-        return None if text is None else float(text)
-    except ValueError:
+    """A number, or the word itself.
+
+    Raises:
+        UserError: neither.
+    """
+    if text in (None, "auto", "infinite"):
         return text
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise UserError(f"--prior-strength {text}: it is auto, infinite or a number above 0")
+    return number
 
 
 def _reading(

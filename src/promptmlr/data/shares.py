@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 
 from promptmlr.errors import UserError, nearest
-from promptmlr.names import checked_path
+from promptmlr.names import checked_path, first_names
 
 __all__ = ["shares_of"]
 
@@ -31,13 +31,14 @@ def shares_of(text: str, class_names: Sequence[str]) -> float | tuple[float, ...
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if not {"class", "share"} <= set(rows.fieldnames or ()):
-                raise UserError(
-                    f"{path}: it needs the columns class and share, and has {', '.join(rows.fieldnames or ())}"
-                )
+                has = ", ".join(rows.fieldnames or ()) or "none"
+                raise UserError(f"{path}: it needs the columns class and share, and has {has}")
             for number, row in enumerate(rows, start=2):
                 name = (row["class"] or "").replace("_", " ").strip()
                 if name not in class_names:
                     raise UserError(f"{path}, row {number}: unknown class {name!r}; {nearest(name, class_names)}")
+                if name in found:
+                    raise UserError(f"{path}, row {number}: {name!r} has a share already; leave one of them")
                 try:
                     found[name] = _checked(float(row["share"]), f"{path}, row {number}")
                 except (TypeError, ValueError):
@@ -46,7 +47,7 @@ def shares_of(text: str, class_names: Sequence[str]) -> float | tuple[float, ...
         raise UserError(f"cannot read {path}: {error}") from error
     missing = [name for name in class_names if name not in found]
     if missing:
-        raise UserError(f"{path}: no share for {missing[0]!r} and {len(missing) - 1} others; give one for every class")
+        raise UserError(f"{path}: no share for {first_names(missing)}; give one for every class")
     return tuple(found[name] for name in class_names)
 
 

@@ -17,7 +17,7 @@ from promptmlr.labels import UNKNOWN
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.fitting import SCALING_SAMPLE, BegunRun, sample_images
 from promptmlr.prior.strength import INFINITE
-from promptmlr.prior.zero_shot import level_shift
+from promptmlr.prior.zero_shot import assumed_share, level_shift
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import RegionSource, SelectedRegions, held
@@ -73,14 +73,14 @@ def calibrated_by_prior(
     if share is not None:
         added = level_shift(odds, np.asarray(share, dtype=np.float64))
         odds, held, shift = odds + added, held + added, shift + added
-    found = np.where(labels == UNKNOWN, odds, held)
+    unseen = (labels == UNKNOWN) | ~np.isnan(held)
     losses = record.costs if record.unknown == "ignore" else {}  # else they hold what unknown labels cost
     return calibration_of(
         scale,
         shift,
-        expit(np.nan_to_num(found)),
+        expit(np.where(np.isnan(held), odds, held)),
         labels,
-        ~np.isnan(found),
+        unseen,
         spread=0.0,
         log_loss_before=losses.get("infinite"),
         log_loss_after=losses.get(_name(record)),
@@ -96,21 +96,27 @@ def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence
     loss = "log loss" if record.unknown == "ignore" else "cost"
     if record.lambda_ < INFINITE:
         influence = label_influence(begun.run, source)
-        seen = np.flatnonzero(influence > 0)
-        order = seen[np.argsort(influence[seen])]
-        most, *least = dict.fromkeys(order[[-1, 0]].tolist())
-        said = [f"{_times(influence[most])} as much as CLIP for {class_names[most]!r}"]
-        said += [f"{_times(influence[place])} for {class_names[place]!r}" for place in least]
+        order = [place for place in np.argsort(influence).tolist() if influence[place] > 0]
+        said = [
+            f"{_times(influence[place])}{'' if number else ' as much as CLIP'} for {class_names[place]!r}"
+            for number, place in enumerate(dict.fromkeys(order[-1:] + order[:1]))
+        ]
         tried = f" of {len(costs)} tried" if costs else ""
         gained = f"; {loss} out of fold {costs[_name(record)]:.3f}, zero-shot {costs['infinite']:.3f}" if costs else ""
-        lines.append(f"prior of strength {record.strength:g}{tried}{gained}: labels count {', '.join(said)}")
+        lines.append(
+            f"prior of strength {record.strength:g}{tried}{gained}: labels count {', '.join(said) or 'nothing'}"
+        )
     elif costs:
         lines.append(
             f"prior of infinite strength: no weaker one did better on labels out of fold (zero-shot's {loss} "
             f"{costs['infinite']:.3f}), so this is CLIP's zero-shot, calibrated on the labels"
         )
     if record.level == "assumed":
-        lines.append("nobody said how often classes are present: two per image are assumed; --share says better")
+        assumed = 100 * assumed_share(len(class_names))
+        lines.append(
+            f"nobody said how often classes are present: in {assumed:.2g} % of the images on average, it is assumed; "
+            "--share says better"
+        )
     if record.level == "share":
         lines.append("how often classes are present comes from --share")
     return lines

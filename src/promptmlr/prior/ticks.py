@@ -50,13 +50,16 @@ def settled(recipe: Recipe, labels: Labels) -> tuple[Recipe, NDArray[np.bool_]]:
     return recipe.model_copy(update={"unknown": COST_OF_TICKS if ticked.any() else "ignore"}), ticked
 
 
-def described_ticks(recipe: Recipe, labels: Labels, class_names: Sequence[str]) -> str | None:
+def described_ticks(
+    recipe: Recipe, labels: Labels, class_names: Sequence[str], level_known: bool = False
+) -> str | None:
     """What to say of a settled recipe on these labels; None where nothing is ticked.
 
     Args:
         recipe: as `settled` gives it.
         labels: (N, C) int8.
         class_names: C names.
+        level_known: whether a person said how often classes are present.
     """
     ticked = ticked_classes(labels)
     if not ticked.any():
@@ -67,7 +70,10 @@ def described_ticks(recipe: Recipe, labels: Labels, class_names: Sequence[str]) 
         which = f"no label says where these are absent: {named}"
     if recipe.unknown == "ignore":
         return f"warning: {which}, and unknown labels cost nothing, so nothing speaks against a class"
+    told = f"{which}; unknown labels cost what --unknown {recipe.unknown} says"
+    if level_known:
+        return told
     return (
-        f"{which}; unknown labels cost what --unknown {recipe.unknown} says, and how probable a class is on the whole "
-        "comes from that cost. A few labels of absence (`promptmlr suggest` asks for them), or --share, would settle it"
+        f"{told}, and how probable a class is on the whole comes from that cost. A few labels of absence (`promptmlr "
+        "suggest` asks for them), or --share, would settle it"
     )

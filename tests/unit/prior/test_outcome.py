@@ -98,7 +98,7 @@ def test_what_was_chosen_is_said_in_one_line() -> None:
     ("kind", "known", "changes", "share", "said"),
     [
         ("right", 0.5, {"prior_strength": 700.0}, None, ["prior of strength 700: labels count"]),
-        ("right", 0.0, {}, None, ["nobody said how often classes are present: two per image are assumed"]),
+        ("right", 0.0, {}, None, ["nobody said how often classes are present: in 20 % of the images on average"]),
         ("right", 0.0, {}, 0.2, ["how often classes are present comes from --share"]),
         ("ticks", 0.5, {}, None, ["; cost out of fold"]),
     ],
