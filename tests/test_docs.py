@@ -28,6 +28,31 @@ def test_every_number_of_a_document_is_printed_by_its_command(name: str) -> None
     assert not said - printed
 
 
+def test_every_number_of_few_labels_is_printed_by_its_command() -> None:
+    """But for the method's own, and for those of photos that are not here."""
+    page = (DOCS / "few-labels.md").read_text(encoding="utf-8")
+    parts = {part.split("\n", 1)[0]: part for part in page.split("\n## ")}
+    printed = set(DECIMAL.findall((DOCS / "few-labels" / "few-labels.md").read_text(encoding="utf-8")))
+    for name in ("Drawn worlds", "Ticks"):
+        said = set(DECIMAL.findall(parts[name].replace("(1.5 − p) p²", "")))
+        assert said
+        assert not said - printed, name
+
+
+def test_few_labels_are_never_worth_less_than_none() -> None:
+    """On every world, at every number of labels, and on the worst mask."""
+    rows = {(row["world"], row["labels"], row["method"]): row for row in records(DOCS / "few-labels" / "cells.csv")}
+    gains = [
+        (100 * (float(row["mean_ap"]) - float(plain["mean_ap"])), 100 * (float(row["worst"]) - float(plain["worst"])))
+        for (world, labels, method), row in rows.items()
+        if method == "anchored"
+        for plain in [rows[world, labels, "zeroshot"]]
+    ]
+    assert len(gains) == 4 * (6 + 3)
+    assert min(gain for gain, _ in gains) >= -0.3
+    assert min(worst for _, worst in gains) >= -1.5
+
+
 def test_the_means_of_the_experiment_follow_from_its_cells() -> None:
     cells = records(DOCS / "absence" / "cells.csv")
     for row in records(DOCS / "absence" / "methods.csv"):
