@@ -39,7 +39,8 @@ class FewLabelsOutputs:
     def findings(self) -> list[Finding]:
         """Per world, the differences that matter, ticks, and the figure."""
         plan = self.results.plan
-        header = ["method", *(f"{count:,}" for count in plan.labels)]
+        counts = [f"{count:,}" for count in plan.labels]
+        header, worlds = ["method", *counts], ["world", *counts]
         found: list[Finding] = [Heading("mAP by the number of known labels")]
         for world, grid in self.results.known.items():
             rows = [
@@ -49,13 +50,13 @@ class FewLabelsOutputs:
             found.append(Table(f"{world}, mAP in percent, mean over masks (cells.csv)", header, rows))
         found += [
             Heading("Anchored less zero-shot"),
-            Table("points of mAP: mean over masks, and the worst mask (cells.csv)", header, self._beside_zero_shot()),
+            Table("points of mAP: mean over masks, and the worst mask (cells.csv)", worlds, self._beside_zero_shot()),
             Heading("Anchored less the best other method that is trained"),
-            Table("points of mAP, with 95 % intervals over masks and test images", header, self._beside_best()),
+            Table("points of mAP, with 95 % intervals over masks and test images", worlds, self._beside_best()),
             Heading("Probabilities"),
             Table("log loss, mean over worlds and masks (cells.csv)", header, self._pooled("log_loss", 1, 3)),
             Table("calibration error in points (cells.csv)", header, self._pooled("calibration_error", 1, 1)),
-            Table("calibration error of anchored (zero-shot) in single worlds", header, self._errors()),
+            Table("calibration error of anchored (zero-shot) in single worlds", worlds, self._errors()),
             "Log loss and calibration error are those of what training leaves: anchored and zero-shot are calibrated "
             "on the same known labels, the other methods are not (`train` calibrates them out of fold).",
             Picture(
