@@ -8,7 +8,6 @@ classes together; how strongly is found by cross-validation on the same labels.
 Letters: N images, C classes.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
@@ -24,14 +23,14 @@ from torch import Tensor, nn
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.recognizer import Recognizer
+from promptmlr.thresholds import Fraction, PrecisionPoint, expected_f1_thresholds, precision_points
 
 __all__ = [
     "FITTED",
     "CalibratedRecognizer",
     "Calibration",
-    "PrecisionPoint",
     "calibration_of",
-    "expected_f1_thresholds",
+    "common_line",
     "fit_calibration",
     "log_loss",
     "margins",
@@ -44,18 +43,12 @@ SPREADS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
 """How far classes may lie from their common line, as standard deviation of log scale and (doubled) of shift."""
 AS_TRAINED = 3.0  # spread of the common line around "as trained": it decides only where there are hardly any labels,
 AS_THE_PRIOR = 1.0  # and around the line of the zero-shot, which is known better
-PSEUDO_PRESENT = 10.0  # images that the mean of all classes adds to those expected of a class, for its threshold
-PSEUDO_PREDICTED = 20.0  # labels that the expected share of right ones counts as, beside known ones
-MOST_PREDICTED = 1.2  # times as many as are expected: did best on drawn worlds with 150 to 1,000 labels
-PRECISIONS = tuple(round(0.5 + step / 100, 2) for step in range(50))
 NEAR = 1e-9  # numbers are near, not equal
-TINY = 1e-12  # instead of a division by zero
 LOG_SCALES = (-10.0, 5.0)
 SHIFTS = (-50.0, 50.0)
 
 Scale = Annotated[float, Field(gt=0, le=np.exp(LOG_SCALES[1]) + 1)]
 Shift = Annotated[float, Field(ge=SHIFTS[0] - 1, le=SHIFTS[1] + 1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Basis = Literal["held out", "out of fold", "prior"]
 """Which labels probabilities stand on: those held out; all known ones, each out of fold; or, where these
 are too few or of one kind, on what CLIP's margins mean as a rule."""
@@ -66,24 +59,6 @@ FITTED: dict[Basis, str] = {
     "prior": "by what CLIP's margins mean as a rule, and no label checked them",
 }
 """How to say so, after "fitted"."""
-
-
-class PrecisionPoint(BaseModel):
-    """From which probability on labels are right as often as asked.
-
-    Attributes:
-        asked: share of predicted labels that should be right.
-        threshold: label where the probability is greater; 1 where no threshold gives that.
-        predicted: known labels, not seen in training, whose probability is greater.
-        right: how many of them are present.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    asked: Fraction
-    threshold: Fraction
-    predicted: int
-    right: int
 
 
 class Calibration(BaseModel):
@@ -273,8 +248,21 @@ def calibration_of(
         log_loss_before=log_loss_before,
         log_loss_after=log_loss_after,
         basis=basis,
-        precision=_precision_points(probabilities[counted], probabilities[known], labels[known] == PRESENT),
+        precision=precision_points(probabilities[counted], probabilities[known], labels[known] == PRESENT),
     )
+
+
+def common_line(found: Margins, labels: Labels, spread: float) -> tuple[float, float]:
+    """Log scale and shift of the line that all classes have in common, drawn to "as it is".
+
+    Args:
+        found: (N, C) float64 margins; of unknown labels they may be anything.
+        labels: (N, C) int8.
+        spread: standard deviation of log scale and shift around zero.
+    """
+    cells = _Cells.known(found, labels).together()
+    line = _most_likely(cells, _Lines(np.zeros(1), np.zeros(1)), spread, spread)
+    return float(line.log_scale[0]), float(line.shift[0])
 
 
 def log_loss(found: Margins, present: NDArray[np.bool_]) -> float:
@@ -359,11 +347,18 @@ def _fit(cells: _Cells, spreads: Sequence[float], centre: _Common) -> list[_Line
     return [_most_likely(cells, shared, spread) if spread else shared for spread in spreads]
 
 
-def _most_likely(cells: _Cells, around: _Lines, spread: float) -> _Lines:
-    """The most likely lines a posteriori: normal priors around others, the labels independent."""
+def _most_likely(cells: _Cells, around: _Lines, spread: float, shift_spread: float | None = None) -> _Lines:
+    """The most likely lines a posteriori: normal priors around others, the labels independent.
+
+    Args:
+        cells: the labels.
+        around: means of the priors.
+        spread: standard deviation of log scales.
+        shift_spread: of shifts; None is the double.
+    """
     classes, sign = cells.classes, np.where(cells.present, 1.0, -1.0)
     centre = np.concatenate([around.log_scale, around.shift])
-    precision = np.repeat([spread**-2, (2 * spread) ** -2], classes)
+    precision = np.repeat([spread**-2, (shift_spread or 2 * spread) ** -2], classes)
 
     def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         lines = _Lines(point[:classes], point[classes:])
@@ -378,71 +373,3 @@ def _most_likely(cells: _Cells, around: _Lines, spread: float) -> _Lines:
     bounds = [LOG_SCALES] * classes + [SHIFTS] * classes
     point = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=bounds).x
     return _Lines(point[:classes], point[classes:])
-
-
-def expected_f1_thresholds(
-    probabilities: Margins, counted: NDArray[np.bool_], common: float | None = None
-) -> NDArray[np.float64]:
-    """(C,) thresholds of the greatest expected F1 over the counted ones of (N, C) calibrated probabilities.
-
-    The best threshold is half the F1 it gives (Lipton, Elkan and Naryanaswamy, 2014), so it follows from probabilities
-    alone: no labels of single images decide. Classes of which few are expected are drawn to `common`, where None is the
-    mean of all. Of a recognizer that knows little the greatest expected F1 is that of predicting nearly everything, so
-    no class is predicted more than `MOST_PREDICTED` times as often as it is expected.
-    """
-    expected = np.where(counted, probabilities, 0.0).sum(axis=0)
-    ranked = [np.sort(column[chosen])[::-1] for column, chosen in zip(probabilities.T, counted.T, strict=True)]
-    best = np.array(
-        [(2 * column.cumsum() / (np.arange(1, len(column) + 1) + column.sum())).max(initial=0) for column in ranked]
-    )
-    weight = expected / (expected + PSEUDO_PRESENT)
-    if common is None:
-        common = (best * expected).sum() / max(expected.sum(), TINY) / 2
-    drawn: NDArray[np.float64] = weight * best / 2 + (1 - weight) * common
-    return np.maximum(drawn, [_enough(column) for column in ranked])
-
-
-def _enough(ranked: NDArray[np.float64]) -> float:
-    """The threshold that predicts `MOST_PREDICTED` times as many as are expected, of (K,) falling probabilities."""
-    most = math.ceil(MOST_PREDICTED * ranked.sum())
-    return float(ranked[most - 1 : most + 1].mean()) if 0 < most < len(ranked) else 0.0
-
-
-def _precision_points(
-    probabilities: NDArray[np.float64], known: NDArray[np.float64], present: NDArray[np.bool_]
-) -> tuple[PrecisionPoint, ...]:
-    """Thresholds of a share of right labels, by what probabilities expect and what known labels say.
-
-    The share expected above a threshold is the mean probability there; it counts as `PSEUDO_PREDICTED` labels beside
-    those that are known. The least threshold from which on the two together reach what is asked is taken.
-
-    Args:
-        probabilities: (M,) of all cells that training did not see.
-        known: (K,) of the known ones among them.
-        present: (K,) whether they are.
-    """
-    ranked = np.sort(probabilities)[::-1]
-    if not len(ranked):
-        return ()
-    # between two neighbours, so that rounding does not decide
-    bounds = np.append((ranked[:-1] + ranked[1:]) / 2, 0.0)
-    expected = ranked.cumsum() / np.arange(1, len(ranked) + 1)
-    order = np.argsort(-known)
-    predicted = np.searchsorted(-known[order], -bounds, side="left")
-    right = np.append(0, present[order].cumsum())[predicted]
-    share = (right + PSEUDO_PREDICTED * expected) / (predicted + PSEUDO_PREDICTED)
-    points = []
-    for asked in PRECISIONS:
-        enough = np.flatnonzero(share >= asked)
-        place = enough[-1] if len(enough) else None
-        points.append(
-            PrecisionPoint(asked=asked, threshold=1.0, predicted=0, right=0)
-            if place is None
-            else PrecisionPoint(
-                asked=asked,
-                threshold=float(bounds[place]),
-                predicted=int(predicted[place]),
-                right=int(right[place]),
-            )
-        )
-    return tuple(points)

@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from promptmlr.backbone import ensemble_features
-from promptmlr.calibration import Calibration, expected_f1_thresholds
+from promptmlr.calibration import Calibration
 from promptmlr.data.images import ImageFile, find_images, spread
 from promptmlr.errors import UserError
 from promptmlr.names import checked_class_names
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.zero_shot import CommonScaling, Moments
-from promptmlr.prior_record import PriorRecord
+from promptmlr.prior_record import COLUMNS, PriorRecord
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, automatic_batch_size
 from promptmlr.run import Run
 from promptmlr.sides import EmbeddingSide, Side
+from promptmlr.thresholds import expected_f1_thresholds
 
 __all__ = ["with_classes"]
 
 MOST_IMAGES = 1_000  # that are looked at, to see how CLIP words each new class
 MEAN_COUNTS = 1.0  # images that the mean margin of the run's classes counts as, beside those of a new class;
 SPREAD_COUNTS = 10.0  # and that their spread counts as
-COLUMNS = ("log_scale", "shift", "centre", "prior_log_scale", "prior_shift", "ticked")
 
 
 def with_classes(
@@ -71,7 +71,9 @@ def with_classes(
 
     assert run.zero_shot is not None
     zero_shot = joined(run.zero_shot)
-    whole = prior.model_copy(update={name: getattr(prior, name) + getattr(record, name) for name in COLUMNS})
+    whole = prior.model_copy(
+        update={name: getattr(prior, name) + getattr(record, name) for name in (*COLUMNS, "ticked")}
+    )
     zero_shot.scaling = whole.scaling()
     more = Run(run.path, config, joined(run.recognizer), _calibration(run, record, margins), whole, zero_shot)
     more.adopt(run.backbone)

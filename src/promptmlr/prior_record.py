@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from promptmlr.platt import PlattScaling
 
-__all__ = ["Level", "PriorRecord"]
+__all__ = ["COLUMNS", "Level", "PriorRecord"]
 
 Level = Literal["labels", "loss", "share", "assumed"]
 """What says how probable classes are on the whole: labels of both kinds; the cost of unknown ones; a person; or,

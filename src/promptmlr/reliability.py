@@ -10,13 +10,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from promptmlr.evaluation import evaluate
+from promptmlr.evaluation import evaluate, log_loss
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 
-__all__ = ["COMPARED", "Bin", "Compared", "Reliability", "compared_with_zero_shot", "reliability", "reliability_figure"]
+__all__ = ["COMPARED", "Bin", "Compared", "Reliability", "compared", "reliability", "reliability_figure"]
 
 BINS = 10
-LEAST = 1e-7  # probability that a logarithm is taken of
 Z = 1.96  # of a 95 % interval
 
 
@@ -95,9 +94,7 @@ class Compared:
 COMPARED = ("probabilities", "mAP %", "log loss", "calibration error")
 
 
-def compared_with_zero_shot(
-    given: dict[str, NDArray[np.floating]], labels: Labels, curves: dict[str, Reliability]
-) -> list[Compared]:
+def compared(given: dict[str, NDArray[np.floating]], labels: Labels, curves: dict[str, Reliability]) -> list[Compared]:
     """MAP, log loss and calibration error of (N, C) probabilities by name.
 
     Args:
@@ -105,16 +102,16 @@ def compared_with_zero_shot(
         labels: (N, C) int8.
         curves: name → their reliability.
     """
-    known = labels != UNKNOWN
-    there = labels[known] == PRESENT
     names = [str(place) for place in range(labels.shape[1])]
-    found = []
-    for name, probabilities in given.items():
-        said = np.where(there, probabilities[known], 1 - probabilities[known].astype(np.float64))
-        loss = float(-np.log(np.maximum(said, LEAST)).mean())
-        scored = evaluate(probabilities, labels, names, resamples=0).mean_ap
-        found.append(Compared(name, scored, loss, curves[name].calibration_error))
-    return found
+    return [
+        Compared(
+            name,
+            evaluate(probabilities, labels, names, resamples=0).mean_ap,
+            log_loss(probabilities, labels),
+            curves[name].calibration_error,
+        )
+        for name, probabilities in given.items()
+    ]
 
 
 def reliability_figure(curves: dict[str, Reliability]) -> Figure:

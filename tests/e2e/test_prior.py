@@ -179,7 +179,7 @@ def test_options_that_would_do_nothing_are_refused(promptmlr, photos: Path) -> N
     command = ("train", photos / "labels.csv", *SCENES, "--out", photos / "run")
     for arguments, said in (
         (("--method", "dualembedding", "--prior-strength", "9"), "dualembedding has none"),
-        (("--share", photos / "twice.csv"), "row 3: 'tree' has a share already"),
+        (("--share", photos / "twice.csv"), "line 3: 'tree' has a share already"),
         (("--share", photos / "few.csv"), "no share for house"),
     ):
         (photos / "twice.csv").write_text("class,share\ntree,0.2\ntree,0.3\n")

@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from promptmlr.calibration import (
     CalibratedRecognizer,
     Calibration,
-    expected_f1_thresholds,
     fit_calibration,
     log_loss,
     margins,
@@ -21,6 +20,7 @@ from promptmlr.functional import presence_probability
 from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.recognizer import Recognizer
 from promptmlr.sides import EmbeddingSide
+from promptmlr.thresholds import expected_f1_thresholds
 
 
 def drawn(images: int, scale, shift, seed: int = 0) -> tuple[np.ndarray, Labels]:

@@ -8,21 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.calibration import log_loss
 from promptmlr.crossvalidation import Subject, calibrated, folds_of, out_of_fold
-from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, paired_difference
+from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, log_loss, paired_difference
 from promptmlr.experiments.tables import csv_text, percent_interval, signed, table_lines
 from promptmlr.files import write_text
-from promptmlr.labels import PRESENT, UNKNOWN, Labels
+from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.prior.ticks import taken_as_absent, ticked_classes
 from promptmlr.recipes import Recipe
 from promptmlr.reporting import Reporter
 
 __all__ = ["Candidate", "choose_method", "described", "taken", "write_candidates"]
 
-PREFERRED = (
-    "anchored"  # where it is level with the best: it falls back on CLIP where the labels that compared them erred
-)
+PREFERRED = "anchored"  # where it is level with the best: where the labels that compared them erred, it keeps to CLIP
 
 COLUMNS = ("method", "mean_ap", "low", "high", "log_loss", "behind", "behind_low", "behind_high")
 
@@ -105,8 +102,7 @@ def _log_loss(margins: NDArray[np.float64], labels: Labels) -> float:
     known = (labels != UNKNOWN) & ~np.isnan(margins) & ~ticked_classes(labels)
     if not known.any():
         return math.nan
-    probabilities = calibrated(margins, labels)[known]
-    return log_loss(np.log(probabilities) - np.log1p(-probabilities), labels[known] == PRESENT)
+    return log_loss(calibrated(margins, labels), np.where(known, labels, np.int8(UNKNOWN)))
 
 
 def taken(candidates: Sequence[Candidate]) -> Candidate:

@@ -26,6 +26,7 @@ from promptmlr.cli.options import (
     Pretrained,
     SkipUnreadable,
     StorageFormat,
+    UnknownCost,
     Unlisted,
     Workers,
     data_options,
@@ -122,6 +123,7 @@ def compare(
         ),
     ] = False,
     batch_size: Annotated[int | None, typer.Option(min=1, help="(default: the recipe's)", show_default=False)] = None,
+    unknown: UnknownCost = None,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that train the cells of a --design. (default: 1)", show_default=False),
@@ -178,7 +180,7 @@ def compare(
     from promptmlr.recipes import load_recipe
 
     named = {"--methods": methods, "--reference": reference, "--start": start, "--folds": folds, "--unseen": unseen}
-    named |= {"--shared-context": shared_context or None}
+    named |= {"--shared-context": shared_context or None, "--unknown": unknown}
     if design and (given := [option for option, value in named.items() if value is not None]):
         raise UserError(f"--design crosses all sides and starts on one split of the data; leave out {given[0]}")
     of_design = {"--jobs": jobs, "--most-epochs": most_epochs}
@@ -191,7 +193,7 @@ def compare(
     if design and (wrong := [hiding.name for hiding in hidings if hiding.protocol != "fraction"]):
         raise UserError(f"--design is crossed with fractions of the labels; leave out {wrong[0]}")
     for method in ["dualcoop"] if design else chosen:  # before anything is read
-        load_recipe(recipe, method, batch_size=batch_size)
+        load_recipe(recipe, method, batch_size=batch_size, unknown=unknown)
     check_page(out, report)
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     train = read_data(data, None, "train", format, images, options)
@@ -243,7 +245,7 @@ def compare(
             found, choices = run_design(sides, train, scored_on, tower, out, jobs=jobs or 1, **where)
         outputs = DesignOutputs(found, choices, rule, shown, remarks)
     else:
-        asked = {"epochs": epochs, "start": start, "batch_size": batch_size}
+        asked = {"epochs": epochs, "start": start, "batch_size": batch_size, "unknown": unknown}
         changes = asked | {"class_specific": False if shared_context else None}
         seen = [observed_as(hiding) for hiding in hidings]
         grid = Grid(chosen, seen, seeds, order_seed, recipe, changes, unseen=hidden)

@@ -99,7 +99,7 @@ def evaluate(
     from promptmlr.pipeline import images_sha256
     from promptmlr.prediction import predict_together
     from promptmlr.regions import FreshRegions
-    from promptmlr.reliability import COMPARED, compared_with_zero_shot, reliability
+    from promptmlr.reliability import COMPARED, compared, reliability
     from promptmlr.run import load_run
 
     out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"
@@ -130,22 +130,19 @@ def evaluate(
     if loaded.config.recipe.has_prior:  # its logits are not meant to be probabilities before they are scaled
         given.pop("as trained")
     curves = {name: reliability(one, labels) for name, one in given.items()}
-    compared = compared_with_zero_shot(given, labels, curves)
-    if asked is not None:
-        bound: Any = asked
-    else:
-        bound = loaded.thresholds[rows] if loaded.calibration else loaded.config.threshold
+    beside = compared(given, labels, curves)
+    own: Any = loaded.thresholds[rows] if loaded.calibration else loaded.config.threshold
     result = score(
         probabilities,
         labels,
         [loaded.class_names[row] for row in rows],
-        threshold=bound,
+        threshold=own if asked is None else asked,
         resamples=resamples,
     )
     lines = _table(result, loaded.config.select)
     if trained_on:
         lines.append("the run was trained on images of these names: its score on new ones will be lower")
-    for line in [*lines, "", *table_lines(COMPARED, [one.cells() for one in compared], words=1)]:
+    for line in [*lines, "", *table_lines(COMPARED, [one.cells() for one in beside], words=1)]:
         typer.echo(line)
     record = {
         "data": labelled.source + (", the images it was trained on" if trained_on else ""),
@@ -154,10 +151,10 @@ def evaluate(
         **result.as_dict(),
     }
     record["reliability"] = {name: asdict(curve) for name, curve in curves.items()}
-    record["compared"] = [asdict(one) for one in compared]
+    record["compared"] = [asdict(one) for one in beside]
     write_text(out, json.dumps(record, indent=2) + "\n")
     if report is not None:
-        _write_page(report, str(run), record["data"], result, lines, curves, compared)
+        _write_page(report, str(run), record["data"], result, lines, curves, beside)
     note(f"written to {out}" + ("" if report is None else f", as a page to {report}"))
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "StorageFormat",
     "TemplatesOption",
     "Texts",
+    "UnknownCost",
     "Unlisted",
     "Workers",
     "cache_folder",
@@ -152,6 +153,16 @@ Shares = Annotated[
         metavar="FILE|NUMBER",
         help="How often classes are present, where you know it: a number for all, or a CSV with the columns class "
         "and share. Labels that only say what is present cannot tell.",
+        show_default=False,
+    ),
+]
+UnknownCost = Annotated[
+    str | None,
+    typer.Option(
+        "--unknown",
+        metavar="COST",
+        help="What an unknown label costs: ignore (nothing), absent, weak, hill, entropy or large-loss; auto: nothing, "
+        "but hill in classes of which no label says absent. (default: the recipe's)",
         show_default=False,
     ),
 ]

@@ -36,6 +36,7 @@ from promptmlr.cli.options import (
     StorageFormat,
     TemplatesOption,
     Texts,
+    UnknownCost,
     Unlisted,
     Workers,
     data_options,
@@ -67,14 +68,7 @@ def train(
             "observed labels; anchored, where it is within noise of that."
         ),
     ] = "anchored",
-    unknown: Annotated[
-        Literal["auto", "ignore", "absent", "weak", "hill", "entropy", "large-loss"] | None,
-        typer.Option(
-            help="What an unknown label costs. auto: nothing, but hill in classes of which no label says absent. "
-            "(default: the recipe's)",
-            show_default=False,
-        ),
-    ] = None,
+    unknown: UnknownCost = None,
     prior_strength: Annotated[
         str | None,
         typer.Option(

@@ -1,9 +1,9 @@
 """How often classes are present, as a person knows it: one number, or a CSV with the columns class and share."""
 
-import csv
 from collections.abc import Sequence
 
-from promptmlr.errors import UserError, nearest
+from promptmlr.data.class_table import rows_of_classes
+from promptmlr.errors import UserError
 from promptmlr.names import checked_path, first_names
 
 __all__ = ["shares_of"]
@@ -27,24 +27,13 @@ def shares_of(text: str, class_names: Sequence[str]) -> float | tuple[float, ...
     if not path.is_file():
         raise UserError(f"--share {text}: neither a number between 0 and 1 nor a file")
     found: dict[str, float] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            if not {"class", "share"} <= set(rows.fieldnames or ()):
-                has = ", ".join(rows.fieldnames or ()) or "none"
-                raise UserError(f"{path}: it needs the columns class and share, and has {has}")
-            for number, row in enumerate(rows, start=2):
-                name = (row["class"] or "").replace("_", " ").strip()
-                if name not in class_names:
-                    raise UserError(f"{path}, row {number}: unknown class {name!r}; {nearest(name, class_names)}")
-                if name in found:
-                    raise UserError(f"{path}, row {number}: {name!r} has a share already; leave one of them")
-                try:
-                    found[name] = _checked(float(row["share"]), f"{path}, row {number}")
-                except (TypeError, ValueError):
-                    raise UserError(f"{path}, row {number}: {row['share']!r} is no number between 0 and 1") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+    for where, name, said in rows_of_classes(text, "share", class_names):
+        if name in found:
+            raise UserError(f"{where}: {name!r} has a share already; leave one of them")
+        try:
+            found[name] = _checked(float(said), where)
+        except ValueError:
+            raise UserError(f"{where}: {said!r} is no number between 0 and 1") from None
     missing = [name for name in class_names if name not in found]
     if missing:
         raise UserError(f"{path}: no share for {first_names(missing)}; give one for every class")

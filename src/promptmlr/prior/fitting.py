@@ -81,13 +81,12 @@ def begin_run(
     if not recipe.has_prior:
         return BegunRun(TrainingRun(recognizer, labels, recipe, state, costly=ticked))
     odds = None
-    prior = Prior.of(recognizer, INFINITE)
     if record is None:
         fitted, moments, level = _zero_shot(recognizer, source, labels, recipe, ticked, seed, share)
         choice, odds = _choice(recognizer, source, labels, recipe, ticked, moments, seed, order_seed, reporter)
         record = _record(choice, *fitted, recipe.unknown, ticked, level)
     recognizer.scaling = record.scaling().to(next(recognizer.parameters()).device)
-    prior = Prior(prior.start, record.lambda_)
+    prior = Prior.of(recognizer, record.lambda_)
     return BegunRun(TrainingRun(recognizer, labels, recipe, state, prior, ticked), record, odds)
 
 

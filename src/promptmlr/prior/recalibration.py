@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 
-from promptmlr.calibration import log_loss
-from promptmlr.labels import PRESENT
+from promptmlr.calibration import common_line
+from promptmlr.labels import UNKNOWN
 from promptmlr.prior.fitting import BegunRun
 from promptmlr.prior.strength import INFINITE
 
@@ -35,13 +34,8 @@ def recalibrate(begun: BegunRun) -> BegunRun:
     record, odds, scaling = begun.record, begun.odds, begun.run.recognizer.scaling
     if record is None or odds is None or scaling is None or record.lambda_ == INFINITE or record.unknown != "ignore":
         return begun
-    seen = np.isfinite(odds)
-    found, present = odds[seen], begun.run.labels[seen] == PRESENT
-
-    def cost(line: np.ndarray) -> float:
-        return len(found) * log_loss(np.exp(line[0]) * found + line[1], present) + float(line @ line) / SPREAD**2 / 2
-
-    log_scale, shift = minimize(cost, np.zeros(2)).x
+    seen = np.where(np.isfinite(odds), begun.run.labels, np.int8(UNKNOWN))
+    log_scale, shift = common_line(odds, seen, SPREAD)
     with torch.no_grad():
         scaling.log_scale.add_(log_scale)
         scaling.shift.mul_(np.exp(log_scale)).add_(shift)

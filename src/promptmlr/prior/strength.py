@@ -87,18 +87,18 @@ def choose_strength(
         return StrengthChoice(INFINITE)
     fold = label_folds(labels, seed, folds)
     _, margins = predict_margins(recognizer, source)
-    runs = []
+    start, runs = Prior.of(recognizer, INFINITE).start, []
     for number in range(folds):
         own = copy.deepcopy(recognizer)
         seen = np.where(fold == number, np.int8(UNKNOWN), labels)
         own.scaling, _ = fit_scaling(margins, seen, moments, recipe.unknown, ticked)
         own.scaling.to(source.regions.device)
-        runs.append(TrainingRun(own, seen, recipe, prior=Prior.of(own, INFINITE), costly=ticked))
+        runs.append(TrainingRun(own, seen, recipe, costly=ticked))
     best, found = math.inf, {}
     tried: dict[float, float] = {}
     for place, strength in enumerate((INFINITE, *STRENGTHS)):
         if strength < INFINITE:
-            _train(runs, source, recipe, strength, order_seed + place)
+            _train(runs, source, recipe, Prior(start, strength), order_seed + place)
         odds = np.stack([predict_margins(run.recognizer, source)[1] for run in runs])
         tried[strength] = _cost(odds, labels, fold, recipe.unknown, ticked)
         found[strength] = np.where(fold >= 0, np.take_along_axis(odds, np.maximum(fold, 0)[None], 0)[0], np.nan)
@@ -114,16 +114,12 @@ def choose_strength(
     return StrengthChoice(chosen, {key: value / known for key, value in tried.items()}, found[chosen])
 
 
-def _train(
-    runs: Sequence[TrainingRun], source: InMemoryRegions, recipe: Recipe, strength: float, order_seed: int
-) -> None:
-    rate = recipe.embedding_rate * min(1.0, math.sqrt(WIDE / strength))  # a prior is as wide as the root of 1 / λ
+def _train(runs: Sequence[TrainingRun], source: InMemoryRegions, recipe: Recipe, prior: Prior, order_seed: int) -> None:
+    """All folds, from where they stand, with an optimizer of their own."""
+    width = math.sqrt(WIDE / float(prior.strength))
+    rate = recipe.embedding_rate * min(1.0, width)
     short = recipe.model_copy(update={"epochs": min(EPOCHS, recipe.epochs), "embedding_rate": rate})
-    begun = [
-        TrainingRun(run.recognizer, run.labels, short, prior=Prior(run.prior.start, strength), costly=run.costly)
-        for run in runs
-        if run.prior is not None
-    ]
+    begun = [TrainingRun(run.recognizer, run.labels, short, prior=prior, costly=run.costly) for run in runs]
     fit_runs(begun, source, order_seed=order_seed)
 
 

@@ -23,13 +23,14 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from promptmlr.backbone import Templates
 from promptmlr.data.options import Benchmark
 from promptmlr.errors import UserError, nearest
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.names import checked_path
+from promptmlr.unknown import UNKNOWN_COSTS
 
 __all__ = ["RECIPES", "Origin", "Recipe", "load_recipe", "recipe_origins"]
 
@@ -39,6 +40,13 @@ _CASE_KEYS = ("method", "benchmark", "observed", "published", "chosen", "loss_we
 _NEAR = 1e-9  # fractions are near, not equal: 0.1 + 0.2
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _cost(name: str) -> str:
+    names = ("auto", *UNKNOWN_COSTS)
+    if name not in names:
+        raise ValueError(f"no cost {name!r}; {nearest(name, names)}")
+    return name
 
 
 class Recipe(BaseModel):
@@ -71,7 +79,7 @@ class Recipe(BaseModel):
 
     # what is minimised: a cost of known labels and one of unknown ones, and a Gaussian prior around where sides start
     loss: Literal["asymmetric", "cross-entropy"] = "asymmetric"
-    unknown: Literal["auto", "ignore", "absent", "weak", "hill", "entropy", "large-loss"] = "auto"
+    unknown: Annotated[str, AfterValidator(_cost)] = "auto"
     prior: Literal["none", "zero-shot"] = "none"
     prior_strength: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto", "infinite"] = "auto"
     scaling_rate: Rate = 0.02

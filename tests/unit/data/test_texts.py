@@ -30,7 +30,7 @@ def test_texts_of_classes_in_order(tmp_path: Path) -> None:
         ("class,text\ndog,hound\ndgo,hound\n", "line 3: unknown class 'dgo'; .*dog"),
         ("class,text\ndog, \n", "line 2: no text"),
         ("class,text\ndog\n", "line 2: no text"),
-        ("class,text\ndog,a, b\n", "line 2: more than two cells: put a text with commas in quotes"),
+        ("class,text\ndog,a, b\n", "line 2: more cells than columns; put what has commas in quotes"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path: Path, content: str, said: str) -> None:

@@ -9,11 +9,12 @@ import torch
 
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
+from promptmlr.evaluation import log_loss
 from promptmlr.experiments.findings import as_text
 from promptmlr.experiments.grid.beside import beside_findings
 from promptmlr.experiments.grid.remarks import remarks_on
 from promptmlr.experiments.grid.results import BESIDE, GridResults
-from promptmlr.experiments.grid.scoring import log_loss, mean_aps, moved, score
+from promptmlr.experiments.grid.scoring import mean_aps, moved, score
 from promptmlr.functional import presence_probability
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import InMemoryRegions

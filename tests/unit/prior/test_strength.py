@@ -50,6 +50,16 @@ def test_infinite_is_a_choice(monkeypatch) -> None:
     assert min(found.costs, key=found.costs.get) == INFINITE
 
 
+def test_no_strength_is_taken_that_does_plainly_worse_than_zero_shot(monkeypatch) -> None:
+    """However sure one is beforehand that labels should move it."""
+    whole = world(1_000, labels="noise")
+    known = (whole[2] != UNKNOWN).sum()
+    monkeypatch.setattr(strength, "SPREAD", 0.01)
+    found = chosen(*whole)
+    away = {one: known * (cost - found.costs[INFINITE]) for one, cost in found.costs.items()}
+    assert max(away.values()) > strength.WORSE >= away[found.strength]
+
+
 @pytest.mark.parametrize("known", [0.1, 0.5])
 def test_the_cost_and_a_wide_prior_on_the_strength_decide(known: float) -> None:
     """The prior lies around a number over the labels per class, within bounds; infinity counts as a large number."""

@@ -13,18 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from promptmlr.evaluation import bootstrap_map, evaluate
-from promptmlr.labels import PRESENT, UNKNOWN, Labels
+from promptmlr.evaluation import bootstrap_map, evaluate, log_loss
+from promptmlr.labels import Labels
 from promptmlr.prediction import predict_together
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import RegionSource, index_batches
 from promptmlr.reliability import reliability
 
-__all__ = ["Score", "first_regions", "log_loss", "mean_aps", "moved", "score", "score_folds"]
+__all__ = ["Score", "first_regions", "mean_aps", "moved", "score", "score_folds"]
 
 RESAMPLES = 1000  # of the test images
 MEASURED = 256  # images that sides are compared with their starts on
-CERTAIN = 1e-7  # no probability is nearer to 0 or 1 in a log loss, which one wrong certainty would make infinite
 
 
 @dataclass(frozen=True)
@@ -102,13 +101,6 @@ def score_folds(
         reliability(together, known).calibration_error,
     )
     return found, np.mean(resampled, axis=0)
-
-
-def log_loss(probabilities: NDArray[np.floating], labels: Labels) -> float:
-    """Mean of −log P of the known ones of (N, C) labels, in nats; P is at least 1e-7."""
-    known = labels != UNKNOWN
-    there = probabilities[known].astype(np.float64)
-    return float(-np.log(np.maximum(np.where(labels[known] == PRESENT, there, 1 - there), CERTAIN)).mean())
 
 
 def mean_aps(recognizers: Sequence[Recognizer], source: RegionSource, labels: Labels) -> list[float]:
