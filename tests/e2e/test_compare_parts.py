@@ -203,3 +203,31 @@ def test_unseen_classes_in_folds(promptmlr, photos: Path) -> None:
     assert done.code == 0, done.err
     assert {classes for _, classes in cells(out)} == {"all", "seen", "unseen"}
     assert "mAP in percent of unseen classes (table.csv)" in done.out
+
+
+def test_a_cell_says_what_its_own_run_says(promptmlr, tmp_path: Path) -> None:
+    """Of ranking and of probabilities: a prior, its strength and its calibration are those of `train`."""
+    options = ("--observed", "0.2", "--workers", "0")
+    grid = ("compare", "scenes", "--methods", "anchored", "--seeds", "1", "--out", tmp_path / "grid")
+    assert promptmlr(*grid, *options).code == 0
+    assert promptmlr("train", "scenes", *options, "--out", tmp_path / "run").code == 0
+    assert promptmlr("evaluate", tmp_path / "run", "scenes", "--resamples", "0", "--workers", "0").code == 0
+    compared = json.loads((tmp_path / "run" / "evaluation.json").read_text())["compared"]
+    with (tmp_path / "grid" / "cells.csv").open(newline="") as file:
+        cells = {row["method"]: row for row in csv.DictReader(file)}
+    for name in ("mean_ap", "log_loss", "calibration_error"):
+        assert float(cells["anchored"][name]) == pytest.approx(compared[0][name], abs=2e-5), name
+
+
+def test_what_unknown_labels_cost_is_compared_too(promptmlr, photos: Path) -> None:
+    grid = ("compare", photos / "labels.csv", "--methods", "anchored", "--observed", "single-positive", "--seeds", "1")
+    losses = []
+    for cost in ("hill", "entropy"):
+        done = promptmlr(*grid, "--backbone", "scenes", "--unknown", cost, "--out", photos / cost, "--workers", "0")
+        assert done.code == 0, done.err
+        assert f"Recipe default, but unknown {cost}." in done.out
+        with (photos / cost / "cells.csv").open(newline="") as file:
+            losses.append(next(row["log_loss"] for row in csv.DictReader(file)))
+    assert losses[0] != losses[1]
+    done = promptmlr(*grid, "--unknown", "hil", "--out", photos / "none")
+    assert (done.code, "no cost 'hil'" in done.err.splitlines()[-1]) == (2, True)

@@ -44,6 +44,14 @@ def test_table_has_every_method_and_both_starts_of_embeddings(small) -> None:
         assert 0 < score <= 100
 
 
+def test_what_training_makes_too_sure_is_put_right(tmp_path: Path, monkeypatch) -> None:
+    done: list[str] = []
+    real = demo.recalibrate
+    monkeypatch.setattr(demo, "recalibrate", lambda begun: done.append(begun.run.recipe.prior) or real(begun))
+    demo.run_demo(tmp_path, seed=3, **SMALL)
+    assert done.count("zero-shot") == 1  # of anchored; others have no prior, and stay
+
+
 def test_learned_parameters_are_those_of_the_method(small) -> None:
     classes, context, width, features = 20, 4, 128, 128  # the context starts from "a photo of a"
     prompt, embedding, linear = classes * context * width, classes * features, classes * (features + 1)

@@ -16,6 +16,7 @@ from promptmlr.prior import strength
 from promptmlr.prior.strength import FOLDS, INFINITE, STRENGTHS, StrengthChoice, choose_strength
 from promptmlr.prior.zero_shot import Moments, fit_scaling
 from promptmlr.recipes import load_recipe
+from promptmlr.training import Prior, TrainingRun
 
 NOBODY, EVERYBODY = np.zeros(CLASSES, dtype=np.bool_), np.ones(CLASSES, dtype=np.bool_)
 
@@ -167,3 +168,18 @@ def test_of_ticks_the_unknown_labels_cost_something_too() -> None:
         odds = scale * margins + shift
         total += np.logaddexp(0, -odds)[fold == number].sum() + np.logaddexp(0, odds)[~known].sum() / FOLDS
     assert found.costs[INFINITE] == pytest.approx(total / known.sum(), rel=1e-4)
+
+
+def test_steps_along_the_path_are_no_longer_than_the_prior_is_wide() -> None:
+    """Or where labels are few, and steps too, what is left of them drowns the differences between strengths."""
+    recognizer, source, labels = world(60)
+    _, margins = predict_margins(recognizer, source)
+    recipe = load_recipe("default", "anchored", unknown="ignore")
+    start = Prior.of(recognizer, INFINITE).start
+    moved = {}
+    for held_by in (30_000.0, 300.0):
+        own = copy.deepcopy(recognizer)
+        own.scaling, _ = fit_scaling(margins, labels, Moments.of(margins))
+        strength._train([TrainingRun(own, labels, recipe)], source, recipe, Prior(start, held_by), 0)
+        moved[held_by] = ((own.presence.embedding - start[0]).norm() / start[0].norm()).item()
+    assert moved[30_000.0] < 0.05 < moved[300.0]
