@@ -32,7 +32,8 @@ def test_every_number_of_few_labels_is_printed_by_its_command() -> None:
     """But for the method's own, and for those of photos that are not here."""
     page = (DOCS / "few-labels.md").read_text(encoding="utf-8")
     parts = {part.split("\n", 1)[0]: part for part in page.split("\n## ")}
-    printed = set(DECIMAL.findall((DOCS / "few-labels" / "few-labels.md").read_text(encoding="utf-8")))
+    tables = [DOCS / "few-labels" / "few-labels.md", *(DOCS / "few-labels" / "unknown").glob("*/table.md")]
+    printed = {number for table in tables for number in DECIMAL.findall(table.read_text(encoding="utf-8"))}
     for name in ("Drawn worlds", "Ticks"):
         said = set(DECIMAL.findall(parts[name].replace("(1.5 − p) p²", "")))
         assert said
