@@ -1,15 +1,16 @@
 """Costs of unknown labels, each against its paper's formula written in numpy, and what all of them leave alone."""
 
-import inspect
 import math
-from typing import get_args
+import re
 
 import numpy as np
 import pytest
 import torch
+from typer.models import OptionInfo
 
-from promptmlr.cli.train import train
-from promptmlr.recipes import Recipe
+from promptmlr.cli.options import UnknownCost
+from promptmlr.errors import UserError
+from promptmlr.recipes import load_recipe
 from promptmlr.unknown import UNKNOWN_COSTS, unknown_cost
 
 COSTLY = sorted(set(UNKNOWN_COSTS) - {"ignore"})
@@ -99,10 +100,17 @@ def test_hill_gives_in_where_presence_is_sure() -> None:
     assert middle > 10 * max(low, high)
 
 
-def test_recipes_and_the_command_line_know_the_whole_table() -> None:
-    names = {"auto", *UNKNOWN_COSTS}
-    assert set(get_args(Recipe.model_fields["unknown"].annotation)) == names
-    option = inspect.signature(train).parameters["unknown"].annotation
-    literal = next(part for part in get_args(get_args(option)[0]) if get_args(part))
-    assert set(get_args(literal)) == names
+@pytest.mark.parametrize("name", ["auto", *UNKNOWN_COSTS])
+def test_a_recipe_takes_every_row_and_the_command_line_names_it(name: str) -> None:
+    assert load_recipe("default", "anchored", unknown=name).unknown == name
+    (option,) = (part for part in UnknownCost.__metadata__ if isinstance(part, OptionInfo))
+    assert re.search(rf"\b{name}\b", option.help or "")
+
+
+def test_another_cost_is_refused_and_the_nearest_named() -> None:
+    with pytest.raises(UserError, match=r"unknown: .*no cost 'hil'.*hill"):
+        load_recipe("default", "anchored", unknown="hil")
+
+
+def test_every_row_says_what_it_is_and_whose() -> None:
     assert all(row.summary and row.source for row in UNKNOWN_COSTS.values())
