@@ -23,7 +23,14 @@ from torch import Tensor, nn
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.recognizer import Recognizer
-from promptmlr.thresholds import Fraction, PrecisionPoint, expected_f1_thresholds, precision_points
+from promptmlr.thresholds import (
+    NEAR,
+    Fraction,
+    PrecisionPoint,
+    check_precision,
+    expected_f1_thresholds,
+    precision_points,
+)
 
 __all__ = [
     "FITTED",
@@ -43,7 +50,6 @@ SPREADS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
 """How far classes may lie from their common line, as standard deviation of log scale and (doubled) of shift."""
 AS_TRAINED = 3.0  # spread of the common line around "as trained": it decides only where there are hardly any labels,
 AS_THE_PRIOR = 1.0  # and around the line of the zero-shot, which is known better
-NEAR = 1e-9  # numbers are near, not equal
 LOG_SCALES = (-10.0, 5.0)
 SHIFTS = (-50.0, 50.0)
 
@@ -110,11 +116,8 @@ class Calibration(BaseModel):
         """
         if not self.precision:
             raise UserError("this run has no thresholds by precision; train it again")
-        found = [point for point in self.precision if point.asked >= precision - NEAR]
-        if not found or precision < self.precision[0].asked - NEAR:
-            least, most = self.precision[0].asked, self.precision[-1].asked
-            raise UserError(f"--precision {precision:g}: it must lie in {least:g} to {most:g}")
-        return found[0]
+        check_precision(precision)
+        return next(point for point in self.precision if point.asked >= precision - NEAR)
 
     @classmethod
     def untouched(cls, thresholds: NDArray[np.float64]) -> Self:

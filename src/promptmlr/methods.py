@@ -26,6 +26,7 @@ __all__ = [
     "create_recognizer",
     "methods_on",
     "reads_texts",
+    "takes_start",
 ]
 
 Kind = Literal["prompt", "embedding", "linear"]
@@ -90,6 +91,13 @@ def reads_texts(method: str | Method, start: Start) -> bool:
     if row.presence != "embedding" or row.absence != "embedding":
         return False
     return not row.trained or "text" in (row.presence_start or start, row.absence_start or start)
+
+
+def takes_start(method: str | Method) -> bool:
+    """Whether it has an embedding that starts where a recipe says, and not where the method itself says."""
+    row = method if isinstance(method, Method) else METHOD_TABLE[method]
+    sides = ((row.presence, row.presence_start), (row.absence, row.absence_start))
+    return row.trained and any(kind == "embedding" and start is None for kind, start in sides)
 
 
 def _called(method: str | Method, start: Start) -> str:

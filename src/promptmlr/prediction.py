@@ -39,6 +39,7 @@ __all__ = [
     "predict_together",
 ]
 
+COLUMNS = ("image", "labels")  # of a CSV, before those of classes
 LABEL_SEPARATOR = ";"
 ROW_GROUP = (
     8192  # rows of Parquet that are written together: the writer keeps a description of each group until the end
@@ -152,7 +153,7 @@ def predict_to_file(
     Raises:
         UserError: an unknown suffix, no images, an unreadable one under `strict`, or features that do not fit the run.
     """
-    check_wanted(out, threshold, top)
+    check_wanted(out, threshold, top, run.class_names)
     cut = threshold if threshold is not None else (-1.0 if top else run.thresholds)
     if any(has_features(Path(argument)) for argument in arguments):
         stream = _given_stream(run, arguments, device)
@@ -190,11 +191,11 @@ def _given_stream(run: Run, files: Sequence[str], device: str) -> Stream:
             yield [images[index] for index in indices], [None] * len(indices), regions
 
 
-def check_wanted(out: Path, threshold: float | None, top: int | None) -> None:
+def check_wanted(out: Path, threshold: float | None, top: int | None, class_names: Sequence[str] = ()) -> None:
     """Refuse what `predict_to_file` cannot do, before any image is seen; arguments as there.
 
     Raises:
-        UserError: an unknown suffix, or a number out of its range.
+        UserError: an unknown suffix, a number out of its range, or a class called as a column of a CSV.
     """
     if top is not None and top < 1:
         raise UserError(f"--top {top}: it must be at least 1")
@@ -202,6 +203,8 @@ def check_wanted(out: Path, threshold: float | None, top: int | None) -> None:
         raise UserError(f"--threshold {threshold}: it must lie in 0..1")
     if out.suffix.lower() not in _WRITERS:
         raise UserError(f"cannot write {out}: the suffix must be one of {', '.join(_WRITERS)}")
+    if out.suffix.lower() == ".csv" and (same := [name for name in class_names if name in COLUMNS]):
+        raise UserError(f"a CSV has a column {same[0]!r} already, and a class is called so; write {out.stem}.jsonl")
 
 
 def chosen_labels(
@@ -223,7 +226,7 @@ def chosen_labels(
 def _csv_writer(out: Path, class_names: tuple[str, ...]) -> Iterator[WriteRows]:
     with replacing(out, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["image", "labels", *class_names])
+        writer.writerow([*COLUMNS, *class_names])
 
         def write(rows: Rows) -> None:
             for name, labels, probabilities in rows:

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Fraction", "PrecisionPoint", "expected_f1_thresholds", "precision_points"]
+from promptmlr.errors import UserError
+
+__all__ = ["NEAR", "Fraction", "PrecisionPoint", "check_precision", "expected_f1_thresholds", "precision_points"]
 
 PSEUDO_PRESENT = 10.0  # images that the mean of all classes adds to those expected of a class, for its threshold
 PSEUDO_PREDICTED = 20.0  # labels that the expected share of right ones counts as, beside known ones
 MOST_PREDICTED = 1.2  # times as many as are expected: did best on drawn worlds with 150 to 1,000 labels
+NEAR = 1e-9  # numbers are near, not equal
 PRECISIONS = tuple(round(0.5 + step / 100, 2) for step in range(50))
 TINY = 1e-12  # instead of a division by zero
 
@@ -37,6 +40,17 @@ class PrecisionPoint(BaseModel):
     threshold: Fraction
     predicted: int
     right: int
+
+
+def check_precision(precision: float) -> None:
+    """Refuse a share of right labels for which there is no `PrecisionPoint`.
+
+    Raises:
+        UserError: it lies outside of `PRECISIONS`.
+    """
+    least, most = PRECISIONS[0], PRECISIONS[-1]
+    if not least - NEAR <= precision <= most + NEAR:
+        raise UserError(f"--precision {precision:g}: it must lie in {least:g} to {most:g}")
 
 
 def expected_f1_thresholds(

@@ -60,7 +60,18 @@ def test_an_infinite_prior_is_the_zero_shot(promptmlr, photos: Path) -> None:
     assert ours == plain
     done = promptmlr("train", photos / "labels.csv", *SCENES, "--prior-strength", "-3", "--out", photos / "other")
     assert (done.code, "--prior-strength -3: it is auto" in done.err.splitlines()[-1]) == (2, True)
+    done = promptmlr("train", photos / "labels.csv", *SCENES, "--start", "random", "--out", photos / "other")
+    assert (done.code, "anchored has none; leave it out" in done.err.splitlines()[-1]) == (2, True)
     assert not (photos / "other").exists()
+
+
+def test_a_table_whose_rows_are_all_of_one_split_has_none_to_be_scored_on(promptmlr, photos: Path) -> None:
+    text = (photos / "labels.csv").read_text()
+    (photos / "one.csv").write_text("\n".join(line for line in text.splitlines() if ",test," not in line) + "\n")
+    done = promptmlr("train", photos / "one.csv", *SCENES, "--epochs", "1", "--out", photos / "run")
+    assert done.code == 0, done.err
+    assert "no image is left to score the run on" in done.err
+    assert f"next: promptmlr predict {photos / 'run'}" in done.err
 
 
 def test_ticks_are_recognised_and_stand_up(promptmlr, photos: Path, ticks: Path) -> None:

@@ -75,6 +75,21 @@ def test_how_often_classes_are_there_may_be_known(promptmlr, photos: Path) -> No
     assert probabilities(photos / "p.csv").mean(axis=0) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5], abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("classes", "more", "words"),
+    [
+        ("tree,image", (), "a CSV has a column 'image' already, and a class is called so; write p.jsonl"),
+        ("tree,house", ("--precision", "2"), "--precision 2: it must lie in 0.5 to 0.99"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_an_image_is_seen(
+    promptmlr, photos: Path, classes: str, more: tuple[str, ...], words: str
+) -> None:
+    out = photos / "p.csv"
+    done = promptmlr("predict", photos / "no images", "--classes", classes, *SCENES, *more, "--out", out)
+    assert (done.code, words in done.err.splitlines()[-1]) == (2, True), done.err
+
+
 def test_unreadable_images_are_left_out_or_refused(promptmlr, photos: Path) -> None:
     (photos / "photos" / "broken.png").write_bytes(b"\x89PNG")
     arguments = ("predict", photos / "photos", "--classes", "tree,house", *SCENES, "--out", photos / "p.csv")

@@ -101,9 +101,12 @@ def evaluate(
     from promptmlr.regions import FreshRegions
     from promptmlr.reliability import COMPARED, compared, reliability
     from promptmlr.run import load_run
+    from promptmlr.thresholds import check_precision
 
     out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"
     check_page(out, report)
+    if precision is not None:
+        check_precision(precision)
     loaded = load_run(run)
     asked = None if precision is None else threshold_of(loaded, precision, None)
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from promptmlr.cli.options import fractions, words
+from promptmlr.cli.options import counts, fractions, words
 from promptmlr.cli.outcome import kept_in, publish
 from promptmlr.cli.progress import Terminal
 
@@ -99,8 +99,8 @@ def few_labels(
 
     plan = FewLabels(
         worlds=words(worlds),
-        labels=sorted(int(number) for number in fractions(labels, "--labels")),
-        ticked_images=sorted(int(number) for number in fractions(ticked, "--ticked")),
+        labels=sorted(counts(labels, "--labels")),
+        ticked_images=sorted(counts(ticked, "--ticked")),
         methods=words(methods),
         seeds=seeds,
         train_scenes=train_scenes,

@@ -47,6 +47,7 @@ __all__ = [
     "Workers",
     "cache_folder",
     "common_classes",
+    "counts",
     "data_options",
     "fractions",
     "observation",
@@ -269,6 +270,18 @@ def fractions(text: str, option: str = "--observed") -> list[float]:
     return list(dict.fromkeys(found))
 
 
+def counts(text: str, option: str) -> list[int]:
+    """The whole numbers of an option, each once.
+
+    Raises:
+        UserError: there is none, or something else.
+    """
+    for word in (found := words(text)):
+        if not (word.isascii() and word.isdigit()):
+            raise UserError(f"{option}: {word!r} is no whole number; write for example 150,400")
+    return [int(word) for word in found]
+
+
 def observations(
     observed: str | None, labels: str | None, default: str = "1", option: str = "--observed"
 ) -> "list[Observation]":
@@ -281,14 +294,17 @@ def observations(
 
     if observed is not None and labels is not None:
         raise UserError(f"{option} and --labels both say which labels are hidden; give one of them")
+    option = option if labels is None else "--labels"
+    if labels is not None:
+        hidden = [f"{number} labels" for number in counts(labels, option)]
+    else:
+        hidden = words(default if observed is None else observed)
     found = []
-    for word in words(labels if labels is not None else observed if observed is not None else default):
-        if labels is not None and not (word.isascii() and word.isdigit()):
-            raise UserError(f"--labels: {word!r} is no number of labels; write for example 150,400")
+    for word in hidden:
         try:
-            found.append(Observation.parse(word if labels is None else f"{word} labels"))
+            found.append(Observation.parse(word))
         except UserError as error:
-            raise UserError(f"{option if labels is None else '--labels'}: {error}") from None
+            raise UserError(f"{option}: {error}") from None
     return list(dict.fromkeys(found))
 
 

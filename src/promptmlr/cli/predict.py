@@ -91,19 +91,24 @@ def predict(
     """
     from promptmlr.cli.progress import Progress
     from promptmlr.cli.thresholds import threshold_of
+    from promptmlr.data.classes import classes_of
     from promptmlr.data.features import has_features
     from promptmlr.data.images import UnreadableImage
     from promptmlr.prediction import PredictionSummary, check_wanted, predict_to_file
     from promptmlr.run import load_run
+    from promptmlr.thresholds import check_precision
 
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists; name another file with --out, or replace it with --overwrite")
-    check_wanted(out, threshold, top)
+    names = () if classes is None else classes_of(classes)
+    check_wanted(out, threshold, top, names)
+    if precision is not None:
+        check_precision(precision)
     if classes is not None and also is not None:
         raise UserError("--also adds classes to a run, and --classes stands for one; name all of them in --classes")
     if classes is not None:
         images = paths
-        loaded = _untrained(images, classes, shares, templates, texts, backbone, pretrained, device, strict, workers)
+        loaded = _untrained(images, names, shares, templates, texts, backbone, pretrained, device, strict, workers)
     else:
         run, *images = paths
         _check_run(run, images, {"--share": shares, "--templates": templates, "--texts": texts})
@@ -168,7 +173,7 @@ def _with_classes(run: "Run", also: str, images: list[str], workers: int) -> "Ru
 
 def _untrained(
     images: list[str],
-    classes: str,
+    names: tuple[str, ...],
     shares: str | None,
     templates: Literal["one", "simple", "imagenet"] | None,
     texts: str | None,
@@ -179,7 +184,6 @@ def _untrained(
     workers: int,
 ) -> "Run":
     """CLIP's zero-shot for classes without a run; how little is known of its probabilities is said."""
-    from promptmlr.data.classes import classes_of
     from promptmlr.data.features import has_features
     from promptmlr.data.images import find_images
     from promptmlr.data.shares import shares_of
@@ -196,7 +200,6 @@ def _untrained(
                 f"{name} holds features, and no tower reads --classes for them: give it class_names and text, and "
                 "`promptmlr train` makes a run of it, without labels too"
             )
-    names = classes_of(classes)
     share = None if shares is None else shares_of(shares, names)
     found = find_images(images)
     tower = open_tower("images", backbone, pretrained, None, "auto", device)

@@ -175,7 +175,7 @@ def train(
     from promptmlr.data.texts import texts_of
     from promptmlr.following import follower
     from promptmlr.labels import UNKNOWN, Observation, hide
-    from promptmlr.methods import METHODS, reads_texts
+    from promptmlr.methods import METHODS, reads_texts, takes_start
     from promptmlr.pipeline import TrainingJob, readable_regions, train_run
     from promptmlr.recipes import Recipe, load_recipe
     from promptmlr.regions import FreshRegions
@@ -213,6 +213,8 @@ def train(
         checked = recipe_of(name, observed=hiding.amount if hiding.protocol == "fraction" else None)
         if prior_strength is not None and not auto and not checked.has_prior:
             raise UserError(f"--prior-strength is about a prior, and {name} has none in this recipe; leave it out")
+        if start is not None and not auto and not takes_start(name):
+            raise UserError(f"--start is about embeddings that start anywhere, and {name} has none; leave it out")
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
     labelled = read_data(data, split, "train", format, images, options)
     reading = _reading(format, images, unlisted, delimiter, skip_unreadable)

@@ -28,7 +28,7 @@ class LabelledImages:
         notes: lines worth printing: counts, choices made, what was left out.
         annotation_order: (N,) the row that each image has in the annotation file, which is the order of the
             released masks; None where there is none.
-        without_splits: whether these are all images of data that say nothing of train and test.
+        without_splits: whether these are all images that there are, so that none is left for a test.
         features: where the images are `GivenImage`s, the features that they are rows of; None where they have pixels.
         folds: (N,) int64, where the data says which images go together in cross-validation.
 

@@ -113,7 +113,7 @@ class LabelledRows:
             features=self.features,
             folds=None if self.folds is None else self.folds[rows],
         )
-        return replace(part, without_splits=split is None)
+        return replace(part, without_splits=len(chosen) == len(self.image_ids))
 
     def _choose(self, split: str | None, purpose: Purpose) -> tuple[str | None, list[str]]:
         """The split to read (None: all rows), and what to say about it."""
