@@ -13,10 +13,10 @@ from promptmlr.advice.audit import doubts
 from promptmlr.backbone import load_backbone
 from promptmlr.crossvalidation import Subject, out_of_fold
 from promptmlr.data import load_data
-from promptmlr.experiments.tables import markdown_table
 from promptmlr.labels import UNKNOWN, hide, keep_mask
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
+from promptmlr.report.tables import markdown_table
 
 
 def main():

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from promptmlr.experiments.captions.counting import count_captions
-from promptmlr.experiments.captions.files import read_captions
+from promptmlr.paper.captions.counting import count_captions
+from promptmlr.paper.captions.files import read_captions
 
 WORDS = (
     "a the of on in with and for by red blue old new small large photo picture stock image vector poster vintage dog",

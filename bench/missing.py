@@ -13,13 +13,13 @@ from promptmlr.backbone import load_backbone
 from promptmlr.calibration import fit_calibration
 from promptmlr.data import load_data
 from promptmlr.evaluation import evaluate
-from promptmlr.experiments.tables import markdown_table
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, hide, hold_out, keep_mask
 from promptmlr.methods import create_recognizer
 from promptmlr.prediction import predict_margins
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
 from promptmlr.reliability import reliability
+from promptmlr.report.tables import markdown_table
 from promptmlr.scenes import WORLDS, draw_scene
 from promptmlr.training import fit
 

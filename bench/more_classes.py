@@ -18,11 +18,11 @@ from promptmlr.backbone import load_backbone
 from promptmlr.calibration import log_loss
 from promptmlr.data import DataOptions, load_data
 from promptmlr.evaluation import evaluate
-from promptmlr.experiments.tables import markdown_table
 from promptmlr.labels import PRESENT, keep_mask
 from promptmlr.more_classes import with_classes
 from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.recipes import load_recipe
+from promptmlr.report.tables import markdown_table
 from promptmlr.run import load_run
 from promptmlr.tagging import zero_shot_run
 

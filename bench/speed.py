@@ -1,7 +1,7 @@
 """This project against the released algorithm, in one run: python bench/speed.py (`make bench`)
 
 RN101 at 448 px with random weights, batches of 32 images, COCO's 80 class names, 16 context tokens. The reference is
-src/promptmlr/experiments/cost/released.py. Ours is the median of 5 and the reference that of 3, after one unmeasured
+src/promptmlr/paper/cost/released.py. Ours is the median of 5 and the reference that of 3, after one unmeasured
 call each, least and most beside; what takes half a minute is not warmed up. Images are decoded pixels in memory on both
 sides. Writes bench/results.json.
 """
@@ -27,10 +27,10 @@ from torch import Tensor
 from towers import CLASS_NAMES, random_backbone, random_labels
 
 from promptmlr.backbone import Backbone, bare_model, tower_dtypes
-from promptmlr.experiments.cost import released
 from promptmlr.features import RegionStore, StoredRegions
 from promptmlr.functional import asymmetric_loss, presence_probability
 from promptmlr.methods import create_recognizer
+from promptmlr.paper.cost import released
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import index_batches
 from promptmlr.reporting import Reporter

@@ -20,7 +20,6 @@ from promptmlr.backbone import load_backbone
 from promptmlr.calibration import fit_calibration
 from promptmlr.data import load_data
 from promptmlr.evaluation import evaluate
-from promptmlr.experiments.tables import csv_text, markdown_table, signed
 from promptmlr.files import write_bytes, write_text
 from promptmlr.labels import PRESENT, UNKNOWN, hide, hold_out, keep_mask
 from promptmlr.methods import create_recognizer
@@ -28,6 +27,7 @@ from promptmlr.prediction import predict_margins
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report import figure_png
+from promptmlr.report.tables import csv_text, markdown_table, signed
 from promptmlr.training import fit
 
 WAYS = ("random", "suggested")

@@ -12,13 +12,13 @@ import numpy as np
 from promptmlr.backbone import load_backbone
 from promptmlr.data import load_data
 from promptmlr.evaluation import evaluate, paired_difference
-from promptmlr.experiments.tables import markdown_table, signed
 from promptmlr.labels import Observation, hide
 from promptmlr.methods import create_recognizer
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.fitting import begin_run
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
+from promptmlr.report.tables import markdown_table, signed
 from promptmlr.scenes.captions import plural
 from promptmlr.training import fit_runs
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from promptmlr.experiments.absence.plan import BASELINE, METHODS
-from promptmlr.experiments.design.effects import EFFECTS
+from promptmlr.paper.absence.plan import BASELINE, METHODS
+from promptmlr.paper.design.effects import EFFECTS
 
 DOCS = Path(__file__).parent.parent / "docs"
 DECIMAL = re.compile(r"\d+\.\d+")  # words may carry the sign

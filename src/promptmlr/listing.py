@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from promptmlr.errors import UserError, nearest
-from promptmlr.experiments.tables import csv_text, percent_interval, signed, table_lines
+from promptmlr.report.tables import csv_text, percent_interval, signed, table_lines
 from promptmlr.run import BackboneRecord, RunConfig, load_run, read_config, read_evaluation, read_metrics
 
 __all__ = ["SORTED_BY", "Comparison", "RunRow", "compare_runs", "find_runs", "list_runs", "rows_as_csv", "rows_as_text"]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from promptmlr.experiments.design import running
-from promptmlr.experiments.grid import cells as module
-from promptmlr.experiments.grid import stack
-from promptmlr.experiments.grid.folder import GridFolder
+from promptmlr.paper.design import running
+from promptmlr.paper.grid import cells as module
+from promptmlr.paper.grid import stack
+from promptmlr.paper.grid.folder import GridFolder
 
 NUMBER = re.compile(r"\d+\.\d+")
 

@@ -10,8 +10,8 @@ import pytest
 
 from promptmlr import data
 from promptmlr.data import load_data
-from promptmlr.experiments.grid import stack
-from promptmlr.experiments.grid.folds import draw_folds
+from promptmlr.paper.grid import stack
+from promptmlr.paper.grid.folds import draw_folds
 
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0", "--seeds", "1", "--observed", "1")
 

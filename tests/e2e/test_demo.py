@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from promptmlr.experiments.demo import running as demo
+from promptmlr.demo import running as demo
 from promptmlr.files import replacing
 from promptmlr.methods import METHODS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from promptmlr.experiments.absence import running
+from promptmlr.paper.absence import running
 
 NUMBER = re.compile(r"\d+\.\d+")
 

@@ -8,7 +8,7 @@ import pytest
 
 from promptmlr import labels as codes
 from promptmlr.data import DataOptions, load_data
-from promptmlr.experiments.few_labels import running
+from promptmlr.paper.few_labels import running
 
 WORLDS = ("scenes:usual:21", "scenes:crowded:22")
 SMALL = ("--worlds", ",".join(WORLDS), "--labels", "60,400", "--ticked", "40", "--methods", "baseline")
@@ -52,7 +52,7 @@ def test_tables_follow_from_the_cells_of_the_grids(promptmlr, folder: Path) -> N
 
 def test_what_is_finished_is_not_done_again(promptmlr, folder: Path, monkeypatch) -> None:
     before = (folder / "few-labels.md").read_text(encoding="utf-8")
-    monkeypatch.setattr("promptmlr.experiments.grid.cells.fit_runs", None)
+    monkeypatch.setattr("promptmlr.paper.grid.cells.fit_runs", None)
     done = promptmlr("experiment", "few-labels", *SMALL, *SIZE, "--out", folder)
     assert done.code == 0, done.err
     assert (folder / "few-labels.md").read_text(encoding="utf-8") == before

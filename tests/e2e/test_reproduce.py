@@ -13,8 +13,8 @@ from PIL import Image
 
 from promptmlr import scenes
 from promptmlr.data.voc import VOC_CLASS_NAMES
-from promptmlr.experiments.grid import cells
-from promptmlr.experiments.grid.stack import Stack
+from promptmlr.paper.grid import cells
+from promptmlr.paper.grid.stack import Stack
 
 NUMBER = re.compile(r"\d+\.\d+")
 

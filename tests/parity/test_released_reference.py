@@ -1,4 +1,4 @@
-"""The reference of every speed that is claimed (experiments/cost/released.py) against the released code's numbers."""
+"""The reference of every speed that is claimed (paper/cost/released.py) against the released code's numbers."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from promptmlr.backbone.checkpoint import build_openai_model
-from promptmlr.experiments.cost import released
+from promptmlr.paper.cost import released
 from support import SHARED
 
 CASES = ["positivecoop-csc", "positivecoop-shared", "baseline-csc"]

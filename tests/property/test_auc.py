@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score
 
-from promptmlr.experiments.text_probe.auc import auc, bootstrap_auc
+from promptmlr.paper.text_probe.auc import auc, bootstrap_auc
 
 
 @st.composite

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from promptmlr.crossvalidation import Subject, calibrated, folds_of, out_of_fold
 from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, log_loss, paired_difference
-from promptmlr.experiments.tables import csv_text, percent_interval, signed, table_lines
 from promptmlr.files import write_text
 from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.prior.ticks import taken_as_absent, ticked_classes
 from promptmlr.recipes import Recipe
+from promptmlr.report.tables import csv_text, percent_interval, signed, table_lines
 from promptmlr.reporting import Reporter
 
 __all__ = ["Candidate", "choose_method", "described", "taken", "write_candidates"]

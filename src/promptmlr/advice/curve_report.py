@@ -6,10 +6,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from promptmlr.advice.learning_curve import RATES, Curve, Extrapolation, Point
-from promptmlr.experiments.findings import Finding, Picture, Table
-from promptmlr.experiments.tables import csv_text, percent_interval
 from promptmlr.files import write_bytes, write_text
 from promptmlr.report import figure_png
+from promptmlr.report.findings import Finding, Picture, Table
+from promptmlr.report.tables import csv_text, percent_interval
 
 __all__ = ["CurveOutputs"]
 

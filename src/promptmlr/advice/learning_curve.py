@@ -18,7 +18,6 @@ from scipy.optimize import least_squares
 from promptmlr.crossvalidation import Subject
 from promptmlr.errors import UserError
 from promptmlr.evaluation import bootstrap_map, evaluate
-from promptmlr.experiments.grid.uncertainty import estimate
 from promptmlr.labels import PRESENT, UNKNOWN, Labels, Observation, hide
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_margins
@@ -28,6 +27,7 @@ from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.reporting import Reporter
 from promptmlr.training import fit_runs
+from promptmlr.uncertainty import estimate
 
 __all__ = ["Curve", "Extrapolation", "Point", "learning_curve"]
 

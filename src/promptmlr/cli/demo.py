@@ -14,7 +14,7 @@ def demo(
 ) -> None:
     """Draw images, hide 90 % of their labels, train every method, and report. Offline, no download, about a minute."""
     from promptmlr.cli.progress import Terminal
-    from promptmlr.experiments.demo.running import run_demo
+    from promptmlr.demo.running import run_demo
 
     for line in run_demo(out, seed=seed, reporter=Terminal()):
         typer.echo(line)

@@ -92,7 +92,6 @@ def evaluate(
     """Score a run on labelled images: mAP with an interval, per class, CF1 and OF1."""
     from promptmlr.cli.thresholds import threshold_of
     from promptmlr.evaluation import evaluate as score
-    from promptmlr.experiments.tables import table_lines
     from promptmlr.features import open_regions
     from promptmlr.files import write_text
     from promptmlr.hub import hub_name
@@ -100,6 +99,7 @@ def evaluate(
     from promptmlr.prediction import predict_together
     from promptmlr.regions import FreshRegions
     from promptmlr.reliability import COMPARED, compared, reliability
+    from promptmlr.report.tables import table_lines
     from promptmlr.run import load_run
     from promptmlr.thresholds import check_precision
 

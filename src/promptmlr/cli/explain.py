@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from promptmlr.data import LabelledImages
-    from promptmlr.experiments.maps.subject import Subject
     from promptmlr.labels import Labels
+    from promptmlr.maps.subject import Subject
     from promptmlr.run import Run
 
 __all__ = ["explain"]
@@ -115,9 +115,9 @@ def explain(
 ) -> None:
     """Show where the presence and the absence of a class light up, and measure how much the two have in common."""
     from promptmlr.data import ImageFile, is_scenes
-    from promptmlr.experiments.maps.dataset import explain_data
-    from promptmlr.experiments.maps.image import explain_image
-    from promptmlr.experiments.maps.subject import subject_of_backbone, subject_of_run
+    from promptmlr.maps.dataset import explain_data
+    from promptmlr.maps.image import explain_image
+    from promptmlr.maps.subject import subject_of_backbone, subject_of_run
     from promptmlr.names import checked_class_names, checked_path
     from promptmlr.pipeline import readable_regions
     from promptmlr.regions import FreshRegions

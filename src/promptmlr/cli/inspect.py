@@ -59,8 +59,8 @@ def inspect(
     are images of the same bytes, of the same pixels, or alike by a perceptual hash; those across splits and with labels
     that contradict each other stand first. With --backbone, class names also by the cosine of their texts.
     """
+    from promptmlr.advice.inspection.inspecting import inspect_data
     from promptmlr.data import load_data, load_parts
-    from promptmlr.experiments.inspection.inspecting import inspect_data
 
     check_page(out, report)
     options = data_options(difficult, coco_images, crowd, unlisted, delimiter, True)

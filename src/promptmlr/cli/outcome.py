@@ -14,7 +14,7 @@ from promptmlr.errors import UserError
 from promptmlr.files import check_writable
 
 if TYPE_CHECKING:
-    from promptmlr.experiments.findings import Finding
+    from promptmlr.report.findings import Finding
 
 __all__ = ["MeasurementPage", "check_page", "kept_in", "publish", "say"]
 
@@ -82,7 +82,7 @@ def check_page(out: Path | None, report: Path | None) -> None:
 
 def say(title: str, lead: str, findings: "Sequence[Finding]", out: Path | None, report: Path | None) -> None:
     """Print what was found, write the page where one is asked for, and say where all of that is."""
-    from promptmlr.experiments.findings import as_page, as_text
+    from promptmlr.report.findings import as_page, as_text
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if text := as_text(findings, width):

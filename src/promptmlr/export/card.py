@@ -5,8 +5,8 @@ from importlib.metadata import version
 from typing import Any
 
 from promptmlr.calibration import FITTED
-from promptmlr.experiments.tables import markdown_table, percent_interval
 from promptmlr.methods import METHOD_TABLE
+from promptmlr.report.tables import markdown_table, percent_interval
 from promptmlr.run import Run, RunConfig
 
 __all__ = ["model_card"]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from promptmlr.data.images import image_from_bytes
-from promptmlr.experiments.maps.subject import Subject, subject_of_run
-from promptmlr.experiments.overlays import grid_of
+from promptmlr.maps.subject import Subject, subject_of_run
 from promptmlr.prediction import chosen_labels
 from promptmlr.regions import encode_pixels
+from promptmlr.report.overlays import grid_of
 from promptmlr.run import Run
 
 __all__ = ["ClassMap", "Decoded", "Look", "ServedRun", "load_backbones", "served_runs"]

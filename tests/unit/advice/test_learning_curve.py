@@ -11,10 +11,10 @@ from promptmlr.advice.curve_report import CurveOutputs
 from promptmlr.advice.learning_curve import Curve, learning_curve
 from promptmlr.crossvalidation import Subject
 from promptmlr.errors import UserError
-from promptmlr.experiments.findings import as_text
 from promptmlr.labels import PRESENT, UNKNOWN, Observation, hide, keep_mask
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import InMemoryRegions
+from promptmlr.report.findings import as_text
 
 SHARES = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 0.75, 1.0]
 

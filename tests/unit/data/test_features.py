@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from promptmlr.advice.inspection.images import check_images
 from promptmlr.data import DataOptions, detect_format, load_data, load_parts
 from promptmlr.data.features import read_features
 from promptmlr.data.given import GivenImage, given_regions
 from promptmlr.errors import UserError
-from promptmlr.experiments.inspection.images import check_images
 
 N, D, C = 6, 4, 3
 NAMES = ["hot_dog", "cat", "traffic light"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from promptmlr.data.images import image_from_bytes
-from promptmlr.experiments.maps.subject import subject_of_run
+from promptmlr.maps.subject import subject_of_run
 from promptmlr.regions import encode_pixels
 from web_support import files, scene_png
 

@@ -1,0 +1,1 @@
+"""Verbs that reproduce the paper and test its hypothesis: for `promptmlr.paper`."""

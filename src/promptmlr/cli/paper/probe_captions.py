@@ -1,0 +1,61 @@
+"""`promptmlr probe-captions`: how often captions speak of absence."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptmlr.cli.outcome import MeasurementPage, check_page, say
+from promptmlr.cli.progress import note, progress
+from promptmlr.errors import UserError
+
+__all__ = ["probe_captions"]
+
+
+def probe_captions(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="Parquet, CSV, TSV, JSON lines or COCO captions; text also as .gz; globs in quotes."),
+    ],
+    column: Annotated[
+        str | None,
+        typer.Option(help="The column of captions. (default: caption, text, ..., or the only one)", show_default=False),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=0, help="Captions to show per word and kind of use.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for counts.csv, samples.csv and agreement.csv.", show_default=False)
+    ] = None,
+    report: MeasurementPage = None,
+) -> None:
+    """Count captions with words of absence, and those that say a thing is absent ("no dog", not "no. 5").
+
+    CSV and TSV need a header; TSV is read without quotes. Intervals are Wilson's, for captions drawn independently.
+    The last lines say how often the rule errs on sentences that were written to measure it.
+    """
+    from promptmlr.paper.captions.check import write_agreement
+    from promptmlr.paper.captions.counting import count_captions, write_counts
+    from promptmlr.paper.captions.files import choose_column, find_files, read_captions
+    from promptmlr.paper.captions.report import count_findings
+
+    check_page(out, report)
+    columns = {path: choose_column(path, column) for path in find_files(files)}
+    for name in dict.fromkeys(columns.values()):
+        taken = [str(path) for path, its in columns.items() if its == name]
+        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        note(f"captions are column {name!r} of {taken[0]}{more}")
+    with progress("captions") as show:
+        count = count_captions(
+            (batch for path, name in columns.items() for batch in read_captions(path, name)),
+            samples=samples,
+            seed=seed,
+            progress=show,
+        )
+    if not count.captions:
+        rows = f"{count.blank:,} null or empty rows" if count.blank else "no rows"
+        raise UserError(f"no captions in {', '.join(files)}: {rows}")
+    if out is not None:
+        write_counts(count, out)
+        write_agreement(out)
+    lead = f"Words of absence in {count.captions:,} captions."
+    say("How often captions speak of absence", lead, count_findings(count), out, report)

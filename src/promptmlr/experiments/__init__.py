@@ -1,1 +1,0 @@
-"""Whole experiments: what is trained and compared, and the report of it."""

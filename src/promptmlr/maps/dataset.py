@@ -1,0 +1,233 @@
+"""A data set explained: how much presence and absence maps share, and the images where they share most and least.
+
+Letters: N images, C classes, R regions.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.data.images import ImageRef
+from promptmlr.files import write_text
+from promptmlr.labels import PRESENT, Labels
+from promptmlr.maps.agreement import chance_overlap, image_agreements
+from promptmlr.maps.figure import WIDTH, Strip, agreement_chart, overlay_figure, shown_pixels
+from promptmlr.maps.image import ClassMaps, class_strip, number
+from promptmlr.maps.means import QUANTITIES, Agreement, Interval, agreements
+from promptmlr.maps.subject import Subject
+from promptmlr.regions import RegionSource
+from promptmlr.report import figure_jpeg, figure_png
+from promptmlr.report.findings import Finding, Heading, Picture, Table
+from promptmlr.report.tables import csv_text
+from promptmlr.reporting import Reporter
+
+__all__ = ["ExplainedData", "explain_data"]
+
+HEADER = ("class", "images", "correlation", "with other classes", "overlap", "with other classes")
+MEAN_HEADER = ("images", "measure", "same class", "other classes", "difference", "verdict")
+IMAGES = {"present": "with the class", "absent": "without it"}
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedData:
+    """Everything that is shown of a data set.
+
+    Attributes:
+        data: what it is, in a few words.
+        subject: whose maps these are.
+        found: per class and as means over classes, by label.
+        examples: the image and class, of those present, in which the two maps are most alike, as alike as in the
+            median, and least alike.
+        regions: R.
+        share: of the regions that count as lit.
+    """
+
+    data: str
+    subject: Subject
+    found: Sequence[Agreement]
+    examples: Sequence[Strip]
+    regions: int
+    share: float
+
+    title = "Do presence and absence light up the same regions?"
+
+    @property
+    def lead(self) -> str:
+        """What is shown, in a sentence."""
+        return f"{self.subject.name} on {self.data}, image by image."
+
+    def findings(self, table: Path) -> list[Finding]:
+        """The means, what they say, examples, and every class; `table` holds the numbers."""
+        found: list[Finding] = [
+            Heading("In numbers"),
+            Table(f"Means over classes ({table})", MEAN_HEADER, self._mean_rows(), words=2),
+            *self._notes(),
+            Picture(
+                lambda: figure_png(agreement_chart(self.found), WIDTH),
+                alt="Correlation of presence and absence map for every class; the tables hold the same numbers.",
+                caption="Dots: correlation of a class's two maps, with 95 % intervals; strokes: of its presence map "
+                "with those of the other classes.",
+            ),
+        ]
+        if self.examples:
+            found += [
+                Heading("In pictures"),
+                Picture(
+                    lambda: figure_jpeg(overlay_figure(self.examples), WIDTH),
+                    alt="Three images, each with the presence and the absence map of a class that is there.",
+                    caption="Of all images and classes that are there: where the two maps are most alike, where they "
+                    "are as alike as in the median, and where least. One colour scale; yellow is most similar. The "
+                    "region of the whole picture is left out.",
+                    least=34,
+                ),
+            ]
+        return [
+            *found,
+            Heading("By class"),
+            *(Table(f"Images {words} ({table})", HEADER, self._class_rows(label)) for label, words in IMAGES.items()),
+        ]
+
+    def write(self, table: Path) -> None:
+        """Every number as CSV: a row per class and label, and the means over classes."""
+        records = self._records()
+        write_text(table, csv_text(list(records[0]), records))
+
+    def _mean_rows(self) -> list[list[str]]:
+        rows = []
+        for mean in self._of(None):
+            for key in ("correlation", "overlap"):
+                difference = mean.quantities[f"{key}_difference"]
+                cells = (mean.quantities[key], mean.quantities[f"other_{key}"], difference)
+                rows.append([IMAGES[mean.label], key, *map(_interval, cells), _verdict(difference)])
+        return rows
+
+    def _of(self, label: str | None) -> list[Agreement]:
+        """The means over classes, or the classes' of one label."""
+        return [one for one in self.found if (one.class_name is None if label is None else one.label == label)]
+
+    def _class_rows(self, label: str) -> list[list[str]]:
+        keys = ("correlation", "other_correlation", "overlap", "other_overlap")
+        return [
+            [one.class_name, f"{one.images:,}", *(_interval(one.quantities[key]) for key in keys)]
+            for one in self._of(label)
+            if one.class_name is not None
+        ]
+
+    def _notes(self) -> list[str]:
+        presence, absence = (side.format("X") for side in self.subject.sides)
+        counts = "; ".join(f"{one.images:,} images and {one.classes} classes {one.label}" for one in self._of(None))
+        return [
+            f"Same class: its {presence} map with its {absence} map. Other classes: its {presence} map with those of "
+            "every other class in the same image, the yardstick: what two maps share that are not about the same "
+            "thing. Correlation is over the "
+            f"{self.regions - 1} regions of the grid; overlap is intersection over union of the "
+            f"{100 * self.share:g} % of them where each map is highest, {chance_overlap(self.regions, self.share):.2f} "
+            "for maps that light up at random. More and less alike: the interval of the difference is above or "
+            "below 0.",
+            f"Means over classes, each a mean over images ({counts}), with 95 % bootstrap intervals over images, "
+            "too narrow where images are few. An image whose label is unknown, or one of whose maps is the same "
+            "everywhere, is left out for that class.",
+        ]
+
+    def _records(self) -> list[dict[str, object]]:
+        records = []
+        for one in self.found:
+            record: dict[str, object] = {
+                "scope": "mean" if one.class_name is None else "class",
+                "class": one.class_name or "",
+                "label": one.label,
+                "images": one.images,
+                "classes": one.classes,
+            }
+            for key in QUANTITIES:
+                for end in ("value", "low", "high"):
+                    number = getattr(one.quantities[key], end)
+                    record[key if end == "value" else f"{key}_{end}"] = None if isnan(number) else number
+            records.append(record)
+        return records
+
+
+def explain_data(
+    subject: Subject,
+    source: RegionSource,
+    images: Sequence[ImageRef],
+    labels: Labels,
+    class_names: Sequence[str],
+    data: str,
+    *,
+    share: float = 0.2,
+    resamples: int = 1000,
+    reporter: Reporter | None = None,
+) -> ExplainedData:
+    """Measure presence against absence maps on N images.
+
+    Args:
+        subject: whose maps; its C classes are those of `labels`, and each other's yardstick.
+        source: regions of the images.
+        images: N images, for the examples.
+        labels: (N, C) int8.
+        class_names: those to tell of.
+        data: what the images are, in a few words.
+        share: of the regions that count as lit.
+        resamples: of the images, for intervals.
+        reporter: where to say how far it is.
+
+    Raises:
+        UnreadableImage: no image could be read.
+        UserError: an unknown class.
+    """
+    columns = subject.columns(class_names)
+    with (reporter or Reporter()).progress("comparing maps") as say:
+        kept, measured = image_agreements(subject.recognizer, source, share, say)
+    measured, labels = measured[:, columns], labels[kept][:, columns]
+    return ExplainedData(
+        data,
+        subject,
+        agreements(measured, labels, class_names, resamples),
+        list(_examples(subject, source, images, kept, measured, labels, columns)),
+        subject.backbone.regions,
+        share,
+    )
+
+
+def _examples(
+    subject: Subject,
+    source: RegionSource,
+    images: Sequence[ImageRef],
+    kept: NDArray[np.int64],
+    measured: NDArray[np.floating],
+    labels: Labels,
+    columns: Sequence[int],
+) -> Iterator[Strip]:
+    """Most, median and least alike of the present classes' maps."""
+    correlation = np.where(labels == PRESENT, measured[..., 0], np.nan)
+    order = np.argsort(correlation, axis=None)[: np.count_nonzero(~np.isnan(correlation))]  # NaN comes last
+    for place in dict.fromkeys((len(order) - 1, len(order) // 2, 0)) if len(order) else ():
+        row, column = np.unravel_index(order[place], correlation.shape)
+        index, c = int(kept[row]), columns[column]
+        _, regions = next(iter(source.batches([np.array([index])])))
+        presence, absence = subject.maps(regions)
+        probabilities = subject.probabilities(regions)
+        probability = None if probabilities is None else float(probabilities[0, c])
+        numbers = map(float, measured[row, column, :2])
+        maps = ClassMaps(subject.class_names[c], probability, presence[0, c], absence[0, c], *numbers)
+        strip = class_strip(shown_pixels(images[index].open()), maps, subject)
+        yield Strip(strip.image, f"{Path(images[index].name).name}\n{strip.title}", strip.overlays)
+
+
+def _interval(found: Interval) -> str:
+    value, low, high = map(number, (found.value, found.low, found.high))
+    return value if isnan(found.low) else f"{value} ({low} to {high})"
+
+
+def _verdict(difference: Interval) -> str:
+    """Whether a class's two maps agree more than the presence maps of two classes."""
+    if isnan(difference.low):
+        return "–"
+    if difference.low > 0:
+        return "more alike"
+    return "less alike" if difference.high < 0 else "within noise"

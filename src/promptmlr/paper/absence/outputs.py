@@ -1,0 +1,280 @@
+"""What the experiment found, for people: tables, figures, and a conclusion in words."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.files import write_bytes, write_text
+from promptmlr.paper.absence.figures import PROBES, probes_figure, rate_name, worths_figure
+from promptmlr.paper.absence.plan import METHODS, WORTHS, Plan, Worth
+from promptmlr.paper.absence.running import Results, row_name
+from promptmlr.report import figure_png
+from promptmlr.report.findings import Finding, Heading, Picture, Table, as_markdown
+from promptmlr.report.tables import csv_text, percent_interval, signed
+from promptmlr.reporting import counted
+from promptmlr.scenes.captions import ABSENCE_RATE
+from promptmlr.uncertainty import UNDECIDED, Estimate, estimate, holm
+
+__all__ = ["AbsenceOutputs"]
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a worth is at a rate, less what it is at LAION's."""
+
+    worth: Worth
+    rate: float
+    estimate: Estimate
+    p_holm: float
+
+    @property
+    def verdict(self) -> str:
+        return self.estimate.verdict(self.p_holm)
+
+
+class AbsenceOutputs:
+    """Everything that is shown of the experiment.
+
+    Args:
+        results: a finished experiment.
+    """
+
+    title = "Do negative prompts fail for want of captions that speak of absence?"
+    lead = "Text sides that differ in their captions alone, beside one frozen image tower, in the drawn world."
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self.plan: Plan = results.plan
+        scores = results.scores
+        self.worths = {
+            (worth, rate, fraction): scores.contrast(_weights(worth, rate), fraction)
+            for worth in WORTHS
+            for rate in self.plan.rates
+            for fraction in (*self.plan.observed, None)
+        }
+        changes = [
+            (worth, rate, scores.contrast(_weights(worth, rate, ABSENCE_RATE), None))
+            for worth in WORTHS
+            for rate in self.plan.rates
+            if rate != ABSENCE_RATE
+        ]
+        corrected = holm([found.p for _, _, found in changes])
+        self.changes = [_Change(*change, p) for change, p in zip(changes, corrected, strict=True)]
+
+    def findings(self) -> list[Finding]:
+        """The conclusion, all tables and figures, and what to know about them."""
+        rates = [rate_name(rate) for rate in self.plan.rates]
+        return [
+            *self.conclusion(),
+            Heading("What the text sides make of absence"),
+            Picture(
+                lambda: figure_png(probes_figure(self.plan, self.results.probes), 1400),
+                alt="Cosines and AUCs over the share of captions of absence; the table holds the same numbers.",
+                caption="Points are text sides, lines their means.",
+                least=40,
+            ),
+            Table(
+                "Means over text sides (probes.csv)",
+                ["captions of absence", *rates],
+                self._probe_rows(),
+            ),
+            self._probe_note(),
+            Heading("What a negative prompt is worth"),
+            Picture(
+                lambda: figure_png(worths_figure(self.plan, self.worths), 1400),
+                alt="The worth of a negative prompt over the share of captions of absence, by observed labels.",
+                caption="Points of mAP; bands are 95 % intervals of the mean over observed fractions.",
+                least=40,
+            ),
+            Table(
+                "Points of mAP, mean over the observed fractions (worths.csv)", ["worth", *rates], self._worth_rows()
+            ),
+            Table(
+                f"The same, less what it is at LAION's {rate_name(ABSENCE_RATE)} (changes.csv)",
+                self._change_header(),
+                self._change_rows(),
+            ),
+            Heading("mAP of the methods"),
+            Table("Percent, mean over the observed fractions (methods.csv)", ["method", *rates], self._method_rows()),
+            *self._notes(),
+        ]
+
+    def write(self, folder: Path) -> None:
+        """`absence.md`, `methods.csv`, `worths.csv`, `changes.csv`, `probes.png` and `worths.png`."""
+        write_text(folder / "absence.md", as_markdown(self.findings()))
+        write_text(folder / "methods.csv", csv_text(*self._method_records()))
+        write_text(folder / "worths.csv", csv_text(*self._worth_records()))
+        write_text(folder / "changes.csv", csv_text(*self._change_records()))
+        write_bytes(folder / "probes.png", figure_png(probes_figure(self.plan, self.results.probes), 1400))
+        write_bytes(folder / "worths.png", figure_png(worths_figure(self.plan, self.worths), 1400))
+
+    def conclusion(self) -> list[str]:
+        """What was found, in words: of the text sides, and of the methods."""
+        most = max(self.plan.rates)
+        probe = self._probe("auc_no", most)
+        base = self._probe("auc_no", ABSENCE_RATE)
+        speaks = (
+            "is read by one text side alone, of which nothing general can be said"
+            if self.plan.tower_seeds == 1
+            else "speaks of absence"
+            if probe.high < 0.5
+            else "still fires on the object"
+            if probe.low > 0.5
+            else "says nothing of presence that these text sides can show"
+        )
+        cosines = [self._probe("positive_negative", rate).value for rate in (ABSENCE_RATE, most)]
+        of_text = (
+            f"With {rate_name(most)} captions of absence instead of LAION's {rate_name(ABSENCE_RATE)}, “no X” "
+            f"{speaks}: its AUC for the presence of X goes from {base.value:.2f} to {probe.value:.2f}, and the cosine "
+            f"of positive and negative prompts from {cosines[0]:.2f} to {cosines[1]:.2f}."
+        )
+        last = [change for change in self.changes if change.rate == most]
+        grown, shrunk = (
+            [change.worth.name for change in last if change.verdict == verdict] for verdict in ("higher", "lower")
+        )
+        if grown:
+            methods = (
+                f"What a learned negative prompt is worth grows with it in {len(grown)} of {len(last)} comparisons: "
+                f"{'; '.join(grown)}."
+            )
+        else:
+            room = max(change.estimate.high for change in last)
+            methods = (
+                f"What a learned negative prompt is worth is not seen to grow with it in any of {len(last)} "
+                f"comparisons; the highest end of their intervals is {signed(100 * room)} points."
+            )
+        if shrunk:
+            methods += f" It shrinks in {len(shrunk)}: {'; '.join(shrunk)}."
+        return [of_text, methods]
+
+    def _probe_values(self, field: str, rate: float) -> NDArray[np.float64]:
+        return np.array([getattr(probe, field) for probe in self.results.probes if probe.rate == rate])
+
+    def _probe(self, field: str, rate: float) -> Estimate:
+        """Mean over text sides, with Student's interval: images are not resampled."""
+        values = self._probe_values(field, rate)[None]
+        found = estimate(values, np.repeat(values[..., None], 1000, axis=-1), [1.0])
+        return replace(found, high=min(found.high, 1.0))  # no cosine and no AUC is larger
+
+    def _probe_rows(self) -> list[list[str]]:
+        def cell(field: str, rate: float) -> str:
+            found = self._probe(field, rate)
+            return _plain(found) if self.plan.tower_seeds > 1 else f"{found.value:.3f}"
+
+        return self._rows(list(PROBES.items()), cell)
+
+    def _method_rows(self) -> list[list[str]]:
+        scores = self.results.scores
+        rows = self._rows(
+            [(method, method) for method in METHODS],
+            lambda method, rate: _percent(scores.mean(row_name(method, rate), None)),
+        )
+        return [*rows, ["baseline, without text", *([_percent(scores.mean("baseline", None))] * len(self.plan.rates))]]
+
+    def _worth_rows(self) -> list[list[str]]:
+        return [
+            [worth.name, *(_points(self.worths[worth, rate, None]) for rate in self.plan.rates)] for worth in WORTHS
+        ]
+
+    def _change_header(self) -> list[str]:
+        return ["change", *(rate_name(rate) for rate in self.plan.rates if rate != ABSENCE_RATE)]
+
+    def _change_rows(self) -> list[list[str]]:
+        rows = []
+        for worth in WORTHS:
+            own = [change for change in self.changes if change.worth == worth]
+            rows.append([worth.name, *(f"{_points(change.estimate)} {change.verdict}" for change in own)])
+        return rows
+
+    def _rows(self, names: Sequence[tuple[str, str]], cell: Callable[[str, float], str]) -> list[list[str]]:
+        return [[label, *(cell(name, rate) for rate in self.plan.rates)] for name, label in names]
+
+    def _probe_note(self) -> str:
+        sides = self.plan.tower_seeds
+        over = (
+            f"Means over {sides} text sides per rate with 95 % intervals (Student's, degrees of freedom: {sides - 1})"
+            if sides > 1
+            else "One text side per rate, so nothing is known of their spread"
+        )
+        return (
+            f"{over}, on {self.plan.test_scenes:,} test scenes; AUCs are of the largest local cosine. An AUC above ½ "
+            "means that the sentence fires on the object."
+        )
+
+    def _notes(self) -> list[str]:
+        plan = self.plan
+        short = [found for found in self.results.choices if not found.choice.plateau]
+        several = plan.tower_seeds > 1
+        drawn = "text sides (Student's) and test images together" if several else "test images alone"
+        doubled = (
+            f"epochs were left at {plan.rule.epochs}, so nobody knows which trainings are at their plateau"
+            if plan.rule.most_epochs < 2 * plan.rule.epochs
+            else f"epochs were doubled up to {plan.rule.most_epochs} while that gained {100 * plan.rule.gain:g} "
+            f"points: {len(short)} of {len(self.results.choices)} trainings were still gaining there"
+        )
+        return [
+            f"Every text side was pretrained for {plan.steps:,} steps on the same {plan.scenes:,} scenes beside one "
+            "frozen image tower; sides of one seed share initial weights and batches. Methods were trained on "
+            f"{plan.train_scenes:,} other scenes at {', '.join(f'{100 * share:g} %' for share in plan.observed)} "
+            f"observed labels, {counted(plan.seeds, 'mask')} each, in batches of {plan.batch_size}.",
+            f"Intervals are over {drawn}; each text side counts with the mean over its masks, which are the same for "
+            "all of them, so what other masks would add is left out. “higher” and “lower” hold for all "
+            f"{len(self.changes)} changes together (Holm, 5 %). {UNDECIDED}.",
+            "Rates and epochs were chosen on held-out observed labels of the first text side at "
+            f"{rate_name(ABSENCE_RATE)}, and kept for all others; {doubled}.",
+        ]
+
+    def _method_records(self) -> tuple[list[str], list[dict[str, object]]]:
+        columns = ["method", "rate", "observed", "mean_ap", "low", "high"]
+        records: list[dict[str, object]] = []
+        for name, rate, row in [
+            *((method, rate, row_name(method, rate)) for method in METHODS for rate in self.plan.rates),
+            ("baseline", "", "baseline"),
+        ]:
+            for fraction in (*self.plan.observed, None):
+                found = self.results.scores.mean(row, fraction)
+                values = (name, rate, "mean" if fraction is None else fraction, found.value, found.low, found.high)
+                records.append(dict(zip(columns, values, strict=True)))
+        return columns, records
+
+    def _worth_records(self) -> tuple[list[str], list[dict[str, object]]]:
+        columns = ["worth", "rate", "observed", "points", "low", "high"]
+        records: list[dict[str, object]] = []
+        for (worth, rate, fraction), found in self.worths.items():
+            ends = (100 * found.value, 100 * found.low, 100 * found.high)
+            values = (worth.name, rate, "mean" if fraction is None else fraction, *ends)
+            records.append(dict(zip(columns, values, strict=True)))
+        return columns, records
+
+    def _change_records(self) -> tuple[list[str], list[dict[str, object]]]:
+        columns = ["worth", "rate", "minus", "points", "low", "high", "p", "p_holm", "verdict"]
+        records: list[dict[str, object]] = []
+        for change in self.changes:
+            found = change.estimate
+            ends = (100 * found.value, 100 * found.low, 100 * found.high, found.p, change.p_holm, change.verdict)
+            values = (change.worth.name, change.rate, ABSENCE_RATE, *ends)
+            records.append(dict(zip(columns, values, strict=True)))
+        return columns, records
+
+
+def _weights(worth: Worth, rate: float, minus: float | None = None) -> dict[str, float]:
+    weights = {row_name(worth.more, rate): 1.0, row_name(worth.less, rate): -1.0}
+    if minus is not None:
+        weights |= {row_name(worth.more, minus): -1.0, row_name(worth.less, minus): 1.0}
+    return weights
+
+
+def _plain(found: Estimate) -> str:
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def _percent(found: Estimate) -> str:
+    return percent_interval(found.value, found.low, found.high)
+
+
+def _points(found: Estimate) -> str:
+    value, low, high = (signed(100 * end) for end in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"

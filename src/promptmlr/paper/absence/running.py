@@ -1,0 +1,232 @@
+"""The experiment from text sides to scores; what is finished stays, and a repeated call goes on with the rest."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from promptmlr.backbone import Backbone, load_backbone
+from promptmlr.backbone.checkpoint import own_state_dict
+from promptmlr.data import DataOptions, LabelledImages, load_data
+from promptmlr.errors import UserError
+from promptmlr.paper.absence.plan import BASELINE, METHODS, Plan, Tower
+from promptmlr.paper.absence.towers import Probe, checkpoint_path, pretrain_towers, probe_towers
+from promptmlr.paper.design.cells import Cell
+from promptmlr.paper.design.choices import Found, read_choices, write_choices
+from promptmlr.paper.design.search import Choice
+from promptmlr.paper.design.training import CellScores, World, saturated_at_start, score_cell, search
+from promptmlr.paper.grid.folder import GridFolder
+from promptmlr.paper.grid.results import GridResults
+from promptmlr.paper.jobs import finished
+from promptmlr.recipes import load_recipe
+from promptmlr.regions import FreshRegions, RegionSource, extract
+from promptmlr.reporting import Reporter
+from promptmlr.scenes.captions import ABSENCE_RATE
+from promptmlr.scenes.text_side import TextSideConfig, see_scenes
+
+__all__ = ["OutOfTime", "Results", "row_name", "run_absence"]
+
+
+class OutOfTime(UserError):
+    """The stretch is over before the experiment; a repeated call goes on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """A finished experiment.
+
+    Attributes:
+        plan: what was asked.
+        probes: of all text sides.
+        choices: rates and epochs of every method at every fraction.
+        scores: rows are "method @ rate", and "baseline"; its seeds are those of the text sides, each a mean over masks.
+    """
+
+    plan: Plan
+    probes: list[Probe]
+    choices: list[Found]
+    scores: GridResults
+
+
+def row_name(method: str, rate: float) -> str:
+    """A row of the results."""
+    return f"{method} @ {rate:g}"
+
+
+def run_absence(
+    plan: Plan, out: str | Path, *, jobs: int = 1, minutes: float | None = None, reporter: Reporter | None = None
+) -> Results:
+    """Pretrain text sides, probe them, train every method on each, and score it.
+
+    Args:
+        plan: what to do.
+        out: a folder: `towers/`, `probes.csv`, `choices.csv`, `curves.csv`, and the cells as `GridFolder` keeps them.
+        jobs: processes.
+        minutes: of computing after which no more cells are begun; None is no limit.
+        reporter: where to say how it goes.
+
+    Raises:
+        OutOfTime: `minutes` are over.
+        UserError: the folder holds another plan's work.
+    """
+    reporter = reporter or Reporter()
+    if ABSENCE_RATE not in plan.rates or max(plan.rates) == ABSENCE_RATE:
+        raise UserError(
+            f"--rates must hold {ABSENCE_RATE:g}, LAION's share of captions that all is compared with, and a larger one"
+        )
+    for rate in plan.rates:
+        TextSideConfig(rate)  # refuses what is no share
+    out = Path(out)
+    deadline = _Deadline(minutes)
+    folder = GridFolder(out, "experiment absence")
+    with folder.held({"absence": _setting(plan)}):
+        missing = [tower for tower in plan.towers if not checkpoint_path(out, tower).exists()]
+        if missing:
+            tower = own_state_dict("scenes")
+            assert tower is not None
+            with reporter.progress("drawing and encoding scenes") as say:
+                seen = see_scenes(tower[1], plan.scenes, progress=say)
+            pretrain_towers(seen, plan, missing, out, jobs, deadline.go_on, reporter)
+            deadline.check(all(checkpoint_path(out, tower).exists() for tower in missing))
+        world = _world(plan, out, reporter)
+        probes = probe_towers(plan, out, world.test, world.test_labels, world.class_names, reporter)
+        choices = _search(plan, world, out, jobs, deadline, reporter)
+        _score(plan, world, folder, {key: found.choice for key, found in choices.items()}, jobs, deadline, reporter)
+    asked = [(cell.name, fraction) for cell in (*METHODS.values(), BASELINE) for fraction in plan.observed]
+    return Results(plan, probes, [choices[place] for place in asked], _results(plan, folder))
+
+
+class _Deadline:
+    def __init__(self, minutes: float | None) -> None:
+        self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
+
+    def go_on(self) -> bool:
+        """Whether more may be begun."""
+        return time.monotonic() < self._end
+
+    @staticmethod
+    def check(finished_all: bool) -> None:
+        """End the stretch where something was not begun."""
+        if not finished_all:
+            raise OutOfTime("the --minutes of this stretch are over; repeat the command to go on")
+
+
+def _setting(plan: Plan) -> dict[str, object]:
+    """What decides a cell: everything but which towers, fractions and seeds are asked for."""
+    free = {"rates", "tower_seeds", "observed", "seeds"}
+    return {key: value for key, value in asdict(plan).items() if key not in free}
+
+
+def _world(plan: Plan, out: Path, reporter: Reporter) -> World:
+    """Regions are the same for all text sides: the image tower is one and the same."""
+    backbone = _backbone(checkpoint_path(out, plan.reference))
+    options = DataOptions(scenes_train=plan.train_scenes, scenes_test=plan.test_scenes)
+
+    def encoded(data: LabelledImages) -> RegionSource:
+        with reporter.progress("encoding images") as say:
+            return extract(FreshRegions(backbone, data.images), progress=say)[1]
+
+    train, test = (load_data("scenes", purpose=purpose, options=options) for purpose in ("train", "test"))
+    return World(
+        backbone,
+        train.class_names,
+        encoded(train),
+        train.labels,
+        encoded(test),
+        test.labels,
+        load_recipe("default", "dualcoop", batch_size=plan.batch_size),
+        plan.rule,
+        plan.seeds,
+    )
+
+
+@lru_cache(maxsize=2)
+def _backbone(path: Path) -> Backbone:
+    return load_backbone(path)
+
+
+def _search(
+    plan: Plan, world: World, out: Path, jobs: int, deadline: _Deadline, reporter: Reporter
+) -> dict[tuple[str, float], Found]:
+    """Rates and epochs of every method at every fraction, on the reference."""
+    choices = {(found.cell, found.observed): found for found in read_choices(out)}
+    tasks = [
+        (cell, fraction)
+        for cell in (*METHODS.values(), BASELINE)
+        for fraction in plan.observed
+        if (cell.name, fraction) not in choices
+    ]
+    with reporter.progress("rates and epochs") as say:
+        for done, ((cell, fraction), (choice, saturated)) in enumerate(
+            finished(_search_one, world, tasks, jobs, deadline.go_on), 1
+        ):
+            choices[cell.name, fraction] = Found(cell.name, fraction, choice, saturated)
+            write_choices(out, choices.values())
+            say(done, len(tasks))
+    deadline.check(all((cell.name, fraction) in choices for cell, fraction in tasks))
+    return choices
+
+
+def _search_one(world: World, task: tuple[Cell, float]) -> tuple[Choice, float]:
+    return search(world, *task), saturated_at_start(world, task[0])
+
+
+_Task = tuple[str, Path, Cell, float, Choice]  # row, checkpoint, cell, observed, choice
+
+
+def _score(
+    plan: Plan,
+    world: World,
+    folder: GridFolder,
+    choices: dict[tuple[str, float], Choice],
+    jobs: int,
+    deadline: _Deadline,
+    reporter: Reporter,
+) -> None:
+    """Train and score what is missing; without text once, on the reference."""
+    wanted = [(plan.reference, BASELINE)] + [(tower, cell) for tower in plan.towers for cell in METHODS.values()]
+    tasks: list[_Task] = [
+        (_cell_name(tower, cell), checkpoint_path(folder.path, tower), cell, fraction, choices[cell.name, fraction])
+        for tower, cell in wanted
+        for fraction in plan.observed
+        if not all(folder.has(_cell_name(tower, cell), fraction, seed) for seed in range(plan.seeds))
+    ]
+    with reporter.progress("methods on text sides") as say:
+        for done, ((name, _, _, fraction, _), found) in enumerate(
+            finished(_score_one, world, tasks, jobs, deadline.go_on), 1
+        ):
+            found.keep(folder, name, fraction)
+            say(done, len(tasks))
+    seeds = range(plan.seeds)
+    deadline.check(all(folder.has(name, fraction, seed) for name, _, _, fraction, _ in tasks for seed in seeds))
+
+
+def _cell_name(tower: Tower, cell: Cell) -> str:
+    return cell.name if cell == BASELINE else f"{tower.name} {cell.name}"
+
+
+def _score_one(world: World, task: _Task) -> CellScores:
+    _, path, cell, fraction, choice = task
+    return score_cell(replace(world, backbone=_backbone(path)), cell, fraction, choice)
+
+
+def _results(plan: Plan, folder: GridFolder) -> GridResults:
+    """Means over masks; the seeds of the result are those of the text sides."""
+    places = {row_name(method, rate): (rate, cell) for rate in plan.rates for method, cell in METHODS.items()}
+    rows: dict[str, Sequence[str]] = {
+        name: [_cell_name(Tower(rate, seed), cell) for seed in range(plan.tower_seeds)]
+        for name, (rate, cell) in places.items()
+    }
+    rows["baseline"] = [BASELINE.name] * plan.tower_seeds
+    parts = [folder.results(names, plan.observed, plan.seeds) for names in rows.values()]
+    return GridResults(
+        list(rows),
+        plan.observed,
+        np.array([part.scores.mean(axis=2).T for part in parts]),
+        np.array([part.resampled.mean(axis=2).swapaxes(0, 1) for part in parts]),
+        [part.learned[0] for part in parts],
+    )

@@ -1,0 +1,117 @@
+"""The text sides: pretrained, kept as checkpoints, and asked what they make of absence."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from pyarrow.csv import read_csv
+from safetensors.torch import save
+from torch import Tensor
+
+from promptmlr.backbone import Backbone, load_backbone
+from promptmlr.files import write_bytes, write_text
+from promptmlr.labels import Labels
+from promptmlr.maps.sentences import TEMPLATES
+from promptmlr.methods import create_recognizer
+from promptmlr.paper.absence.plan import Plan, Tower
+from promptmlr.paper.jobs import finished
+from promptmlr.paper.text_probe.scores import presence_scores, prompt_cosines
+from promptmlr.pipeline import score_on
+from promptmlr.regions import RegionSource
+from promptmlr.report.tables import csv_text
+from promptmlr.reporting import Reporter
+from promptmlr.scenes.text_side import SeenScenes, TextSideConfig, pretrain_text_side
+
+__all__ = ["Probe", "checkpoint_path", "pretrain_towers", "probe_towers"]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one text side makes of absence: a line of `probes.csv`.
+
+    Cosines are means over classes, AUCs means over classes of the largest local cosine as a score for presence.
+    """
+
+    rate: float
+    seed: int
+    positive_negative: float  # cosine of "photo of a X" and "Not a photo of a X"
+    positive_positive: float  # of "photo of a X" and "picture of a X"
+    between_classes: float  # of "photo of a X" and "photo of a Y"
+    auc_photo: float  # of "a photo of a X"
+    auc_no: float  # of "no X": below 1/2 it would speak of absence
+    auc_not: float  # of "not a photo of a X"
+    zero_shot_map: float
+
+
+def checkpoint_path(out: Path, tower: Tower) -> Path:
+    """Where a text side lies, with the image tower that all of them share."""
+    return out / "towers" / f"{tower.name}.safetensors"
+
+
+def pretrain_towers(
+    seen: SeenScenes,
+    plan: Plan,
+    towers: Sequence[Tower],
+    out: Path,
+    jobs: int,
+    go_on: Callable[[], bool],
+    reporter: Reporter,
+) -> None:
+    """Pretrain text sides and write their checkpoints.
+
+    Args:
+        seen: scenes as the image tower sees them.
+        plan: how long.
+        towers: those that are missing.
+        out: the folder of the experiment.
+        jobs: processes.
+        go_on: whether another may be begun.
+        reporter: where to say how it goes.
+    """
+    tasks = [(tower, TextSideConfig(tower.rate, tower.seed, plan.steps)) for tower in towers]
+    with reporter.progress("text sides") as say:
+        for done, ((tower, _), state) in enumerate(finished(_pretrain, seen, tasks, jobs, go_on), 1):
+            write_bytes(checkpoint_path(out, tower), save({key: value.contiguous() for key, value in state.items()}))
+            say(done, len(tasks))
+
+
+def _pretrain(seen: SeenScenes, task: tuple[Tower, TextSideConfig]) -> dict[str, Tensor]:
+    return pretrain_text_side(seen, task[1])
+
+
+def probe_towers(
+    plan: Plan, out: Path, test: RegionSource, labels: Labels, class_names: Sequence[str], reporter: Reporter
+) -> list[Probe]:
+    """Probe all text sides; those in `probes.csv` are done already."""
+    path = out / "probes.csv"
+    earlier = [Probe(**row) for row in read_csv(path).to_pylist()] if path.exists() else []
+    found = {Tower(probe.rate, probe.seed): probe for probe in earlier}
+    missing = [tower for tower in plan.towers if tower not in found]
+    with reporter.progress("probing text sides") as say:
+        for done, tower in enumerate(missing, 1):
+            found[tower] = _probe(tower, load_backbone(checkpoint_path(out, tower)), test, labels, class_names)
+            rows = [asdict(found[key]) for key in sorted(found)]
+            write_text(path, csv_text([field.name for field in fields(Probe)], rows))
+            say(done, len(missing))
+    return [found[tower] for tower in plan.towers]
+
+
+def _probe(tower: Tower, backbone: Backbone, test: RegionSource, labels: Labels, class_names: Sequence[str]) -> Probe:
+    cosines = prompt_cosines(backbone, class_names, TEMPLATES["single"])
+    aucs = {
+        score.sentence: score.mean
+        for score in presence_scores(backbone, test, labels, class_names, resamples=1)
+        if score.place == "local"
+    }
+    zero_shot = create_recognizer("zeroshot", backbone, class_names)
+    return Probe(
+        tower.rate,
+        tower.seed,
+        float(cosines.positive_negative.mean()),
+        float(cosines.positive_positive.mean()),
+        float(cosines.between_classes.mean()),
+        aucs["a photo of a {}"],
+        aucs["no {}"],
+        aucs["not a photo of a {}"],
+        score_on(test, labels)(zero_shot),
+    )

@@ -1,0 +1,336 @@
+"""A finished design for people: tables, figures, and what to know about them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from promptmlr.files import write_bytes, write_text
+from promptmlr.paper.design.cells import CELLS, SATURATED, TOLERATED, VARIANTS, Cell
+from promptmlr.paper.design.choices import Found
+from promptmlr.paper.design.effects import EFFECTS, Effect, parts
+from promptmlr.paper.design.search import STEP, Rule
+from promptmlr.paper.grid.beside import beside_findings
+from promptmlr.paper.grid.results import BESIDE, GridResults
+from promptmlr.report import figure_png
+from promptmlr.report.findings import Finding, Heading, Lines, Picture, Table, as_markdown
+from promptmlr.report.tables import csv_text, percent_interval, signed
+from promptmlr.uncertainty import UNDECIDED, Estimate, holm
+
+__all__ = ["DesignOutputs"]
+
+TABLE_COLUMNS = ("presence", "absence", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", *BESIDE)
+PART_COLUMNS = ("side", "effect", "observed", "beside", "points", "low", "high")
+EFFECT_COLUMNS = ("side", "effect", "observed", "points", "low", "high", "p", "p_holm", "verdict", "meaning")
+SIDES = {
+    "presence": "What the presence side gains",
+    "absence": "What the absence side gains",
+    "interaction": "Interactions",
+}
+
+_COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An effect at an observed fraction, or over all of them."""
+
+    effect: Effect
+    observed: float | None
+    estimate: Estimate
+    p_holm: float
+
+    @property
+    def verdict(self) -> str:
+        return self.estimate.verdict(self.p_holm, "gain", "loss")
+
+    def __str__(self) -> str:
+        value, low, high = (signed(100 * end) for end in (self.estimate.value, self.estimate.low, self.estimate.high))
+        return f"{value} ({low} to {high}) {self.verdict}"
+
+
+class DesignOutputs:
+    """Everything that is shown of a design.
+
+    Args:
+        results: scores of all cells.
+        choices: what the search found for each of them at each fraction.
+        rule: how it searched.
+        data: what was trained and tested on, in a few words.
+        remarks: paragraphs to know about these numbers.
+    """
+
+    def __init__(
+        self, results: GridResults, choices: Sequence[Found], rule: Rule, data: str, remarks: Sequence[str] = ()
+    ) -> None:
+        self.results = results
+        self.choices = {(found.cell, found.observed): found for found in choices}
+        self.rule = rule
+        self.data = data
+        self.remarks = remarks
+        self.title = "What each side is worth"
+        self.lead = f"Five kinds of presence and absence side, crossed: mAP on {data}."
+        self.observed = [float(fraction) for fraction in results.observed]
+        self.fractions: list[float | None] = [*self.observed, *([None] if len(self.observed) > 1 else [])]
+        estimates = [
+            (effect, fraction, results.contrast(effect.weights, fraction))
+            for effect, fraction in product(EFFECTS, self.fractions)
+        ]
+        corrected = holm([estimate.p for _, _, estimate in estimates])
+        self.effects = [_Found(*found, p) for found, p in zip(estimates, corrected, strict=True)]
+
+    def findings(self) -> list[Finding]:
+        """Effects, scores and how all was trained: tables, figures, and what to know about them."""
+        effects = [
+            Table(f"{heading}, points of mAP (effects.csv)", self._effect_header(), self._effect_rows(side))
+            for side, heading in SIDES.items()
+        ]
+        scores = [
+            Table(
+                f"{self._at(fraction)}: mAP in percent (table.csv)", self._matrix_header(), self._matrix_rows(fraction)
+            )
+            for fraction in self.observed
+        ]
+        header = ("cell", "observed", "rates ×", "epochs", "plateau", "saturated at start")
+        return [
+            Heading("Effects"),
+            Picture(
+                lambda: figure_png(self.effects_figure(), 1400),
+                alt="Effects of the kinds of side with their 95 % intervals; the tables hold the same numbers.",
+                caption="Mean over the observed fractions, with 95 % intervals.",
+                least=40,
+            ),
+            *effects,
+            Lines(None, self._meanings()),
+            self._effect_note(),
+            Heading("The same effects beside each kind of the other side"),
+            "An effect above is the mean of a row below. Where a row is uneven, that mean is no property of the side, "
+            "but of some of its pairs. Intervals are of each difference by itself.",
+            *self._part_tables(),
+            Heading("Scores"),
+            *scores,
+            self._score_note(),
+            *self.remarks,
+            *beside_findings(self.results),
+            Heading("Training"),
+            *self._training_notes(),
+            Picture(
+                lambda: figure_png(self.curves_figure(), 1600),
+                alt="Held-out mAP of every cell over the number of epochs it was trained for.",
+                caption="Held-out mAP over epochs at the chosen rates, a panel per cell, a line per observed fraction.",
+                least=52,
+            ),
+            Table("What the search found (choices.csv)", header, self._choice_rows(), long=True),
+        ]
+
+    def write(self, folder: Path) -> None:
+        """`design.md`, `table.csv`, `effects.csv`, `parts.csv`, `effects.png` and `curves.png`."""
+        write_text(folder / "design.md", as_markdown(self.findings()))
+        write_text(folder / "table.csv", csv_text(TABLE_COLUMNS, self._table_records()))
+        write_text(folder / "effects.csv", csv_text(EFFECT_COLUMNS, self._effect_records()))
+        write_text(folder / "parts.csv", csv_text(PART_COLUMNS, self._part_records()))
+        write_bytes(folder / "effects.png", figure_png(self.effects_figure(), 1400))
+        write_bytes(folder / "curves.png", figure_png(self.curves_figure(), 1600))
+
+    def effects_figure(self) -> Figure:
+        """A line per effect, over all fractions."""
+        shown = [found for found in self.effects if found.observed == self.fractions[-1]]
+        figure = Figure(figsize=(9, 0.36 * len(shown) + 1.1), layout="constrained")
+        axes = figure.subplots()
+        colours = dict(zip(SIDES, _COLOURS, strict=False))
+        for place, found in enumerate(reversed(shown)):
+            low, value, high = (100 * getattr(found.estimate, end) for end in ("low", "value", "high"))
+            colour = colours[found.effect.side]
+            axes.plot([low, high], [place, place], color=colour, linewidth=2)
+            axes.plot([value], [place], "o", color=colour)
+        axes.axvline(0, color="#566072", linewidth=1)
+        names = [f"{found.effect.side}: {found.effect.name}" for found in reversed(shown)]
+        axes.set_yticks(range(len(shown)), names)
+        axes.set_xlabel("points of mAP")
+        axes.grid(axis="x", color="#e3e7ed")
+        axes.spines[["top", "right"]].set_visible(False)
+        return figure
+
+    def curves_figure(self) -> Figure:
+        """A panel per cell: held-out mAP over epochs at the chosen rates, a line per fraction."""
+        figure = Figure(figsize=(12, 11), layout="constrained")
+        panels = figure.subplots(len(VARIANTS), len(VARIANTS), sharex=True, sharey=True)
+        for (row, presence), (column, absence) in product(enumerate(VARIANTS), enumerate(VARIANTS)):
+            axes = panels[row][column]
+            for place, fraction in enumerate(self.observed):
+                choice = self.choices[Cell(presence, absence).name, fraction].choice
+                trials = [trial for trial in choice.trials if trial.factor == choice.factor]
+                axes.plot(
+                    [trial.epochs for trial in trials],
+                    [100 * trial.held_out_map for trial in trials],
+                    "o-",
+                    color=_COLOURS[place % len(_COLOURS)],
+                    label=self._at(fraction),
+                    markersize=4,
+                )
+            axes.set_xscale("log", base=2)
+            axes.set_xticks([self.rule.epochs, self.rule.most_epochs], [self.rule.epochs, self.rule.most_epochs])
+            axes.grid(color="#e3e7ed")
+            axes.spines[["top", "right"]].set_visible(False)
+            if row == 0:
+                axes.set_title(absence.name, fontsize=11)
+            if column == 0:
+                axes.set_ylabel(presence.name, fontsize=11)
+        panels[0][-1].legend(frameon=False, fontsize=8)
+        figure.supxlabel("epochs (columns: absence side)")
+        figure.supylabel("held-out mAP, % (rows: presence side)")
+        return figure
+
+    @staticmethod
+    def _at(fraction: float | None) -> str:
+        return "mean" if fraction is None else f"{100 * fraction:g} % observed"
+
+    @staticmethod
+    def _matrix_header() -> list[str]:
+        return ["presence \\ absence", *(variant.name for variant in VARIANTS)]
+
+    def _matrix_rows(self, fraction: float | None) -> list[list[str]]:
+        rows = []
+        for presence in VARIANTS:
+            found = [self.results.mean(Cell(presence, absence).name, fraction) for absence in VARIANTS]
+            rows.append([presence.name, *(percent_interval(one.value, one.low, one.high) for one in found)])
+        return rows
+
+    def _effect_header(self) -> list[str]:
+        return ["effect", *map(self._at, self.fractions)]
+
+    def _effect_rows(self, side: str) -> list[list[str]]:
+        by_place = {(found.effect, found.observed): found for found in self.effects}
+        return [
+            [effect.name, *(str(by_place[effect, fraction]) for fraction in self.fractions)]
+            for effect in EFFECTS
+            if effect.side == side
+        ]
+
+    def _part_tables(self) -> list[Table]:
+        """A table per side and fraction: its effects beside each kind of the other side."""
+        records = self._part_records()
+        tables = []
+        for side, fraction in product(("presence", "absence"), self.observed):
+            rows: dict[str, list[str]] = {}
+            for one in records:
+                if (one["side"], one["observed"]) == (side, fraction):
+                    points, low, high = (signed(float(one[end])) for end in ("points", "low", "high"))
+                    rows.setdefault(str(one["effect"]), []).append(f"{points} ({low} to {high})")
+            other = "absence" if side == "presence" else "presence"
+            header = (f"{side} \\ {other}", *(variant.name for variant in VARIANTS))
+            caption = f"{side.capitalize()}, {self._at(fraction)}: points of mAP (parts.csv)"
+            tables.append(Table(caption, header, [(name, *cells) for name, cells in rows.items()]))
+        return tables
+
+    def _part_records(self) -> list[dict[str, Any]]:
+        found = [
+            (effect, fraction, other, self.results.contrast(weights, fraction))
+            for effect, fraction in product(EFFECTS, self.observed)
+            for other, weights in parts(effect).items()
+        ]
+        return [
+            {"side": effect.side, "effect": effect.name, "observed": fraction, "beside": other}
+            | {"points": 100 * one.value, "low": 100 * one.low, "high": 100 * one.high}
+            for effect, fraction, other, one in found
+        ]
+
+    @staticmethod
+    def _meanings() -> list[str]:
+        """What each effect is, once for all sides."""
+        return [f"{name}: {meaning}." for name, meaning in {effect.name: effect.meaning for effect in EFFECTS}.items()]
+
+    def _choice_rows(self) -> list[list[str]]:
+        return [
+            [
+                found.cell,
+                f"{100 * found.observed:g} %",
+                f"{found.choice.factor:g}",
+                str(found.choice.epochs),
+                "yes" if found.choice.plateau else "no",
+                f"{100 * found.saturated:.1f} %",
+            ]
+            for found in self.choices.values()
+        ]
+
+    def _score_note(self) -> str:
+        seeds = self.results.seeds
+        what = f"test images and {seeds} seeds" if seeds > 1 else "test images alone, as there is one seed"
+        return (
+            f"mAP in percent on {self.data}, with 95 % intervals over {what}. Rows are presence sides, columns absence "
+            "sides; embedding-text starts from the class's text, embedding-agnostic from the class-free text, "
+            "embedding-random from that plus noise."
+        )
+
+    def _effect_note(self) -> str:
+        return (
+            "Effects of a side are averaged over all kinds of the other side. Intervals are paired by seed and test "
+            f"image; “gain” and “loss” hold for all {len(self.effects)} effects together (Holm, 5 %). {UNDECIDED}."
+        )
+
+    def _training_notes(self) -> list[str]:
+        rule = self.rule
+        search = (
+            f"Every cell was trained by one rule. Rates: the recipe's times 1/{STEP:g}, 1 and {STEP:g}, whichever has "
+            f"the best mAP on {100 * rule.held_out:g} % of the observed labels that were held out (mean over "
+            f"{rule.seeds} seeds, {rule.epochs} epochs), and one step further while the best is the last, at most "
+            f"{rule.extensions} times. Epochs: doubled until that gains less than {100 * rule.gain:g} points there. "
+            f"Then 1/{STEP:g} and {STEP:g} times of the rates once more, at that many epochs: where one gains as much, "
+            "it is taken and epochs are doubled on. No test label is looked at."
+        )
+        places = len(self.choices)
+        short = [found for found in self.choices.values() if not found.choice.plateau]
+        names = ", ".join(f"{found.cell} ({self._at(found.observed)})" for found in short)
+        if rule.most_epochs < 2 * rule.epochs:
+            plateau = f"Epochs were left at {rule.epochs}, so nobody knows which cells are at their plateau."
+        elif short:
+            plateau = f"{len(short)} of {places} were still gaining at {rule.most_epochs} epochs: {names}."
+        else:
+            plateau = f"All {places} trainings reached that plateau."
+        worst = max(self.choices.values(), key=lambda found: found.saturated)
+        verdict = "so no cell began saturated" if worst.saturated <= TOLERATED else "so that one began saturated"
+        start = (
+            f"At the start at most {100 * worst.saturated:.1f} % of margins exceeded {SATURATED:g} ({worst.cell}), "
+            f"{verdict} ({100 * TOLERATED:g} % are tolerated)."
+        )
+        return [search, plateau, start]
+
+    def _table_records(self) -> list[dict[str, object]]:
+        learned = {cell: counts[0] for cell, counts in zip(self.results.methods, self.results.learned, strict=True)}
+        records: list[dict[str, object]] = []
+        for cell, fraction in product(CELLS, self.fractions):
+            found = self.results.mean(cell.name, fraction)
+            records.append(
+                {
+                    "presence": cell.presence.name,
+                    "absence": cell.absence.name,
+                    "observed": "mean" if fraction is None else fraction,
+                    "mean_ap": found.value,
+                    "low": found.low,
+                    "high": found.high,
+                    "seeds": found.seeds,
+                    "learned_parameters": learned[cell.name],
+                    **self.results.mean_beside(cell.name, fraction),
+                }
+            )
+        return records
+
+    def _effect_records(self) -> list[dict[str, object]]:
+        return [
+            {
+                "side": found.effect.side,
+                "effect": found.effect.name,
+                "observed": "mean" if found.observed is None else found.observed,
+                "points": 100 * found.estimate.value,
+                "low": 100 * found.estimate.low,
+                "high": 100 * found.estimate.high,
+                "p": found.estimate.p,
+                "p_holm": found.p_holm,
+                "verdict": found.verdict,
+                "meaning": found.effect.meaning,
+            }
+            for found in self.effects
+        ]

@@ -1,0 +1,126 @@
+"""The design on one data set: every cell at every observed fraction, kept in a folder as soon as it is finished."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+from promptmlr.backbone import Backbone
+from promptmlr.data import LabelledImages
+from promptmlr.features import RegionCache
+from promptmlr.paper.design.cells import CELLS
+from promptmlr.paper.design.choices import Found, read_choices, write_choices
+from promptmlr.paper.design.search import Rule
+from promptmlr.paper.design.training import World, run_cell
+from promptmlr.paper.grid.compare import decides
+from promptmlr.paper.grid.folder import GridFolder
+from promptmlr.paper.grid.results import GridResults
+from promptmlr.paper.jobs import finished
+from promptmlr.pipeline import readable_regions, training_images
+from promptmlr.recipes import Recipe
+from promptmlr.regions import FreshRegions
+from promptmlr.reporting import Reporter
+
+__all__ = ["Design", "run_design"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is crossed with the cells, and how they are trained.
+
+    Attributes:
+        observed: fractions of the labels that training sees.
+        seeds: how many seeds, 0, 1, …; each hides labels and draws random starts anew.
+        recipe: starts of prompts, rates and batch size to begin with.
+        rule: how rates and epochs are found.
+        order_seed: of the order of images, common to all cells.
+    """
+
+    observed: Sequence[float]
+    seeds: int
+    recipe: Recipe
+    rule: Rule
+    order_seed: int = 0
+
+
+def run_design(
+    design: Design,
+    train: LabelledImages,
+    test: LabelledImages,
+    backbone: Backbone,
+    out: str | Path,
+    *,
+    cache: RegionCache | None = None,
+    skip_unreadable: bool = False,
+    workers: int = 2,
+    jobs: int = 1,
+    reporter: Reporter | None = None,
+) -> tuple[GridResults, list[Found]]:
+    """Search, train and score every cell; those in `out` are done already.
+
+    Args:
+        design: what is crossed, and how it is trained.
+        train: images and labels to train on.
+        test: images and labels to score on, with the same classes.
+        backbone: the frozen CLIP.
+        out: the folder of the cells (`GridFolder`), with `choices.csv` and `curves.csv` beside them.
+        cache: where regions are stored.
+        skip_unreadable: leave unreadable images out instead of refusing them.
+        workers: threads that decode images.
+        jobs: processes that train cells.
+        reporter: where to say how it goes.
+
+    Returns:
+        The scores, and what the search found for every cell and fraction.
+
+    Raises:
+        UserError: a fraction outside (0, 1] or too small to hold labels out, test data with other classes, a folder
+            of another design.
+    """
+    reporter = reporter or Reporter()
+    test = test.with_classes(train.class_names)
+    folder = GridFolder(Path(out), "compare --design")
+    setting = decides(design.recipe, train, test, backbone, cache, design.order_seed) | {"rule": asdict(design.rule)}
+    with folder.held({cell.name: setting for cell in CELLS}):
+        choices = {(found.cell, found.observed): found for found in read_choices(folder.path)}
+        seeds = range(design.seeds)
+        earlier = {place: found.choice for place, found in choices.items()}
+        missing = [
+            (cell, fraction, earlier.get((cell.name, fraction)))
+            for cell, fraction in product(CELLS, design.observed)
+            if not all(folder.has(cell.name, fraction, seed) for seed in seeds)
+        ]
+        places = len(CELLS) * len(design.observed)
+        reporter.note(
+            f"{places} cells ({len(CELLS)} pairs of sides, fractions of labels: {len(design.observed)}; "
+            f"{places - len(missing)} finished before), each searched with {design.rule.seeds} and scored with "
+            f"{design.seeds} seeds; results in {folder.path}"
+        )
+        if missing:
+            images = training_images(
+                train, design.recipe, backbone, design.order_seed, skip_unreadable=skip_unreadable, workers=workers
+            )
+            kept, regions = readable_regions(images, cache, reporter)
+            tested = FreshRegions(backbone, test.images, workers=workers, skip_unreadable=skip_unreadable)
+            kept_test, test_regions = readable_regions(tested, cache, reporter)
+            world = World(
+                backbone,
+                train.class_names,
+                regions,
+                train.labels[kept],
+                test_regions,
+                test.labels[kept_test],
+                design.recipe,
+                design.rule,
+                design.seeds,
+                design.order_seed,
+            )
+            with reporter.progress("cells of the design") as say:
+                for done, ((cell, fraction, _), found) in enumerate(finished(run_cell, world, missing, jobs), 1):
+                    choices[cell.name, fraction] = Found(cell.name, fraction, found.choice, found.saturated)
+                    write_choices(folder.path, choices.values())
+                    found.keep(folder, cell.name, fraction)
+                    say(done, len(missing))
+    asked = [(cell.name, fraction) for cell, fraction in product(CELLS, design.observed)]
+    results = folder.results([cell.name for cell in CELLS], design.observed, design.seeds)
+    return results, [choices[place] for place in asked]

@@ -1,0 +1,188 @@
+"""What few labels are worth, for people: tables, a figure, and the worst cases beside the means."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from promptmlr.files import write_bytes, write_text
+from promptmlr.paper.few_labels.running import ANCHORED, FewLabelsResults
+from promptmlr.paper.grid.plan import ZERO_SHOT
+from promptmlr.paper.grid.results import GridResults
+from promptmlr.report import figure_png
+from promptmlr.report.findings import Finding, Heading, Picture, Table, as_markdown
+from promptmlr.report.tables import csv_text, signed
+
+__all__ = ["FewLabelsOutputs"]
+
+WIDTH = 1500  # of the figure, in pixels
+QUANTITIES = {"mean_ap": "mAP, %", "log_loss": "log loss, nats", "calibration_error": "calibration error, points"}
+COLUMNS = ("world", "labels", "method", "mean_ap", "worst", "log_loss", "calibration_error")
+COLOURS = {ANCHORED: "#1a5fb4", ZERO_SHOT: "#1b2330"}
+OTHERS = ("#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#986a44")
+
+
+class FewLabelsOutputs:
+    """Everything that is shown of the experiment."""
+
+    def __init__(self, results: FewLabelsResults) -> None:
+        self.results = results
+        self.title = "What few labels are worth"
+        plan = results.plan
+        self.lead = (
+            f"Methods beside the untouched CLIP on {len(plan.worlds)} drawn worlds and {plan.seeds} masks each, by the "
+            f"number of known labels of {plan.train_scenes:,} scenes of 20 classes."
+        )
+
+    def findings(self) -> list[Finding]:
+        """Per world, the differences that matter, ticks, and the figure."""
+        plan = self.results.plan
+        counts = [f"{count:,}" for count in plan.labels]
+        header, worlds = ["method", *counts], ["world", *counts]
+        found: list[Finding] = [Heading("mAP by the number of known labels")]
+        for world, grid in self.results.known.items():
+            rows = [
+                [method, *(f"{100 * score:.1f}" for score in _means(grid, "mean_ap", method))]
+                for method in grid.methods
+            ]
+            found.append(Table(f"{world}, mAP in percent, mean over masks (cells.csv)", header, rows))
+        found += [
+            Heading("Anchored less zero-shot"),
+            Table("points of mAP: mean over masks, and the worst mask (cells.csv)", worlds, self._beside_zero_shot()),
+            Heading("Anchored less the best other method that is trained"),
+            Table("points of mAP, with 95 % intervals over masks and test images", worlds, self._beside_best()),
+            Heading("Probabilities"),
+            Table("log loss, mean over worlds and masks (cells.csv)", header, self._pooled("log_loss", 1, 3)),
+            Table("calibration error in points (cells.csv)", header, self._pooled("calibration_error", 1, 1)),
+            Table("calibration error of anchored (zero-shot) in single worlds", worlds, self._errors()),
+            "Log loss and calibration error are those of what training leaves: anchored and zero-shot are calibrated "
+            "on the same known labels, the other methods are not (`train` calibrates them out of fold).",
+            Picture(
+                lambda: figure_png(self.figure(), WIDTH), "The three quantities by number of labels.", "", least=34
+            ),
+        ]
+        if self.results.ticks:
+            header = ["world", *(f"{count:,} images" for count in plan.ticked_images)]
+            found += [
+                Heading("One tick per image and nothing else"),
+                Table("anchored, mAP in percent (zero-shot; calibration error in points)", header, self._ticks()),
+            ]
+        return found
+
+    def write(self, folder: Path) -> None:
+        """`few-labels.md`, `cells.csv` and `few-labels.png`."""
+        write_text(folder / "few-labels.md", as_markdown(self.findings()))
+        write_text(folder / "cells.csv", csv_text(COLUMNS, self._records()))
+        write_bytes(folder / "few-labels.png", figure_png(self.figure(), WIDTH))
+
+    def figure(self) -> Figure:
+        """Mean over worlds and masks, a panel per quantity; dots are anchored in single worlds."""
+        figure = Figure(figsize=(13, 4.2), layout="constrained")
+        grids = list(self.results.known.values())
+        for axes, (quantity, label) in zip(figure.subplots(1, 3), QUANTITIES.items(), strict=True):
+            factor = 1.0 if quantity == "log_loss" else 100.0
+            others = iter(OTHERS)
+            for method in grids[0].methods:
+                colour = COLOURS.get(method) or next(others)
+                by_world = factor * np.array([_means(grid, quantity, method) for grid in grids])
+                style = "--" if method == ZERO_SHOT else "-"
+                axes.plot(self.results.plan.labels, by_world.mean(axis=0), f"o{style}", color=colour, label=method)
+            axes.set_xscale("log")
+            axes.set_xlabel("known labels")
+            axes.set_ylabel(label)
+            if quantity == "log_loss":
+                axes.set_ylim(top=1.0)
+            axes.grid(color="#e3e7ed")
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), frameon=False, loc="outside right upper")
+        return figure
+
+    def _beside_zero_shot(self) -> list[list[str]]:
+        rows = []
+        for world, grid in self.results.known.items():
+            gains = 100 * (_cells(grid, "mean_ap", ANCHORED) - _cells(grid, "mean_ap", ZERO_SHOT))
+            rows.append([world, *(f"{signed(own.mean())} (worst {signed(own.min())})" for own in gains)])
+        return rows
+
+    def _beside_best(self) -> list[list[str]]:
+        rows = []
+        for world, grid in self.results.known.items():
+            others = [method for method in grid.methods if method not in (ANCHORED, ZERO_SHOT)]
+            cells = []
+            for seen in grid.observed if others else ():
+                best = max(others, key=lambda method: grid.mean(method, seen).value)
+                found = grid.contrast({ANCHORED: 1.0, best: -1.0}, seen)
+                low, high = signed(100 * found.low), signed(100 * found.high)
+                cells.append(f"{signed(100 * found.value)} ({low} to {high}), {best}")
+            if cells:
+                rows.append([world, *cells])
+        return rows
+
+    def _pooled(self, quantity: str, least: int, digits: int) -> list[list[str]]:
+        grids = list(self.results.known.values())
+        factor = 1.0 if quantity == "log_loss" else 100.0
+        return [
+            [method, *(f"{factor * value:.{max(digits, least)}f}" for value in _over_worlds(grids, quantity, method))]
+            for method in grids[0].methods
+        ]
+
+    def _errors(self) -> list[list[str]]:
+        rows = []
+        for world, grid in self.results.known.items():
+            pairs = zip(*(100 * _means(grid, "calibration_error", one) for one in (ANCHORED, ZERO_SHOT)), strict=True)
+            rows.append([world, *(f"{ours:.1f} ({plain:.1f})" for ours, plain in pairs)])
+        return rows
+
+    def _ticks(self) -> list[list[str]]:
+        rows = []
+        for world in self.results.plan.worlds:
+            cells = []
+            for count in self.results.plan.ticked_images:
+                grid = self.results.ticks[world, count]
+                ours, plain = (100 * _means(grid, "mean_ap", method)[0] for method in (ANCHORED, ZERO_SHOT))
+                error = 100 * _means(grid, "calibration_error", ANCHORED)[0]
+                cells.append(f"{ours:.1f} ({plain:.1f}; {error:.1f})")
+            rows.append([world, *cells])
+        return rows
+
+    def _records(self) -> list[dict[str, object]]:
+        grids = [
+            (world, str(seen), grid, place)
+            for world, grid in self.results.known.items()
+            for place, seen in enumerate(grid.observed)
+        ]
+        grids += [(world, f"one tick, {count} images", grid, 0) for (world, count), grid in self.results.ticks.items()]
+        return [
+            {
+                "world": world,
+                "labels": seen,
+                "method": method,
+                "mean_ap": _cells(grid, "mean_ap", method)[place].mean(),
+                "worst": _cells(grid, "mean_ap", method)[place].min(),
+                "log_loss": _cells(grid, "log_loss", method)[place].mean(),
+                "calibration_error": _cells(grid, "calibration_error", method)[place].mean(),
+            }
+            for world, seen, grid, place in grids
+            for method in grid.methods
+        ]
+
+
+def _cells(grid: GridResults, quantity: str, method: str) -> NDArray[np.float64]:
+    """(F, K) of a method."""
+    values = grid.scores if quantity == "mean_ap" else grid.beside[quantity]
+    found: NDArray[np.float64] = values[list(grid.methods).index(method)]
+    return found
+
+
+def _means(grid: GridResults, quantity: str, method: str) -> NDArray[np.float64]:
+    """(F,) over seeds."""
+    found: NDArray[np.float64] = _cells(grid, quantity, method).mean(axis=1)
+    return found
+
+
+def _over_worlds(grids: Sequence[GridResults], quantity: str, method: str) -> NDArray[np.float64]:
+    """(F,) over worlds and seeds."""
+    found: NDArray[np.float64] = np.mean([_means(grid, quantity, method) for grid in grids], axis=0)
+    return found

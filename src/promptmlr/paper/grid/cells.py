@@ -1,0 +1,200 @@
+"""From a stack to its finished cells: trained fold by fold, and scored."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from promptmlr.backbone import Backbone
+from promptmlr.data import LabelledImages
+from promptmlr.errors import UserError
+from promptmlr.labels import PRESENT, UNKNOWN, Labels, hide
+from promptmlr.methods import METHOD_TABLE, create_recognizer
+from promptmlr.paper.grid.folder import Cell, GridFolder
+from promptmlr.paper.grid.folds import Fold
+from promptmlr.paper.grid.observed import Observed, as_asked, observation_of
+from promptmlr.paper.grid.plan import Grid, Place
+from promptmlr.paper.grid.scoring import Score, first_regions, mean_aps, moved, score_folds
+from promptmlr.paper.grid.stack import Outcome, Stack, regions_identity
+from promptmlr.prediction import predict_together
+from promptmlr.prior.fitting import begin_run
+from promptmlr.prior.recalibration import recalibrate
+from promptmlr.recipes import Recipe
+from promptmlr.recognizer import Recognizer
+from promptmlr.regions import FreshRegions, Indices, RegionSource, SelectedRegions
+from promptmlr.reporting import Reporter, counted
+from promptmlr.training import EpochReport, TrainingRun, fit_runs
+from promptmlr.unfinished import Due
+
+__all__ = ["Regions", "Shared", "finished_cells", "outcome_of"]
+
+Regions = tuple[Indices, RegionSource]  # of the images that can be read, and which these are
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What all stacks have in common: the arguments of `compare`, and what follows from them."""
+
+    grid: Grid
+    train: LabelledImages
+    test: LabelledImages
+    folds: Sequence[Fold]
+    groups: Mapping[str, NDArray[np.intp]]
+    recipes: Mapping[tuple[str, Observed], Recipe]
+    backbone: Backbone
+    folder: GridFolder
+    reporter: Reporter
+
+    def seen(self, place: Place, fold: Fold) -> Labels:
+        """(N, C) what training sees of the labels, in a cell and a fold."""
+        observed, seed = place
+        classes = np.isin(np.arange(len(self.train.class_names)), self.groups.get("seen", self.groups["all"]))
+        labels = hide(self.train.labels, np.outer(fold.trained, classes))
+        return hide(labels, observation_of(observed).keep(labels, seed))
+
+    def learns(self, method: str, place: Place) -> bool:
+        """Whether anything depends on labels and seeds: what is trained, or calibrated on labels."""
+        return METHOD_TABLE[method].trained or self.recipes[method, place[0]].has_prior
+
+    def check(self) -> None:
+        """Refuse what cannot be trained or scored, before anything is.
+
+        Raises:
+            UserError: a place without labels, or with more of them than are known; a fold without a present one.
+        """
+        for number, fold in enumerate(self.folds):
+            where = f" (fold {number + 1} of {len(self.folds)})" if len(self.folds) > 1 else ""
+            for observed, seed in self.grid.places:
+                try:
+                    known = self.seen((observed, seed), fold) != UNKNOWN
+                except UserError as error:
+                    raise UserError(f"{as_asked([observed])}{where}: {error}") from error
+                if not known.any():
+                    asked = as_asked([observed])
+                    raise UserError(f"{asked} with seed {seed}{where} leaves no label to learn from; observe more")
+            for group, columns in self.groups.items():
+                if not (self.test.labels[fold.tested][:, columns] == PRESENT).any():
+                    which = "" if group == "all" else f"{group} "
+                    raise UserError(
+                        f"{self.test.source}{where}: no {which}class has a label present, so nothing can be scored"
+                    )
+
+
+def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | None, to_score: Regions) -> Outcome:
+    """Train the cells of a stack in a fold, and see what they say of its test images."""
+    learns = shared.learns(stack.method, stack.places[0])
+    places = stack.places if learns else stack.places[:1]
+    recognizers = [
+        create_recognizer(
+            stack.method,
+            shared.backbone,
+            shared.train.class_names,
+            seed=seed,
+            **shared.recipes[stack.method, observed].start_options(),
+        )
+        for observed, seed in places
+    ]
+    kept, source = _some(to_score, fold.tested)
+    if learns and to_train is not None:
+        stack.check_regions(shared.folder.path, regions_identity(*to_train))
+        rows, regions = _some(to_train, fold.trained)
+        begun = [
+            begin_run(
+                recognizer,
+                regions,
+                shared.seen(place, fold)[rows],
+                shared.recipes[stack.method, place[0]],
+                seed=place[1],
+                order_seed=shared.grid.order_seed,
+                state=state,
+            )
+            for place, recognizer, state in zip(places, recognizers, stack.states, strict=True)
+        ]
+        starts = [recognizer.fold() for recognizer in recognizers]
+        selection = partial(mean_aps, source=source, labels=shared.test.labels[kept])
+        if METHOD_TABLE[stack.method].trained:
+            runs = [one.run for one in begun]
+            _train(stack, runs, regions, shared, selection if shared.grid.select == "test" else None)
+            for one in begun:
+                recalibrate(one)
+    else:
+        starts = [recognizer.fold() for recognizer in recognizers]
+    folded = [recognizer.fold() for recognizer in recognizers]
+    read, said = predict_together(folded, source)
+    first = first_regions(source)
+    apart = [moved(*pair, first) for pair in zip(starts, folded, strict=True)]
+    cells, trained = len(stack.places), METHOD_TABLE[stack.method].trained
+    return Outcome(
+        rows=torch.from_numpy(kept[read]),
+        said=torch.from_numpy(np.stack(said)).expand(cells, -1, -1),
+        moved=torch.tensor(apart, dtype=torch.float64).expand(cells, -1),
+        epochs=torch.tensor([state.best_epoch or state.epoch for state in stack.states]),
+        learned=torch.tensor([trained * one.learned_parameters() for one in recognizers]).expand(cells),
+    )
+
+
+def _some(regions: Regions, chosen: NDArray[np.bool_]) -> Regions:
+    """Those of the readable images that are chosen among all, and which these are."""
+    kept, source = regions
+    places = np.flatnonzero(chosen[kept])
+    return (kept, source) if len(places) == len(kept) else (kept[places], SelectedRegions(source, places))
+
+
+def finished_cells(stack: Stack, shared: Shared) -> Iterator[tuple[Cell, NDArray[np.float64]]]:
+    """The finished cells of a stack, and (S,) mAP of each on resamples of the test images."""
+    labels = [shared.test.labels[outcome.rows.numpy()] for outcome in stack.done]
+    scored: dict[str, tuple[Score, NDArray[np.float64]]] = {}
+    for index, (observed, seed) in enumerate(stack.places):
+        said = [outcome.said[index].numpy() for outcome in stack.done]
+        presence, absence = torch.stack([outcome.moved[index] for outcome in stack.done]).mean(dim=0).tolist()
+        for group, columns in shared.groups.items():
+            if not scored.get(group) or shared.learns(stack.method, stack.places[0]):
+                of_group = [one[:, columns] for one in said], [one[:, columns] for one in labels]
+                scored[group] = score_folds(*of_group, (presence, absence))
+            found, resampled = scored[group]
+            yield (
+                Cell(
+                    stack.method,
+                    observed,
+                    seed,
+                    **asdict(found),
+                    learned_parameters=int(stack.done[-1].learned[index]),
+                    epoch=int(stack.done[-1].epochs[index]),
+                    seconds=round(stack.seconds / len(stack.places), 3),
+                    classes=group,
+                ),
+                resampled,
+            )
+
+
+def _train(
+    stack: Stack,
+    runs: Sequence[TrainingRun],
+    regions: RegionSource,
+    shared: Shared,
+    score: Callable[[Sequence[Recognizer]], Sequence[float]] | None,
+) -> None:
+    """Train all runs of a stack at once; their state stays in the folder."""
+    before, epochs, reporter = stack.epoch, runs[0].recipe.epochs, shared.reporter
+    fold = f", fold {len(stack.done) + 1} of {len(shared.folds)}" if len(shared.folds) > 1 else ""
+    if before:
+        reporter.note(f"{stack.method}{fold}: going on after epoch {before}")
+    if isinstance(regions.source if isinstance(regions, SelectedRegions) else regions, FreshRegions):
+        count = (epochs - before) * len(regions)
+        views = counted(epochs - before, "epoch")
+        reporter.note(f"{stack.method}: {count:,} images go through the tower, {views} of new views")
+    with reporter.progress(f"{stack.method}, {counted(len(runs), 'run')} at once{fold}, steps") as say:
+        due = Due()
+
+        def on_epoch(done: Sequence[EpochReport]) -> None:
+            stack.seconds += done[0].seconds
+            if due.after(done[0].epoch, done[0].epochs):
+                stack.save(shared.folder.path)
+
+        def on_step(done: int, planned: int) -> None:
+            say((stack.epoch - before) * planned + done, (epochs - before) * planned)
+
+        fit_runs(runs, regions, order_seed=shared.grid.order_seed, score=score, on_epoch=on_epoch, on_step=on_step)

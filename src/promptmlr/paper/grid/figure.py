@@ -1,0 +1,67 @@
+"""A grid as a picture: scores over what training saw, a line per method with the band of its interval."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from promptmlr.paper.grid.observed import Observed, amounts, column, kind_of
+from promptmlr.paper.grid.results import GridResults
+
+__all__ = ["ALONG", "scores_figure"]
+
+ALONG = {"fraction": "share of observed labels", "number": "number of labels", "protocol": "protocol that hid labels"}
+"""What scores are drawn over, by `kind_of`."""
+
+_COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#1b2330", "#986a44", "#26a269")
+
+
+def scores_figure(results: GridResults, published: Mapping[tuple[str, Observed], float]) -> Figure:
+    """MAP of every method; what is published is dashed.
+
+    Fractions are drawn in percent, numbers of labels on a logarithmic axis, other protocols side by side without lines.
+
+    Args:
+        results: the scores.
+        published: (method, observed) → the paper's mAP in 0..1, where it has one.
+    """
+    figure = Figure(figsize=(9.5, 5), layout="constrained")
+    axes = figure.subplots()
+    kind = kind_of(results.observed)
+    places = _horizontal(axes, kind, results.observed)
+    style = "o" if kind == "protocol" else "o-"
+    for number, (method, colour) in enumerate(zip(results.methods, cycle(_COLOURS), strict=False)):
+        found = [results.mean(method, seen) for seen in results.observed]
+        low, value, high = (np.array([100 * getattr(one, end) for one in found]) for end in ("low", "value", "high"))
+        if kind == "protocol":
+            aside = places + (number - (len(results.methods) - 1) / 2) * 0.4 / len(results.methods)
+            axes.errorbar(aside, value, [value - low, high - value], fmt=style, color=colour, label=method, capsize=2)
+            continue
+        axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(places, value, style, color=colour, label=method)
+        printed = [100 * published.get((method, seen), np.nan) for seen in results.observed]
+        if not np.isnan(printed).all():
+            axes.plot(places, printed, "--", color=colour, linewidth=1, label=f"{method}, paper")
+    axes.set_ylabel("mAP, %")
+    axes.grid(color="#e3e7ed")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, loc="outside right upper")
+    return figure
+
+
+def _horizontal(axes: Axes, kind: str, observed: Sequence[Observed]) -> np.ndarray:
+    """Where each of them is, and an axis that says so."""
+    if kind == "fraction":
+        axes.set_xlabel("observed labels, %")
+        return 100 * np.array(amounts(observed))
+    if kind == "number":
+        axes.set_xscale("log")
+        axes.set_xlabel("labels that training saw")
+        axes.set_xticks(amounts(observed), [f"{amount:,}" for amount in amounts(observed)])
+        axes.xaxis.set_minor_locator(NullLocator())
+        return np.array(amounts(observed), dtype=np.float64)
+    axes.set_xticks(range(len(observed)), [column(seen) for seen in observed])
+    return np.arange(len(observed), dtype=np.float64)

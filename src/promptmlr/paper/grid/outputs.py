@@ -1,0 +1,233 @@
+"""A grid's results for people: tables, a figure, and what to know about them."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from promptmlr.files import write_bytes, write_text
+from promptmlr.paper.grid.beside import beside_findings
+from promptmlr.paper.grid.figure import ALONG, scores_figure
+from promptmlr.paper.grid.observed import Observed, column, kind_of
+from promptmlr.paper.grid.plan import ZERO_SHOT
+from promptmlr.paper.grid.published import SOURCE
+from promptmlr.paper.grid.results import BESIDE, Comparison, GridResults
+from promptmlr.report import figure_png
+from promptmlr.report.findings import Finding, Heading, Picture, Table, as_markdown
+from promptmlr.report.tables import csv_text, percent_interval, signed
+from promptmlr.reporting import counted
+from promptmlr.uncertainty import UNDECIDED, Estimate
+
+__all__ = ["GridOutputs"]
+
+Published = Mapping[tuple[str, Observed], float]
+
+MEAN_COLUMNS = (
+    *("method", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", "published"),
+    *("minus_published", *BESIDE, "classes"),
+)
+DIFFERENCE_COLUMNS = (
+    *("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict", "classes"),
+)
+
+WIDTH = 1400  # of figures, in pixels
+
+
+class GridOutputs:
+    """Everything that is shown of a grid.
+
+    Args:
+        results: the scores.
+        reference: the method that the others are compared with; they are with zero-shot as well, where it is there.
+        published: the paper's scores at (method, observed), where these are its data.
+        data: what was trained and tested on, in a few words.
+        remarks: paragraphs to know about these numbers, below their table.
+        settings: on how they came about, at the end.
+        title: of the page.
+        folds: of cross-validation; 1 is none.
+    """
+
+    def __init__(
+        self,
+        results: GridResults,
+        reference: str,
+        published: Published,
+        data: str,
+        remarks: Sequence[str] = (),
+        settings: Sequence[Finding] = (),
+        title: str = "Methods compared",
+        folds: int = 1,
+    ) -> None:
+        self.results = results
+        self.parts: dict[str, GridResults] = {"all": results, **results.groups}
+        self.folds = folds
+        self.published = published
+        self.data = data
+        self.remarks = remarks
+        self.settings = settings
+        self.title = title
+        self.along = ALONG[kind_of(results.observed)]
+        self.lead = f"mAP on {data}, by the {self.along}."
+        self.observed: list[Observed | None] = [*results.observed, *([None] if len(results.observed) > 1 else [])]
+        self.references = list(dict.fromkeys([reference, *([ZERO_SHOT] if ZERO_SHOT in results.methods else [])]))
+        self.comparisons = {
+            (name, group): part.comparisons(name) for name in self.references for group, part in self.parts.items()
+        }
+
+    def findings(self) -> list[Finding]:
+        """Both tables, the figure, and what to know about them."""
+        found: list[Finding] = [
+            Heading("Scores"),
+            *(
+                Table(f"mAP in percent{self._of(group)} (table.csv)", self._header("method"), self._mean_rows(group))
+                for group in self.parts
+            ),
+            *self._notes(),
+        ]
+        if len(self.results.observed) > 1:
+            alt = f"mAP of every method by the {self.along}; the tables hold the same numbers."
+            caption = "Points are means over seeds, bands or bars their 95 % intervals."
+            found.append(Picture(self._picture, alt, caption, least=34))
+        for reference in self.references if len(self.results.methods) > 1 else []:
+            header = self._header(f"minus {reference}", learned=False)
+            tables = {group: self.comparisons[reference, group] for group in self.parts}
+            found += [
+                Heading(f"Differences to {reference}"),
+                *(
+                    Table(f"points of mAP{self._of(group)} (differences.csv)", header, self._difference_rows(compared))
+                    for group, compared in tables.items()
+                ),
+                self._difference_note(len(tables["all"])),
+            ]
+        found += beside_findings(self.results)
+        if self.settings:
+            found += [Heading("Settings"), *self.settings]
+        return found
+
+    def write(self, folder: Path) -> None:
+        """`table.md`, `table.csv`, `differences.csv` and `figure.png`."""
+        write_text(folder / "table.md", as_markdown(self.findings()))
+        write_text(folder / "table.csv", csv_text(MEAN_COLUMNS, self._mean_records()))
+        write_text(folder / "differences.csv", csv_text(DIFFERENCE_COLUMNS, self._difference_records()))
+        write_bytes(folder / "figure.png", self._picture())
+
+    def _picture(self) -> bytes:
+        return figure_png(scores_figure(self.results, self.published), WIDTH)
+
+    def _header(self, first: str, learned: bool = True) -> list[str]:
+        return [first, *map(column, self.observed), *(["learned"] if learned else [])]
+
+    def _of(self, group: str) -> str:
+        """Which classes a table is of, where there are several such tables."""
+        return f" of {group} classes" if len(self.parts) > 1 else ""
+
+    def _mean_rows(self, group: str) -> list[list[str]]:
+        rows, results = [], self.parts[group]
+        for method, learned in zip(results.methods, results.learned, strict=True):
+            cells = [_interval(results.mean(method, seen)) for seen in self.observed]
+            rows.append([method, *cells, " to ".join(f"{count:,}" for count in sorted({min(learned), max(learned)}))])
+            printed = [self._printed(method, seen) if group == "all" else None for seen in self.observed]
+            if any(score is not None for score in printed):
+                rows.append([f"{method}, paper", *("" if s is None else f"{100 * s:.1f}" for s in printed), ""])
+                ours = [self._minus_printed(method, seen) for seen in self.observed]
+                rows.append([f"{method}, ours − paper", *("" if d is None else signed(100 * d) for d in ours), ""])
+        return rows
+
+    def _printed(self, method: str, observed: Observed | None) -> float | None:
+        """The paper's score; of all columns the mean of its cells, where it has them all."""
+        places = self.results.observed if observed is None else [observed]
+        found = [self.published[method, seen] for seen in places if (method, seen) in self.published]
+        return float(np.mean(found)) if len(found) == len(places) else None
+
+    def _minus_printed(self, method: str, observed: Observed | None) -> float | None:
+        printed = self._printed(method, observed)
+        return None if printed is None else self.results.mean(method, observed).value - printed
+
+    def _difference_rows(self, compared: Sequence[Comparison]) -> list[list[str]]:
+        by_place = {(found.method, found.observed): found for found in compared}
+        return [
+            [method, *(_difference(by_place[method, seen]) for seen in self.observed)]
+            for method in dict.fromkeys(found.method for found in compared)
+        ]
+
+    def _notes(self) -> list[str]:
+        seeds, images = self.results.seeds, "test images" + (" within their folds" if self.folds > 1 else "")
+        what = f"{images} and {seeds} seeds" if seeds > 1 else f"{images} alone, as there is one seed"
+        notes = [
+            f"mAP in percent on {self.data}, by {self.along}, with 95 % intervals over {what}. All runs share the "
+            "order of images, so the intervals leave out what another order would add."
+        ]
+        if self.folds > 1:
+            notes.append(
+                f"mAP is the mean over {self.folds} folds: each cell is trained {self.folds} times, on all folds but "
+                "one, and scored on that one, so that every image is scored once, by what was not trained on it. F1, "
+                "log loss and calibration error pool all images. What other folds, or other images to train on, would "
+                "change, no interval here knows."
+            )
+        if self.published:
+            notes.append(f"“paper”: {SOURCE}; its mean is that of the cells.")
+        return [*notes, *self.remarks]
+
+    def _difference_note(self, comparisons: int) -> str:
+        return (
+            f"Points of mAP, paired by seed and test image, with 95 % intervals; “higher” and “lower” hold for all "
+            f"{counted(comparisons, 'comparison')} of a table together (Holm, 5 %). {UNDECIDED}."
+        )
+
+    def _mean_records(self) -> list[dict[str, object]]:
+        learned: dict[tuple[str, Observed | None], int | str] = {}
+        for method, counts in zip(self.results.methods, self.results.learned, strict=True):
+            learned |= {(method, seen): n for seen, n in zip(self.results.observed, counts, strict=True)}
+            learned[method, None] = counts[0] if len(set(counts)) == 1 else ""
+        records: list[dict[str, object]] = []
+        for (group, part), method, seen in product(self.parts.items(), self.results.methods, self.observed):
+            found, whole = part.mean(method, seen), group == "all"
+            records.append(
+                {
+                    "method": method,
+                    "observed": "mean" if seen is None else seen,
+                    "mean_ap": found.value,
+                    "low": found.low,
+                    "high": found.high,
+                    "seeds": found.seeds,
+                    "learned_parameters": learned[method, seen],
+                    "published": _blank(self._printed(method, seen) if whole else None),
+                    "minus_published": _blank(self._minus_printed(method, seen) if whole else None),
+                    **part.mean_beside(method, seen),
+                    "classes": group,
+                }
+            )
+        return records
+
+    def _difference_records(self) -> list[dict[str, object]]:
+        return [
+            {
+                "method": found.method,
+                "reference": found.reference,
+                "observed": "mean" if found.observed is None else found.observed,
+                "difference": found.difference.value,
+                "low": found.difference.low,
+                "high": found.difference.high,
+                "p": found.difference.p,
+                "p_holm": found.p_holm,
+                "verdict": found.verdict,
+                "classes": group,
+            }
+            for (_, group), compared in self.comparisons.items()
+            for found in compared
+        ]
+
+
+def _blank(value: float | None) -> float | str:
+    return "" if value is None else value
+
+
+def _interval(found: Estimate) -> str:
+    return percent_interval(found.value, found.low, found.high)
+
+
+def _difference(found: Comparison) -> str:
+    difference = found.difference
+    value, low, high = (signed(100 * end) for end in (difference.value, difference.low, difference.high))
+    return f"{value} ({low} to {high}) {found.verdict}"

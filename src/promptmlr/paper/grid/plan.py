@@ -1,0 +1,77 @@
+"""What a grid compares: methods × which labels training sees × seeds, and the recipe of each place."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from promptmlr.data.options import Benchmark
+from promptmlr.labels import Labels
+from promptmlr.paper.grid.observed import Observed, observation_of
+from promptmlr.recipes import Recipe, load_recipe
+
+__all__ = ["ZERO_SHOT", "Grid", "Place", "with_zero_shot"]
+
+ZERO_SHOT = "zeroshot"  # the method that all others must beat: nothing is trained
+
+Place = tuple[Observed, int]  # which labels are seen, seed
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared.
+
+    Attributes:
+        methods: names of `METHODS`.
+        observed: which labels training sees: fractions, or names of other protocols (`grid.observed`).
+        seeds: how many seeds, 0, 1, …; each hides labels and draws random starts anew.
+        order_seed: of the order of images, common to all cells.
+        recipe: a name or a TOML file.
+        changes: what replaces the recipe's values.
+        benchmark: which of the paper's data sets this is, where that is known: recipes may differ by it.
+        select: which epoch is scored: the last, or the best on the test images.
+        unseen: classes of which training sees no label.
+    """
+
+    methods: Sequence[str]
+    observed: Sequence[Observed]
+    seeds: int
+    order_seed: int
+    recipe: str
+    changes: Mapping[str, Any]
+    benchmark: Benchmark | None = None
+    select: Literal["last", "test"] = "last"
+    unseen: Sequence[str] = ()
+
+    @property
+    def places(self) -> list[Place]:
+        """Of every cell of a method."""
+        return list(itertools.product(self.observed, range(self.seeds)))
+
+    def recipes(self, labels: Labels | None = None) -> dict[tuple[str, Observed], Recipe]:
+        """(method, observed) → its recipe.
+
+        Args:
+            labels: (N, C) int8 before any are hidden: what share of them a protocol leaves is counted, where it is no
+                fraction; None serves fractions alone.
+        """
+        return {
+            (method, seen): load_recipe(
+                self.recipe, method, observed=_share(seen, labels), benchmark=self.benchmark, **self.changes
+            )
+            for method in self.methods
+            for seen in self.observed
+        }
+
+
+def with_zero_shot(methods: Sequence[str]) -> list[str]:
+    """The methods with zero-shot among them, as the last one where it was not named."""
+    return [*methods, *([] if ZERO_SHOT in methods else [ZERO_SHOT])]
+
+
+def _share(observed: Observed, labels: Labels | None) -> float:
+    """The share of labels that recipes are chosen by; a fraction counts as it is, as in the paper's table."""
+    if isinstance(observed, float):
+        return observed
+    assert labels is not None
+    return observation_of(observed).share(labels)

@@ -1,0 +1,123 @@
+"""What a finished grid says: mean scores, and paired differences with Holm's correction over their table.
+
+Letters: M methods, F observed fractions, K seeds, S resamples of the test images.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.paper.grid.observed import Observed
+from promptmlr.uncertainty import Estimate, estimate, holm
+
+__all__ = ["BESIDE", "Comparison", "GridResults"]
+
+BESIDE = ("cf1", "of1", "presence_moved", "absence_moved", "log_loss", "calibration_error")
+"""Of a `Cell`, beside its mAP."""
+
+STILL = 5e-3  # logits that a trained side moves by at least: less is printed as 0.00
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method minus the reference, in mAP (0..1).
+
+    Attributes:
+        method: whose score.
+        reference: is subtracted.
+        observed: with these labels seen; None is the mean over all ways to see them.
+        difference: with its own interval.
+        p_holm: its p-value, corrected for all comparisons of the table.
+    """
+
+    method: str
+    reference: str
+    observed: Observed | None
+    difference: Estimate
+    p_holm: float
+
+    @property
+    def verdict(self) -> str:
+        """In words: what the table as a whole allows to say."""
+        return self.difference.verdict(self.p_holm)
+
+
+@dataclass(frozen=True, eq=False)
+class GridResults:
+    """All scores of a grid.
+
+    Attributes:
+        methods: M names.
+        observed: F fractions of labels, or names of other protocols (`grid.observed`).
+        scores: (M, F, K) mAP in 0..1.
+        resampled: (M, F, K, S) mAP on resamples of the test images, the same ones for every cell.
+        learned: (M, F) numbers of learned parameters; recipes may differ by fraction.
+        beside: (M, F, K) of each of `BESIDE`, NaN where it is not known; or nothing.
+        groups: the same of some classes alone, where some are unseen in training.
+    """
+
+    methods: Sequence[str]
+    observed: Sequence[Observed]
+    scores: NDArray[np.float64]
+    resampled: NDArray[np.float64]
+    learned: Sequence[Sequence[int]]
+    beside: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    groups: Mapping[str, "GridResults"] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> int:
+        """K."""
+        return int(self.scores.shape[2])
+
+    def mean(self, method: str, observed: Observed | None) -> Estimate:
+        """A method's mean over seeds at a fraction, or over all fractions; no interval leaves 0..1."""
+        found = self._estimate(self._places(method, observed))
+        return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
+
+    def contrast(self, weights: Mapping[str, float], observed: Observed | None) -> Estimate:
+        """A weighted sum of methods at a fraction, or of their means over all fractions; others weigh nothing."""
+        places = [weight * self._places(method, observed) for method, weight in weights.items()]
+        return self._estimate(np.sum(places, axis=0))
+
+    def mean_beside(self, method: str, observed: Observed | None) -> dict[str, float]:
+        """Means over seeds at a fraction, or over all of them, of what is kept beside mAP; NaN where one is unknown."""
+        weights = self._places(method, observed)
+        used = weights > 0
+        return {name: float(weights[used] @ values.mean(axis=2)[used]) for name, values in self.beside.items()}
+
+    def unmoved(self) -> list[tuple[str, str]]:
+        """(method, "presence" or "absence") where something is learned and a side stayed where it began in some run."""
+        return [
+            (method, side)
+            for row, (method, counts) in enumerate(zip(self.methods, self.learned, strict=True))
+            for side in ("presence", "absence")
+            if self.beside and max(counts) and (self.beside[f"{side}_moved"][row] < STILL).any()
+        ]
+
+    def comparisons(self, reference: str) -> list[Comparison]:
+        """Every other method against the reference, at every fraction and over all of them where there are several."""
+        fractions = [*self.observed, *([None] if len(self.observed) > 1 else [])]
+        pairs = [(method, fraction) for method in self.methods if method != reference for fraction in fractions]
+        differences = [
+            self._estimate(self._places(method, fraction) - self._places(reference, fraction))
+            for method, fraction in pairs
+        ]
+        corrected = holm([difference.p for difference in differences])
+        return [
+            Comparison(method, reference, fraction, difference, p)
+            for (method, fraction), difference, p in zip(pairs, differences, corrected, strict=True)
+        ]
+
+    def _places(self, method: str, observed: Observed | None) -> NDArray[np.float64]:
+        """(M, F) weights of a mean."""
+        chosen = np.array([observed is None or fraction == observed for fraction in self.observed], dtype=np.float64)
+        own = np.array([name == method for name in self.methods], dtype=np.float64)
+        return np.outer(own, chosen / chosen.sum())
+
+    def _estimate(self, weights: NDArray[np.float64]) -> Estimate:
+        """Of a weighted sum of cells, (M, F) weights."""
+        used = weights.reshape(-1).nonzero()[0]
+        scores, resampled = (part.reshape(-1, *part.shape[2:])[used] for part in (self.scores, self.resampled))
+        return estimate(scores, resampled, weights.reshape(-1)[used])

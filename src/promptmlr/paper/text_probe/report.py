@@ -1,0 +1,109 @@
+"""What a text probe says: two tables beside the paper's numbers, sentences, and the files behind them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from promptmlr.files import write_text
+from promptmlr.paper.text_probe.scores import PresenceScore, PromptCosines
+from promptmlr.report.findings import Finding, Table
+from promptmlr.report.tables import csv_text
+
+__all__ = ["PAPER_COSINES", "cosine_rows", "probe_findings", "write_probe"]
+
+Row = dict[str, Any]
+
+PAPER_COSINES: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = MappingProxyType(
+    {
+        "single": {"positive_negative": (0.58, 0.06, 0.37, 0.69), "positive_positive": (0.53, 0.04, 0.51, 0.67)},
+        "imagenet": {"positive_negative": (0.56, 0.06, 0.37, 0.67), "positive_positive": (0.61, 0.01, 0.55, 0.63)},
+    }
+)
+"""The paper's Table 3 for COCO's 80 classes: mean, standard deviation, least, most; its set has 85 prompts."""
+
+PAIRS = MappingProxyType(
+    {
+        "positive_negative": "positive – negative",
+        "positive_positive": "positive – positive",
+        "between_classes": "with the other classes",
+        "nearest_class": "with the nearest class",
+    }
+)
+SPREAD = ("mean", "std", "min", "max")
+
+
+def cosine_rows(cosines: PromptCosines, templates: str) -> list[Row]:
+    """Mean, standard deviation, least and most over classes of each kind of cosine, and what the paper has there."""
+    rows = []
+    for key in PAIRS:
+        values = getattr(cosines, key)
+        found = map(float, (values.mean(), values.std(ddof=1), values.min(), values.max()))
+        row: Row = {"cosine": key, **dict(zip(SPREAD, found, strict=True))}
+        paper = PAPER_COSINES[templates].get(key, (None,) * len(SPREAD))
+        rows.append(row | {f"paper_{name}": value for name, value in zip(SPREAD, paper, strict=True)})
+    return rows
+
+
+def probe_findings(cosines: PromptCosines, templates: str, scores: Sequence[PresenceScore]) -> list[Finding]:
+    """All that is said of a probe."""
+    header = ("cosine of text features", "mean ± std", "least to most", "paper, COCO")
+    cells = []
+    for row in cosine_rows(cosines, templates):
+        paper = "–" if row["paper_mean"] is None else "{paper_mean} ± {paper_std} ({paper_min} to {paper_max})"
+        spread = f"{row['mean']:.3f} ± {row['std']:.3f}", f"{row['min']:.3f} to {row['max']:.3f}"
+        cells.append((PAIRS[row["cosine"]], *spread, paper.format(**row)))
+    nearer = int((cosines.positive_negative > cosines.nearest_class).sum())
+    classes = len(cosines.class_names)
+    parts: list[Finding] = [
+        Table("Cosines of prompts (cosines.csv; by class in classes.csv)", header, cells),
+        f"Mean, standard deviation and range over {classes} classes; positive – positive are two wordings of one. For "
+        f"{nearer} of the classes the negative prompt is nearer to the positive one than the positive prompt of any "
+        "other class is. The paper's numbers are as it "
+        "prints them.",
+    ]
+    return [*parts, *(_presence_parts(scores) if scores else [])]
+
+
+def _presence_parts(scores: Sequence[PresenceScore]) -> list[Finding]:
+    header = ("sentence", "place", "AUC", "95 % interval", "verdict")
+    cells = [
+        (score.sentence, score.place, f"{score.mean:.3f}", f"{score.low:.3f} to {score.high:.3f}", score.verdict)
+        for score in scores
+    ]
+    scored = int((~np.isnan(scores[0].per_class)).sum())
+    return [
+        Table("Whether a sentence fires on the object (auc.csv)", header, cells, words=2),
+        (
+            "AUC of the sentence's cosine with an image as a score for the class's presence: 1 where it is always "
+            "nearer to images with the class, 1/2 where it tells nothing, below where it speaks of absence. Global is "
+            f"region 0, local the largest cosine over the others. Means over the {scored} of "
+            f"{len(scores[0].per_class)} classes with labels of both kinds; the intervals are a bootstrap over images."
+        ),
+    ]
+
+
+def write_probe(
+    folder: Path, cosines: PromptCosines, templates: str, scores: Sequence[PresenceScore], setting: Mapping[str, Any]
+) -> None:
+    """Write `cosines.csv`, `classes.csv`, with scores `auc.csv`, and `settings.json`, each whole or not at all."""
+    write_text(folder / "settings.json", json.dumps(dict(setting), indent=2) + "\n")
+    columns = {key: getattr(cosines, key) for key in PAIRS}
+    columns |= {f"auc of {score.sentence!r}, {score.place}": score.per_class for score in scores}
+    classes: list[Row] = [
+        {"class": name} | {key: _cell(values[index]) for key, values in columns.items()}
+        for index, name in enumerate(cosines.class_names)
+    ]
+    fields = ("sentence", "place", "mean", "low", "high", "verdict")
+    aucs = [{field: getattr(score, field) for field in fields} for score in scores]
+    tables = {"cosines.csv": cosine_rows(cosines, templates), "classes.csv": classes, "auc.csv": aucs}
+    for name, rows in tables.items():
+        if rows:
+            write_text(folder / name, csv_text(list(rows[0]), rows))
+
+
+def _cell(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
