@@ -112,6 +112,8 @@ class BackboneRecord(BaseModel):
     weights_sha256: str
     dtype: Literal["float32", "bfloat16", "float16", "float64"]
     text_dtype: str
+    activation: str | None = None  # of the image tower; None: features were given, or it was not written down
+    text_activation: str | None = None
     feature_width: Annotated[int, Field(ge=1)]
     preprocessing: PreprocessingRecord | None  # None: features were given, nothing is seen through a tower
 
@@ -225,10 +227,12 @@ class Run:
             UserError: other weights than those the run was trained on, or it was trained on features.
         """
         wanted = self.config.backbone
-        if name is None:
-            name, pretrained = wanted.name, wanted.pretrained
         size, dtype = wanted.pixels.image_size, getattr(torch, wanted.dtype)
-        backbone = load_backbone(name, pretrained, size, device, dtype=dtype)
+        quick = None  # by name, tag or file
+        if name is None:  # the run's own, whatever it was loaded with
+            name, pretrained = wanted.name, pretrained or wanted.pretrained
+            quick = None if wanted.text_activation is None else wanted.text_activation == "quickgelu"
+        backbone = load_backbone(name, pretrained, size, device, quick_gelu=quick, dtype=dtype)
         self.adopt(backbone)
         return backbone
 
@@ -251,12 +255,12 @@ class Run:
     def _check_tower(self, backbone: Backbone) -> None:
         wanted, found = self.config.backbone, BackboneRecord(**backbone.identity())
         wanted.pixels  # noqa: B018 - a run of features has none
-        for key, what in (("weights_sha256", "weights"), ("preprocessing", "preprocessing")):
-            has, needs = getattr(found, key), getattr(wanted, key)
-            if has != needs:
+        for key in ("weights_sha256", "activation", "text_activation", "preprocessing"):
+            has, needs, what = getattr(found, key), getattr(wanted, key), key.removesuffix("_sha256").replace("_", " ")
+            if has != needs and needs is not None:
                 raise UserError(
                     f"run {self.path} needs the {what} of {_named(wanted)} ({needs!s:.80}), but {_named(found)} has "
-                    f"{has!s:.80}; name the right one with --backbone and --pretrained"
+                    f"{has!s:.80}; name the right one with --backbone and --pretrained (TAG=FILE for the file of a tag)"
                 )
 
     def _check_space(self, given: GivenFeatures) -> None:

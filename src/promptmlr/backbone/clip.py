@@ -119,7 +119,7 @@ class ClipBackbone(Backbone):
     @property
     def quick_gelu(self) -> bool:
         """Whether the image tower's activation is QuickGELU, which its weights do not tell."""
-        return any(isinstance(module, QuickGELU) for module in self._model.visual.modules())
+        return _activation(self._model.visual) == "quickgelu"
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class ClipBackbone(Backbone):
         return self.encode_text(texts).expand(len(class_names), -1)
 
     def identity(self) -> dict[str, Any]:
-        """Name, weights, precision and preprocessing, as written into a run's config.
+        """Name, weights, precision, activations and preprocessing, as written into a run's config.
 
         `weights_sha256` is the hash of all weights, names and shapes as they were loaded, whatever they are cast to.
         """
@@ -158,6 +158,8 @@ class ClipBackbone(Backbone):
             "weights_sha256": self.weights_sha256,
             "dtype": str(self.dtype).removeprefix("torch."),
             "text_dtype": str(self.text.dtype).removeprefix("torch."),
+            "activation": _activation(self._model.visual),
+            "text_activation": _activation(self._model.transformer),
             "feature_width": self.feature_width,
             "preprocessing": self.preprocessing.as_dict(),
         }
@@ -169,6 +171,12 @@ def _sha256(model: nn.Module) -> str:
         digest.update(f"{key}{tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _activation(tower: nn.Module) -> str:
+    """Of a tower's blocks; a ResNet of CLIP's has ReLU."""
+    kinds = {"quickgelu": QuickGELU, "gelu": nn.GELU}
+    return next((name for name, kind in kinds.items() if any(isinstance(m, kind) for m in tower.modules())), "relu")
 
 
 def _make_fast(model: Any, dtype: torch.dtype, text_dtype: torch.dtype) -> None:

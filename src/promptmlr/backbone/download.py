@@ -1,14 +1,39 @@
-"""Weights by their tag: downloaded by open_clip, or one line that says how to bring them."""
+"""Weights of open_clip's models: which file holds them, downloaded, or one line that says how to bring it."""
 
 import logging
 from pathlib import Path
 
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
-from promptmlr.backbone.catalogue import uses_quick_gelu
-from promptmlr.errors import EnvironmentFault
+from promptmlr.backbone.catalogue import CatalogueEntry
+from promptmlr.errors import EnvironmentFault, UserError, nearest
+from promptmlr.names import checked_path
 
-__all__ = ["download_weights"]
+__all__ = ["download_weights", "find_weights"]
+
+
+def find_weights(entry: CatalogueEntry, pretrained: str) -> tuple[str, Path | None]:
+    """What names the weights of a model: TAG, FILE, or TAG=FILE.
+
+    A file tells neither its activation nor the mean and deviation of its images; the tag does.
+
+    Returns:
+        The tag ("" of a file alone), and the file where one is named.
+
+    Raises:
+        UserError: there is no such tag, or no such file.
+    """
+    if pretrained in entry.tags:
+        return pretrained, None
+    if checked_path(pretrained).is_file():
+        return "", Path(pretrained).resolve()
+    tag, _, file = pretrained.partition("=")
+    if file and tag in entry.tags:
+        if checked_path(file).is_file():
+            return tag, Path(file).resolve()
+        raise UserError(f"no checkpoint at {file}; give the path of an existing file, as in --pretrained {tag}=FILE")
+    known = nearest(tag, entry.tags) if entry.tags else "it has no tags: name a file"
+    raise UserError(f"{entry.name} has no pretrained tag {tag!r} and there is no such file; {known}")
 
 
 def download_weights(name: str, tag: str) -> Path:
@@ -37,10 +62,7 @@ def _how_to_place(name: str, tag: str, reason: str) -> str:
     """One line that says which file to put where when there is no network."""
     config = get_pretrained_cfg(name, tag)
     source = config.get("url") or f"open_clip_pytorch_model.bin of {config['hf_hub'].strip('/')} on Hugging Face"
-    # A file does not tell its activation; the name of the model must.
-    by_tag_alone = uses_quick_gelu(name, tag) and not uses_quick_gelu(name, "")
     return (
         f"cannot download {name} ({tag}): {reason}; without a network, fetch {source} on another machine and pass "
-        f"the file: --backbone {name}{'-quickgelu' if by_tag_alone else ''} --pretrained FILE (or look around "
-        "with the miniature: --backbone scenes)"
+        f"the file: --backbone {name} --pretrained {tag}=FILE (or look around with the miniature: --backbone scenes)"
     )

@@ -94,6 +94,8 @@ class GivenFeatures(Backbone):
             "weights_sha256": self.weights_sha256,
             "dtype": "float32",
             "text_dtype": "float32",
+            "activation": None,
+            "text_activation": None,
             "feature_width": self._width,
             "preprocessing": None,
         }

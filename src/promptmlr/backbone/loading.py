@@ -18,13 +18,12 @@ from promptmlr.backbone.checkpoint import (
     read_state_dict,
 )
 from promptmlr.backbone.clip import ClipBackbone
-from promptmlr.backbone.download import download_weights
+from promptmlr.backbone.download import download_weights, find_weights
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
-from promptmlr.errors import UserError, nearest
-from promptmlr.names import checked_path
+from promptmlr.errors import UserError
 
-__all__ = ["PAPER_IMAGE_SIZE", "bare_backbone", "bare_model", "load_backbone", "of_open_clip", "open_backbone"]
+__all__ = ["PAPER_IMAGE_SIZE", "bare_backbone", "bare_model", "is_downloaded", "load_backbone", "of_open_clip", "open_backbone"]
 
 PAPER_IMAGE_SIZE = 448
 
@@ -32,6 +31,11 @@ PAPER_IMAGE_SIZE = 448
 def of_open_clip(name: str | Path) -> bool:
     """Whether a backbone is a model that open_clip builds and downloads, not the miniature or a file."""
     return str(name) != "scenes" and not Path(name).is_file()
+
+
+def is_downloaded(name: str | Path, pretrained: str | None) -> bool:
+    """Whether the weights of a backbone come from the network, where open_clip's cache does not hold them yet."""
+    return of_open_clip(name) and find_weights(find_entry(str(name)), pretrained or "openai")[1] is None
 
 
 def open_backbone(
@@ -65,7 +69,8 @@ def load_backbone(
     Args:
         name: "scenes" (the miniature CLIP that comes with promptmlr), a model of open_clip, or the path of a
             checkpoint in OpenAI's layout (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
-        pretrained: for a model of open_clip its tag ("openai" when None) or a checkpoint file.
+        pretrained: for a model of open_clip its tag ("openai" when None), a checkpoint file, or "TAG=FILE": a file that
+            holds the weights of the tag, whose activation and normalisation it gets.
         image_size: S in pixels; None is the size it was trained at. Positions are interpolated.
         device: for example "cuda"; None is the CPU.
         quick_gelu: override the activation. None follows open_clip's tag; OpenAI's layout means QuickGELU.
@@ -141,24 +146,17 @@ def _load_open_clip(
     text_dtype: torch.dtype | None,
 ) -> Backbone:
     entry = find_entry(name)
-    weights = str(pretrained or "openai")
-    if weights in entry.tags:
-        file = download_weights(name, weights)
-    elif checked_path(weights).is_file():
-        file = Path(weights).resolve()
-        weights = str(file)
-    else:
-        known = nearest(weights, entry.tags) if entry.tags else "it has no tags: name a file"
-        raise UserError(f"{name} has no pretrained tag {weights!r} and there is no such file; {known}")
-    gelu = uses_quick_gelu(name, weights) if quick_gelu is None else quick_gelu
+    tag, file = find_weights(entry, str(pretrained or "openai"))
+    file = file or download_weights(name, tag)
+    gelu = uses_quick_gelu(name, tag) if quick_gelu is None else quick_gelu
     model = build_open_clip_model(name, read_state_dict(file), str(file), gelu)
-    config = get_pretrained_cfg(name, weights)
+    config = get_pretrained_cfg(name, tag)
     preprocessing = Preprocessing(
         entry.image_size if image_size is None else image_size,
         tuple(config.get("mean") or OPENAI_DATASET_MEAN),
         tuple(config.get("std") or OPENAI_DATASET_STD),
     )
-    return ClipBackbone(model.to(device), name, weights, preprocessing, dtype, text_dtype)
+    return ClipBackbone(model.to(device), name, tag or str(file), preprocessing, dtype, text_dtype)
 
 
 def _native_size(model: Any) -> int:

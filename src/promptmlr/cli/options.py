@@ -195,7 +195,11 @@ BackboneName = Annotated[
     ),
 ]
 Pretrained = Annotated[
-    str | None, typer.Option(help="open_clip's tag of the weights, or a file. (default: openai)", show_default=False)
+    str | None,
+    typer.Option(
+        help="open_clip's tag of the weights, a file, or TAG=FILE: the file of a tag. (default: openai)",
+        show_default=False,
+    ),
 ]
 PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16"],
@@ -403,13 +407,13 @@ def open_tower(
     Raises:
         UserError: as `open_backbone`; or a backbone is named for features.
     """
-    from promptmlr.backbone import of_open_clip, open_backbone
+    from promptmlr.backbone import is_downloaded, open_backbone
     from promptmlr.data import is_scenes
 
     if labelled is not None and labelled.features is not None:
         return _given(labelled, device, backbone=backbone, pretrained=pretrained, image_size=image_size)
     name = backbone or ("scenes" if is_scenes(data) else "RN101")
-    if of_open_clip(name) and (pretrained is None or not Path(pretrained).is_file()):
+    if is_downloaded(name, pretrained):
         note(f"{name} ({pretrained or 'openai'}): the first time its weights are downloaded, some hundred megabytes")
     tower = open_backbone(name, pretrained, image_size, precision, device)
     if data and tower.name == "scenes" and not is_scenes(data):

@@ -1,7 +1,7 @@
 """`load_backbone`: by path, by open_clip's names and tags, and without a network."""
 
 import os
-from collections.abc import Iterator
+import re
 
 import numpy as np
 import open_clip
@@ -9,41 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from promptmlr.backbone import bare_backbone, bare_model, catalogue, download, load_backbone
-from promptmlr.backbone.catalogue import uses_quick_gelu
+from promptmlr.backbone import bare_backbone, bare_model, download, is_downloaded, load_backbone
 from promptmlr.backbone.checkpoint import build_openai_model
 from promptmlr.errors import EnvironmentFault, UserError
 
-TINY = {
-    "embed_dim": 96,
-    "vision_cfg": {"image_size": 48, "layers": 2, "width": 64, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
-}
 IMAGES = torch.randn(2, 3, 48, 48)
-
-
-@pytest.fixture
-def open_clip_knows(monkeypatch) -> Iterator[None]:
-    """Two small models in open_clip's tables, "Tiny" with two tags, and a network that is away."""
-    quick = {"url": "there/tiny-quick.pt", "quick_gelu": True, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
-    plain = {"url": "", "hf_hub": "someone/tiny-plain/"}
-    tags = {"quick": quick, "plain": plain}
-    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "Tiny", TINY)
-    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "Tiny-quickgelu", TINY | {"quick_gelu": True})
-    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "Tiny", tags)
-    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "Tiny-quickgelu", {"quick": quick})
-
-    def away(*_arguments, **_options):
-        raise OSError("Name or service not known\nand a long story after it")
-
-    monkeypatch.setattr(download, "download_pretrained", away)
-
-
-@pytest.fixture
-def vit_file(tiny_vit, tmp_path):
-    """A file as open_clip's own training saves it."""
-    torch.save({"epoch": 1, "name": "Tiny", "state_dict": tiny_vit, "optimizer": {}}, tmp_path / "epoch_1.pt")
-    return tmp_path / "epoch_1.pt"
 
 
 def regions_with(state: dict[str, torch.Tensor], quick_gelu: bool) -> torch.Tensor:
@@ -111,12 +81,11 @@ def test_a_file_of_another_model_is_refused(open_clip_knows, tiny_checkpoint) ->
 @pytest.mark.parametrize(
     ("tag", "fetch", "option"),
     [
-        ("quick", "there/tiny-quick.pt", "--backbone Tiny-quickgelu --pretrained FILE"),
-        ("plain", "open_clip_pytorch_model.bin of someone/tiny-plain on", "--backbone Tiny --pretrained FILE"),
+        ("quick", "there/tiny-quick.pt", "--backbone Tiny --pretrained quick=FILE"),
+        ("plain", "open_clip_pytorch_model.bin of someone/tiny-plain on", "--backbone Tiny --pretrained plain=FILE"),
     ],
 )
 def test_without_a_network_one_line_says_which_file_to_put_where(open_clip_knows, tag, fetch, option) -> None:
-    """And that the file means the same weights: its activation then comes from the model's name."""
     with pytest.raises(EnvironmentFault) as error:
         load_backbone("Tiny", pretrained=tag)
     message = str(error.value)
@@ -125,18 +94,33 @@ def test_without_a_network_one_line_says_which_file_to_put_where(open_clip_knows
     assert "\n" not in message
 
 
-def test_every_model_that_a_line_without_network_names_exists() -> None:
-    for entry in catalogue():
-        for tag in entry.tags:
-            name = download._how_to_place(entry.name, tag, "").split("--backbone ")[1].split()[0]
-            assert name in open_clip.list_models()
-            assert uses_quick_gelu(name, "") == uses_quick_gelu(entry.name, tag)
+@pytest.mark.parametrize("tag", ["quick", "plain"])
+def test_the_file_of_a_tag_means_what_the_tag_means(open_clip_knows, vit_file, monkeypatch, tag: str) -> None:
+    """Activation, mean and deviation, size and the name it is known by, as if it had been downloaded."""
+    with pytest.raises(EnvironmentFault) as error:
+        load_backbone("Tiny", pretrained=tag)
+    name, advised = re.search(r"--backbone (\S+) --pretrained (\S+)", str(error.value)).groups()
+    followed = load_backbone(name, pretrained=advised.replace("FILE", str(vit_file)))
+    monkeypatch.setattr(download, "download_pretrained", lambda _: str(vit_file))
+    downloaded = load_backbone("Tiny", pretrained=tag)
+    assert followed.identity() == downloaded.identity()
+    assert torch.equal(followed.encode_image(IMAGES), downloaded.encode_image(IMAGES))
+
+
+def test_only_what_is_not_at_hand_is_downloaded(open_clip_knows, vit_file) -> None:
+    assert is_downloaded("Tiny", "quick")
+    assert not is_downloaded("Tiny", f"quick={vit_file}")
+    assert not is_downloaded("Tiny", str(vit_file))
+    assert not is_downloaded("scenes", None)
+    assert not is_downloaded(vit_file, None)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("Tiny", "quik"), "Tiny has no pretrained tag 'quik' and there is no such file; did you mean 'quick'?"),
+        (("Tiny", "quick=gone.pt"), "no checkpoint at gone.pt; give the path of an existing file"),
+        (("Tiny", "quik=gone.pt"), "Tiny has no pretrained tag 'quik' and there is no such file; did you mean 'quick'?"),
         (("ViT-S-32",), "it has no tags: name a file"),
         (("missing.pt",), "no checkpoint at missing.pt"),
         (("missing/clip.safetensors",), "no checkpoint at missing/clip.safetensors"),
@@ -184,6 +168,8 @@ def test_a_backbone_is_known_by_its_weights(tiny_resnet, tiny_checkpoint, tmp_pa
         "weights_sha256": first.weights_sha256,
         "dtype": "float32",
         "text_dtype": "float32",
+        "activation": "relu",
+        "text_activation": "quickgelu",
         "feature_width": 96,
         "preprocessing": same.preprocessing.as_dict(),
     }
