@@ -10,14 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock, Timeout
-
 from promptmlr.errors import EnvironmentFault, UserError
 
 __all__ = [
     "check_writable",
     "new_folder",
-    "only_process",
     "replacing",
     "write_at",
     "write_bytes",
@@ -130,33 +127,6 @@ def write_folder(path: str | Path, files: Mapping[str, bytes]) -> None:
             write_bytes(folder / name, content)
 
 
-@contextlib.contextmanager
-def only_process(lock: Path, busy: str, patience: float = 0) -> Iterator[None]:
-    """Hold a lock file, in a folder that is made when missing, while the block runs.
-
-    Args:
-        lock: the file.
-        busy: the message where another process holds it.
-        patience: seconds to wait for it.
-
-    Raises:
-        UserError: another process holds it for longer than that.
-        EnvironmentFault: it cannot be written.
-    """
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock)
-        held.acquire(timeout=patience)
-    except Timeout:
-        raise UserError(busy) from None
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write {lock.parent}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        held.release()
-
-
 def write_at(path: str | Path, offset: int, content: bytes | memoryview) -> None:
     """Write `content` at byte `offset` of a file that is made when missing, cut it off there, and sync it.
 
@@ -193,8 +163,10 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """As far as the system can: the file is whole already, and Windows and some file systems sync no folder."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -71,6 +71,7 @@ Selection = Literal["last", "val", "test"]
 
 MAX_SIDE = 4096  # pixels of an image for a tower: far above all of open_clip's, and no computer stops at it
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Dtype = Literal["float32", "bfloat16", "float16", "float64"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -110,8 +111,8 @@ class BackboneRecord(BaseModel):
     name: str
     pretrained: str | None
     weights_sha256: str
-    dtype: Literal["float32", "bfloat16", "float16", "float64"]
-    text_dtype: str
+    dtype: Dtype
+    text_dtype: Dtype
     activation: str | None = None  # of the image tower; None: features were given, or it was not written down
     text_activation: str | None = None
     feature_width: Annotated[int, Field(ge=1)]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from promptmlr.errors import UserError
+from promptmlr.exact import exact_dtype
 from promptmlr.functional import asymmetric_cost, cross_entropy_cost
 from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.profiling import each, part
@@ -271,7 +272,7 @@ class _Stack:
         self.labels = torch.from_numpy(np.concatenate([run.labels for run in runs], axis=1)).to(device)
         weights = np.repeat([run.recipe.loss_weight for run in runs], self.sizes)
         self.weights = torch.from_numpy(weights).to(device, next(runs[0].recognizer.parameters()).dtype)
-        self.total = torch.zeros(sum(self.sizes), device=device, dtype=torch.float64)
+        self.total = torch.zeros(sum(self.sizes), device=device, dtype=exact_dtype(device))
         self.loss = runs[0].recipe.loss
         self.unknown = "ignore" if runs[0].recipe.unknown == "auto" else runs[0].recipe.unknown
         costly = [np.ones(run.labels.shape[1]) if run.costly is None else run.costly for run in runs]

@@ -4,7 +4,8 @@ Besides what a run folder holds (`promptmlr.run`):
 
     state.safetensors    tensors, optimizer and counters after an epoch: the last, or one finished about a second before
     odds.safetensors     log odds of known labels out of fold, where a prior's strength was chosen on them
-    lock                 held by the process that trains
+
+Beside it, RUN.partial.lock is held by the process that trains: inside, it would keep Windows from renaming the folder.
 """
 
 import contextlib
@@ -28,8 +29,9 @@ from torch import Tensor
 from promptmlr.calibration import Calibration
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.features import Storage
-from promptmlr.files import only_process, replacing, write_bytes, write_text
+from promptmlr.files import replacing, write_bytes, write_text
 from promptmlr.labels import Keep
+from promptmlr.locks import only_process
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recognizer import Recognizer
 from promptmlr.run import RunConfig, read_config, read_prior, read_tensors
@@ -109,6 +111,16 @@ class RunInProgress:
             raise UserError(f"{partial} holds an unfinished run; go on with --resume, or remove it")
         if resume and not unfinished:
             raise UserError(f"nothing to resume: {partial} holds no unfinished run; leave --resume out")
+
+    @staticmethod
+    def begun_dtypes(path: str | Path) -> tuple[torch.dtype, torch.dtype]:
+        """Of the image and the text tower, as the first part of an unfinished run had them on its machine.
+
+        Raises:
+            UserError: its config is damaged.
+        """
+        began = read_config(Path(f"{path}.partial") / "config.json").backbone
+        return getattr(torch, began.dtype), getattr(torch, began.text_dtype)
 
     @contextlib.contextmanager
     def held(self, resume: bool) -> Iterator[dict[str, Any]]:
@@ -217,7 +229,7 @@ class RunInProgress:
             write_text(self.partial / "calibration.json", calibration.model_dump_json(indent=2) + "\n")
         write_text(self.partial / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         self.partial.rename(self.path)
-        made = ("state.safetensors", "odds.safetensors", "lock")
+        made = ("state.safetensors", "odds.safetensors", "lock")  # the last of a version before
         for rest in (*(self.path / name for name in made), *self.path.glob(".*.tmp")):
             rest.unlink(missing_ok=True)
         return self.path
@@ -225,12 +237,15 @@ class RunInProgress:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         busy = f"another process is training {self.path}; name another folder with --out"
-        with only_process(self.partial / "lock", busy):
+        lock = Path(f"{self.partial}.lock")
+        with only_process(lock, busy):
             try:
                 yield
             finally:
                 if not (self.partial / "config.json").exists():  # finished, or never begun
                     shutil.rmtree(self.partial, ignore_errors=True)
+                    with contextlib.suppress(OSError):  # Windows removes it with its release
+                        lock.unlink()
 
     def _begin(self) -> None:
         """Write what is known before the first epoch; the config last, so that whoever finds it finds all."""

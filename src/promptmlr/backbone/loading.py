@@ -23,7 +23,15 @@ from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.errors import UserError
 
-__all__ = ["PAPER_IMAGE_SIZE", "bare_backbone", "bare_model", "is_downloaded", "load_backbone", "of_open_clip", "open_backbone"]
+__all__ = [
+    "PAPER_IMAGE_SIZE",
+    "bare_backbone",
+    "bare_model",
+    "is_downloaded",
+    "load_backbone",
+    "of_open_clip",
+    "open_backbone",
+]
 
 PAPER_IMAGE_SIZE = 448
 
@@ -44,12 +52,14 @@ def open_backbone(
     image_size: int | None = None,
     precision: Precision = "auto",
     device: str = "cpu",
+    begun: tuple[torch.dtype, torch.dtype] | None = None,
 ) -> Backbone:
     """`load_backbone` with what suits training: open_clip's models at the paper's 448 px, dtypes by precision.
 
-    Args and errors as `load_backbone` and `tower_dtypes`.
+    Args and errors as `load_backbone` and `tower_dtypes`; and `begun`, the dtypes of image and text tower with which a
+    resumed run began: "auto" keeps them, whatever is fast here.
     """
-    dtype, text_dtype = tower_dtypes(precision, device)
+    dtype, text_dtype = begun if begun and precision == "auto" else tower_dtypes(precision, device)
     size = image_size or (PAPER_IMAGE_SIZE if of_open_clip(name) else None)
     return load_backbone(name, pretrained, size, device, dtype=dtype, text_dtype=text_dtype)
 

@@ -324,8 +324,8 @@ def observation(observed: str | None, labels: int | None) -> "Observation":
     return found[0]
 
 
-def cache_folder(chosen: Path | None) -> Path:
-    """The folder of `--cache`, or the user's own."""
+def cache_folder(chosen: Path | None) -> Path | None:
+    """The folder of `--cache`, or the user's own, if there is one."""
     from promptmlr.features import default_cache_folder
 
     return chosen or default_cache_folder()
@@ -401,6 +401,7 @@ def open_tower(
     precision: Literal["auto", "float32", "bfloat16"],
     device: str,
     labelled: "LabelledImages | None" = None,
+    resumed: Path | None = None,
 ) -> "Backbone":
     """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise; for features what stands for it.
 
@@ -409,13 +410,15 @@ def open_tower(
     """
     from promptmlr.backbone import is_downloaded, open_backbone
     from promptmlr.data import is_scenes
+    from promptmlr.unfinished import RunInProgress
 
     if labelled is not None and labelled.features is not None:
         return _given(labelled, device, backbone=backbone, pretrained=pretrained, image_size=image_size)
     name = backbone or ("scenes" if is_scenes(data) else "RN101")
     if is_downloaded(name, pretrained):
         note(f"{name} ({pretrained or 'openai'}): the first time its weights are downloaded, some hundred megabytes")
-    tower = open_backbone(name, pretrained, image_size, precision, device)
+    begun = None if resumed is None else RunInProgress.begun_dtypes(resumed)
+    tower = open_backbone(name, pretrained, image_size, precision, device, begun)
     if data and tower.name == "scenes" and not is_scenes(data):
         note("note: the miniature CLIP knows drawn things alone; on photographs it shows that all runs, not how well")
     return tower

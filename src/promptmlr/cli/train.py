@@ -243,7 +243,7 @@ def train(
             return found
         return found.model_copy(update={"templates": "one", "texts": {}})  # it is compared as it is
 
-    tower = open_tower(data, backbone, pretrained, image_size, precision, device, labelled)
+    tower = open_tower(data, backbone, pretrained, image_size, precision, device, labelled, out if resume else None)
     stored = region_cache(cache, no_cache, storage, cache_key)
     candidates: list[Candidate] = []
     if method == AUTO:

@@ -37,10 +37,16 @@ SHARE_OF_DEVICE = 0.6  # of an accelerator's free memory
 ROWS_AT_ONCE = 1024
 
 
-def default_cache_folder() -> Path:
-    """What PROMPTMLR_CACHE names, or promptmlr in the user's cache folder."""
+def default_cache_folder() -> Path | None:
+    """What PROMPTMLR_CACHE names, or promptmlr in the user's cache folder; None where nobody knows the user's home."""
     named = os.environ.get("PROMPTMLR_CACHE")
-    return Path(named) if named else user_cache_path("promptmlr")
+    if named:
+        return Path(named)
+    try:
+        found = user_cache_path("promptmlr")
+    except RuntimeError:  # no HOME, and a user without a name, as containers have
+        return None
+    return found if found.is_absolute() else None  # older platformdirs leave the "~" as it is
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,12 @@ class RegionCache:
     """Where stores are kept, and how.
 
     Attributes:
-        folder: it holds one folder per store.
+        folder: it holds one folder per store; None where there is no place, so that nothing is stored.
         storage: number format of stored regions.
         by_content: know images by their bytes instead of path, size and time of change.
     """
 
-    folder: Path
+    folder: Path | None
     storage: Storage = "float16"
     by_content: bool = False
 
@@ -176,11 +182,14 @@ def _check_given(fresh: FreshRegions) -> None:
 def stored_regions(
     fresh: FreshRegions, cache: RegionCache, *, batch_size: int | None = None, reporter: Reporter | None = None
 ) -> tuple[Indices, StoredRegions] | None:
-    """Regions from the store, which is filled first; None when the disk has no room for them.
+    """Regions from the store, which is filled first; None when there is no place or no room for them.
 
     Args and errors as `open_regions`.
     """
     reporter = reporter or Reporter()
+    if cache.folder is None:
+        reporter.note("no regions are stored: this user has no home folder; name a place with --cache")
+        return None
     store = RegionStore(cache.folder, fresh.backbone, cache.storage)
     wanted = WantedViews(fresh, cache.by_content)
     wanted.note_unreadable(store)

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,6 +29,7 @@ from promptmlr.data.images import UnreadableImage
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.features.storage import RowFormat, Storage
 from promptmlr.files import write_at, write_text
+from promptmlr.locks import only_process
 from promptmlr.reporting import Reporter
 
 __all__ = ["RegionStore"]
@@ -38,6 +38,7 @@ FORMAT = 2  # to be raised when the same weights and pixels come to give other r
 SHARD_BYTES = 1 << 30
 KEY_BYTES = 32
 RECORD_BYTES = KEY_BYTES + 8
+PATIENCE = 600.0  # seconds without a new row: no batch takes that long
 
 
 class RegionStore:
@@ -93,28 +94,24 @@ class RegionStore:
 
     @contextlib.contextmanager
     def writing(self, reporter: Reporter) -> Iterator[None]:
-        """Be the one writer; wait for another one, and see what it wrote."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / "lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                reporter.note(f"waiting for another process that writes to {self.folder}; its regions will be used")
-                lock.acquire()
-        except OSError as error:
-            raise EnvironmentFault(
-                f"cannot write {self.folder}: {error.strerror or error}; name another place with --cache"
-            ) from error
-        try:
+        """Be the one writer; wait for another one as long as it gets on, and see what it wrote."""
+        index = self.folder / "index.bin"
+        with only_process(
+            self.folder / "lock",
+            f"{self.folder} waited {PATIENCE // 60:.0f} minutes for another process that writes nothing to it; name "
+            "another place with --cache",
+            PATIENCE,
+            progress=lambda: index.exists() and index.stat().st_size,
+            on_wait=lambda: reporter.note(
+                f"waiting for another process that writes to {self.folder}; its regions will be used"
+            ),
+        ):
             if not (self.folder / "store.json").exists():
                 write_text(self.folder / "store.json", json.dumps(self._whole_description(), indent=2) + "\n")
             self.reload()
             # Records beyond the last good row must be gone before other data takes their rows.
-            write_at(self.folder / "index.bin", len(self._sums) * RECORD_BYTES, b"")
+            write_at(index, len(self._sums) * RECORD_BYTES, b"")
             yield
-        finally:
-            lock.release()
 
     def append(self, keys: Sequence[bytes], regions: Tensor) -> None:
         """Store the (B, R, D) regions of B views for good; only within `writing`."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from promptmlr.data.images import UnreadableImage
+from promptmlr.exact import exact_dtype
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import Indices, RegionSource, index_batches
 from promptmlr.reporting import Progress
@@ -64,7 +65,7 @@ def map_agreement(presence: Tensor, absence: Tensor, share: float) -> Tensor:
 
 
 def _grids(*maps: Tensor) -> list[Tensor]:
-    return [one[..., 1:].double() for one in maps]
+    return [one[..., 1:].to(exact_dtype(one.device)) for one in maps]
 
 
 def _direction(maps: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from promptmlr.data.cells import LabelCells
 from promptmlr.errors import EnvironmentFault, UserError
-from promptmlr.files import only_process, replacing
+from promptmlr.files import replacing
+from promptmlr.locks import only_process
 
 __all__ = ["LabelFile"]
 

@@ -75,10 +75,10 @@ class ServedRun:
         self.name = name
 
     @property
-    def tower(self) -> tuple[str | None, ...]:
+    def tower(self) -> tuple[str, str, str]:
         """Runs for which this is the same share their regions."""
         record = self.run.config.backbone
-        return record.weights_sha256, record.activation, record.dtype, record.pixels.model_dump_json()
+        return record.weights_sha256, f"{record.dtype}, {record.activation}", record.pixels.model_dump_json()
 
     @property
     def backbone_name(self) -> str:

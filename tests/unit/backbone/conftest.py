@@ -17,6 +17,7 @@ TINY = {
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
 }
 
+
 class Node(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x

@@ -120,7 +120,10 @@ def test_only_what_is_not_at_hand_is_downloaded(open_clip_knows, vit_file) -> No
     [
         (("Tiny", "quik"), "Tiny has no pretrained tag 'quik' and there is no such file; did you mean 'quick'?"),
         (("Tiny", "quick=gone.pt"), "no checkpoint at gone.pt; give the path of an existing file"),
-        (("Tiny", "quik=gone.pt"), "Tiny has no pretrained tag 'quik' and there is no such file; did you mean 'quick'?"),
+        (
+            ("Tiny", "quik=gone.pt"),
+            "Tiny has no pretrained tag 'quik' and there is no such file; did you mean 'quick'?",
+        ),
         (("ViT-S-32",), "it has no tags: name a file"),
         (("missing.pt",), "no checkpoint at missing.pt"),
         (("missing/clip.safetensors",), "no checkpoint at missing/clip.safetensors"),

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from pyarrow.csv import read_csv
 
 from promptmlr.errors import UserError
-from promptmlr.files import only_process, replacing, write_text
+from promptmlr.files import replacing, write_text
+from promptmlr.locks import only_process
 from promptmlr.paper.grid.observed import Observed, observed_as
 from promptmlr.paper.grid.results import BESIDE, GridResults
 from promptmlr.report.tables import csv_text

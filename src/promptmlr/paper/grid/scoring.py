@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from promptmlr.evaluation import bootstrap_map, evaluate, log_loss
+from promptmlr.exact import exact_dtype
 from promptmlr.labels import Labels
 from promptmlr.prediction import predict_together
 from promptmlr.recognizer import Recognizer
@@ -116,7 +117,9 @@ def mean_aps(recognizers: Sequence[Recognizer], source: RegionSource, labels: La
 def moved(start: Recognizer, trained: Recognizer, regions: Tensor) -> tuple[float, float]:
     """How far the presence and the absence map are from where they began, root mean square over (B, R, D) regions."""
     pairs = zip(start.maps(regions), trained.maps(regions), strict=True)
-    presence, absence = (float((after - before).double().square().mean().sqrt()) for before, after in pairs)
+    presence, absence = (
+        float((after - before).to(exact_dtype(after.device)).square().mean().sqrt()) for before, after in pairs
+    )
     return presence, absence
 
 
