@@ -1,10 +1,12 @@
 """What a person did or met that the program cannot go on with: one line, no traceback."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-__all__ = ["EnvironmentFault", "UnreadableImage", "UserError", "nearest", "of_extra"]
+__all__ = ["EnvironmentFault", "UnreadableImage", "UserError", "first_names", "nearest", "of_extra"]
+
+SHOWN = 10  # names of a list
 
 
 class UserError(Exception):
@@ -20,10 +22,16 @@ class EnvironmentFault(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown word: the nearest known one, or all of them."""
+    """The end of an error about an unknown word: the nearest known one, or the first of them."""
     by_lower = {name.lower(): name for name in known}
     match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return f"did you mean {by_lower[match[0]]!r}?" if match else f"known: {', '.join(by_lower.values())}"
+    return f"did you mean {by_lower[match[0]]!r}?" if match else f"known: {first_names(list(by_lower.values()))}"
+
+
+def first_names(names: Sequence[str], most: int = SHOWN) -> str:
+    """The first names of a list and how many more there are, for one line."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 @contextmanager

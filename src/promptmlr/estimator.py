@@ -32,6 +32,7 @@ from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, default_cache_folder, open_regions
 from promptmlr.files import write_folder, write_text
 from promptmlr.labels import UNKNOWN, Labels
+from promptmlr.out_of_fold import check_not_renumbered, out_of_fold_probabilities
 from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.prediction import predict_source
 from promptmlr.recipes import Recipe, load_recipe
@@ -138,7 +139,24 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         Raises:
             UserError: as `labels_from`, `image_refs` and `train_run`: a mistake in X, y or an argument.
         """
+        check_not_renumbered()
         return self._train(X, y, None)
+
+    def predict_proba_out_of_fold(self, X: Any, y: Any) -> NDArray[np.float64]:  # noqa: N803
+        """P(present) of every cell of y, (N, C), by recognizers that did not see its label; this one stays as it is.
+
+        What `cross_val_predict` would be for if it let NaN be: to look for wrong labels, to choose thresholds, to stack
+        on top. See `out_of_fold_probabilities`. Args and errors as `fit`.
+        """
+        job, tower = self._job(X, y, None)
+        return out_of_fold_probabilities(
+            job,
+            tower,
+            cache=self._cache(),
+            skip_unreadable=self.skip_unreadable,
+            workers=self.workers,
+            reporter=self.reporter,
+        )
 
     def partial_fit(self, X: Any, y: Any) -> Self:  # noqa: N803
         """Train on, from where it stands, with these labels alone; the first call is `fit`.
@@ -245,7 +263,8 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         tags.no_validation = True
         return tags
 
-    def _train(self, X: Any, y: Any, before: Run | None) -> Self:  # noqa: N803
+    def _job(self, X: Any, y: Any, before: Run | None) -> tuple[TrainingJob, Backbone]:  # noqa: N803
+        """What is to be trained, on what."""
         if before is not None and before.config.method != self.method:
             raise UserError(f"partial_fit goes on with {before.config.method}, and method is {self.method}; call fit")
         if not isinstance(self.random_state, int | np.integer) or self.random_state < 0:
@@ -288,6 +307,10 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             learned=None if before is None else self._learned(),
             share=_shares(self.share, len(names)),
         )
+        return job, tower
+
+    def _train(self, X: Any, y: Any, before: Run | None) -> Self:  # noqa: N803
+        job, tower = self._job(X, y, before)
         with tempfile.TemporaryDirectory(prefix="promptmlr-") as folder:
             path = train_run(
                 job,
@@ -299,7 +322,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
                 reporter=self.reporter,
             )
             if before is not None:
-                _keep_calibration(path, before, (labels != UNKNOWN).any(axis=0))
+                _keep_calibration(path, before, (job.labelled.labels != UNKNOWN).any(axis=0))
             self._take(load_run(path))
         self.run_.adopt(tower)
         return self

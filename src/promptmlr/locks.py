@@ -14,7 +14,7 @@ from promptmlr.errors import EnvironmentFault, UserError
 
 __all__ = ["only_process"]
 
-A_MOMENT = 0.2  # seconds: what a dead process left is found out and taken over within that
+A_MOMENT = 0.1  # seconds: what a dead process left is found out and taken over within that
 
 
 @contextlib.contextmanager

@@ -2,14 +2,12 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from promptmlr.errors import UserError
+from promptmlr.errors import UserError, first_names
 
 __all__ = ["checked_class_names", "checked_path", "first_names", "shown"]
-
-SHOWN = 10  # names of a list
 
 
 def checked_class_names(names: Iterable[str], where: str = "class_names") -> tuple[str, ...]:
@@ -64,9 +62,3 @@ def checked_path(path: str | Path) -> Path:
 def shown(path: str | Path) -> str:
     r"""A path as text that can be encoded: bytes that are not UTF-8 become \udc80 … \udcff."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def first_names(names: Sequence[str], most: int = SHOWN) -> str:
-    """The first names of a list and how many more there are, for one line."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -1,6 +1,7 @@
 """The region store through the command line."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,21 @@ def test_a_place_that_cannot_hold_a_store(promptmlr, photos: Path) -> None:
     assert refused.code == 1
     assert refused.err.splitlines()[-1].startswith("error: ")
     assert "--cache" in refused.err
+
+
+def test_without_a_home_nothing_is_stored_and_that_is_said(promptmlr, photos: Path, monkeypatch) -> None:
+    """No HOME and a user without a name, as containers have; no folder called ~ comes to be, either."""
+    for name in ("HOME", "PROMPTMLR_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    monkeypatch.chdir(photos)
+    said = "no regions are stored: this user has no home folder; name a place with --cache"
+    trained = promptmlr("train", "labels.csv", "--out", "run", *SMALL)
+    evaluated = promptmlr("evaluate", "run", "labels.csv", "--resamples", "0")
+    for done in (trained, evaluated):
+        assert done.code == 0, done.err
+        assert said in done.err
+    stored = promptmlr("cache", "labels.csv", "--backbone", "scenes")
+    assert stored.code == 1
+    assert "nothing was stored" in stored.err
+    assert {path.name for path in photos.iterdir()} == {"labels.csv", "photos", "run"}

@@ -345,3 +345,23 @@ def test_views_of_nothing_are_refused(promptmlr, photos: Path) -> None:
     done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", "--views", "2", *SMALL)
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "shows them as they are" in done.err
+
+
+def test_no_line_lists_classes_without_end(promptmlr, photos: Path, capsys) -> None:
+    """The first ten and how many more there are."""
+    names = [f"a class with number {number}" for number in range(400)]
+    with (photos / "many.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "split", *names])
+        for index in range(48):
+            known = {3 * index: "1", 3 * index + 1: "0"}  # most classes have no label, or one of one kind
+            cells = [known.get(number, "") for number in range(len(names))]
+            writer.writerow([f"photos/{index:02d}.png", "test" if index >= 32 else "train", *cells])
+    small = ("--backbone", "scenes", "--epochs", "1", "--no-cache", "--workers", "0")
+    trained = promptmlr("train", photos / "many.csv", "--out", photos / "run", *small)
+    evaluated = promptmlr("evaluate", photos / "run", photos / "many.csv", "--no-cache", "--resamples", "0")
+    labels = promptmlr("evaluate", photos / "run", photos / "labels.csv", "--no-cache", "--resamples", "0")
+    assert (trained.code, evaluated.code, labels.code) == (0, 0, 2), (trained.err, evaluated.err)
+    for done in (trained, evaluated, labels):
+        assert max(map(len, (done.err + done.out).splitlines())) < 600
+    assert "and 374 more" in evaluated.out + evaluated.err

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 from promptmlr import unfinished
+from promptmlr.backbone import precision
 from promptmlr.errors import EnvironmentFault
 from promptmlr.run import FILES
 from support import interrupt_after
@@ -38,10 +40,11 @@ def epochs(run: Path) -> list[int]:
 
 
 def test_one_process_at_a_time(promptmlr, stopped: Path) -> None:
-    with FileLock(stopped.parent / "run.partial" / "lock"):
+    with FileLock(stopped.parent / "run.partial.lock"):
         refused = resume(promptmlr, stopped)
     assert refused.code == 2
     assert "another process" in refused.err
+    assert "run.partial.lock is held by process" in refused.err
     assert resume(promptmlr, stopped).code == 0
 
 
@@ -49,7 +52,46 @@ def test_nothing_of_the_unfinished_run_stays(promptmlr, stopped: Path) -> None:
     (stopped.parent / "run.partial" / ".state.safetensors.abc.tmp").write_bytes(b"cut short")
     assert resume(promptmlr, stopped).code == 0
     assert {path.name for path in stopped.iterdir()} == set(FILES)
-    assert not (stopped.parent / "run.partial").exists()
+    assert not list(stopped.parent.glob("run.partial*"))
+
+
+def test_nothing_in_the_folder_is_open_when_it_gets_its_name(promptmlr, stopped: Path, monkeypatch) -> None:
+    """Windows would not rename it."""
+    rename, renamed = Path.rename, []
+
+    def checked(self: Path, target: Path) -> Path:
+        opened = [Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]  # noqa: PTH208
+        inside = [file.readlink() for file in opened if file.is_symlink() and self in file.readlink().parents]
+        assert not inside
+        renamed.append(self)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", checked)
+    assert resume(promptmlr, stopped).code == 0
+    assert stopped.parent / "run.partial" in renamed
+
+
+def test_a_run_in_the_layout_of_a_version_before_is_gone_on_with(promptmlr, stopped: Path) -> None:
+    """Its lock lay inside."""
+    (stopped.parent / "run.partial.lock").unlink()
+    (stopped.parent / "run.partial" / "lock").touch()
+    assert resume(promptmlr, stopped).code == 0
+    assert {path.name for path in stopped.iterdir()} == set(FILES)
+
+
+def test_a_resumed_run_keeps_the_dtypes_it_began_with(promptmlr, photos: Path, monkeypatch) -> None:
+    """Whatever the machine of the second part thinks fast."""
+    with monkeypatch.context() as patch:
+        patch.setattr(precision, "has_fast_bfloat16", lambda _: True)
+        interrupt_after(2, patch)
+        assert promptmlr("train", photos / "labels.csv", "--out", photos / "run", *SMALL).code == 130
+    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda _: False)
+    asked = resume(promptmlr, photos / "run", "--precision", "float32")
+    assert asked.code == 2
+    assert "backbone.text_dtype: bfloat16, now float32" in asked.err
+    done = resume(promptmlr, photos / "run")
+    assert done.code == 0, done.err
+    assert json.loads((photos / "run" / "config.json").read_text())["backbone"]["text_dtype"] == "bfloat16"
 
 
 @pytest.mark.parametrize("lost", ["metrics.jsonl", "mask.npy"])

@@ -7,12 +7,22 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from promptmlr import training
+from promptmlr.backbone import Backbone
 from promptmlr.backbone.checkpoint import build_openai_model
 from promptmlr.backbone.text import TextTower
+from promptmlr.exact import exact_dtype
 from promptmlr.functional import asymmetric_cost
+from promptmlr.maps import agreement
+from promptmlr.maps.agreement import map_agreement
+from promptmlr.methods import create_recognizer
+from promptmlr.paper.grid import scoring
+from promptmlr.paper.grid.scoring import moved
+from promptmlr.recipes import load_recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import InMemoryRegions
 from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide
+from promptmlr.training import Prior, fit
 
 NAMES = ("dog", "traffic light", "umbrella")
 WAITING = ("aten._local_scalar_dense", "aten.nonzero", "aten.item", "aten.masked_select")
@@ -74,3 +84,52 @@ def test_a_blocking_copy_would_be_seen() -> None:
     with FakeTensorMode(allow_non_fake_inputs=True), Transfers() as seen:
         torch.from_numpy(np.arange(3)).to("cuda")
     assert seen.waits == ["aten._to_copy.default"]
+
+
+class Doubles(TorchDispatchMode):
+    """Notes which operators give float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        of_numpy = str(function) == "aten.lift_fresh.default"  # on the CPU, wherever it goes from there
+        if isinstance(result, torch.Tensor) and result.dtype == torch.float64 and not of_numpy:
+            self.found.append(str(function))
+        return result
+
+
+def trained(backbone: Backbone) -> None:
+    """A run with a prior, and one without."""
+    regions = torch.randn(8, 5, backbone.feature_width)
+    labels = np.resize(np.array([1, 0, -1], dtype=np.int8), (8, len(NAMES)))
+    for method in ("anchored", "positivecoop"):
+        recipe = load_recipe("default", method, epochs=1, batch_size=4)
+        recognizer = create_recognizer(method, backbone, NAMES, **recipe.start_options())
+        prior = Prior.of(recognizer, torch.ones(len(NAMES))) if method == "anchored" else None
+        fit(recognizer, InMemoryRegions(regions), labels, recipe, prior=prior)
+
+
+def compared(backbone: Backbone) -> None:
+    sides = [EmbeddingSide(torch.randn(len(NAMES), backbone.feature_width)) for _ in range(4)]
+    start, end = Recognizer(*sides[:2], NAMES), Recognizer(*sides[2:], NAMES)
+    moved(start, end, torch.randn(2, 5, backbone.feature_width))
+
+
+def agreed(_: Backbone) -> None:
+    map_agreement(torch.randn(2, 3, 17), torch.randn(2, 3, 17), 0.2)
+
+
+@pytest.mark.parametrize("work", [trained, compared, agreed])
+def test_no_float64_is_made_where_a_device_has_none(scenes_backbone, monkeypatch, work) -> None:
+    """Apple's GPUs refuse to make one. None is here, so the CPU is told to be one."""
+    with Doubles() as seen:
+        work(scenes_backbone)
+    assert seen.found  # on other devices sums are exact
+    for room in (training, scoring, agreement):
+        monkeypatch.setattr(room, "exact_dtype", lambda _: exact_dtype(torch.device("mps")))
+    with Doubles() as seen:
+        work(scenes_backbone)
+    assert seen.found == []

@@ -1,5 +1,7 @@
 """The end of an error about an unknown word."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from promptmlr.errors import EnvironmentFault, UserError, nearest
@@ -14,9 +16,10 @@ from promptmlr.errors import EnvironmentFault, UserError, nearest
         ("rn5", ("RN50", "ViT-B-32"), "did you mean 'RN50'?"),
         ("xyz", ("one", "Two"), "known: one, Two"),
         ("", ("one", "Two"), "known: one, Two"),
+        ("xyz", [f"c{i}" for i in range(3000)], "known: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2,990 more"),
     ],
 )
-def test_the_nearest_known_word_or_all_of_them(word: str, known: tuple[str, ...], end: str) -> None:
+def test_the_nearest_known_word_or_the_first_of_them(word: str, known: Sequence[str], end: str) -> None:
     """Case does not count, and what is named is spelt as it is known."""
     assert nearest(word, known) == end
     assert nearest(word, iter(known)) == end

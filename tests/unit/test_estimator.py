@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 from sklearn.utils import estimator_checks
 
 import promptmlr as pm
@@ -259,6 +259,46 @@ def test_features_instead_of_images(vectors, regions: bool, tmp_path: Path) -> N
     np.testing.assert_array_equal(again.predict_proba(shown), probabilities)
     recognizer.partial_fit(shown[:20], y[:20])
     assert recognizer.predict(shown).shape == (60, 3)
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "decision_function"])
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_labels_that_scikit_learn_numbered_anew_are_refused(small, drawn, method: str, n_jobs: int | None) -> None:
+    """Of a column of 1 and NaN it makes 0 and 1, which nothing tells afterwards."""
+    paths, y = drawn
+    ticks = np.where(y == 1, 1, NAN)[:24]
+    with pytest.raises(UserError, match=r"cross_val_predict\(method='\w+'\).*predict_proba_out_of_fold"):
+        cross_val_predict(small, paths[:24], ticks, cv=2, method=method, n_jobs=n_jobs)
+
+
+def test_predictions_of_cross_val_predict_are_what_they_were(small, drawn) -> None:
+    """These it leaves as they are."""
+    paths, y = drawn
+    predicted = cross_val_predict(small, paths[:40], y[:40], cv=KFold(2))
+    expected = clone(small).fit(paths[20:40], y[20:40]).predict(paths[:20])
+    np.testing.assert_array_equal(predicted[:20], expected)
+
+
+@pytest.mark.parametrize("method", ["dualembedding", "anchored"])
+def test_probabilities_out_of_fold_are_of_labels_that_were_not_seen(small, drawn, method: str) -> None:
+    """A wrong label does not speak for itself: what was turned round is doubted more than what was not."""
+    paths, y = drawn
+    recognizer = small.set_params(method=method, epochs=20)
+    wrong = np.zeros(y.shape, dtype=bool)
+    wrong[::7] = ~np.isnan(y[::7])
+    found = recognizer.predict_proba_out_of_fold(paths, np.where(wrong, 1 - y, y))
+    assert found.shape == y.shape
+    assert ((found > 0) & (found < 1)).all()
+    right = np.where(y == 1, found, 1 - found)
+    assert right[wrong].mean() > 0.6
+    assert right[~np.isnan(y)].mean() > 0.6
+    assert not hasattr(recognizer, "run_")
+
+
+def test_probabilities_out_of_fold_of_ticks_alone(small, drawn) -> None:
+    paths, y = drawn
+    found = small.predict_proba_out_of_fold(paths, np.where(y == 1, 1, NAN))
+    assert found[y == 1].mean() > found[y == 0].mean()
 
 
 def test_cross_validation_on_features(vectors) -> None:

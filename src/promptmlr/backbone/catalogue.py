@@ -8,6 +8,7 @@ import open_clip
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
 from promptmlr.errors import UserError, nearest
+from promptmlr.names import first_names
 
 __all__ = ["CatalogueEntry", "catalogue", "find_entry", "refusal", "uses_quick_gelu"]
 
@@ -70,7 +71,10 @@ def find_entry(name: str) -> CatalogueEntry:
         )
     reason = refusal(config)
     if reason is not None:
-        raise UserError(f"backbone {name!r} has no usable regions: {reason}; these work: {', '.join(supported)}")
+        raise UserError(
+            f"backbone {name!r} has no usable regions: {reason}; these work: {first_names(supported)} (`promptmlr "
+            "backbones` lists all)"
+        )
     return _entry(name, config)
 
 

@@ -37,6 +37,7 @@ from promptmlr.cli.options import (
 )
 from promptmlr.cli.outcome import check_page
 from promptmlr.cli.progress import Terminal, note
+from promptmlr.names import first_names
 
 if TYPE_CHECKING:
     from promptmlr.evaluation import Evaluation
@@ -231,7 +232,7 @@ def _table(result: "Evaluation", select: str) -> list[str]:
         lines.append(f"{name.ljust(width)}  {_percent(ap)}  {_percent(result.prevalence[name])}")
     lines.append("")
     if result.without_positive:
-        lines.append(f"left out of the means, no positive label: {', '.join(result.without_positive)}")
+        lines.append(f"left out of the means, no positive label: {first_names(result.without_positive)}")
     low, high = result.mean_ap_interval
     interval = "" if math.isnan(low) else f" ({100 * low:.1f} to {100 * high:.1f}, 95 % bootstrap interval)"
     scored = [share for name, share in result.prevalence.items() if name not in result.without_positive]

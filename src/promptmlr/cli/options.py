@@ -7,6 +7,7 @@ import typer
 
 from promptmlr.cli.progress import note
 from promptmlr.errors import UserError
+from promptmlr.names import first_names
 
 if TYPE_CHECKING:
     from promptmlr.backbone import Backbone
@@ -389,7 +390,7 @@ def common_classes(trained: tuple[str, ...], labelled: tuple[str, ...]) -> tuple
     for names, others, whose in ((trained, labelled, "the run's"), (labelled, trained, "the data's")):
         left_out = [name for name in names if name not in set(others)]
         if left_out:
-            note(f"left out, only among {whose} classes: {', '.join(left_out)}")
+            note(f"left out, only among {whose} classes: {first_names(left_out)}")
     return [trained.index(name) for name in common], [labelled.index(name) for name in common]
 
 

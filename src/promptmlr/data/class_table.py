@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 
 from promptmlr.errors import UserError, nearest
-from promptmlr.names import checked_path
+from promptmlr.names import checked_path, first_names
 
 __all__ = ["rows_of_classes"]
 
@@ -26,7 +26,7 @@ def rows_of_classes(file: str, column: str, class_names: Sequence[str]) -> Itera
             rows = csv.DictReader(opened)
             columns = rows.fieldnames or ()
             if not {"class", column} <= set(columns):
-                has = ", ".join(columns) or "none"
+                has = first_names(columns) or "none"
                 raise UserError(f"{path}: it needs the columns class and {column}, and has {has}")
             for row in rows:
                 where = f"{path}, line {rows.line_num}"

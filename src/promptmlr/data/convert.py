@@ -25,6 +25,7 @@ from promptmlr.data.text_files import write_text_files
 from promptmlr.errors import UserError, nearest
 from promptmlr.files import new_folder
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Observation, hide
+from promptmlr.names import first_names
 from promptmlr.reporting import Reporter
 
 __all__ = ["TARGETS", "convert", "held_out", "readable", "thinned"]
@@ -270,5 +271,5 @@ def _lost(output: Output, target: _Target, to: str, *, is_file: bool, present_on
             raise UserError(f"{to} holds classes that are listed for an image, and here none is; csv keeps them all")
         if not named.all():
             names = [name for name, kept in zip(output.class_names, named, strict=True) if not kept]
-            notes.append(f"classes that no list names are not kept: {', '.join(names)}")
+            notes.append(f"classes that no list names are not kept: {first_names(names)}")
     return notes

@@ -33,7 +33,7 @@ from promptmlr.data.options import DataOptions
 from promptmlr.data.rows import LabelledRows, check_rows
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
-from promptmlr.names import checked_class_names
+from promptmlr.names import checked_class_names, first_names
 
 __all__ = ["FeatureTable", "class_vectors", "has_features", "read_feature_rows", "read_features", "regions_from"]
 
@@ -187,7 +187,7 @@ def _read_npz(path: Path) -> FeatureTable:
         if key not in _KEYS:
             raise UserError(f"{path}: unknown key {key!r}; {nearest(key, _KEYS)}")
     if "features" not in arrays:
-        raise UserError(f"{path}: no key 'features'; it has {', '.join(map(repr, arrays)) or 'none'}")
+        raise UserError(f"{path}: no key 'features'; it has {first_names(list(map(repr, arrays))) or 'none'}")
     if "image" in arrays and "ids" in arrays:
         raise UserError(f"{path}: image and ids both name its rows; keep one of them")
     regions = regions_from(arrays["features"], f"{path}: features")

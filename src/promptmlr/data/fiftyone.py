@@ -18,6 +18,7 @@ from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names, usual_split
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
+from promptmlr.names import first_names
 
 __all__ = ["has_fiftyone", "is_fiftyone", "read_fiftyone_rows", "write_fiftyone"]
 
@@ -197,6 +198,6 @@ def _field(samples: list[dict[str, Any]], file: Path) -> str:
         return found[0]
     usual = [name for name in _FIELDS if name in found]
     if not usual:
-        what = f"several fields of classifications: {', '.join(found)}" if found else "no field of classifications"
+        what = f"several fields of classifications: {first_names(found)}" if found else "no field of classifications"
         raise UserError(f"{file}: {what}; export the one that holds the labels, named ground_truth")
     return usual[0]

@@ -13,6 +13,7 @@ from promptmlr.data.rows import LabelledRows, Names, rows_of_names
 from promptmlr.data.table import Records, read_records
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT
+from promptmlr.names import first_names
 
 __all__ = ["is_list", "read_list_csv_rows", "write_list_csv"]
 
@@ -68,7 +69,7 @@ def read_list_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
         where=records.where,
         options=options,
         says_absent=len(lists) == 2,
-        notes=[*said, *([f"columns that are not used: {', '.join(extra)}"] if extra else [])],
+        notes=[*said, *([f"columns that are not used: {first_names(extra)}"] if extra else [])],
     )
 
 
@@ -94,7 +95,7 @@ def _one_of(records: Records, known: tuple[str, ...]) -> str:
     found = [name for name in known if name in records.header]
     if len(found) != 1:
         what = "no column" if not found else "more than one column"
-        raise UserError(f"{records.path}: {what} among {', '.join(known)}; name one of them so in the header")
+        raise UserError(f"{records.path}: {what} among {first_names(known)}; name one of them so in the header")
     return found[0]
 
 

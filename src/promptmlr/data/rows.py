@@ -18,7 +18,7 @@ from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
-from promptmlr.names import checked_class_names
+from promptmlr.names import checked_class_names, first_names
 
 __all__ = [
     "LabelledRows",
@@ -130,7 +130,7 @@ class LabelledRows:
             return found, [] if found == usual else [f"no rows of split {usual!r}: those of {found!r} are used"]
         wanted = _USUAL[purpose] if split is None else (split,)
         names = " or ".join(repr(name) for name in wanted[:2])
-        known = ", ".join(repr(name) for name in sorted(present))
+        known = first_names([repr(name) for name in sorted(present)])
         raise UserError(f"{self.path}: no rows of split {names}; there are {known}; choose one with --split")
 
 

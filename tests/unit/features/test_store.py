@@ -1,7 +1,10 @@
 """A store holds what was committed and nothing else, at whatever byte its writer was stopped."""
 
 import json
+import os
+import re
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +231,21 @@ def test_a_second_writer_waits_and_sees_what_the_first_wrote(opened: RegionStore
         assert_holds(second, [0, 1, 2, 3, 4, 5])
         second.append(KEYS[6:7], regions_of([6]))
     assert_holds(again(opened, tiny_backbone), list(range(COUNT)))
+
+
+def test_a_writer_that_writes_nothing_is_not_waited_for_without_end(
+    opened: RegionStore, tiny_backbone, monkeypatch
+) -> None:
+    monkeypatch.setattr(store, "PATIENCE", 0.3)
+    first, second = again(opened, tiny_backbone), again(opened, tiny_backbone)
+    held = f"{opened.folder / 'lock'} is held by process {os.getpid()} on {socket.gethostname()}"
+    with (
+        first.writing(Reporter()),
+        pytest.raises(UserError, match=re.escape(held)),
+        second.writing(Reporter()),
+    ):
+        pass
+    assert_holds(again(opened, tiny_backbone), [0, 1, 2, 3, 4])
 
 
 def test_a_record_is_written_after_its_rows(opened: RegionStore, monkeypatch) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from promptmlr.data import DataOptions, LabelledImages, load_data
 from promptmlr.data.options import Benchmark
 from promptmlr.errors import UserError
-from promptmlr.names import checked_path
+from promptmlr.names import checked_path, first_names
 
 __all__ = ["BENCHMARKS", "BenchmarkFacts", "benchmark_of", "benchmark_root", "load_benchmark", "what_is_missing"]
 
@@ -132,5 +132,4 @@ def _found(root: Path) -> str:
     if not root.is_dir():
         return "a file" if root.is_file() else "no such folder"
     names = sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir() if not entry.name.startswith("."))
-    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return shown or "nothing in it"
+    return first_names(names) or "nothing in it"

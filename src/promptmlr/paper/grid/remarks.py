@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
+from promptmlr.names import first_names
 
 __all__ = ["remarks_on"]
 
 FEW = 100  # images, below which resamples of them show too little
-SHOWN = 10  # classes that are named
 
 
 def remarks_on(test: LabelledImages, folds: NDArray[np.int64] | None = None) -> list[str]:
@@ -34,10 +34,9 @@ def remarks_on(test: LabelledImages, folds: NDArray[np.int64] | None = None) -> 
     if len(empty) == len(test.class_names):
         raise UserError(f"{test.source}: no class has a label present, so nothing can be scored; check the test labels")
     if empty:
-        named = ", ".join(empty[:SHOWN]) + (f" and {len(empty) - SHOWN} more" if len(empty) > SHOWN else "")
         remarks.append(
             f"{len(empty)} of {len(test.class_names)} classes have no test image with the label present, so "
-            f"mAP and CF1 leave them out: {named}."
+            f"mAP and CF1 leave them out: {first_names(empty)}."
         )
     if folds is not None:
         numbers = np.unique(folds)

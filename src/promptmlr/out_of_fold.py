@@ -1,0 +1,81 @@
+"""Probabilities out of fold: of every label by recognizers that did not see it, and why scikit-learn's are refused."""
+
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.backbone import Backbone
+from promptmlr.crossvalidation import Subject, calibrated, out_of_fold
+from promptmlr.errors import UserError
+from promptmlr.features import RegionCache
+from promptmlr.labels import hide
+from promptmlr.pipeline import TrainingJob, readable_regions
+from promptmlr.regions import FreshRegions
+from promptmlr.reporting import Reporter
+
+__all__ = ["check_not_renumbered", "out_of_fold_probabilities"]
+
+RENUMBERED = ("decision_function", "predict_log_proba", "predict_proba")
+
+
+def out_of_fold_probabilities(
+    job: TrainingJob,
+    backbone: Backbone,
+    *,
+    cache: RegionCache | None = None,
+    skip_unreadable: bool = False,
+    workers: int = 2,
+    reporter: Reporter | None = None,
+) -> NDArray[np.float64]:
+    """P(present) of every cell by recognizers that did not see its label.
+
+    Known labels are dealt out to five folds, and five recognizers are trained side by side, each without one of them.
+    A known label gets the probability of the one that did not see it, an unknown one that of their mean margin.
+
+    Args:
+        job: what to train; its epochs are the recipe's, whatever `select` says.
+        backbone: the frozen CLIP.
+        cache: where regions are stored; None holds them in memory.
+        skip_unreadable: leave unreadable images out instead of refusing them.
+        workers: threads that decode images.
+        reporter: where to say how it goes.
+
+    Returns:
+        (N, C), calibrated on the known labels; NaN for images that cannot be read.
+
+    Raises:
+        UserError: fewer labels are present than there are folds, or an image cannot be read.
+    """
+    labelled, reporter = job.labelled, reporter or Reporter()
+    fresh = FreshRegions(backbone, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
+    kept, source = readable_regions(fresh, cache, reporter)
+    seen = hide(labelled.labels, job.keep)[kept]
+    subject = Subject(backbone, labelled.class_names, source, seen, job.seed, job.order_seed)
+    with reporter.progress("epochs of five folds") as say:
+        margins = out_of_fold(
+            subject, job.method, job.recipe, lambda report: say(report.epoch, report.epochs), everywhere=True
+        )
+    found = np.full(labelled.labels.shape, np.nan)
+    found[kept] = calibrated(margins, seen)
+    return found
+
+
+def check_not_renumbered() -> None:
+    """Refuse to be fitted by scikit-learn's `cross_val_predict` where that asks for probabilities.
+
+    It then numbers the values of each column of y anew, NaN included: {1, NaN} becomes {0, 1}, present becomes absent
+    and unknown present. Nothing in y tells so afterwards; the call does.
+
+    Raises:
+        UserError: that is who calls.
+    """
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        inside = frame.f_code.co_name == "_fit_and_predict" and frame.f_globals["__name__"].startswith("sklearn.")
+        if inside and frame.f_locals.get("method") in RENUMBERED:
+            raise UserError(
+                f"scikit-learn's cross_val_predict(method={frame.f_locals['method']!r}) numbers the values of y anew, "
+                "so that 1 and NaN become 0 and 1; use MultiLabelRecognizer.predict_proba_out_of_fold(X, y)"
+            )
