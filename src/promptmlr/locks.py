@@ -23,6 +23,7 @@ def only_process(
     busy: str,
     patience: float = 0,
     *,
+    elsewhere: str = "name another place",
     progress: Callable[[], object] = lambda: None,
     on_wait: Callable[[], object] = lambda: None,
 ) -> Iterator[None]:
@@ -35,6 +36,7 @@ def only_process(
         lock: the file; it names the process and the host that hold it.
         busy: the message where another process holds it.
         patience: seconds to wait for it, counted from the last progress.
+        elsewhere: what to do where it cannot be written.
         progress: what changes as long as the other process gets on; nothing unless it is given.
         on_wait: called once, before it is waited for.
 
@@ -57,7 +59,7 @@ def only_process(
             with contextlib.suppress(OSError):  # Windows lets nobody write what is locked
                 lock.write_text(f"{os.getpid()}\n{socket.gethostname()}\n")
     except OSError as error:
-        raise EnvironmentFault(f"cannot write {lock.parent}: {error.strerror or error}; name another place") from error
+        raise EnvironmentFault(f"cannot write {lock.parent}: {error.strerror or error}; {elsewhere}") from error
     try:
         yield
     finally:

@@ -95,12 +95,12 @@ class RegionStore:
     @contextlib.contextmanager
     def writing(self, reporter: Reporter) -> Iterator[None]:
         """Be the one writer; wait for another one as long as it gets on, and see what it wrote."""
-        index = self.folder / "index.bin"
+        index, elsewhere = self.folder / "index.bin", "name another place with --cache"
         with only_process(
             self.folder / "lock",
-            f"{self.folder} waited {PATIENCE // 60:.0f} minutes for another process that writes nothing to it; name "
-            "another place with --cache",
+            f"another process writes to {self.folder}, and no row in {PATIENCE / 60:.0f} minutes; {elsewhere}",
             PATIENCE,
+            elsewhere=elsewhere,
             progress=lambda: index.exists() and index.stat().st_size,
             on_wait=lambda: reporter.note(
                 f"waiting for another process that writes to {self.folder}; its regions will be used"
