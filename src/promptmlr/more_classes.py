@@ -61,8 +61,8 @@ def with_classes(
     features = ensemble_features(run.backbone, names, run.config.recipe.templates)
     presence = EmbeddingSide.from_features(features).embedding
     absence = background[:1].expand_as(presence)
-    pooling = run.recognizer.pooling
-    added = Recognizer(EmbeddingSide(presence), EmbeddingSide(absence), names, pooling=pooling)
+    weighting, pooling = run.recognizer.weighting, run.recognizer.pooling
+    added = Recognizer(EmbeddingSide(presence), EmbeddingSide(absence), names, weighting, pooling=pooling)
     margins = _margins(run, added, images, workers)
     record = _record(prior, margins)
     config = run.config.model_copy(update={"class_names": (*run.class_names, *names)})

@@ -445,8 +445,8 @@ def _prior(
             f"{path / 'prior.json'} is damaged: it is of {len(record.centre)} classes, the run of {shape[0]}"
         )
     presence, absence = (_folded_side(path, "prior", name, tensors, shape) for name in ("presence", "absence"))
-    pooling = config.recipe.pooling
-    zero_shot = Recognizer(presence, absence, config.class_names, scaling=record.scaling(), pooling=pooling)
+    scaling, pooling = record.scaling(), config.recipe.pooling
+    zero_shot = Recognizer(presence, absence, config.class_names, config.weighting, scaling, pooling)
     return record, zero_shot.requires_grad_(False)
 
 
