@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import promptmlr.backbone
-from promptmlr.backbone import bare_backbone, bare_model, load_backbone
+from promptmlr.backbone import bare_backbone, bare_model, catalogue, download, load_backbone
+from promptmlr.backbone.catalogue import uses_quick_gelu
 from promptmlr.backbone.checkpoint import build_openai_model
 from promptmlr.errors import EnvironmentFault, UserError
 
@@ -36,7 +36,7 @@ def open_clip_knows(monkeypatch) -> Iterator[None]:
     def away(*_arguments, **_options):
         raise OSError("Name or service not known\nand a long story after it")
 
-    monkeypatch.setattr(promptmlr.backbone, "download_pretrained", away)
+    monkeypatch.setattr(download, "download_pretrained", away)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_tag_brings_activation_and_normalisation(
     open_clip_knows, vit_file, tiny_vit, tag, quick, monkeypatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(promptmlr.backbone, "download_pretrained", lambda config: asked.append(config) or str(vit_file))
+    monkeypatch.setattr(download, "download_pretrained", lambda config: asked.append(config) or str(vit_file))
     backbone = load_backbone("Tiny", pretrained=tag, image_size=32)
     assert asked == [open_clip.pretrained._PRETRAINED["Tiny"][tag]]
     assert backbone.image_size == 32
@@ -126,11 +126,11 @@ def test_without_a_network_one_line_says_which_file_to_put_where(open_clip_knows
 
 
 def test_every_model_that_a_line_without_network_names_exists() -> None:
-    for entry in promptmlr.backbone.catalogue():
+    for entry in catalogue():
         for tag in entry.tags:
-            name = promptmlr.backbone._how_to_place(entry.name, tag, "").split("--backbone ")[1].split()[0]
+            name = download._how_to_place(entry.name, tag, "").split("--backbone ")[1].split()[0]
             assert name in open_clip.list_models()
-            assert promptmlr.backbone.uses_quick_gelu(name, "") == promptmlr.backbone.uses_quick_gelu(entry.name, tag)
+            assert uses_quick_gelu(name, "") == uses_quick_gelu(entry.name, tag)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_bfloat16_resnet_is_the_same_tower(tiny_checkpoint, tiny_backbone) -> 
 def test_a_batch_through_the_tower_in_chunks_is_the_same_batch(tiny_backbone, monkeypatch) -> None:
     images = torch.randn(7, 3, 64, 64)
     whole = tiny_backbone.encode_image(images)
-    monkeypatch.setattr("promptmlr.backbone.CHUNK_PIXELS", 3 * 64**2)
+    monkeypatch.setattr("promptmlr.backbone.clip.CHUNK_PIXELS", 3 * 64**2)
     torch.testing.assert_close(tiny_backbone.encode_image(images), whole, rtol=1e-5, atol=1e-5)
 
 

@@ -1,0 +1,181 @@
+"""The frozen CLIP itself: an open_clip model whose towers give regions and text features."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import torch
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import QuickGELU
+from torch import Tensor, nn
+
+from promptmlr.backbone.base import Backbone
+from promptmlr.backbone.fused import resnet_trunk
+from promptmlr.backbone.image import fold_batch_norms, patch_side, resnet_regions, vit_regions
+from promptmlr.backbone.preprocessing import Preprocessing
+from promptmlr.backbone.text import TextTower
+from promptmlr.backbone.tower import ImageTower
+from promptmlr.errors import UserError
+
+__all__ = ["ClipBackbone"]
+
+CHUNK_PIXELS = 4 * 448**2  # through the tower at once on a CPU: what comes out of a layer then stays in its cache
+
+
+class ClipBackbone(Backbone):
+    """An open_clip model whose weights never change.
+
+    Args:
+        model: an open_clip model with float32 weights; kept in evaluation mode, frozen, cast in place.
+        name: how `load_backbone` was asked for it.
+        pretrained: tag or file of its weights, or None.
+        preprocessing: size and normalisation of its images.
+        dtype: of the image tower's weights.
+        text_dtype: of the text tower's weights; None is `dtype`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        name: str,
+        pretrained: str | None,
+        preprocessing: Preprocessing,
+        dtype: torch.dtype = torch.float32,
+        text_dtype: torch.dtype | None = None,
+    ) -> None:
+        patch = patch_side(model.visual)
+        if preprocessing.image_size < patch or preprocessing.image_size % patch:
+            raise UserError(
+                f"image size {preprocessing.image_size} does not fit {name}: it must be a multiple of {patch}"
+            )
+        self._model = model.eval().requires_grad_(False)
+        self.weights_sha256 = _sha256(model)  # before folds and casts: the same weights are the same at every dtype
+        _make_fast(model, dtype, text_dtype or dtype)
+        visual = model.visual
+        self._regions_of = (
+            partial(resnet_regions, visual, resnet_trunk(visual))
+            if isinstance(visual, ModifiedResNet)
+            else partial(vit_regions, visual)
+        )
+        self.name = name
+        self.pretrained = pretrained
+        self._preprocessing = preprocessing
+        self._text = TextTower(model, SimpleTokenizer())
+        self._grid = preprocessing.image_size // patch
+
+    @property
+    def _some_weight(self) -> Tensor:
+        weight: Tensor = next(self._model.visual.parameters())
+        return weight
+
+    @property
+    def feature_width(self) -> int:
+        """D, the width of regions and text features."""
+        return self.text.feature_width
+
+    @property
+    def description(self) -> str:
+        """Name and size."""
+        return f"seen by {self.name} at {self.image_size} px"
+
+    @property
+    def has_text_tower(self) -> bool:
+        """It has one."""
+        return True
+
+    @property
+    def has_class_features(self) -> bool:
+        """Of all classes there are."""
+        return True
+
+    @property
+    def text(self) -> TextTower:
+        """The text tower."""
+        return self._text
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Size and normalisation of its images."""
+        return self._preprocessing
+
+    @property
+    def grid(self) -> int:
+        """The side of the grid of regions."""
+        return self._grid
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._some_weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the image tower's weights."""
+        return self._some_weight.dtype
+
+    @property
+    def quick_gelu(self) -> bool:
+        """Whether the image tower's activation is QuickGELU, which its weights do not tell."""
+        return any(isinstance(module, QuickGELU) for module in self._model.visual.modules())
+
+    @torch.no_grad()
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Dense regions (B, R, D) of (B, 3, S, S) normalised images, in the weights' dtype; region 0 is global."""
+        at_once = max(CHUNK_PIXELS // self.image_size**2, 1) if self.device.type == "cpu" else max(len(images), 1)
+        return torch.cat([self._regions_of(chunk.to(self.device, self.dtype)) for chunk in images.split(at_once)])
+
+    def image_tower(self) -> ImageTower:
+        """The image tower alone, as a module in float32 whatever it is cast to here; a copy."""
+        return ImageTower(self._model.visual, self.grid)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """(N, D) features of N sentences, not normalised.
+
+        Raises:
+            UserError: no list of sentences, or one that does not fit the context.
+        """
+        texts = list(texts) if isinstance(texts, Iterable) and not isinstance(texts, str) else []
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise UserError("encode_text takes a list of one or more texts, such as ['a photo of a dog.']")
+        return self.text.encode_texts(texts)
+
+    def class_features(self, class_names: Sequence[str], template: str) -> Tensor:
+        """(C, D) features of the template's sentences, not normalised; one for all classes where it has no {}."""
+        texts = [template.format(name) for name in class_names] if "{}" in template else [template]
+        return self.encode_text(texts).expand(len(class_names), -1)
+
+    def identity(self) -> dict[str, Any]:
+        """Name, weights, precision and preprocessing, as written into a run's config.
+
+        `weights_sha256` is the hash of all weights, names and shapes as they were loaded, whatever they are cast to.
+        """
+        return {
+            "name": self.name,
+            "pretrained": self.pretrained,
+            "weights_sha256": self.weights_sha256,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "text_dtype": str(self.text.dtype).removeprefix("torch."),
+            "feature_width": self.feature_width,
+            "preprocessing": self.preprocessing.as_dict(),
+        }
+
+
+def _sha256(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(f"{key}{tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _make_fast(model: Any, dtype: torch.dtype, text_dtype: torch.dtype) -> None:
+    """Once, in place: a ResNet runs channels-last, its batch norms folded into its convolutions; then the casts."""
+    if isinstance(model.visual, ModifiedResNet):
+        fold_batch_norms(model.visual)
+        model.visual.to(memory_format=torch.channels_last)
+    for key, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype if key.startswith("visual.") else text_dtype)

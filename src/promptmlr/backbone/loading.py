@@ -1,0 +1,166 @@
+"""Opening a frozen CLIP by name, tag or file."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.pretrained import get_pretrained_cfg
+from torch import nn
+
+from promptmlr.backbone.base import Backbone, checked_device
+from promptmlr.backbone.catalogue import find_entry, uses_quick_gelu
+from promptmlr.backbone.checkpoint import (
+    build_open_clip_model,
+    build_openai_model,
+    build_random_model,
+    own_state_dict,
+    read_state_dict,
+)
+from promptmlr.backbone.clip import ClipBackbone
+from promptmlr.backbone.download import download_weights
+from promptmlr.backbone.precision import Precision, tower_dtypes
+from promptmlr.backbone.preprocessing import Preprocessing
+from promptmlr.errors import UserError, nearest
+from promptmlr.names import checked_path
+
+__all__ = ["PAPER_IMAGE_SIZE", "bare_backbone", "bare_model", "load_backbone", "of_open_clip", "open_backbone"]
+
+PAPER_IMAGE_SIZE = 448
+
+
+def of_open_clip(name: str | Path) -> bool:
+    """Whether a backbone is a model that open_clip builds and downloads, not the miniature or a file."""
+    return str(name) != "scenes" and not Path(name).is_file()
+
+
+def open_backbone(
+    name: str | Path = "RN101",
+    pretrained: str | None = None,
+    image_size: int | None = None,
+    precision: Precision = "auto",
+    device: str = "cpu",
+) -> Backbone:
+    """`load_backbone` with what suits training: open_clip's models at the paper's 448 px, dtypes by precision.
+
+    Args and errors as `load_backbone` and `tower_dtypes`.
+    """
+    dtype, text_dtype = tower_dtypes(precision, device)
+    size = image_size or (PAPER_IMAGE_SIZE if of_open_clip(name) else None)
+    return load_backbone(name, pretrained, size, device, dtype=dtype, text_dtype=text_dtype)
+
+
+def load_backbone(
+    name: str | Path,
+    pretrained: str | Path | None = None,
+    image_size: int | None = None,
+    device: str | torch.device | None = None,
+    *,
+    quick_gelu: bool | None = None,
+    dtype: torch.dtype = torch.float32,
+    text_dtype: torch.dtype | None = None,
+) -> Backbone:
+    """Load a frozen CLIP that has regions.
+
+    Args:
+        name: "scenes" (the miniature CLIP that comes with promptmlr), a model of open_clip, or the path of a
+            checkpoint in OpenAI's layout (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
+        pretrained: for a model of open_clip its tag ("openai" when None) or a checkpoint file.
+        image_size: S in pixels; None is the size it was trained at. Positions are interpolated.
+        device: for example "cuda"; None is the CPU.
+        quick_gelu: override the activation. None follows open_clip's tag; OpenAI's layout means QuickGELU.
+        dtype: of the image tower's weights, cast once; measured effect in bench/precision.py.
+        text_dtype: of the text tower's weights, cast once; None is `dtype`.
+
+    Raises:
+        UserError: unknown name or tag, no regions, an unreadable or foreign checkpoint, a size that does not fit.
+        EnvironmentFault: the weights could not be downloaded.
+    """
+    device = checked_device(device)
+    own = own_state_dict(name)
+    if own is None:
+        return _load_open_clip(str(name), pretrained, image_size, device, quick_gelu, dtype, text_dtype)
+    source, state = own
+    if pretrained is not None:
+        raise UserError(f"{source} already names its weights; leave `pretrained` out")
+    model = build_openai_model(state, source, True if quick_gelu is None else quick_gelu)
+    return _with_openai_preprocessing(model, source, image_size, device, dtype, text_dtype)
+
+
+def bare_model(name: str | Path) -> nn.Module:
+    """The open_clip model behind a name as it is before a `Backbone` folds and casts it, on the CPU.
+
+    For measuring, as costs do not depend on values: a model of open_clip has random weights, nothing is downloaded.
+
+    Args:
+        name: as for `load_backbone`.
+
+    Raises:
+        UserError: unknown name, no regions, an unreadable or foreign checkpoint.
+    """
+    own = own_state_dict(name)
+    if own is None:
+        return build_random_model(find_entry(str(name)).name)
+    source, state = own
+    return build_openai_model(state, source)
+
+
+def bare_backbone(
+    name: str | Path,
+    image_size: int | None = None,
+    device: str | torch.device | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    text_dtype: torch.dtype | None = None,
+) -> Backbone:
+    """`bare_model` as a backbone; arguments and errors as `load_backbone`."""
+    device = checked_device(device)
+    return _with_openai_preprocessing(bare_model(name), str(name), image_size, device, dtype, text_dtype)
+
+
+def _with_openai_preprocessing(
+    model: nn.Module,
+    name: str,
+    image_size: int | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    text_dtype: torch.dtype | None,
+) -> Backbone:
+    size = _native_size(model) if image_size is None else image_size
+    preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+    return ClipBackbone(model.to(device), name, None, preprocessing, dtype, text_dtype)
+
+
+def _load_open_clip(
+    name: str,
+    pretrained: str | Path | None,
+    image_size: int | None,
+    device: torch.device,
+    quick_gelu: bool | None,
+    dtype: torch.dtype,
+    text_dtype: torch.dtype | None,
+) -> Backbone:
+    entry = find_entry(name)
+    weights = str(pretrained or "openai")
+    if weights in entry.tags:
+        file = download_weights(name, weights)
+    elif checked_path(weights).is_file():
+        file = Path(weights).resolve()
+        weights = str(file)
+    else:
+        known = nearest(weights, entry.tags) if entry.tags else "it has no tags: name a file"
+        raise UserError(f"{name} has no pretrained tag {weights!r} and there is no such file; {known}")
+    gelu = uses_quick_gelu(name, weights) if quick_gelu is None else quick_gelu
+    model = build_open_clip_model(name, read_state_dict(file), str(file), gelu)
+    config = get_pretrained_cfg(name, weights)
+    preprocessing = Preprocessing(
+        entry.image_size if image_size is None else image_size,
+        tuple(config.get("mean") or OPENAI_DATASET_MEAN),
+        tuple(config.get("std") or OPENAI_DATASET_STD),
+    )
+    return ClipBackbone(model.to(device), name, weights, preprocessing, dtype, text_dtype)
+
+
+def _native_size(model: Any) -> int:
+    size = model.visual.image_size
+    return int(size if isinstance(size, int) else size[0])
