@@ -278,10 +278,13 @@ def test_a_way_to_pool_regions_is_a_file_and_two_lines(copy: Copy) -> None:
     same(learner, read)
     assert read.recognizer.pooling == read.zero_shot.pooling == read.config.recipe.pooling == "top"
     regions = torch.randn(2, 9, 128, generator=torch.Generator().manual_seed(0))
-    presence, absence = read.recognizer.maps(regions)
-    best = presence.topk(3, dim=-1)
-    by_hand = torch.stack([5 * absence.gather(-1, best.indices).mean(-1), 5 * best.values.mean(-1)], dim=1)
-    torch.testing.assert_close(read.recognizer(regions), by_hand)
+    options = load_recipe("default", "dualembedding", pooling="top", start="random").start_options()
+    created = pm.create_recognizer("dualembedding", learner.run_.backbone, names, **options)
+    for recognizer in (created, read.recognizer):
+        presence, absence = recognizer.maps(regions)
+        best = presence.topk(3, dim=-1)
+        by_hand = torch.stack([5 * absence.gather(-1, best.indices).mean(-1), 5 * best.values.mean(-1)], dim=1)
+        torch.testing.assert_close(recognizer(regions), by_hand)
     """
     copy.run(TRAINING + dedent(script))
     copy.passes("unit/test_pooling.py")
