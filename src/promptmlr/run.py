@@ -38,7 +38,7 @@ from promptmlr.prior_record import PriorRecord
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer, Weighting
 from promptmlr.regions import encode_stream
-from promptmlr.sides import EmbeddingSide, LinearSide, Side
+from promptmlr.sides import SIDES, Side
 
 __all__ = [
     "BackboneRecord",
@@ -341,7 +341,8 @@ def load_run(path: str | Path) -> Run:
     tensors = read_tensors(path / "weights.safetensors")
     shape = (len(config.class_names), config.backbone.feature_width)
     presence, absence = (_folded_side(path, "folded", name, tensors, shape) for name in ("presence", "absence"))
-    recognizer = Recognizer(presence, absence, config.class_names, config.weighting)
+    pooling = config.recipe.pooling
+    recognizer = Recognizer(presence, absence, config.class_names, config.weighting, pooling=pooling)
     for name in ("calibration.json", "prior.json"):
         if config.recipe.has_prior and not (path / name).is_file():
             raise UserError(f"{path} is no whole run folder: {name} is missing; train it again")
@@ -449,7 +450,8 @@ def _prior(
             f"{path / 'prior.json'} is damaged: it is of {len(record.centre)} classes, the run of {shape[0]}"
         )
     presence, absence = (_folded_side(path, "prior", name, tensors, shape) for name in ("presence", "absence"))
-    zero_shot = Recognizer(presence, absence, config.class_names, scaling=record.scaling())
+    scaling, pooling = record.scaling(), config.recipe.pooling
+    zero_shot = Recognizer(presence, absence, config.class_names, config.weighting, scaling, pooling)
     return record, zero_shot.requires_grad_(False)
 
 
@@ -466,24 +468,27 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _folded_side(path: Path, form: str, name: str, tensors: dict[str, Tensor], shape: tuple[int, int]) -> Side:
-    """The presence or absence side, (C, D)."""
-
-    def part(key: str, wanted: tuple[int, ...]) -> Tensor:
-        tensor = tensors[f"{form}.{name}.{key}"]
-        fits = tuple(tensor.shape) == wanted and tensor.is_floating_point()
+    """The presence or absence side, (C, D): of the kind whose tensors these are."""
+    beginning = f"{form}.{name}."
+    own = {key.removeprefix(beginning): tensor for key, tensor in tensors.items() if key.startswith(beginning)}
+    kinds = [kind for kind in SIDES.values() if kind.shapes(*shape)]
+    kind = max(kinds, key=lambda kind: len(own.keys() & kind.shapes(*shape)))
+    parts = []
+    for key, wanted in kind.shapes(*shape).items():
+        if key not in own:
+            raise UserError(
+                f"{path} is no whole run folder: weights.safetensors lacks '{beginning}{key}'; train it again"
+            )
+        tensor = own[key]
+        sizes = tuple(size if known is None else known for size, known in zip(tensor.shape, wanted, strict=False))
+        fits = tuple(tensor.shape) == sizes and len(sizes) == len(wanted) and tensor.is_floating_point()
         if not fits or not tensor.float().square().sum().isfinite():  # its logits would not be, either
             raise UserError(
                 f"{path} is damaged: {name}.{key} has shape {tuple(tensor.shape)} and type {tensor.dtype} where its "
                 f"config needs {wanted} finite numbers; train it again"
             )
-        return tensor.float()
-
-    try:
-        if f"{form}.{name}.embedding" in tensors:
-            return EmbeddingSide(part("embedding", shape))
-        return LinearSide(part("projector.weight", shape), part("projector.bias", shape[:1]))
-    except KeyError as error:
-        raise UserError(f"{path} is no whole run folder: weights.safetensors lacks {error}; train it again") from error
+        parts.append(tensor.float())
+    return kind(*parts)
 
 
 def _named(record: BackboneRecord) -> str:
