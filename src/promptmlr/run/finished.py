@@ -18,19 +18,8 @@ from promptmlr.hub import download_run, hub_name
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import encode_stream
+from promptmlr.run import folder
 from promptmlr.run.config import BackboneRecord, RunConfig
-from promptmlr.run.folder import (
-    CALIBRATION,
-    CONFIG,
-    METRICS,
-    PRIOR,
-    WEIGHTS,
-    check_whole,
-    partial_of,
-    read_calibration,
-    read_config,
-    read_prior,
-)
 from promptmlr.run.weights import folded_recognizer, read_tensors
 
 __all__ = ["Run", "load_run"]
@@ -190,22 +179,22 @@ def load_run(path: str | Path) -> Run:
     on_hub = hub_name(path)
     path = Path(path) if on_hub is None else download_run(on_hub)
     if not path.is_dir():
-        partial = partial_of(path)
+        partial = folder.partial_of(path)
         hint = f"; {partial} holds an unfinished one: go on with --resume" if partial.is_dir() else ""
         raise UserError(f"no run folder at {path}{hint}")
-    check_whole(path, (CONFIG, WEIGHTS, METRICS))
-    config = read_config(path / CONFIG)
+    folder.check_whole(path, (folder.CONFIG, folder.WEIGHTS, folder.METRICS))
+    config = folder.read_config(path / folder.CONFIG)
     if config.recipe.has_prior:
-        check_whole(path, (CALIBRATION, PRIOR))
-    tensors = read_tensors(path / WEIGHTS)
+        folder.check_whole(path, (folder.CALIBRATION, folder.PRIOR))
+    tensors = read_tensors(path / folder.WEIGHTS)
     recognizer = folded_recognizer(path, tensors, "folded", config)
     calibration, prior, zero_shot = None, None, None
-    if (path / CALIBRATION).exists():
-        calibration = read_calibration(path / CALIBRATION)
-        _check_classes(path / CALIBRATION, len(calibration.scale), config)
-    if (path / PRIOR).exists():
-        prior = read_prior(path / PRIOR)
-        _check_classes(path / PRIOR, len(prior.centre), config)
+    if (path / folder.CALIBRATION).exists():
+        calibration = folder.read_calibration(path / folder.CALIBRATION)
+        _check_classes(path / folder.CALIBRATION, len(calibration.scale), config)
+    if (path / folder.PRIOR).exists():
+        prior = folder.read_prior(path / folder.PRIOR)
+        _check_classes(path / folder.PRIOR, len(prior.centre), config)
         zero_shot = folded_recognizer(path, tensors, "prior", config, prior.scaling())
     return Run(path, config, recognizer, calibration, prior, zero_shot)
 

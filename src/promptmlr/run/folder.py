@@ -31,18 +31,7 @@ from promptmlr.prior_record import PriorRecord
 from promptmlr.run.config import RunConfig
 
 __all__ = [
-    "CALIBRATION",
-    "CONFIG",
-    "EPOCHS",
-    "EPOCHS_TABLE",
     "FILES",
-    "LOCK",
-    "MASK",
-    "METRICS",
-    "ODDS",
-    "PRIOR",
-    "STATE",
-    "WEIGHTS",
     "check_whole",
     "partial_of",
     "read_calibration",
@@ -63,7 +52,9 @@ WEIGHTS = "weights.safetensors"
 FILES = (CALIBRATION, CONFIG, EPOCHS, EPOCHS_TABLE, MASK, METRICS, PRIOR, WEIGHTS)
 """Of a run folder; whatever else lies there was added later."""
 
-STATE, ODDS, LOCK = "state.safetensors", "odds.safetensors", "lock"  # of an unfinished one
+STATE, ODDS, LOCK = "state.safetensors", "odds.safetensors", "lock"
+OF_UNFINISHED = (STATE, ODDS, LOCK)
+"""They go when it is whole."""
 EVALUATION = "evaluation.json"  # added by `promptmlr evaluate`
 
 TRAIN_AGAIN = "train the run again"

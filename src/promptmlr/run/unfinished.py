@@ -23,24 +23,8 @@ from promptmlr.files import only_process, replacing, write_bytes, write_text
 from promptmlr.labels import Keep
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recognizer import Recognizer
+from promptmlr.run import folder
 from promptmlr.run.config import RunConfig, first_difference
-from promptmlr.run.folder import (
-    CALIBRATION,
-    CONFIG,
-    EPOCHS,
-    EPOCHS_TABLE,
-    LOCK,
-    MASK,
-    METRICS,
-    ODDS,
-    PRIOR,
-    STATE,
-    WEIGHTS,
-    partial_of,
-    read_config,
-    read_prior,
-    write_json,
-)
 from promptmlr.run.state import COUNTERS, TENSORS, read_state, write_state
 from promptmlr.run.weights import read_tensors, write_weights
 from promptmlr.training import EpochReport, TrainingState
@@ -74,7 +58,7 @@ class RunInProgress:
 
     def __init__(self, path: str | Path, config: RunConfig, keep: Keep) -> None:
         self.path = Path(path)
-        self.partial = partial_of(path)
+        self.partial = folder.partial_of(path)
         self.config = config
         self.keep = keep
         self.reports: list[EpochReport] = []  # of the finished epochs
@@ -86,10 +70,10 @@ class RunInProgress:
         Raises:
             UserError: the run exists; or an unfinished one exists and is not to be resumed, or the other way round.
         """
-        path, partial = Path(path), partial_of(path)
+        path, partial = Path(path), folder.partial_of(path)
         if path.exists() or path.is_symlink():
             raise UserError(f"{path} exists already; name another folder with --out, or remove it")
-        unfinished = (partial / CONFIG).is_file()
+        unfinished = (partial / folder.CONFIG).is_file()
         if unfinished and not resume:
             raise UserError(f"{partial} holds an unfinished run; go on with --resume, or remove it")
         if resume and not unfinished:
@@ -131,15 +115,15 @@ class RunInProgress:
             )
         if self.config.storage != storage:
             self.config = self.config.model_copy(update={"storage": storage})
-            write_json(self.partial / CONFIG, self.config)
+            folder.write_json(self.partial / folder.CONFIG, self.config)
 
     def keep_prior(self, record: PriorRecord, odds: NDArray[np.float64] | None) -> None:
         """Before the first epoch: a resumed run neither fits nor chooses again."""
         if odds is not None:
             rows = np.flatnonzero(~np.isnan(odds).all(axis=1))
             tensors = {"rows": torch.from_numpy(rows), "odds": torch.from_numpy(odds[rows])}
-            write_bytes(self.partial / ODDS, save(tensors))
-        write_json(self.partial / PRIOR, record)
+            write_bytes(self.partial / folder.ODDS, save(tensors))
+        folder.write_json(self.partial / folder.PRIOR, record)
 
     def add(self, report: EpochReport) -> None:
         """A finished epoch; its line is written with the next state."""
@@ -149,7 +133,7 @@ class RunInProgress:
         """All that a resumed run needs, and the lines of the epochs up to here."""
         counters: dict[str, Any] = {name: getattr(state, name) for name in COUNTERS}
         groups = {name: getattr(state, name) for name in TENSORS}
-        write_state(self.partial / STATE, groups, {**counters, "lines": self._lines()})
+        write_state(self.partial / folder.STATE, groups, {**counters, "lines": self._lines()})
         self._write_epochs()
 
     def finish(
@@ -169,33 +153,33 @@ class RunInProgress:
         """
         self._write_mask()  # again, as the epochs: an interrupted process may have left neither whole
         self._write_epochs()
-        write_weights(self.partial / WEIGHTS, recognizer, zero_shot)
+        write_weights(self.partial / folder.WEIGHTS, recognizer, zero_shot)
         if calibration is not None:
-            write_json(self.partial / CALIBRATION, calibration)
-        write_json(self.partial / METRICS, metrics)
+            folder.write_json(self.partial / folder.CALIBRATION, calibration)
+        folder.write_json(self.partial / folder.METRICS, metrics)
         self.partial.rename(self.path)
-        for rest in (*(self.path / name for name in (STATE, ODDS, LOCK)), *self.path.glob(".*.tmp")):
+        for rest in (*map(self.path.joinpath, folder.OF_UNFINISHED), *self.path.glob(".*.tmp")):
             rest.unlink(missing_ok=True)
         return self.path
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         busy = f"another process is training {self.path}; name another folder with --out"
-        with only_process(self.partial / LOCK, busy):
+        with only_process(self.partial / folder.LOCK, busy):
             try:
                 yield
             finally:
-                if not (self.partial / CONFIG).exists():  # finished, or never begun
+                if not (self.partial / folder.CONFIG).exists():  # finished, or never begun
                     shutil.rmtree(self.partial, ignore_errors=True)
 
     def _begin(self) -> None:
         """Write what is known before the first epoch; the config last, so that whoever finds it finds all."""
         self._write_mask()
-        write_json(self.partial / CONFIG, self.config)
+        folder.write_json(self.partial / folder.CONFIG, self.config)
 
     def _saved(self) -> Saved:
         """What is in the folder, once it is known to be of the same settings."""
-        before = read_config(self.partial / CONFIG)
+        before = folder.read_config(self.partial / folder.CONFIG)
         wanted = self.config
         if before.storage is None:  # it may have been asked for, and had no room
             wanted = wanted.model_copy(update={"storage": None})
@@ -206,7 +190,7 @@ class RunInProgress:
         return Saved(self._saved_state(), *self._saved_prior())
 
     def _saved_state(self) -> TrainingState:
-        path = self.partial / STATE
+        path = self.partial / folder.STATE
         if not path.is_file():
             return TrainingState()
         try:
@@ -218,10 +202,10 @@ class RunInProgress:
             raise UserError(f"{path} is damaged ({error}); remove {self.partial} and train again") from error
 
     def _saved_prior(self) -> tuple[PriorRecord | None, NDArray[np.float64] | None]:
-        path, beside = self.partial / PRIOR, self.partial / ODDS
+        path, beside = self.partial / folder.PRIOR, self.partial / folder.ODDS
         if not path.is_file():
             return None, None
-        record = read_prior(path)
+        record = folder.read_prior(path)
         if not beside.is_file():
             return record, None
         kept = read_tensors(beside)
@@ -230,15 +214,15 @@ class RunInProgress:
         return record, odds
 
     def _write_mask(self) -> None:
-        with replacing(self.partial / MASK) as file:
+        with replacing(self.partial / folder.MASK) as file:
             np.save(file, self.keep, allow_pickle=False)
 
     def _lines(self) -> list[str]:
         return [json.dumps(asdict(report)) for report in self.reports]
 
     def _write_epochs(self) -> None:
-        write_text(self.partial / EPOCHS, "".join(f"{line}\n" for line in self._lines()))
-        write_text(self.partial / EPOCHS_TABLE, _as_csv(self.reports))
+        write_text(self.partial / folder.EPOCHS, "".join(f"{line}\n" for line in self._lines()))
+        write_text(self.partial / folder.EPOCHS_TABLE, _as_csv(self.reports))
 
 
 def _as_csv(reports: list[EpochReport]) -> str:
