@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from promptmlr.backbone import Backbone
-from promptmlr.errors import UserError
 from promptmlr.features import RegionCache
 from promptmlr.following import Follower, Followers
-from promptmlr.labels import UNKNOWN
 from promptmlr.pipeline.calibrating import calibration_of_run
 from promptmlr.pipeline.epochs import train_epochs
 from promptmlr.pipeline.images import JobRegions, training_images
@@ -16,9 +14,8 @@ from promptmlr.pipeline.job import TrainingJob, build
 from promptmlr.pipeline.observed import observed_labels
 from promptmlr.pipeline.record import config_of, metrics_of
 from promptmlr.pipeline.selection import selection_score
-from promptmlr.prior.fitting import begin_run
+from promptmlr.pipeline.start import start_run
 from promptmlr.prior.recalibration import recalibrate
-from promptmlr.prior.reference import Reference, zero_shot_beside
 from promptmlr.reporting import Reporter
 from promptmlr.run import RunInProgress
 
@@ -69,30 +66,7 @@ def train_run(
         )
         regions = JobRegions(images, cache, reporter)
         progress.settle_storage(regions.storage)
-        seen = observed.to_fit[regions.kept]
-        if job.trained and not job.recipe.has_prior and not (seen != UNKNOWN).any():
-            raise UserError("all images with a known label are unreadable, so there is nothing to learn from")
-        begun = begin_run(
-            recognizer,
-            regions.source,
-            seen,
-            observed.recipe,
-            seed=job.seed,
-            order_seed=job.order_seed,
-            state=saved.state,
-            record=saved.prior,
-            odds=saved.odds,
-            share=job.share,
-            ticked=observed.ticked,
-            reporter=reporter,
-        )
-        reference = None
-        if begun.record is not None:
-            reference = Reference.of_run(begun)
-        elif job.trained and job.calibrate and not regions.augmented:
-            reference = zero_shot_beside(
-                job.recipe, backbone, recognizer.class_names, regions.source, seen, seed=job.seed, share=job.share
-            )
+        begun, reference = start_run(job, recognizer, backbone, observed, regions, saved, reporter)
         if reference is not None:
             progress.keep_prior(reference.record, begun.odds)
         if job.trained:
