@@ -402,7 +402,7 @@ def open_tower(
     """
     from promptmlr.backbone import is_downloaded, open_backbone
     from promptmlr.data import is_scenes
-    from promptmlr.unfinished import RunInProgress
+    from promptmlr.run import RunInProgress
 
     if labelled is not None and labelled.features is not None:
         return _given(labelled, device, backbone=backbone, pretrained=pretrained, image_size=image_size)
