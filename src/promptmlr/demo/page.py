@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -51,6 +52,8 @@ class DemoResult:
         examples: test scenes as it sees them.
         maps: PNG of the maps of some of them.
         versions: that the result may depend on.
+        page: where `index.html` is written.
+        seconds: that all of it took.
     """
 
     seed: int
@@ -64,6 +67,8 @@ class DemoResult:
     examples: Sequence[Example]
     maps: bytes
     versions: dict[str, str]
+    page: Path
+    seconds: float
 
 
 def demo_page(result: DemoResult) -> Report:
