@@ -1,6 +1,6 @@
 """README.md and docs/research.md do what they say: code blocks are run, or at least read by the command line.
 
-README's commands print what stands below them, but for numbers; "..." stands for lines that are left out. The reader stands in a folder that holds
+README's commands print what is shown below them, except for numbers; "..." is any lines. The reader stands in a folder that holds
 
     labels.csv     image,split,<classes of the drawn world>: 48 rows of train with half the cells blank, 16 of test
     photos/        the 64 images of labels.csv, 0000.png … 0063.png; the column `image` says photos/0000.png
@@ -81,7 +81,7 @@ def parse(words: list[str]) -> None:
 def execute(words: list[str]) -> None:
     """Run `promptmlr …`, with mistakes raised, or `head -n N FILE`."""
     if words[0] == "head":
-        print(*Path(words[3]).read_text(encoding="utf-8").splitlines()[: int(words[2])], sep="\n")
+        typer.echo("\n".join(Path(words[3]).read_text(encoding="utf-8").splitlines()[: int(words[2])]))
     else:
         app(words[1:], standalone_mode=False)
 
@@ -111,7 +111,7 @@ def check_shown(block: Block) -> None:
 
 
 def check(markdown: str, printed: Callable[[], str] | None = None) -> None:
-    """Go through a README from the current folder; compare output where `printed` gives what came since its last call."""
+    """Go through a README from the current folder; compare its output with what `printed` gives after each command."""
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(markdown):
         assert block.language not in OTHER_NAMES, f"write ```{OTHER_NAMES.get(block.language)}"

@@ -25,7 +25,7 @@ _WORDS: dict[Mark, str] = {"right": "", "wrong": ", not there", "missed": ", mis
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A test image as a recognizer sees it.
+    """A test image with the output of a recognizer.
 
     Attributes:
         image: (S, S, 3) uint8.
@@ -43,7 +43,7 @@ class Example:
 
     @property
     def shown_class(self) -> int:
-        """The class whose maps are shown: of those present, the one it is surest of."""
+        """The class whose maps are shown: of those present, the one with the highest probability."""
         return int(np.where(self.labels == PRESENT, self.probabilities, -1).argmax())
 
     def marks(self) -> list[tuple[Mark, int]]:
