@@ -1,6 +1,7 @@
 """README.md and docs/research.md do what they say: code blocks are run, or at least read by the command line.
 
-README's commands print what is shown below them, except for numbers; "..." is any lines. The reader stands in a folder that holds
+README's commands print what is shown below them, except for numbers; "..." is any lines.
+The reader stands in a folder that holds
 
     labels.csv     image,split,<classes of the drawn world>: 48 rows of train with half the cells blank, 16 of test
     photos/        the 64 images of labels.csv, 0000.png … 0063.png; the column `image` says photos/0000.png

@@ -172,7 +172,7 @@ def _predictions(report: Report, result: DemoResult) -> None:
         result.maps,
         alt="Four test scenes with their labels, each with the presence and the absence map of one of its classes.",
         caption="The first of these scenes with their predictions. Below, the similarity of each region to the "
-        "presence and to the absence of one class: of the classes present, the one with the highest probability. All maps have "
-        "the same colour scale; the region of the whole picture is left out.",
+        "presence and to the absence of one class: of the classes present, the one with the highest probability. "
+        "All maps have the same colour scale; the region of the whole picture is left out.",
         least=36,
     )
