@@ -106,7 +106,7 @@ def _what_was_done(report: Report, result: DemoResult) -> None:
         f"The scenes are drawn: {len(result.class_names)} classes, common and rare ones, several in a picture, with "
         "clutter and with the grain of a camera in poor light. A miniature CLIP, pretrained on other drawn scenes with "
         "captions and without that grain, encodes each scene once into regions: a grid, and one for the whole picture. "
-        "It stays frozen; a method learns only one vector per class for presence and one for absence."
+        "It stays frozen; a method only learns to score the presence and the absence of each class."
     )
     report.paragraph(
         f"Of {labels.size:,} training labels, {present + absent:,} are observed: {present:,} present and {absent:,} "
