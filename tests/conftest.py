@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from promptmlr import unfinished
 from promptmlr.backbone import Backbone, load_backbone
+from promptmlr.run import state as run_state
 from support import require_shared
 
 torch.set_num_threads(1)  # the tensors here are small: a second thread would only be waited for
@@ -23,7 +23,7 @@ def _as_everywhere(tmp_path_factory) -> Iterator[None]:
     """No test writes into the cache of whoever runs it; an interruption finds the same epochs however fast it runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROMPTMLR_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(unfinished, "SECONDS_BETWEEN", 0.0)
+        patch.setattr(run_state, "SECONDS_BETWEEN", 0.0)
         yield
 
 

@@ -19,8 +19,7 @@ from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
 from promptmlr.reporting import Reporter
-from promptmlr.run import load_run
-from promptmlr.unfinished import RunInProgress
+from promptmlr.run import RunInProgress, load_run
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -1,5 +1,6 @@
-"""README.md does what it says: its code blocks are run, or at least read by the command line.
+"""README.md and docs/research.md do what they say: code blocks are run, or at least read by the command line.
 
+README's commands print what is shown below them, except for numbers; "..." is any lines.
 The reader stands in a folder that holds
 
     labels.csv     image,split,<classes of the drawn world>: 48 rows of train with half the cells blank, 16 of test
@@ -10,7 +11,8 @@ and goes through the blocks in order; Python names and files of one block are th
 block is decided by its language and by a comment on the line before it:
 
     ```python                        executed
-    ```console, ```bash              `promptmlr` lines are run; in a console block only lines after "$ " are commands
+    ```console, ```bash              `promptmlr` lines are run, and `head -n N FILE`; in a console block only lines
+                                     after "$ " are commands
     <!-- network -->                 needs a download: Python is compiled, `promptmlr` lines are parsed, nothing runs
     <!-- shown -->                   runs elsewhere: as above, and `make` lines must name a target of the Makefile
     any other language, or none      text
@@ -19,6 +21,7 @@ block is decided by its language and by a comment on the line before it:
 import contextlib
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +55,11 @@ class Block:
             lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
         return [words for line in lines if (words := shlex.split(line.removeprefix("$ "), comments=True))]
 
+    @property
+    def shown(self) -> list[list[str]]:
+        """For each command of a console block, the lines below it."""
+        return [part.splitlines()[1:] for part in re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]]
+
 
 def blocks(markdown: str) -> list[Block]:
     found = [Block(match["language"], match["text"], match["mark"]) for match in BLOCK.finditer(markdown)]
@@ -72,8 +80,23 @@ def parse(words: list[str]) -> None:
 
 
 def execute(words: list[str]) -> None:
-    """Run `promptmlr …`; mistakes are raised."""
-    app(words[1:], standalone_mode=False)
+    """Run `promptmlr …`, with mistakes raised, or `head -n N FILE`."""
+    if words[0] == "head":
+        typer.echo("\n".join(Path(words[3]).read_text(encoding="utf-8").splitlines()[: int(words[2])]))
+    else:
+        app(words[1:], standalone_mode=False)
+
+
+def check_printed(shown: list[str], printed: str) -> None:
+    """Whether all shown lines were printed, in this order, whatever their numbers are."""
+    lines = iter(without_numbers(printed).splitlines())
+    for line in shown:
+        assert line == "..." or without_numbers(line) in lines, f"not printed: {line}\n\n{printed}"
+
+
+def without_numbers(text: str) -> str:
+    """All numbers as N, and all spaces as one."""
+    return re.sub(r" +", " ", re.sub(r"\d+(?:[.,]\d+)*", "N", text))
 
 
 def check_shown(block: Block) -> None:
@@ -88,8 +111,8 @@ def check_shown(block: Block) -> None:
             assert set(words[1:]) <= set(targets), f"the Makefile lacks a target of: {shlex.join(words)}"
 
 
-def check(markdown: str) -> None:
-    """Go through a README from the current folder."""
+def check(markdown: str, printed: Callable[[], str] | None = None) -> None:
+    """Go through a README from the current folder; compare its output with what `printed` gives after each command."""
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(markdown):
         assert block.language not in OTHER_NAMES, f"write ```{OTHER_NAMES.get(block.language)}"
@@ -101,9 +124,12 @@ def check(markdown: str) -> None:
         elif block.language == "python":
             exec(compile(block.text, "README.md", "exec"), names)
         else:
-            for words in block.commands:
-                assert words[0] == "promptmlr", f"only promptmlr can be run here; mark the block: {shlex.join(words)}"
+            for number, words in enumerate(block.commands):
+                runs = words[0] == "promptmlr" or words[:2] == ["head", "-n"]
+                assert runs, f"only promptmlr can be run here; mark the block: {shlex.join(words)}"
                 execute(words)
+                if printed is not None:
+                    check_printed(block.shown[number], printed())
 
 
 @pytest.fixture
@@ -128,10 +154,38 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-def test_readme_does_what_it_says(folder: Path) -> None:
+def test_readme_does_and_prints_what_it_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 120
     assert {"python", "console"} <= {block.language for block in blocks(readme) if block.mark is None}
-    check(readme)
+    check(readme, lambda: "".join(reversed(capsys.readouterr())))  # what is on the way goes to stderr
+
+
+@pytest.mark.slow
+def test_the_page_for_researchers_does_what_it_says(folder: Path) -> None:
+    page = (ROOT / "docs" / "research.md").read_text(encoding="utf-8")
+    assert {"python", "console"} <= {block.language for block in blocks(page) if block.mark is None}
+    check(page)
+
+
+@pytest.mark.parametrize(
+    ("shown", "fits"),
+    [
+        ("mAP 3.5 of 9", True),
+        ("mAP 3.5 of 9\nlast  1,000", True),
+        ("...\nlast 7", True),
+        ("last 7\nmAP 3.5 of 9", False),
+        ("mAP 3.5 by 9", False),
+    ],
+)
+def test_shown_output_was_printed(shown: str, fits: bool) -> None:
+    with contextlib.nullcontext() if fits else pytest.raises(AssertionError, match="not printed"):
+        check_printed(shown.splitlines(), "first\nmAP 12.25 of 70\nlast 8\n")
+
+
+def test_shown_output_follows_its_command() -> None:
+    (block,) = blocks("```console\n$ promptmlr a\none\ntwo\n$ promptmlr b\n$ promptmlr c\nthree\n```\n")
+    assert block.shown == [["one", "two"], [], ["three"]]
 
 
 def test_blocks_share_names_and_files(folder: Path) -> None:

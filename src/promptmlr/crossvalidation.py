@@ -19,7 +19,7 @@ from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.training import EpochReport, TrainingRun, fit_runs
 
-__all__ = ["FOLDS", "Subject", "calibrated", "fold_runs", "folds_of", "gathered", "out_of_fold"]
+__all__ = ["FOLDS", "Subject", "calibrated", "folds_of", "out_of_fold"]
 
 FOLDS = 5
 
@@ -65,6 +65,7 @@ def out_of_fold(
     recipe: Recipe,
     on_epoch: Callable[[EpochReport], None] | None = None,
     *,
+    fold: NDArray[np.int64] | None = None,
     everywhere: bool = False,
 ) -> NDArray[np.float64]:
     """(N, C) margins of the observed labels by recognizers that did not see them, NaN where a label is unknown.
@@ -76,13 +77,14 @@ def out_of_fold(
         method: a name of `METHODS`.
         recipe: of each training.
         on_epoch: called after each epoch of all K together.
+        fold: (N, C) of each known label, -1 of unknown ones; None takes `folds_of`.
         everywhere: give unknown labels the mean margin of all K recognizers instead.
 
     Raises:
         UserError: as `folds_of`.
     """
-    fold = folds_of(subject.labels, subject.seed)
-    runs = fold_runs(subject, method, recipe, fold)
+    fold = folds_of(subject.labels, subject.seed) if fold is None else fold
+    runs = _fold_runs(subject, method, recipe, fold)
     if METHOD_TABLE[method].trained:
         fit_runs(
             runs,
@@ -90,10 +92,10 @@ def out_of_fold(
             order_seed=subject.order_seed,
             on_epoch=None if on_epoch is None else lambda reports: on_epoch(reports[0]),
         )
-    return gathered(runs, subject.source, fold, everywhere=everywhere)
+    return _gathered(runs, subject.source, fold, everywhere=everywhere)
 
 
-def fold_runs(subject: Subject, method: str, recipe: Recipe, fold: NDArray[np.int64]) -> list[TrainingRun]:
+def _fold_runs(subject: Subject, method: str, recipe: Recipe, fold: NDArray[np.int64]) -> list[TrainingRun]:
     """A run for each fold that does not see its labels; all settled alike."""
     recipe, ticked = settled(recipe, subject.labels)
 
@@ -117,7 +119,7 @@ def fold_runs(subject: Subject, method: str, recipe: Recipe, fold: NDArray[np.in
     return [begun(part, recipe).run for part in parts]
 
 
-def gathered(
+def _gathered(
     runs: Sequence[TrainingRun], source: RegionSource, fold: NDArray[np.int64], *, everywhere: bool = False
 ) -> NDArray[np.float64]:
     """(N, C) margins of known labels by the run that did not see them; of unknown ones NaN, or the mean over runs."""

@@ -1,8 +1,7 @@
 """The paper's table as data: a method is a pair (presence side, absence side)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Literal, get_args
 
 import torch
@@ -11,9 +10,10 @@ from torch import Tensor
 from promptmlr.backbone import PRESENCE_TEMPLATE, Backbone, Templates, ensemble_features
 from promptmlr.errors import UserError, nearest
 from promptmlr.names import checked_class_names
+from promptmlr.pooling import POOLINGS
 from promptmlr.recognizer import Recognizer, Weighting
-from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide, Side
-from promptmlr.sides.prompt import Offset
+from promptmlr.sides import SIDES, Beginning, Side
+from promptmlr.sides.beginning import LinearStart, Offset
 
 __all__ = [
     "METHODS",
@@ -29,9 +29,8 @@ __all__ = [
     "takes_start",
 ]
 
-Kind = Literal["prompt", "embedding", "linear"]
+Kind = str  # a name of `SIDES`
 Start = Literal["random", "agnostic", "text", "mean"]
-LinearStart = Literal["random", "zero"]
 
 CLASS_FREE_TEMPLATE = "a photo."
 CLASS_FREE_WEIGHT = 4.0  # in classes
@@ -81,8 +80,8 @@ METHODS: tuple[str, ...] = tuple(sorted(METHOD_TABLE))
 
 def methods_on(backbone: Backbone) -> tuple[str, ...]:
     """The methods that a backbone has everything for: prompts need a text tower, and other text starts class texts."""
-    kinds = {"linear": True, "embedding": backbone.has_class_features, "prompt": backbone.has_text_tower}
-    return tuple(name for name in METHODS if kinds[METHOD_TABLE[name].presence] and kinds[METHOD_TABLE[name].absence])
+    there = {kind for kind, side in SIDES.items() if side.needs is None or getattr(backbone, side.needs)}
+    return tuple(name for name in METHODS if {METHOD_TABLE[name].presence, METHOD_TABLE[name].absence} <= there)
 
 
 def reads_texts(method: str | Method, start: Start) -> bool:
@@ -120,6 +119,7 @@ def create_recognizer(
     absence_template: str = CLASS_FREE_TEMPLATE,
     templates: Templates = "one",
     texts: Mapping[str, Sequence[str]] | None = None,
+    pooling: str = "softmax",
     seed: int = 0,
 ) -> Recognizer:
     """A recognizer of `method` over `class_names`, on the backbone's device, ready to train.
@@ -143,67 +143,66 @@ def create_recognizer(
         templates: what "a photo of a {}." stands for: "one" is that sentence, "simple" and "imagenet" the mean feature
             of several (`ensemble_features`). For methods that start from class texts.
         texts: class → synonyms or descriptions, which stand instead of the templates.
+        pooling: how a map weights regions, a name of `POOLINGS`.
         seed: of every random start.
 
     Raises:
-        UserError: unknown method, start or offset; a length, template or class names that cannot be used; templates
-            or texts for a method that does not start from class texts, or texts of a class that is not named.
+        UserError: unknown method, kind of side, start, offset or pooling; a length, template or class names that
+            cannot be used; templates or texts for a method that does not start from class texts, or texts of a class
+            that is not named.
     """
     if not isinstance(method, Method) and method not in METHOD_TABLE:
         raise UserError(f"unknown method {method!r}; {nearest(method, METHODS)}")
-    if start not in get_args(Start):
-        raise UserError(f"unknown start {start!r}; {nearest(start, get_args(Start))}")
-    if offset not in ("none", "zero", "random"):
-        raise UserError(f"unknown offset {offset!r}; {nearest(offset, ('none', 'zero', 'random'))}")
-    if linear_start not in ("random", "zero"):
-        raise UserError(f"unknown linear_start {linear_start!r}; {nearest(linear_start, ('random', 'zero'))}")
+    row = method if isinstance(method, Method) else METHOD_TABLE[method]
+    for what, chosen, known in (
+        ("kind of side", row.presence, SIDES),
+        ("kind of side", row.absence, SIDES),
+        ("start", start, get_args(Start)),
+        ("offset", offset, get_args(Offset)),
+        ("linear_start", linear_start, get_args(LinearStart)),
+        ("templates", templates, get_args(Templates)),
+        ("pooling", pooling, POOLINGS),
+    ):
+        if chosen not in known:
+            raise UserError(f"unknown {what} {chosen!r}; {nearest(chosen, known)}")
     if set("{}") & set(absence_template.replace("{}", "", 1)):
         raise UserError(f"absence_template {absence_template!r}: braces stand for the class alone, as one {{}} or none")
-    if templates not in get_args(Templates):
-        raise UserError(f"unknown templates {templates!r}; {nearest(templates, get_args(Templates))}")
     if (templates != "one" or texts) and not reads_texts(method, start):
         raise UserError(
             f"templates and texts make the text features that a method starts from, and {_called(method, start)} does "
             "not start from these alone: leave them out, or take anchored or zeroshot"
         )
-    row = method if isinstance(method, Method) else METHOD_TABLE[method]
     starts = {"presence": row.presence_start or start, "absence": row.absence_start or start}
     names = checked_class_names(class_names)
 
-    def prompt(name: str) -> Side:
-        longest = backbone.text.context_length - 1
-        if not isinstance(context_length, Integral) or not 1 <= context_length <= longest:
-            raise UserError(f"context_length is {context_length}; it must be a whole number in 1..{longest}")
-        return PromptSide.create(
-            backbone.text,
-            names,
+    def features(name: str) -> Tensor | None:
+        """(C, D) where an embedding of a side starts; None is at random."""
+        if starts[name] == "random" and row.trained:
+            return None
+        if (name == "presence") if not row.trained else (starts[name] == "text"):
+            return ensemble_features(backbone, names, templates, texts)
+        if starts[name] == "mean" and row.trained:
+            return background_features(backbone, names, templates, texts).expand(len(names), -1)
+        return backbone.class_features(names, CLASS_FREE_TEMPLATE if row.trained else absence_template)
+
+    def side(kind: Kind, name: str) -> Side:
+        at = Beginning(
+            name=name,
+            class_names=names,
+            feature_width=backbone.feature_width,
+            seed=seed,
+            text=lambda: backbone.text,
+            features=lambda: features(name),
             context_length=context_length,
             context_words=context_words,
             class_specific=class_specific,
             offset=offset,
-            seed=seed,
-            name=name,
+            linear_start=linear_start,
         )
+        return SIDES[kind].begin(at)
 
-    def embedding(name: str) -> Side:
-        if starts[name] == "random" and row.trained:
-            return EmbeddingSide.random(len(names), backbone.feature_width, seed, name)
-        if (name == "presence") if not row.trained else (starts[name] == "text"):
-            return EmbeddingSide.from_features(ensemble_features(backbone, names, templates, texts))
-        if starts[name] == "mean" and row.trained:
-            background = background_features(backbone, names, templates, texts)
-            return EmbeddingSide.from_features(background.expand(len(names), -1))
-        template = CLASS_FREE_TEMPLATE if row.trained else absence_template
-        return EmbeddingSide.from_features(backbone.class_features(names, template))
-
-    def linear(name: str) -> Side:
-        if linear_start == "zero":
-            return LinearSide.zero(len(names), backbone.feature_width)
-        return LinearSide.random(len(names), backbone.feature_width, seed, name)
-
-    build: dict[Kind, Callable[[str], Side]] = {"prompt": prompt, "embedding": embedding, "linear": linear}
-    recognizer = Recognizer(build[row.presence]("presence"), build[row.absence]("absence"), names, row.weighting)
-    return recognizer.to(backbone.device)
+    sides = side(row.presence, "presence"), side(row.absence, "absence")
+    return Recognizer(*sides, names, row.weighting, pooling=pooling).to(backbone.device)
 
 
 def background_features(

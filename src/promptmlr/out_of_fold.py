@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from promptmlr.backbone import Backbone
 from promptmlr.crossvalidation import Subject, calibrated, out_of_fold
 from promptmlr.errors import UserError
-from promptmlr.features import RegionCache
+from promptmlr.features import RegionCache, readable_regions
 from promptmlr.labels import hide
-from promptmlr.pipeline import TrainingJob, readable_regions
+from promptmlr.pipeline import TrainingJob
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 

@@ -3,8 +3,8 @@
 Letters: B images, C classes.
 """
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ class PlattScaling(nn.Module):
         prior_log_scale: (C,) mean of the prior; None is `log_scale`.
         prior_shift: (C,) mean of the prior; None is `shift`.
     """
+
+    rates: ClassVar[Mapping[str, str]] = {"log_scale": "scaling_rate", "shift": "scaling_rate"}
 
     def __init__(
         self,

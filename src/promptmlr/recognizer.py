@@ -6,8 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from promptmlr.functional import aggregate, region_weights
+from promptmlr.functional import aggregate
 from promptmlr.platt import PlattScaling
+from promptmlr.pooling import POOLINGS
 from promptmlr.sides import Side
 
 __all__ = ["Recognizer", "Vectors", "Weighting", "joint_logits", "joint_vectors"]
@@ -30,6 +31,7 @@ class Recognizer(nn.Module):
         class_names: C names, in the order of the sides' rows.
         weighting: whose map weights the regions.
         scaling: what turns margins into log odds; None leaves the pair of logits as the paper has it.
+        pooling: how a map weights regions, a name of `POOLINGS`.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Recognizer(nn.Module):
         class_names: Sequence[str],
         weighting: Weighting = "presence",
         scaling: PlattScaling | None = None,
+        pooling: str = "softmax",
     ) -> None:
         super().__init__()
         self.presence = presence
@@ -46,6 +49,7 @@ class Recognizer(nn.Module):
         self.scaling = scaling
         self.class_names = tuple(class_names)
         self.weighting: Weighting = weighting
+        self.pooling = pooling
 
     def maps(self, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Presence and absence map, each (B, C, R), of (B, R, D) regions of any float dtype."""
@@ -59,7 +63,8 @@ class Recognizer(nn.Module):
     def fold(self) -> "Recognizer":
         """The same recognizer without a text tower: prompt sides become embeddings. Logits agree to rounding."""
         scaling = None if self.scaling is None else self.scaling.fold()
-        return Recognizer(self.presence.fold(), self.absence.fold(), self.class_names, self.weighting, scaling)
+        sides = self.presence.fold(), self.absence.fold()
+        return Recognizer(*sides, self.class_names, self.weighting, scaling, self.pooling)
 
     def learned_parameters(self) -> int:
         """How many numbers are learned."""
@@ -83,9 +88,11 @@ def joint_logits(recognizers: Sequence[Recognizer], regions: Tensor, vectors: Ve
     """
     first = recognizers[0]
     regions = regions.to(next(first.parameters()).dtype)
-    presence, absence = first.presence.similarity(regions, vectors[0]), first.absence.similarity(regions, vectors[1])
-    weights = region_weights(presence)
-    absence_weights = weights if first.weighting == "presence" else region_weights(absence)
+    presence = first.presence.joint_similarity([one.presence for one in recognizers], regions, vectors[0])
+    absence = first.absence.joint_similarity([one.absence for one in recognizers], regions, vectors[1])
+    weigh = POOLINGS[first.pooling].weights
+    weights = weigh(presence)
+    absence_weights = weights if first.weighting == "presence" else weigh(absence)
     logits = torch.stack([aggregate(absence, absence_weights), aggregate(presence, weights)], dim=1)
     scalings = [recognizer.scaling for recognizer in recognizers if recognizer.scaling is not None]
     if not scalings:

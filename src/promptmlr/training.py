@@ -18,8 +18,8 @@ from torch import Tensor
 
 from promptmlr.errors import UserError
 from promptmlr.exact import exact_dtype
-from promptmlr.functional import asymmetric_cost, cross_entropy_cost
 from promptmlr.labels import UNKNOWN, Labels
+from promptmlr.losses import LOSSES
 from promptmlr.profiling import each, part
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer, Vectors, joint_logits, joint_vectors
@@ -235,7 +235,7 @@ class _Member:
     def __init__(self, run: TrainingRun) -> None:
         self.run = run
         self.parameters = dict(run.recognizer.named_parameters())
-        self.optimizer = _optimizer(self.parameters, run.recipe, still=run.prior is not None and run.prior.infinite)
+        self.optimizer = _optimizer(run.recognizer, run.recipe, still=run.prior is not None and run.prior.infinite)
         if run.state.epoch:
             _restore(self.parameters, self.optimizer, run.state)
 
@@ -273,7 +273,7 @@ class _Stack:
         weights = np.repeat([run.recipe.loss_weight for run in runs], self.sizes)
         self.weights = torch.from_numpy(weights).to(device, next(runs[0].recognizer.parameters()).dtype)
         self.total = torch.zeros(sum(self.sizes), device=device, dtype=exact_dtype(device))
-        self.loss = runs[0].recipe.loss
+        self.cost_of_known = LOSSES[runs[0].recipe.loss].cost
         self.unknown = "ignore" if runs[0].recipe.unknown == "auto" else runs[0].recipe.unknown
         costly = [np.ones(run.labels.shape[1]) if run.costly is None else run.costly for run in runs]
         self.costly = torch.from_numpy(np.concatenate(costly)).to(self.weights)
@@ -310,8 +310,7 @@ class _Stack:
 
     def _cost(self, logits: Tensor, labels: Tensor, progress: float) -> Tensor:
         """(B, ΣC) costs of known labels, and of unknown ones where these cost anything."""
-        known = cross_entropy_cost if self.loss == "cross-entropy" else asymmetric_cost
-        cost = known(logits, labels)
+        cost = self.cost_of_known(logits, labels)
         if self.unknown == "ignore":
             return cost
         parts = zip(logits.split(self.sizes, dim=2), labels.split(self.sizes, dim=1), strict=True)
@@ -375,7 +374,7 @@ def _common_recipe(runs: Sequence[TrainingRun]) -> Recipe:
 
     def shape(run: TrainingRun) -> tuple[object, ...]:
         recognizer, recipe = run.recognizer, run.recipe
-        kinds = type(recognizer.presence), type(recognizer.absence), recognizer.weighting
+        kinds = type(recognizer.presence), type(recognizer.absence), recognizer.weighting, recognizer.pooling
         costs = recipe.loss, recipe.unknown, recognizer.scaling is None, run.prior is None
         return (*kinds, *costs, recipe.batch_size, recipe.epochs, run.state.epoch, len(run.labels))
 
@@ -409,19 +408,16 @@ def _rate(recipe: Recipe, base_rate: float, epoch: int) -> float:
     return base_rate * rate_factor(epoch, recipe.epochs, recipe.warmup_epochs)
 
 
-def _optimizer(parameters: Mapping[str, Tensor], recipe: Recipe, still: bool = False) -> torch.optim.Optimizer:
-    """One group per tensor, at the rate of its kind: contexts, feature vectors, linear layers, scalings."""
-    rates = {
-        "context": recipe.context_rate,
-        "offset": recipe.embedding_rate,
-        "embedding": recipe.embedding_rate,
-        "projector": recipe.linear_rate,
-        "log_scale": recipe.scaling_rate,
-        "shift": recipe.scaling_rate,
-    }
+def _optimizer(recognizer: Recognizer, recipe: Recipe, still: bool = False) -> torch.optim.Optimizer:
+    """One group per tensor, at the rate that its side, or its scaling, names for it."""
+
+    def base_rate(name: str) -> float:
+        owner, tensor = name.split(".")[:2]
+        rate: float = getattr(recipe, getattr(recognizer, owner).rates[tensor])
+        return 0.0 if still else rate
+
     groups = [
-        {"params": [tensor], "lr": 0.0, "base_rate": 0.0 if still else rates[name.split(".")[1]]}
-        for name, tensor in parameters.items()
+        {"params": [tensor], "lr": 0.0, "base_rate": base_rate(name)} for name, tensor in recognizer.named_parameters()
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)

@@ -149,15 +149,15 @@ def test_the_method_is_chosen_among_ticks_alone(promptmlr, photos: Path) -> None
 
 
 def test_a_chosen_method_is_gone_on_with(promptmlr, photos: Path, monkeypatch) -> None:
-    from promptmlr import unfinished
+    from promptmlr.run import RunInProgress
 
-    real = unfinished.RunInProgress.save
+    real = RunInProgress.save
 
     def stop(self, *args) -> None:
         real(self, *args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(unfinished.RunInProgress, "save", stop)
+    monkeypatch.setattr(RunInProgress, "save", stop)
     monkeypatch.setattr("promptmlr.advice.choice.choose_method", lambda *_, **__: [Chosen()])
     monkeypatch.setattr("promptmlr.advice.choice.described", lambda *_: [])
     monkeypatch.setattr("promptmlr.advice.choice.write_candidates", lambda *_: None)

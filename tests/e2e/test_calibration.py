@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import promptmlr as pm
-from promptmlr import pipeline
+from promptmlr import crossvalidation
 from promptmlr.labels import UNKNOWN, hold_out, label_folds
+from promptmlr.pipeline import calibrating, epochs
 from promptmlr.prediction import predict_margins
 from promptmlr.training import TrainingRun
 
@@ -31,7 +32,7 @@ class Seen:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.trained: list[Sequence[TrainingRun]] = []
         self.fitted: list[Any] = []
-        fit, calibrate = pipeline.fit_runs, pipeline.fit_calibration
+        fit, calibrate = epochs.fit_runs, calibrating.fit_calibration
 
         def fit_runs(runs, source, **options) -> None:
             self.source = source
@@ -42,8 +43,9 @@ class Seen:
             self.fitted.append((arguments, options))
             return calibrate(*arguments, **options)
 
-        patch.setattr(pipeline, "fit_runs", fit_runs)
-        patch.setattr(pipeline, "fit_calibration", fit_calibration)
+        for trains in (epochs, crossvalidation):
+            patch.setattr(trains, "fit_runs", fit_runs)
+        patch.setattr(calibrating, "fit_calibration", fit_calibration)
 
 
 def test_few_labels_are_all_trained_on_and_calibrated_on_out_of_fold(promptmlr, runs: Path, monkeypatch) -> None:

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from promptmlr.demo import running as demo
+from promptmlr.demo.page import DemoResult
+from promptmlr.demo.summary import all_lines, screen_lines
 from promptmlr.files import replacing
 from promptmlr.methods import METHODS
 
@@ -16,13 +18,19 @@ ROW = re.compile(r"(\w+) +(–|agnostic|text) +([\d.]+) +([\d.]+) to ([\d.]+) +(
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory) -> tuple[Path, list[str]]:
-    """The folder, which held a file before, and the lines of a small demo."""
+def result(tmp_path_factory) -> DemoResult:
+    """A small demo, whose folder held a page and another file before."""
     out = tmp_path_factory.mktemp("demo") / "deep" / "report"
     out.mkdir(parents=True)
     (out / "index.html").write_text("an older page")
     (out / "mine.txt").write_text("kept")
-    return out, demo.run_demo(out, seed=3, **SMALL)
+    return demo.run_demo(out, seed=3, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def small(result) -> tuple[Path, list[str]]:
+    """Its folder, and all lines of it."""
+    return result.page.parent, all_lines(result)
 
 
 def table(lines: list[str]) -> dict[tuple[str, str], tuple[float, float, float, int]]:
@@ -67,8 +75,19 @@ def test_learned_parameters_are_those_of_the_method(small) -> None:
     }
 
 
-def test_ends_with_the_three_lines_for_own_data(small) -> None:
-    out, lines = small
+def test_one_screen_says_what_labels_gain_and_where_the_page_is(result, small) -> None:
+    lines = [line.replace(str(result.page), "report/index.html") for line in screen_lines(result)]
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    scores = {key: f"{row[0]:.1f}" for key, row in table(small[1]).items()}
+    compared = [line.split() for line in lines if line.startswith(("CLIP alone", "trained on"))]
+    assert [line[-4] for line in compared] == [scores["zeroshot", "–"], scores["anchored", "–"]]
+    assert any(line.startswith("report/index.html") for line in lines)
+
+
+@pytest.mark.parametrize("chosen", [all_lines, screen_lines])
+def test_ends_with_the_three_lines_for_own_data(result, chosen) -> None:
+    out, lines = result.page.parent, chosen(result)
     commands = [line.split()[:2] for line in lines[-3:]]
     assert commands == [["promptmlr", "train"], ["promptmlr", "evaluate"], ["promptmlr", "predict"]]
     page = (out / "index.html").read_text(encoding="utf-8")
@@ -100,14 +119,14 @@ def test_picture_for_the_readme(small) -> None:
     assert len(content) < 500_000
     with Image.open(io.BytesIO(content)) as image:
         image.load()
-        assert (image.format, image.width) == ("JPEG", 1200)
+        assert (image.format, image.width) == ("JPEG", 1660)
 
 
 def test_a_seed_gives_the_same_table(small, tmp_path: Path) -> None:
     again = demo.run_demo(tmp_path / "again", seed=3, **SMALL)
-    assert table(again) == table(small[1])
+    assert table(all_lines(again)) == table(small[1])
     other = demo.run_demo(tmp_path / "other", seed=4, **SMALL)
-    assert table(other) != table(small[1])
+    assert table(all_lines(other)) != table(small[1])
 
 
 def test_interrupted_while_writing_leaves_the_old_page(tmp_path: Path, monkeypatch) -> None:

@@ -146,16 +146,16 @@ def test_a_test_file_of_its_own(promptmlr, data: Path, run: Path) -> None:
 
 
 def test_interrupted_training_goes_on_with_the_same_features_alone(promptmlr, data: Path, monkeypatch) -> None:
-    from promptmlr import unfinished
+    from promptmlr.run import RunInProgress
 
-    real = unfinished.RunInProgress.save
+    real = RunInProgress.save
 
     def stop(self, *args) -> None:
         real(self, *args)
         raise KeyboardInterrupt
 
     arguments = ("train", data, "--method", "baseline", *QUICK, "--out", data.with_name("long"))
-    monkeypatch.setattr(unfinished.RunInProgress, "save", stop)
+    monkeypatch.setattr(RunInProgress, "save", stop)
     assert promptmlr(*arguments).code == 130
     monkeypatch.undo()
     with np.load(data) as file:

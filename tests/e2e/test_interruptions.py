@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from promptmlr import unfinished
 from promptmlr.backbone import precision
 from promptmlr.errors import EnvironmentFault
-from promptmlr.run import FILES
+from promptmlr.run import FILES, folder
 from support import interrupt_after
 
 SMALL = ("--backbone", "scenes", "--epochs", "3", "--workers", "0", "--no-cache")
@@ -121,7 +120,7 @@ def test_a_damaged_state_is_refused(promptmlr, stopped: Path, damage: str) -> No
     state = stopped.parent / "run.partial" / "state.safetensors"
     content = state.read_bytes()
     if damage == "foreign":
-        shutil.copy(Path(unfinished.__file__).parent / "backbone" / "scenes.safetensors", state)
+        shutil.copy(Path(folder.__file__).parents[1] / "backbone" / "scenes.safetensors", state)
     else:
         state.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
     refused = resume(promptmlr, stopped)
@@ -134,7 +133,7 @@ def test_a_disk_that_is_full_at_once_leaves_nothing(promptmlr, photos: Path, mon
     def full(*_: object) -> None:
         raise EnvironmentFault(f"cannot write: {errno.errorcode[errno.ENOSPC]}")
 
-    monkeypatch.setattr(unfinished, "write_text", full)
+    monkeypatch.setattr(folder, "write_text", full)
     done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", *SMALL)
     assert done.code == 1
     assert not (photos / "run.partial").exists()

@@ -169,7 +169,7 @@ def test_odd_tables_are_trained_on_and_do_not_label_everything(
 def test_a_resumed_run_has_the_share_it_began_with(promptmlr, photos: Path, monkeypatch) -> None:
     command = ("train", photos / "labels.csv", *SCENES, "--out", photos / "run", "--prior-strength", "500")
     with monkeypatch.context() as patch:
-        patch.setattr("promptmlr.pipeline.recalibrate", None)  # stops it once it is trained
+        patch.setattr("promptmlr.pipeline.running.recalibrate", None)  # stops it once it is trained
         with pytest.raises(TypeError):
             promptmlr(*command, "--share", "0.3")
     done = promptmlr(*command, "--resume")

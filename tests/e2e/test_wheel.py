@@ -79,7 +79,7 @@ def test_installed_package_is_the_one_that_runs(bin_folder: Path, tmp_path: Path
 
 
 def test_demo_runs_from_the_wheel(bin_folder: Path, tmp_path: Path) -> None:
-    table = run(bin_folder / "promptmlr", "demo", "--out", "report", cwd=tmp_path)
+    table = run(bin_folder / "promptmlr", "demo", "--full", "--out", "report", cwd=tmp_path)
     for method in ("positivecoop", "negativecoop", "dualcoop", "baseline", "dualembedding", "zeroshot"):
         assert method in table
     page = next((tmp_path / "report").glob("*.html"))

@@ -135,9 +135,9 @@ def test_classes_in_several_sentences(promptmlr, photos: Path, blank: Path) -> N
 
 
 def test_an_unfinished_run_remembers_the_texts(promptmlr, photos: Path, monkeypatch) -> None:
-    from promptmlr import unfinished
+    from promptmlr.run import RunInProgress
 
-    real, texts, run = unfinished.RunInProgress.save, photos / "texts.csv", photos / "run"
+    real, texts, run = RunInProgress.save, photos / "texts.csv", photos / "run"
 
     def stop(self, *args) -> None:
         real(self, *args)
@@ -145,7 +145,7 @@ def test_an_unfinished_run_remembers_the_texts(promptmlr, photos: Path, monkeypa
 
     texts.write_text("class,text\ntree,trees\n")
     arguments = ("train", photos / "labels.csv", *SCENES, "--epochs", "2", "--out", run, "--prior-strength", "30")
-    monkeypatch.setattr(unfinished.RunInProgress, "save", stop)
+    monkeypatch.setattr(RunInProgress, "save", stop)
     assert promptmlr(*arguments, "--texts", texts).code == 130
     monkeypatch.undo()
     done = promptmlr(*arguments, "--resume")

@@ -15,9 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from promptmlr.errors import UserError
 from promptmlr.following import Follower, TensorBoard, follower
 from promptmlr.reporting import Progress, Reporter
-from promptmlr.run import RunConfig
+from promptmlr.run import RunConfig, RunInProgress
 from promptmlr.training import EpochReport
-from promptmlr.unfinished import RunInProgress
 from support import scenes_run
 
 

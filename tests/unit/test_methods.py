@@ -10,7 +10,7 @@ import promptmlr as pm
 from promptmlr import scenes
 from promptmlr.errors import UserError
 from promptmlr.methods import METHOD_TABLE, METHODS, create_recognizer
-from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide
+from promptmlr.sides import SIDES
 
 NAMES = ["dog", "traffic light", "umbrella"]
 C, M, W, D = 3, 4, 64, 96  # of the tiny backbone
@@ -37,7 +37,6 @@ FORMULAS = {
     "negativecoop": C * M * W + C * D,
     "positivecoop": C * M * W + C * D,
 }
-SIDES = {"prompt": PromptSide, "embedding": EmbeddingSide, "linear": LinearSide}
 
 
 def create(method: str, backbone, **options):

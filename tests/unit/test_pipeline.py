@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from promptmlr import unfinished
 from promptmlr.data import DataOptions, load_data
 from promptmlr.following import Follower
 from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.recipes import load_recipe
+from promptmlr.run import state
 from promptmlr.training import EpochReport
 from support import scenes_run
 
@@ -42,13 +42,13 @@ def test_short_epochs_are_not_all_written_and_a_resumed_run_is_the_same(
                 raise KeyboardInterrupt
 
     whole = scenes_run(tmp_path / "whole", epochs=4, backbone=scenes_backbone)
-    monkeypatch.setattr(unfinished, "SECONDS_BETWEEN", 100.0)
+    monkeypatch.setattr(state, "SECONDS_BETWEEN", 100.0)
     clock = iter([0.0, 50.0, 150.0, 200.0])  # begun, and after each epoch
     with monkeypatch.context() as patch:
-        patch.setattr(unfinished, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+        patch.setattr(state, "time", SimpleNamespace(monotonic=lambda: next(clock)))
         with pytest.raises(KeyboardInterrupt):
             scenes_run(tmp_path / "run", epochs=4, backbone=scenes_backbone, followers=[Stop()])
-    _, counters = unfinished.read_state(tmp_path / "run.partial" / "state.safetensors")
+    _, counters = state.read_state(tmp_path / "run.partial" / "state.safetensors")
     assert (counters["epoch"], len(counters["lines"])) == (2, 2)
     resumed = scenes_run(tmp_path / "run", epochs=4, backbone=scenes_backbone, resume=True)
     assert (resumed / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()

@@ -10,7 +10,8 @@ import promptmlr.sides.prompt
 from promptmlr.backbone import Backbone
 from promptmlr.errors import UserError
 from promptmlr.functional import cosine_map
-from promptmlr.sides import EmbeddingSide, LinearSide, PromptSide
+from promptmlr.recipes import Recipe
+from promptmlr.sides import SIDES, Beginning, EmbeddingSide, LinearSide, PromptSide, Side
 
 NAMES = ["dog", "traffic light", "umbrella"]
 
@@ -280,3 +281,62 @@ def test_random_starts_follow_from_seed_and_name_alone(tiny_backbone: Backbone, 
     assert all(torch.equal(a, b) for a, b in zip(first, starts(seed, "presence"), strict=True))
     for other in (starts(seed, "absence"), starts(seed + 3, "presence")):
         assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def begun(kind: str, backbone: Backbone, name: str, seed: int = 0) -> Side:
+    features = backbone.encode_text([f"a photo of a {one}." for one in NAMES])
+    at = Beginning(name, tuple(NAMES), backbone.feature_width, seed, lambda: backbone.text, lambda: features)
+    side = SIDES[kind].begin(at)
+    with torch.no_grad():  # two seeds differ, wherever a kind starts
+        for number, tensor in enumerate(side.parameters()):
+            tensor += 0.1 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(10 * seed + number))
+    return side
+
+
+@pytest.mark.parametrize("kind", SIDES)
+def test_every_kind_gives_maps_and_folds_to_one_that_is_made_from_its_tensors(
+    tiny_backbone: Backbone, kind: str
+) -> None:
+    side, regions = begun(kind, tiny_backbone, "presence"), torch.randn(2, 5, 96)
+    expected = side(regions).detach()
+    assert expected.shape == (2, 3, 5)
+    folded = side.fold()
+    with torch.no_grad():
+        for tensor in side.parameters():
+            tensor.zero_()
+    torch.testing.assert_close(folded(regions), expected, rtol=1e-5, atol=1e-5)
+    tensors = folded.state_dict()
+    shapes = type(folded).shapes(len(NAMES), 96)
+    assert list(shapes) == list(tensors)
+    for name, wanted in shapes.items():
+        assert all(size in (None, found) for size, found in zip(wanted, tensors[name].shape, strict=True))
+    torch.testing.assert_close(type(folded)(*tensors.values())(regions), folded(regions))
+
+
+@pytest.mark.parametrize("kind", SIDES)
+def test_every_kind_gives_the_same_maps_and_gradients_side_by_side(tiny_backbone: Backbone, kind: str) -> None:
+    sides = [begun(kind, tiny_backbone, "presence", seed) for seed in range(3)]
+    regions = torch.randn(2, 5, 96, generator=torch.Generator().manual_seed(0))
+    learned = [tensor for side in sides for tensor in side.parameters()]
+    weights = torch.randn(2, 9, 5, generator=torch.Generator().manual_seed(1))
+    alone = torch.cat([side(regions) for side in sides], dim=1)
+    joint = SIDES[kind].joint_similarity(sides, regions, SIDES[kind].joint_vectors(sides))
+    torch.testing.assert_close(joint, alone, rtol=1e-5, atol=1e-5)
+    of_joint = torch.autograd.grad((joint * weights).sum(), learned)
+    of_alone = torch.autograd.grad((alone * weights).sum(), learned)
+    for one, other in zip(of_joint, of_alone, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", SIDES)
+def test_every_kind_has_a_rate_of_the_recipe_for_each_tensor_it_learns(tiny_backbone: Backbone, kind: str) -> None:
+    side = begun(kind, tiny_backbone, "absence")
+    names = {name.split(".")[0] for name, _ in side.named_parameters()}
+    assert names <= SIDES[kind].rates.keys()
+    assert set(SIDES[kind].rates.values()) <= Recipe.model_fields.keys()
+    assert SIDES[kind].needs is None or getattr(tiny_backbone, SIDES[kind].needs)
+
+
+def test_kinds_are_told_apart_by_their_tensors() -> None:
+    names = [frozenset(kind.shapes(3, 96)) for kind in SIDES.values() if kind.shapes(3, 96)]
+    assert len(set(names)) == len(names)

@@ -2,19 +2,16 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from functools import partial
 from itertools import chain
 from typing import Any
 
 import torch
-from open_clip.modified_resnet import ModifiedResNet
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
 from promptmlr.backbone.base import Backbone
-from promptmlr.backbone.fused import resnet_trunk
-from promptmlr.backbone.image import fold_batch_norms, patch_side, resnet_regions, vit_regions
+from promptmlr.backbone.image import tower_kind
 from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.backbone.text import TextTower
 from promptmlr.backbone.tower import ImageTower
@@ -46,20 +43,17 @@ class ClipBackbone(Backbone):
         dtype: torch.dtype = torch.float32,
         text_dtype: torch.dtype | None = None,
     ) -> None:
-        patch = patch_side(model.visual)
+        kind = tower_kind(model.visual)
+        patch = kind.patch_side(model.visual)
         if preprocessing.image_size < patch or preprocessing.image_size % patch:
             raise UserError(
                 f"image size {preprocessing.image_size} does not fit {name}: it must be a multiple of {patch}"
             )
         self._model = model.eval().requires_grad_(False)
         self.weights_sha256 = _sha256(model)  # before folds and casts: the same weights are the same at every dtype
-        _make_fast(model, dtype, text_dtype or dtype)
-        visual = model.visual
-        self._regions_of = (
-            partial(resnet_regions, visual, resnet_trunk(visual))
-            if isinstance(visual, ModifiedResNet)
-            else partial(vit_regions, visual)
-        )
+        kind.prepare(model.visual)
+        _cast(model, dtype, text_dtype or dtype)
+        self._regions_of = kind.encoder(model.visual)
         self.name = name
         self.pretrained = pretrained
         self._preprocessing = preprocessing
@@ -179,11 +173,7 @@ def _activation(tower: nn.Module) -> str:
     return next((name for name, kind in kinds.items() if any(isinstance(m, kind) for m in tower.modules())), "relu")
 
 
-def _make_fast(model: Any, dtype: torch.dtype, text_dtype: torch.dtype) -> None:
-    """Once, in place: a ResNet runs channels-last, its batch norms folded into its convolutions; then the casts."""
-    if isinstance(model.visual, ModifiedResNet):
-        fold_batch_norms(model.visual)
-        model.visual.to(memory_format=torch.channels_last)
+def _cast(model: Any, dtype: torch.dtype, text_dtype: torch.dtype) -> None:
     for key, tensor in chain(model.named_parameters(), model.named_buffers()):
         if tensor.is_floating_point():
             tensor.data = tensor.data.to(dtype if key.startswith("visual.") else text_dtype)

@@ -1,6 +1,13 @@
-"""Dense region features of CLIP's image towers: (B, 3, S, S) pixels → (B, R, D) regions, region 0 global."""
+"""Dense region features of CLIP's image towers: (B, 3, S, S) pixels → (B, R, D) regions, region 0 global.
+
+Kinds of tower are told apart here and nowhere else: a new one is a file beside this one, which holds its regions, and a
+row of `TOWER_KINDS`.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from open_clip.modified_resnet import ModifiedResNet
@@ -8,12 +15,55 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["fold_batch_norms", "patch_side", "resnet_regions", "vit_regions"]
+from promptmlr.backbone.fused import plain_trunk, resnet_trunk
+from promptmlr.errors import UserError
+
+__all__ = ["TOWER_KINDS", "TowerKind", "resized_positions", "resnet_regions", "tower_kind", "vit_regions"]
 
 
-def patch_side(visual: VisionTransformer | ModifiedResNet) -> int:
-    """Pixels per region along one side: 32 for a CLIP ResNet, the patch for a ViT."""
-    return int(visual.patch_size[0]) if isinstance(visual, VisionTransformer) else 32
+def _unchanged(visual: Any, *_: Any) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class TowerKind:
+    """How a kind of image tower gives regions.
+
+    Attributes:
+        patch_side: tower → pixels per region along one side.
+        regions: tower, (B, 3, S, S) images → (B, R, D), in ordinary layers, which an export can trace.
+        prepare: changes a tower once, in place, before it is cast; it is in float32 and evaluation mode.
+        fix_grid: tower, side of the grid: resizes its positions once and for all.
+        fast: tower → what gives its regions fastest where it is; None is `regions`.
+    """
+
+    patch_side: Callable[[Any], int]
+    regions: Callable[[Any, Tensor], Tensor]
+    prepare: Callable[[Any], None] = _unchanged
+    fix_grid: Callable[[Any, int], None] = _unchanged
+    fast: Callable[[Any], Callable[[Tensor], Tensor]] | None = None
+
+    def encoder(self, visual: nn.Module) -> Callable[[Tensor], Tensor]:
+        """(B, 3, S, S) images → (B, R, D) regions of a tower, the fastest way there is."""
+        return partial(self.regions, visual) if self.fast is None else self.fast(visual)
+
+
+def tower_kind(visual: nn.Module) -> TowerKind:
+    """The kind of an image tower.
+
+    Raises:
+        UserError: it is none of `TOWER_KINDS`.
+    """
+    for module, kind in TOWER_KINDS.items():
+        if isinstance(visual, module):
+            return kind
+    known = ", ".join(module.__name__ for module in TOWER_KINDS)
+    raise UserError(f"no regions are known of an image tower {type(visual).__name__}; known: {known}")
+
+
+def _prepare_resnet(visual: ModifiedResNet) -> None:
+    fold_batch_norms(visual)
+    visual.to(memory_format=torch.channels_last)
 
 
 def fold_batch_norms(visual: ModifiedResNet) -> None:
@@ -85,6 +135,11 @@ def _value_path(block: ResidualAttentionBlock, tokens: Tensor) -> Tensor:
     return result
 
 
+def _fix_positions(holder: nn.Module, grid: int) -> None:
+    positions: Any = holder.positional_embedding
+    holder.positional_embedding = nn.Parameter(resized_positions(positions, (grid, grid)))
+
+
 def resized_positions(positions: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
     """Positional embedding (1 + g·g, width) for a grid of another size: bicubic, no antialias, token 0 untouched."""
     side = round((len(positions) - 1) ** 0.5)
@@ -93,3 +148,17 @@ def resized_positions(positions: Tensor, size: torch.Size | tuple[int, int]) -> 
     grid = positions[1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
     grid = nn.functional.interpolate(grid, size=tuple(size), mode="bicubic", align_corners=False)
     return torch.cat([positions[:1], grid.flatten(2)[0].T])
+
+
+TOWER_KINDS: dict[type[nn.Module], TowerKind] = {
+    ModifiedResNet: TowerKind(
+        patch_side=lambda _visual: 32,
+        regions=lambda visual, images: resnet_regions(visual, partial(plain_trunk, visual), images),
+        prepare=_prepare_resnet,
+        fix_grid=lambda visual, grid: _fix_positions(visual.attnpool, grid),
+        fast=lambda visual: partial(resnet_regions, visual, resnet_trunk(visual)),
+    ),
+    VisionTransformer: TowerKind(
+        patch_side=lambda visual: int(visual.patch_size[0]), regions=vit_regions, fix_grid=_fix_positions
+    ),
+}

@@ -3,12 +3,9 @@
 import copy
 
 import torch
-from open_clip.modified_resnet import ModifiedResNet
-from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
-from promptmlr.backbone.fused import plain_trunk
-from promptmlr.backbone.image import resized_positions, resnet_regions, vit_regions
+from promptmlr.backbone.image import tower_kind
 
 __all__ = ["ImageTower"]
 
@@ -23,16 +20,12 @@ class ImageTower(nn.Module):
         grid: regions along one side.
     """
 
-    def __init__(self, visual: VisionTransformer | ModifiedResNet, grid: int) -> None:
+    def __init__(self, visual: nn.Module, grid: int) -> None:
         super().__init__()
-        own = copy.deepcopy(visual).to("cpu", torch.float32, memory_format=torch.contiguous_format)
-        holder = own.attnpool if isinstance(own, ModifiedResNet) else own
-        holder.positional_embedding = nn.Parameter(resized_positions(holder.positional_embedding, (grid, grid)))
+        own = copy.deepcopy(visual).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+        tower_kind(own).fix_grid(own, grid)
         self.visual = own.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) float32, normalised → (B, R, D), not normalised; region 0 is global."""
-        if isinstance(self.visual, ModifiedResNet):
-            visual = self.visual
-            return resnet_regions(visual, lambda x: plain_trunk(visual, x), images)
-        return vit_regions(self.visual, images)
+        return tower_kind(self.visual).regions(self.visual, images)

@@ -65,9 +65,9 @@ def audit(
     from promptmlr.advice.audit import doubts, require_cleanlab, write_doubts
     from promptmlr.crossvalidation import FOLDS, Subject, out_of_fold
     from promptmlr.data import DataOptions
+    from promptmlr.features import readable_regions
     from promptmlr.labels import UNKNOWN
     from promptmlr.names import first_names
-    from promptmlr.pipeline import readable_regions
     from promptmlr.prior.ticks import ticked_classes
     from promptmlr.regions import FreshRegions
     from promptmlr.run import load_run

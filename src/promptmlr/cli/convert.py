@@ -1,7 +1,7 @@
 """`promptmlr convert`: labels from one format to another."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -36,10 +36,7 @@ def convert(
             "or a new folder, which the images are copied into."
         ),
     ],
-    to: Annotated[
-        Literal["csv", "long-csv", "list-csv", "folder", "coco", "label-studio", "fiftyone", "huggingface"],
-        typer.Option(help="The format to write.", show_default=False),
-    ],
+    to: Annotated[str, typer.Option(help="The format to write.", show_default=False)],
     split: Split = None,
     format: Format = None,  # noqa: A002
     images: ImageFolder = None,

@@ -11,10 +11,13 @@ __all__ = ["demo"]
 def demo(
     out: Annotated[Path, typer.Option(help="The folder of the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(min=0, help="Of masks and starts.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Print all tables instead of one screen.")] = False,
 ) -> None:
     """Draw images, hide 90 % of their labels, train every method, and report. Offline, no download, about a minute."""
     from promptmlr.cli.progress import Terminal
     from promptmlr.demo.running import run_demo
+    from promptmlr.demo.summary import all_lines, screen_lines
 
-    for line in run_demo(out, seed=seed, reporter=Terminal()):
+    result = run_demo(out, seed=seed, reporter=Terminal())
+    for line in all_lines(result) if full else screen_lines(result):
         typer.echo(line)

@@ -96,12 +96,11 @@ def evaluate(
     from promptmlr.features import open_regions
     from promptmlr.files import write_text
     from promptmlr.hub import hub_name
-    from promptmlr.pipeline import images_sha256
     from promptmlr.prediction import predict_together
     from promptmlr.regions import FreshRegions
     from promptmlr.reliability import COMPARED, compared, reliability
     from promptmlr.report.tables import table_lines
-    from promptmlr.run import load_run
+    from promptmlr.run import images_sha256, load_run
     from promptmlr.thresholds import check_precision
 
     out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"

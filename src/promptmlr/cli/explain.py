@@ -115,11 +115,11 @@ def explain(
 ) -> None:
     """Show where the presence and the absence of a class light up, and measure how much the two have in common."""
     from promptmlr.data import ImageFile, is_scenes
+    from promptmlr.features import readable_regions
     from promptmlr.maps.dataset import explain_data
     from promptmlr.maps.image import explain_image
     from promptmlr.maps.subject import subject_of_backbone, subject_of_run
     from promptmlr.names import checked_class_names, checked_path
-    from promptmlr.pipeline import readable_regions
     from promptmlr.regions import FreshRegions
 
     if not 0 < top_share < 1:

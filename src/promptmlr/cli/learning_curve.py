@@ -91,8 +91,8 @@ def learning_curve(
     from promptmlr.advice.curve_report import CurveOutputs
     from promptmlr.advice.learning_curve import learning_curve as measured
     from promptmlr.crossvalidation import Subject
+    from promptmlr.features import readable_regions
     from promptmlr.labels import UNKNOWN
-    from promptmlr.pipeline import readable_regions
     from promptmlr.recipes import load_recipe
     from promptmlr.regions import FreshRegions
 

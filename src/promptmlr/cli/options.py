@@ -95,21 +95,12 @@ RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, or hf://owner/name or hf://owner/name@revision.")
 ]
 Format = Annotated[
-    Literal[
-        "csv",
-        "long-csv",
-        "list-csv",
-        "folder",
-        "voc",
-        "coco",
-        "label-studio",
-        "fiftyone",
-        "huggingface",
-        "features",
-        "scenes",
-    ]
-    | None,
-    typer.Option("--format", help="When the detection is wrong.", show_default=False),
+    str | None,
+    typer.Option(
+        "--format",
+        help="When the detection is wrong: csv, coco, … (any other name lists all).",
+        show_default=False,
+    ),
 ]
 ImageFolder = Annotated[
     Path | None,
@@ -411,7 +402,7 @@ def open_tower(
     """
     from promptmlr.backbone import is_downloaded, open_backbone
     from promptmlr.data import is_scenes
-    from promptmlr.unfinished import RunInProgress
+    from promptmlr.run import RunInProgress
 
     if labelled is not None and labelled.features is not None:
         return _given(labelled, device, backbone=backbone, pretrained=pretrained, image_size=image_size)

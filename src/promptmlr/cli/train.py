@@ -173,14 +173,14 @@ def train(
     from promptmlr.data import load_data, load_keep_mask
     from promptmlr.data.shares import shares_of
     from promptmlr.data.texts import texts_of
+    from promptmlr.features import readable_regions
     from promptmlr.following import follower
     from promptmlr.labels import UNKNOWN, Observation, hide
     from promptmlr.methods import METHODS, reads_texts, takes_start
-    from promptmlr.pipeline import TrainingJob, readable_regions, train_run
+    from promptmlr.pipeline import TrainingJob, train_run
     from promptmlr.recipes import Recipe, load_recipe
     from promptmlr.regions import FreshRegions
-    from promptmlr.run import read_config
-    from promptmlr.unfinished import RunInProgress
+    from promptmlr.run import RunInProgress, partial_of, read_config
 
     RunInProgress.check_free(out, resume)
     followers = [] if log is None else [follower(name) for name in words(log)]
@@ -207,7 +207,7 @@ def train(
     )
     auto = method == AUTO
     if auto and resume:
-        method = read_config(Path(f"{out}.partial") / "config.json").method
+        method = read_config(partial_of(out) / "config.json").method
         note(f"going on with {method}, which --method auto had chosen")
     for name in METHODS if method == AUTO else [method]:  # before anything is read
         checked = recipe_of(name, observed=hiding.amount if hiding.protocol == "fraction" else None)

@@ -115,7 +115,7 @@ def convert(
     is_file = target.suffix is not None and destination.suffix.lower() == target.suffix
     if is_file and (destination.is_dir() or (destination.exists() and not overwrite)):
         raise UserError(f"{destination} exists; name another file, or replace it with --overwrite")
-    if not is_file and destination.suffix.lower() in (".csv", ".json", ".parquet"):
+    if not is_file and destination.suffix.lower() in {one.suffix for one in TARGETS.values()}:
         needs = "a folder" if target.suffix is None else f"a folder or a name that ends in {target.suffix}"
         raise UserError(f"{destination}: {to} is written to {needs}")
     if is_file:
@@ -235,8 +235,11 @@ def _error(image: ImageRef) -> UnreadableImage | None:
 
 
 def _misread(written: Path, to: str) -> list[str]:
-    """Whether the names of the classes make it look like something else."""
-    found = detect_format(str(written))
+    """Whether it would be taken for something else, or for nothing."""
+    try:
+        found = detect_format(str(written))
+    except UserError:
+        return [f"read it with --format {to}"]
     return [] if found == to else [f"it looks like {found}; read it with --format {to}"]
 
 

@@ -1,4 +1,4 @@
-"""Recognizers scored on the same images, and what their differences say.
+"""Recognizers scored on the same images, and conclusions from their differences.
 
 Letters: N test images, C classes. Differences are in points of mAP (percent), a minus b, with a paired bootstrap
 interval over the N images.
@@ -92,7 +92,7 @@ def best_of(rows: Sequence[Row]) -> Row:
 
 
 def findings(rows: Sequence[Row], labels: Labels) -> list[Finding]:
-    """What (N, C) test labels say about rows: which is best, what starts do, what prompts do at equal starts.
+    """Conclusions from (N, C) test labels: the best row, the effect of initial values, and the effect of prompts.
 
     Args:
         rows: every method that has embeddings must be there from `agnostic` and from `text`.
@@ -115,14 +115,15 @@ def findings(rows: Sequence[Row], labels: Labels) -> list[Finding]:
     return [
         Finding("Which row is best here?", _answer_best(best, behind), behind),
         Finding(
-            "Does it matter where embeddings start?",
-            "From the class's own text instead of a class-free one: "
+            "Does the initial value of embeddings matter?",
+            "The class's own text instead of a class-free one: "
             + _tally([(pair.a.method, pair.verdict) for pair in starts]),
             starts,
         ),
         Finding(
-            "Does a prompt beat a learned embedding that starts at the same place?",
-            "One side a prompt instead of two embeddings: " + _tally([(pair.a.name, pair.verdict) for pair in prompts]),
+            "Does a prompt beat a learned embedding with the same initial value?",
+            "A prompt on one side instead of two embeddings: "
+            + _tally([(pair.a.name, pair.verdict) for pair in prompts]),
             prompts,
         ),
     ]
@@ -132,9 +133,9 @@ def _answer_best(best: Row, behind: Sequence[Difference]) -> str:
     tied = [pair.a.name for pair in behind if pair.verdict == "within noise"]
     answer = f"{best.name}, with a mAP of {100 * best.evaluation.mean_ap:.1f} %. "
     if not best.learned:
-        answer += "Nothing learned from these labels beats what the frozen CLIP knows from its captions. "
+        answer += "Nothing learned from these labels beats the frozen CLIP itself. "
     if tied:
-        answer += f"These images cannot tell it from {_listing(tied)}. "
+        answer += f"On these images it is within noise of {_listing(tied)}. "
     rest = len(behind) - len(tied)
     return answer + (f"{'The' if tied else 'All'} {rest} other rows are lower by more than noise." if rest else "")
 

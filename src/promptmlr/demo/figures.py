@@ -13,19 +13,19 @@ from promptmlr.labels import PRESENT, Labels
 from promptmlr.report import MARKS, Card, Mark, image_png
 from promptmlr.report.overlays import INK, draw_bar, draw_image, draw_map, grid_of
 
-__all__ = ["Example", "example_card", "interval_chart", "maps_figure"]
+__all__ = ["COLOURS", "Example", "example_card", "interval_chart", "maps_figure"]
 
 THRESHOLD = 0.5
 _LINES = 6  # of labels under an image
 
 _FAINT, _ACCENT = "#566072", "#1a5fb4"
-_COLOURS: dict[Mark, str] = {"right": "#1d6b3c", "wrong": "#a51d2d", "missed": "#7a4b00"}
+COLOURS: dict[Mark, str] = {"right": "#1d6b3c", "wrong": "#a51d2d", "missed": "#7a4b00"}
 _WORDS: dict[Mark, str] = {"right": "", "wrong": ", not there", "missed": ", missed"}
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A test image as a recognizer sees it.
+    """A test image with the output of a recognizer.
 
     Attributes:
         image: (S, S, 3) uint8.
@@ -43,7 +43,7 @@ class Example:
 
     @property
     def shown_class(self) -> int:
-        """The class whose maps are shown: of those present, the one it is surest of."""
+        """The class whose maps are shown: of those present, the one with the highest probability."""
         return int(np.where(self.labels == PRESENT, self.probabilities, -1).argmax())
 
     def marks(self) -> list[tuple[Mark, int]]:
@@ -118,7 +118,7 @@ def maps_figure(examples: Sequence[Example], class_names: Sequence[str]) -> Figu
 def _lines(example: Example, class_names: Sequence[str]) -> list[tuple[str, str]]:
     """What became of the labels of an example, line by line, each with its colour."""
     marks = example.marks()
-    lines = [(f"{MARKS[mark]} {example.line(mark, index, class_names)}", _COLOURS[mark]) for mark, index in marks]
+    lines = [(f"{MARKS[mark]} {example.line(mark, index, class_names)}", COLOURS[mark]) for mark, index in marks]
     if len(lines) > _LINES:
         lines[_LINES - 1 :] = [(f"… and {len(lines) - _LINES + 1} more", _FAINT)]
     return lines

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -13,9 +14,8 @@ from promptmlr.report import Report, figure_png
 __all__ = ["CAVEAT", "NEXT_STEPS", "DemoResult", "demo_page"]
 
 CAVEAT = (
-    "Read this with care: one drawn world, one mask, one seed. The intervals cover the choice of test scenes and "
-    "nothing else; of twenty of them, about one misses by chance, and the best row is picked on the scenes that "
-    "score it."
+    "Read this with care: one drawn world, one mask, one seed. The intervals cover only the choice of test scenes; "
+    "about one in twenty misses the true value by chance, and the best row is chosen on the scenes that score it."
 )
 
 NEXT_STEPS = (
@@ -26,31 +26,33 @@ NEXT_STEPS = (
 
 METHODS_IN_WORDS = (
     "zeroshot: CLIP's own text features; nothing is learned.",
-    "anchored: an embedding for each, held to CLIP's own text features as far as labels do not say otherwise.",
+    "anchored: a learned embedding for presence and one for absence, with CLIP's own text features as prior.",
     "baseline: two linear layers on the regions; no text.",
     "dualcoop: a learned prompt for presence and one for absence.",
     "positivecoop: a learned prompt for presence, a learned embedding for absence.",
     "negativecoop: a learned embedding for presence, a learned prompt for absence.",
-    "dualembedding: an embedding for each, no text encoder in training.",
+    "dualembedding: a learned embedding for presence and one for absence; no text tower in training.",
 )
 
 
 @dataclass(frozen=True, eq=False)
 class DemoResult:
-    """All that the page tells of.
+    """What the page reports.
 
     Attributes:
-        seed: of mask and starts.
+        seed: of the mask and of random initial values.
         epochs: of training.
         class_names: C names.
         train_labels: (N, C) int8, as training saw them.
         test_labels: (N', C) int8.
         rows: one for each method and start.
-        findings: what their differences say.
-        shown: the best of the rows that learned.
-        examples: test scenes as it sees them.
+        findings: conclusions from their differences.
+        shown: the best of the trained rows.
+        examples: test scenes with its predictions.
         maps: PNG of the maps of some of them.
-        versions: that the result may depend on.
+        versions: of the libraries that the result may depend on.
+        page: where `index.html` is written.
+        seconds: from the first scene to the page.
     """
 
     seed: int
@@ -64,6 +66,8 @@ class DemoResult:
     examples: Sequence[Example]
     maps: bytes
     versions: dict[str, str]
+    page: Path
+    seconds: float
 
 
 def demo_page(result: DemoResult) -> Report:
@@ -71,9 +75,10 @@ def demo_page(result: DemoResult) -> Report:
     best = best_of(result.rows)
     report = Report(
         "What a tenth of the labels teaches",
-        f"Every method, from both starts where it learns embeddings, on the same {len(result.train_labels):,} drawn "
-        f"scenes with nine labels of ten hidden; scored on {len(result.test_labels):,} others whose labels are all "
-        f"known. Best here: {best.name}, at a mAP of {100 * best.evaluation.mean_ap:.1f} %.",
+        f"Every method, with both initial values if it learns embeddings, trained on the same "
+        f"{len(result.train_labels):,} drawn scenes with nine out of ten labels hidden, and scored on "
+        f"{len(result.test_labels):,} others whose labels are all known. Best here: {best.name}, with a mAP of "
+        f"{100 * best.evaluation.mean_ap:.1f} %.",
     )
     _what_was_done(report, result)
     _scores(report, result)
@@ -81,8 +86,8 @@ def demo_page(result: DemoResult) -> Report:
     _predictions(report, result)
     report.section("Your own photos")
     report.paragraph(
-        "A CSV with a column image and one column per class is enough: 1 present, 0 absent, blank unknown. A column "
-        "split with train and test says which rows are kept for scoring."
+        "A CSV with a column image and one column per class is enough: 1 present, 0 absent, blank unknown. An optional "
+        "column split (train or test) marks the rows for scoring."
     )
     report.code(NEXT_STEPS)
     report.paragraph(
@@ -98,21 +103,21 @@ def _what_was_done(report: Report, result: DemoResult) -> None:
     present, absent = (int(np.count_nonzero(labels == code)) for code in (PRESENT, ABSENT))
     report.section("What was done")
     report.paragraph(
-        f"The scenes are drawn: {len(result.class_names)} classes, common and rare ones, several in a picture, over "
-        "clutter, with grain as of a camera in poor light. A miniature CLIP, pretrained on other drawn scenes with "
-        "captions and without that grain, turns each scene once into regions: a grid, and one for the whole picture. "
-        "It stays frozen; a method learns only how the presence and the absence of each class look among regions."
+        f"The scenes are drawn: {len(result.class_names)} classes, common and rare ones, several in a picture, with "
+        "clutter and with the grain of a camera in poor light. A miniature CLIP, pretrained on other drawn scenes with "
+        "captions and without that grain, encodes each scene once into regions: a grid, and one for the whole picture. "
+        "It stays frozen; a method only learns to score the presence and the absence of each class."
     )
     report.paragraph(
-        f"Of {labels.size:,} training labels, {present + absent:,} are seen: {present:,} say present, {absent:,} say "
-        "absent. All others are unknown, which is not absent: they change neither loss nor gradient. Every method "
-        "meets the same labels, the same order of scenes, and the default recipe."
+        f"Of {labels.size:,} training labels, {present + absent:,} are observed: {present:,} present and {absent:,} "
+        "absent ones. All others are unknown, which does not mean absent: they change neither loss nor gradient. Every "
+        "method has the same labels, the same order of scenes, and the default recipe."
     )
     report.bullets(METHODS_IN_WORDS)
     report.paragraph(
-        "Learned embeddings start either agnostic (from the text “a photo.”, the same for every class) or from the "
-        "text of their class (“a photo of a tree.”). Both are shown, or the table would credit to prompts what "
-        "belongs to the start."
+        "The initial value of a learned embedding is either agnostic (the text “a photo.”, the same for every class) "
+        "or the text of its class (“a photo of a tree.”). Both are shown; otherwise the table would attribute to "
+        "prompts what is an effect of the initial value."
     )
 
 
@@ -123,7 +128,7 @@ def _scores(report: Report, result: DemoResult) -> None:
     report.table(
         HEADER,
         [row.cells() for row in result.rows],
-        caption="mAP on the test scenes with a 95 % bootstrap interval; learned numbers; seconds of one core to train.",
+        caption="mAP on the test scenes with a 95 % bootstrap interval; learned numbers; seconds to train on one core.",
         words=2,
         strong=[list(result.rows).index(best)],
     )
@@ -136,10 +141,11 @@ def _scores(report: Report, result: DemoResult) -> None:
 
 
 def _differences(report: Report, result: DemoResult) -> None:
-    report.section("What the differences say")
+    report.section("Differences")
     report.paragraph(
-        "Two intervals that overlap settle nothing: all rows meet the same easy and hard scenes. So the differences "
-        "themselves are resampled, scene by scene. One whose interval holds 0 is within noise."
+        "Overlapping intervals do not mean that two rows are equally good, because all rows are scored on the same "
+        "scenes. So the differences themselves are resampled, scene by scene. A difference whose interval contains 0 "
+        "is within noise."
     )
     for finding in result.findings:
         report.subsection(finding.question)
@@ -154,19 +160,19 @@ def _differences(report: Report, result: DemoResult) -> None:
 
 
 def _predictions(report: Report, result: DemoResult) -> None:
-    report.section("What it says about new scenes")
+    report.section("Predictions for new scenes")
     report.paragraph(
-        f"The first test scenes with several things in them, as {result.shown.name} sees them, the best of the rows "
-        "that learned: ✓ predicted and there, ✗ predicted but not there, ○ there but missed. A class is predicted "
-        "where its probability, the number beside it, is above 0.5."
+        f"The first test scenes with several classes, and the predictions of {result.shown.name}, the best trained "
+        "row: ✓ predicted and there, ✗ predicted but not there, ○ there but missed. A class is predicted if its "
+        "probability, the number beside it, is above 0.5."
     )
     report.cards(example_card(example, result.class_names) for example in result.examples)
-    report.section("Where it looks")
+    report.section("Similarity maps")
     report.figure(
         result.maps,
         alt="Four test scenes with their labels, each with the presence and the absence map of one of its classes.",
-        caption="The first of these scenes again, under each its predictions; below, how similar each region is to "
-        "the presence and to the absence of one class: of those there, the one the recognizer is surest of. "
-        "One colour scale for all maps; the region of the whole picture is left out.",
+        caption="The first of these scenes with their predictions. Below, the similarity of each region to the "
+        "presence and to the absence of one class: of the classes present, the one with the highest probability. "
+        "All maps have the same colour scale; the region of the whole picture is left out.",
         least=36,
     )

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from textwrap import wrap
 
 import numpy as np
 import torch
@@ -16,15 +15,10 @@ import torch
 from promptmlr.backbone import Backbone, load_backbone
 from promptmlr.data import DataOptions, LabelledImages, load_data
 from promptmlr.data.options import Purpose
-from promptmlr.demo.comparison import (
-    DIFFERENCE_HEADER,
-    HEADER,
-    Row,
-    best_of,
-    findings,
-)
+from promptmlr.demo.comparison import Row, best_of, findings
 from promptmlr.demo.figures import Example, maps_figure
-from promptmlr.demo.page import CAVEAT, NEXT_STEPS, DemoResult, demo_page
+from promptmlr.demo.page import DemoResult, demo_page
+from promptmlr.demo.picture import TableRows, job_figure, rows_to_show
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
 from promptmlr.files import check_writable, write_bytes
@@ -37,7 +31,6 @@ from promptmlr.prior.recalibration import recalibrate
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report import figure_jpeg
-from promptmlr.report.tables import table_lines
 from promptmlr.reporting import Reporter
 from promptmlr.run import versions
 from promptmlr.training import EpochReport, fit_runs
@@ -47,6 +40,7 @@ __all__ = ["VARIANTS", "run_demo"]
 OBSERVED = 0.1  # of the training labels
 EXAMPLES = 8
 EXAMPLES_WITH_MAPS = 4
+EXAMPLES_IN_PICTURE = 4
 
 VARIANTS: tuple[tuple[str, str | None], ...] = (
     ("zeroshot", None),
@@ -82,7 +76,7 @@ def run_demo(
     test_scenes: int = 1000,
     epochs: int | None = None,
     reporter: Reporter | None = None,
-) -> list[str]:
+) -> DemoResult:
     """Draw scenes, hide nine labels of ten, train every method, and write `index.html` and `demo.jpg`.
 
     Args:
@@ -94,7 +88,7 @@ def run_demo(
         reporter: where to say how it goes.
 
     Returns:
-        What to print: the table, what its differences say, and what to do next.
+        What came out; `promptmlr.demo.summary` puts it in words.
 
     Raises:
         UserError: `out` is no folder.
@@ -132,10 +126,15 @@ def run_demo(
         examples=examples,
         maps=maps,
         versions=versions(),
+        page=out / "index.html",
+        seconds=time.perf_counter() - begin,
     )
-    demo_page(result).write(out / "index.html")
-    write_bytes(out / "demo.jpg", maps)
-    return _lines(result, out, time.perf_counter() - begin)
+    demo_page(result).write(result.page)
+    chosen = rows_to_show(seen, EXAMPLES_IN_PICTURE)
+    table = TableRows([np.asarray(train.data.images[index].open()) for index in chosen], seen[chosen])
+    picture = job_figure(table, examples[:EXAMPLES_IN_PICTURE], test.data.class_names)
+    write_bytes(out / "demo.jpg", figure_jpeg(picture, 1660))
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,13 +228,3 @@ def _examples(row: Row, test: _Encoded) -> list[Example]:
         Example(np.asarray(images[index].open()), labels[index], row.probabilities[index], *maps)
         for index, *maps in zip(chosen, presence, absence, strict=True)
     ]
-
-
-def _lines(result: DemoResult, out: Path, seconds: float) -> list[str]:
-    lines = table_lines(HEADER, [row.cells() for row in result.rows], words=2)
-    for finding in result.findings:
-        differences = table_lines(DIFFERENCE_HEADER, [pair.cells() for pair in finding.differences], words=2)
-        lines += ["", finding.question, *wrap(finding.answer, 100), *(f"  {line}" for line in differences)]
-    lines += ["", *wrap(CAVEAT, 100)]
-    lines += ["", f"{out / 'index.html'} shows predictions and region maps; all this took {seconds:.0f} s."]
-    return [*lines, "", "On your own photos:", *(f"  {step}" for step in NEXT_STEPS)]

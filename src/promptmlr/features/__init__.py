@@ -1,6 +1,13 @@
 """Regions kept on disk: extracted once, for every run that asks for the same images, tower and preprocessing."""
 
-from promptmlr.features.source import RegionCache, StoredRegions, default_cache_folder, open_regions, stored_regions
+from promptmlr.features.source import (
+    RegionCache,
+    StoredRegions,
+    default_cache_folder,
+    open_regions,
+    readable_regions,
+    stored_regions,
+)
 from promptmlr.features.storage import STORAGES, RowFormat, Storage
 from promptmlr.features.store import RegionStore
 
@@ -13,5 +20,6 @@ __all__ = [
     "StoredRegions",
     "default_cache_folder",
     "open_regions",
+    "readable_regions",
     "stored_regions",
 ]

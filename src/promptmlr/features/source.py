@@ -19,6 +19,7 @@ from promptmlr.errors import UserError
 from promptmlr.features.extraction import WantedViews, fill, has_room
 from promptmlr.features.storage import Storage
 from promptmlr.features.store import RegionStore
+from promptmlr.profiling import part
 from promptmlr.regions import (
     FreshRegions,
     Indices,
@@ -30,7 +31,7 @@ from promptmlr.regions import (
 )
 from promptmlr.reporting import Reporter
 
-__all__ = ["RegionCache", "StoredRegions", "default_cache_folder", "open_regions", "stored_regions"]
+__all__ = ["RegionCache", "StoredRegions", "default_cache_folder", "open_regions", "readable_regions", "stored_regions"]
 
 MEMORY_FOR_REGIONS = 4 << 30  # bytes; more than that is read from the store, or made fresh, batch by batch
 SHARE_OF_DEVICE = 0.6  # of an accelerator's free memory
@@ -102,8 +103,8 @@ class StoredRegions:
             parts = self.store.format.parts(self.store.read(rows[begin : begin + ROWS_AT_ONCE]))
             if held is None:  # only now the shapes are known
                 held = tuple(part.new_empty((len(rows), *part.shape[1:]), device=self.device) for part in parts)
-            for whole, part in zip(held, parts, strict=True):
-                whole[begin : begin + len(part)] = part
+            for whole, some in zip(held, parts, strict=True):
+                whole[begin : begin + len(some)] = some
         self._held = held
 
     def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:
@@ -169,6 +170,17 @@ def open_regions(
         return np.arange(len(fresh)), fresh
     with reporter.progress("encoding images") as say:
         return extract(fresh, batch_size or automatic_batch_size(fresh.backbone), say)
+
+
+def readable_regions(
+    fresh: FreshRegions, cache: RegionCache | None, reporter: Reporter
+) -> tuple[Indices, RegionSource]:
+    """As `open_regions`; what cannot be read is said."""
+    with part("finding or decoding images"):
+        kept, source = open_regions(fresh, cache, reporter=reporter)
+    for reason in fresh.unreadable.values():
+        reporter.note(f"unreadable, left out: {reason}")
+    return kept, source
 
 
 def _check_given(fresh: FreshRegions) -> None:

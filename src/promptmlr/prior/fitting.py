@@ -56,6 +56,7 @@ def begin_run(
     order_seed: int = 0,
     state: TrainingState | None = None,
     record: PriorRecord | None = None,
+    odds: NDArray[np.float64] | None = None,
     share: float | Sequence[float] | None = None,
     ticked: NDArray[np.bool_] | None = None,
     reporter: Reporter | None = None,
@@ -71,16 +72,16 @@ def begin_run(
         order_seed: of the order of images.
         state: where an interrupted run stood.
         record: of an interrupted run: nothing is fitted or chosen again.
+        odds: that came with it.
         share: how often classes are present, one number for all or one each, where a person knows it.
-        ticked: (C,) classes whose unknown labels cost something; None finds them.
+        ticked: (C,) classes whose unknown labels cost what the recipe, then settled, says; None settles it here.
         reporter: where to say how it goes.
     """
-    recipe, found = settled(recipe, labels)
-    ticked = found if ticked is None else ticked
+    if ticked is None:
+        recipe, ticked = settled(recipe, labels)
     state = state or TrainingState()
     if not recipe.has_prior:
         return BegunRun(TrainingRun(recognizer, labels, recipe, state, costly=ticked))
-    odds = None
     if record is None:
         fitted, moments, level = _zero_shot(recognizer, source, labels, recipe, ticked, seed, share)
         choice, odds = _choice(recognizer, source, labels, recipe, ticked, moments, seed, order_seed, reporter)

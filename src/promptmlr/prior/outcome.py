@@ -1,53 +1,24 @@
-"""What came of a prior: probabilities, thresholds, what labels counted for beside CLIP, and the zero-shot itself.
+"""What came of a prior: probabilities and thresholds, and in words what was chosen.
 
 Letters: N images, C classes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from promptmlr.calibration import Calibration, calibration_of
-from promptmlr.functional import LOGIT_SCALE, SIMILARITY_SCALE
 from promptmlr.labels import UNKNOWN
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.fitting import SCALING_SAMPLE, BegunRun, sample_images
+from promptmlr.prior.influence import label_influence
 from promptmlr.prior.strength import INFINITE
 from promptmlr.prior.zero_shot import assumed_share, level_shift
 from promptmlr.prior_record import PriorRecord
-from promptmlr.recognizer import Recognizer
-from promptmlr.regions import RegionSource, SelectedRegions, held
-from promptmlr.training import TrainingRun
+from promptmlr.regions import RegionSource, SelectedRegions
 
-__all__ = ["Reference", "calibrated_by_prior", "described_prior", "label_influence"]
-
-INFLUENCE_SAMPLE = 600  # images at most that influence is told on
-TINY = 1e-9  # instead of a division by zero
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The calibrated zero-shot that a run stands beside.
-
-    Attributes:
-        recognizer: folded and unscaled.
-        record: its scaling.
-    """
-
-    recognizer: Recognizer
-    record: PriorRecord
-
-    @classmethod
-    def of_run(cls, begun: BegunRun) -> "Reference":
-        """Of a run with a prior, before it is trained."""
-        assert begun.record is not None
-        folded = begun.run.recognizer.fold()
-        folded.scaling = None
-        return cls(folded, begun.record)
+__all__ = ["calibrated_by_prior", "described_prior"]
 
 
 def calibrated_by_prior(
@@ -120,40 +91,6 @@ def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence
     if record.level == "share":
         lines.append("how often classes are present comes from --share")
     return lines
-
-
-def label_influence(run: TrainingRun, source: RegionSource) -> NDArray[np.float64]:
-    """(C,) how much labels count beside CLIP: by how much they narrow what the prior leaves open, on a typical image.
-
-    With r times as much, the variance of a log odd is 1 / (1 + r) of what the prior says (Laplace's approximation
-    around the trained vectors, for the mean region of an image less that of all images: what a shift does not explain).
-
-    Args:
-        run: trained, with a prior of finite strength.
-        source: regions of its images.
-    """
-    assert run.prior is not None
-    known = run.labels != UNKNOWN
-    chosen = sample_images(run.labels, INFLUENCE_SAMPLE, 0)
-    kept, found = held(SelectedRegions(source, chosen))
-    known, regions = known[chosen[kept]], found.regions
-    with torch.no_grad():
-        logits = run.recognizer.fold()(regions)
-        present = torch.sigmoid(logits[:, 1] - logits[:, 0]).cpu().double().numpy()
-        pooled = torch.nn.functional.normalize(regions, dim=-1).mean(dim=1).cpu().double().numpy()
-    pooled -= pooled.mean(axis=0)
-    likeness = pooled @ pooled.T
-    # Of what one label says about log odds, in units of the prior's precision: both sides move, 100 per unit of cosine.
-    weights = present * (1 - present) * 2 * (SIMILARITY_SCALE * LOGIT_SCALE) ** 2 / np.asarray(run.prior.strength)
-    influence = np.zeros(known.shape[1])
-    for column in range(known.shape[1]):
-        rows = np.flatnonzero(known[:, column])
-        if len(rows):
-            noise = np.diag(1 / np.maximum(weights[rows, column], TINY))
-            across = likeness[rows]
-            explained = (across * np.linalg.solve(likeness[np.ix_(rows, rows)] + noise, across)).sum()
-            influence[column] = explained / max(np.trace(likeness) - explained, TINY)
-    return influence
 
 
 def _name(record: PriorRecord) -> str:

@@ -28,8 +28,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from promptmlr.backbone import Templates
 from promptmlr.data.options import Benchmark
 from promptmlr.errors import UserError, nearest
+from promptmlr.losses import LOSSES
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.names import checked_path
+from promptmlr.pooling import POOLINGS
 from promptmlr.unknown import UNKNOWN_COSTS
 
 __all__ = ["RECIPES", "Origin", "Recipe", "load_recipe", "recipe_origins"]
@@ -42,11 +44,15 @@ _NEAR = 1e-9  # fractions are near, not equal: 0.1 + 0.2
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-def _cost(name: str) -> str:
-    names = ("auto", *UNKNOWN_COSTS)
-    if name not in names:
-        raise ValueError(f"no cost {name!r}; {nearest(name, names)}")
-    return name
+def _name_of(what: str, table: Mapping[str, object], *also: str) -> AfterValidator:
+    """Whether a value names a row of a table."""
+
+    def checked(name: str) -> str:
+        if name not in (*also, *table):
+            raise ValueError(f"no {what} {name!r}; {nearest(name, (*also, *table))}")
+        return name
+
+    return AfterValidator(checked)
 
 
 class Recipe(BaseModel):
@@ -77,9 +83,12 @@ class Recipe(BaseModel):
     warmup_epochs: Annotated[int, Field(ge=0)] = 1
     warmup_rate: Rate | None = None  # constant for every group in the warm-up; None: a hundredth of each group's rate
 
+    # how regions count
+    pooling: Annotated[str, _name_of("pooling", POOLINGS)] = "softmax"
+
     # what is minimised: a cost of known labels and one of unknown ones, and a Gaussian prior around where sides start
-    loss: Literal["asymmetric", "cross-entropy"] = "asymmetric"
-    unknown: Annotated[str, AfterValidator(_cost)] = "auto"
+    loss: Annotated[str, _name_of("loss", LOSSES)] = "asymmetric"
+    unknown: Annotated[str, _name_of("cost", UNKNOWN_COSTS, "auto")] = "auto"
     prior: Literal["none", "zero-shot"] = "none"
     prior_strength: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto", "infinite"] = "auto"
     scaling_rate: Rate = 0.02
@@ -96,7 +105,7 @@ class Recipe(BaseModel):
     def start_options(self) -> dict[str, Any]:
         """What `create_recognizer` is to be told."""
         names = {"start", "offset", "linear_start", "context_length", "context_words", "class_specific"}
-        names |= {"templates", "texts"}
+        names |= {"templates", "texts", "pooling"}
         return self.model_dump(include=names)
 
 

@@ -1,26 +1,49 @@
-"""What every side offers: one similarity map per class, and a form that no longer needs a text tower."""
+"""What every kind of side offers: one similarity map per class, its start, and a form without a text tower."""
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
+
+from promptmlr.sides.beginning import Beginning
 
 __all__ = ["Side", "seeded_generator"]
 
 
 class Side(nn.Module, ABC):
-    """One side (presence or absence) of a recognizer over C classes. Its parameters are the learned tensors."""
+    """One side (presence or absence) of a recognizer over C classes. Its parameters are the learned tensors.
+
+    A kind that is kept in run folders is made from its tensors: `kind(*side.state_dict().values())` is a copy.
+
+    Attributes:
+        rates: name of a learned tensor (up to its first dot) → the recipe's rate for it.
+        needs: what a backbone must have for it, as `Backbone` calls that; None where any does.
+        by_rows: whether a map follows from the rows of `class_vectors` alone, so that several sides are one product.
+    """
+
+    rates: ClassVar[Mapping[str, str]]
+    needs: ClassVar[Literal["has_class_features", "has_text_tower"] | None] = None
+    by_rows: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def begin(cls, at: Beginning) -> Self:
+        """A side at its start."""
+
+    @staticmethod
+    def shapes(classes: int, width: int) -> dict[str, tuple[int | None, ...]]:  # noqa: ARG004
+        """Tensors of a folded side and shapes, None for a size of its own; {} where it folds to another kind."""
+        return {}
 
     @abstractmethod
     def class_vectors(self) -> Tensor:
-        """(C, V) what is compared with the regions of an image: a row per class."""
+        """(C, V) what is learned of each class: a row per class, which a prior can hold near its start."""
 
-    @staticmethod
     @abstractmethod
-    def similarity(regions: Tensor, vectors: Tensor) -> Tensor:
+    def similarity(self, regions: Tensor, vectors: Tensor) -> Tensor:
         """Similarity map of (B, R, D) regions with (C, V) class vectors: (B, C, R)."""
 
     def forward(self, regions: Tensor) -> Tensor:
@@ -31,14 +54,23 @@ class Side(nn.Module, ABC):
     def joint_vectors(cls, sides: Sequence[Self]) -> Tensor:
         """(ΣC, V) class vectors of several sides, one below the other.
 
-        Classes do not talk to each other, so one product gives the maps of all; a kind of side that gains by making its
-        vectors together overrides this.
+        A kind of side that gains by making its vectors together overrides this.
         """
         return torch.cat([side.class_vectors() for side in sides])
 
-    @abstractmethod
+    @classmethod
+    def joint_similarity(cls, sides: Sequence[Self], regions: Tensor, vectors: Tensor) -> Tensor:
+        """(B, ΣC, R) maps of several sides, side by side; `vectors` are their `joint_vectors`.
+
+        Classes do not talk to each other, so where rows are all there is, one product gives the maps of all.
+        """
+        if cls.by_rows or len(sides) == 1:
+            return sides[0].similarity(regions, vectors)
+        return torch.cat([side(regions) for side in sides], dim=1)
+
     def fold(self) -> "Side":
         """A detached copy that computes the same maps without a text tower."""
+        return type(self)(*self.state_dict().values())
 
 
 def seeded_generator(seed: int, name: str) -> torch.Generator:

@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, Protocol
+from numbers import Integral
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +14,10 @@ from promptmlr.errors import UserError
 from promptmlr.functional import cosine_map
 from promptmlr.profiling import backward_part, part
 from promptmlr.sides.base import Side, seeded_generator
+from promptmlr.sides.beginning import Beginning, Offset
 from promptmlr.sides.embedding import EmbeddingSide
 
-__all__ = ["Offset", "PromptSide", "TextEncoder"]
-
-Offset = Literal["none", "zero", "random"]
+__all__ = ["PromptSide", "TextEncoder"]
 
 CONTEXT_STD = 0.02  # of random contexts; the released MLCPromptLearner uses the same
 KEPT_BYTES = 1 << 30  # of activations that a backward pass may keep: 80 classes at W = 512 take 0.9 GiB
@@ -69,6 +69,10 @@ class PromptSide(Side):
         UserError: a name does not fit behind M context tokens.
     """
 
+    rates: ClassVar = {"context": "context_rate", "offset": "embedding_rate"}
+    needs = "has_text_tower"
+    by_rows = True
+
     def __init__(
         self, text: TextEncoder, class_names: Sequence[str], context: Tensor, offset: Tensor | None = None
     ) -> None:
@@ -93,6 +97,24 @@ class PromptSide(Side):
         self._places: Tensor
         self.register_buffer("_grouped", torch.cat(groups), persistent=False)
         self.register_buffer("_places", torch.cat(groups).argsort(), persistent=False)
+
+    @classmethod
+    def begin(cls, at: Beginning) -> "PromptSide":
+        """As the recipe says; raises `UserError` for a context that does not fit the text tower."""
+        text = at.text()
+        longest = text.context_length - 1
+        if not isinstance(at.context_length, Integral) or not 1 <= at.context_length <= longest:
+            raise UserError(f"context_length is {at.context_length}; it must be a whole number in 1..{longest}")
+        return cls.create(
+            text,
+            at.class_names,
+            context_length=at.context_length,
+            context_words=at.context_words,
+            class_specific=at.class_specific,
+            offset=at.offset,
+            seed=at.seed,
+            name=at.name,
+        )
 
     @classmethod
     def create(

@@ -12,7 +12,9 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.prediction import predict_margins
 from promptmlr.prior import strength
 from promptmlr.prior.fitting import BegunRun, begin_run
-from promptmlr.prior.outcome import Reference, calibrated_by_prior, described_prior, label_influence
+from promptmlr.prior.influence import label_influence
+from promptmlr.prior.outcome import calibrated_by_prior, described_prior
+from promptmlr.prior.reference import Reference
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import InMemoryRegions
 from promptmlr.training import fit_runs

@@ -87,10 +87,10 @@ def probe_text(
     report: MeasurementPage = None,
 ) -> None:
     """Measure how near negative prompts are to positive ones, and whether "no X" fires on images of X."""
+    from promptmlr.features import readable_regions
     from promptmlr.maps.sentences import TEMPLATES
     from promptmlr.paper.text_probe.report import probe_findings, write_probe
     from promptmlr.paper.text_probe.scores import presence_scores, prompt_cosines
-    from promptmlr.pipeline import readable_regions
     from promptmlr.regions import FreshRegions
 
     check_page(out, report)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
-from promptmlr.features import RegionCache
+from promptmlr.features import RegionCache, readable_regions
 from promptmlr.paper.design.cells import CELLS
 from promptmlr.paper.design.choices import Found, read_choices, write_choices
 from promptmlr.paper.design.search import Rule
@@ -16,7 +16,7 @@ from promptmlr.paper.grid.compare import decides
 from promptmlr.paper.grid.folder import GridFolder
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.paper.jobs import finished
-from promptmlr.pipeline import readable_regions, training_images
+from promptmlr.pipeline import training_images
 from promptmlr.recipes import Recipe
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter

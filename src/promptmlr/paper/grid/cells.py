@@ -26,8 +26,8 @@ from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import FreshRegions, Indices, RegionSource, SelectedRegions
 from promptmlr.reporting import Reporter, counted
+from promptmlr.run.state import Due
 from promptmlr.training import EpochReport, TrainingRun, fit_runs
-from promptmlr.unfinished import Due
 
 __all__ = ["Regions", "Shared", "finished_cells", "outcome_of"]
 

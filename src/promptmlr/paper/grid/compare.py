@@ -15,7 +15,7 @@ import numpy as np
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
-from promptmlr.features import RegionCache
+from promptmlr.features import RegionCache, readable_regions
 from promptmlr.paper.grid.cells import Shared, finished_cells, outcome_of
 from promptmlr.paper.grid.folder import GridFolder, place_name
 from promptmlr.paper.grid.folds import Fold, folds_of
@@ -24,11 +24,12 @@ from promptmlr.paper.grid.plan import Grid, Place
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.paper.grid.stack import Stack
 from promptmlr.paper.grid.unseen import class_groups
-from promptmlr.pipeline import images_sha256, labels_sha256, readable_regions, training_images
+from promptmlr.pipeline import training_images
 from promptmlr.prior.ticks import settled
 from promptmlr.recipes import Recipe
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter, counted
+from promptmlr.run import images_sha256, labels_sha256
 
 __all__ = ["compare", "decides"]
 

@@ -1,6 +1,6 @@
 """Which settings of a grid's cells were published, which are a choice of the recipe, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from promptmlr.files import write_text
@@ -8,6 +8,7 @@ from promptmlr.methods import METHOD_TABLE, Kind
 from promptmlr.paper.grid.plan import Grid
 from promptmlr.recipes import Origin, Recipe, recipe_origins
 from promptmlr.report.tables import csv_text
+from promptmlr.sides import SIDES
 
 __all__ = ["SettingOrigins"]
 
@@ -15,7 +16,6 @@ COLUMNS = ("method", "observed", "setting", "value", "published", "origin")
 
 Place = tuple[str, float]  # method, observed fraction
 
-_RATES: Mapping[Kind, str] = {"prompt": "context_rate", "embedding": "embedding_rate", "linear": "linear_rate"}
 _WORDS = {
     "context_rate": "rate of contexts",
     "embedding_rate": "rate of vectors",
@@ -95,7 +95,7 @@ def _settings(method: str, recipe: Recipe) -> list[str]:
     if not row.trained:
         return []
     kinds: Sequence[Kind] = (row.presence, row.absence)
-    names = [_RATES[kind] for kind in dict.fromkeys(kinds)]
+    names = list(dict.fromkeys(next(iter(SIDES[kind].rates.values())) for kind in kinds))
     if "prompt" in kinds:
         names.append("class_specific")
         if recipe.offset != "none" and "embedding_rate" not in names:

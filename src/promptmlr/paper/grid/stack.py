@@ -22,13 +22,10 @@ from promptmlr.paper.grid.observed import as_asked, observed_as
 from promptmlr.paper.grid.plan import Place
 from promptmlr.regions import Indices, RegionSource
 from promptmlr.reporting import counted
+from promptmlr.run.state import COUNTERS, TENSORS, read_state, write_state
 from promptmlr.training import TrainingState
-from promptmlr.unfinished import read_state, write_state
 
 __all__ = ["Outcome", "Stack", "regions_identity"]
-
-_TENSORS = ("learned", "optimizer", "best")
-_COUNTERS = ("epoch", "best_epoch", "best_score")
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Stack:
     def save(self, folder: Path) -> None:
         """Keep it as it is now."""
         groups = {
-            f"{index}/{name}": getattr(state, name) for index, state in enumerate(self.states) for name in _TENSORS
+            f"{index}/{name}": getattr(state, name) for index, state in enumerate(self.states) for name in TENSORS
         }
         groups |= {f"fold {number}": vars(outcome) for number, outcome in enumerate(self.done)}
         counters = {
@@ -89,7 +86,7 @@ class Stack:
             "places": list(self.places),
             "seconds": self.seconds,
             "regions": self.regions,
-            "states": [{name: getattr(state, name) for name in _COUNTERS} for state in self.states],
+            "states": [{name: getattr(state, name) for name in COUNTERS} for state in self.states],
         }
         write_state(_path(folder, self.method), groups, counters)
 
@@ -116,7 +113,7 @@ class Stack:
             groups, counters = read_state(path)
             places, states = [], []
             for index, ((observed, seed), entry) in enumerate(zip(counters["places"], counters["states"], strict=True)):
-                tensors: dict[str, Any] = {name: groups.get(f"{index}/{name}", {}) for name in _TENSORS}
+                tensors: dict[str, Any] = {name: groups.get(f"{index}/{name}", {}) for name in TENSORS}
                 places.append((observed_as(observed), int(seed)))
                 states.append(TrainingState(**entry, **tensors))
             done = [Outcome(**groups[f"fold {number}"]) for number in range(counters.get("folds", 0))]

@@ -110,6 +110,8 @@ def _start(kind: Kind, start: Start, recipe: Recipe) -> str:
     texts = {"text": named, "agnostic": _sentence(CLASS_FREE_TEMPLATE)}
     if kind == "embedding":
         return texts.get(start, f"a {start} vector")
+    if kind != "prompt":
+        return f"{kind} as it starts"
     if not recipe.class_specific:
         prompt = "the shared context with its name"
     elif recipe.context_words is None:
