@@ -376,6 +376,7 @@ def _config(
         mask_sha256=mask_hash(job.keep),
         known_labels=int((labels != UNKNOWN).sum()),
         features_sha256=None if job.labelled.features is None else job.labelled.features.sha256,
+        reading=dict(job.labelled.reading),
     )
     return RunConfig(
         method=job.method,

@@ -88,6 +88,7 @@ class DataRecord(BaseModel):
     mask_sha256: str
     known_labels: int
     features_sha256: str | None = None  # where features were given; None: images
+    reading: dict[str, str] = {}  # how labels were read (`DataOptions.recorded`)
 
 
 class PreprocessingRecord(BaseModel):

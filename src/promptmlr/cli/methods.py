@@ -1,7 +1,5 @@
 """`promptmlr methods`: the method table."""
 
-import typer
-
 __all__ = ["methods"]
 
 
@@ -13,4 +11,4 @@ def methods() -> None:
     rows = [header, *((name, row.presence, row.absence, row.summary) for name, row in sorted(METHOD_TABLE.items()))]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
-        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))

@@ -1,0 +1,21 @@
+"""Options, said once: the command line is made of them, Python takes them, a run records them. Nothing heavy is here."""
+
+from promptmlr.options.data import DataOptions, Format
+from promptmlr.options.labels import HidingOptions, MaskOptions
+from promptmlr.options.recipe import PromptOptions, RecipeOptions, TextOptions
+from promptmlr.options.regions import CacheOptions
+from promptmlr.options.tower import BackboneOptions, NewTowerOptions, TowerOptions
+
+__all__ = [
+    "BackboneOptions",
+    "CacheOptions",
+    "DataOptions",
+    "Format",
+    "HidingOptions",
+    "MaskOptions",
+    "NewTowerOptions",
+    "PromptOptions",
+    "RecipeOptions",
+    "TextOptions",
+    "TowerOptions",
+]
