@@ -137,7 +137,7 @@ def test_blocks_share_names_and_files(folder: Path) -> None:
     [
         ("```console\n$ promptmlr train scenes --colour red --out runs/x\n```", "Unknown option: --colour"),
         ("```bash\npromptmlr train scenes \\\n  --out\n```", "--out requires an argument"),
-        ("```bash\npromptmlr learn scenes --out runs/x\n```", "Unknown command "learn""),
+        ("```bash\npromptmlr learn scenes --out runs/x\n```", 'Unknown command "learn"'),
         ("```python\nthis is no Python\n```", "invalid syntax"),
         ("```sh\npromptmlr methods\n```", "write ```bash"),
     ],

@@ -267,7 +267,7 @@ def _recipes(plan: Plan, seen: _Seen, class_names: Sequence[str]) -> RecipeOf:
 def _following(plan: Plan, out: str | Path, labelled: LabelledImages, reporter: Reporter) -> list[str]:
     """The command that comes next: a score, or predictions where no image is left to score the run on."""
     if not labelled.without_splits:
-        return ["evaluate", str(out), plan.data, *plan.reading.words("images", "skip_unreadable")]
+        return ["evaluate", str(out), plan.data, *plan.reading.words()]
     splitting = shlex.join(
         ["convert", plan.data, "split.csv", "--to", "csv", "--hold-out", "0.2", *plan.reading.words()]
     )

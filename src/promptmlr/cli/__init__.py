@@ -48,7 +48,7 @@ app = App(
     help="Multi-label recognition from partial labels on a frozen CLIP.",
     version=_version,
     help_flags=("-h", "--help"),
-    default_parameter=Parameter(negative=(), show_default=_shown),
+    default_parameter=Parameter(negative=(), show_default=_shown, allow_repeating=True),
     group_parameters=Group("Options", sort_key=0),
     print_error=False,
     exit_on_error=False,

@@ -18,9 +18,7 @@ __all__ = ["predict"]
 
 
 def predict(
-    run_and_images: Annotated[list[str], Parameter(name="[RUN] IMAGES...")],
-    /,
-    *,
+    *run_and_images: Annotated[str, Parameter(name="[RUN] IMAGES", required=True)],
     out: Path = Path("predictions.csv"),
     classes: str | None = None,
     also: str | None = None,
@@ -66,7 +64,7 @@ def predict(
     if classes is not None and also is not None:
         raise UserError("--also adds classes to a run, and --classes stands for one; name all of them in --classes")
     if classes is not None:
-        images = run_and_images
+        images = list(run_and_images)
         run = run_of_classes(
             images, names, tower, share=share, texts=texts, skip_unreadable=not strict, reporter=Terminal()
         )

@@ -17,9 +17,7 @@ __all__ = ["serve"]
 
 
 def serve(
-    runs: Annotated[list[Path], Parameter(name="RUN [OTHER]")],
-    /,
-    *,
+    *runs: Annotated[Path, Parameter(name="RUN", required=True)],
     label: Path | None = None,
     images: Path | None = None,
     queue: Path | None = None,

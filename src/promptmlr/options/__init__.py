@@ -1,4 +1,4 @@
-"""Options, said once: the command line is made of them, Python takes them, a run records them. Nothing heavy is here."""
+"""Options, said once: the command line is made of them, Python takes them, a run records them; all of it is light."""
 
 from promptmlr.options.data import DataOptions, Format
 from promptmlr.options.labels import HidingOptions, MaskOptions

@@ -74,8 +74,8 @@ class DataOptions(Options):
         """What was said of the meaning of labels, for the record of a run."""
         return {name: value for name in RECORDED if (value := getattr(self, name)) is not None}
 
-    def words(self, *names: str) -> list[str]:
-        """What was said, as the command line writes it; of these options, or of all but the split."""
-        chosen = names or ("format", "images", *RECORDED[1:], "skip_unreadable")
-        given = [(option(name), value) for name in chosen if (value := getattr(self, name)) not in (None, False)]
+    def words(self) -> list[str]:
+        """What was said of more than a split, as the command line writes it."""
+        names = ("format", "images", *RECORDED[1:], "skip_unreadable")
+        given = [(option(name), value) for name in names if (value := getattr(self, name)) not in (None, False)]
         return [word for name, value in given for word in ([name] if value is True else [name, str(value)])]

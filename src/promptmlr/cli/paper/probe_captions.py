@@ -1,6 +1,9 @@
 """`promptmlr probe-captions`: how often captions speak of absence."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from promptmlr.cli.options import NonNegativeInt, Report
 from promptmlr.cli.outcome import check_page, say
@@ -11,9 +14,7 @@ __all__ = ["probe_captions"]
 
 
 def probe_captions(
-    files: list[str],
-    /,
-    *,
+    *files: Annotated[str, Parameter(required=True)],
     column: str | None = None,
     samples: NonNegativeInt = 2,
     seed: int = 0,
