@@ -45,14 +45,10 @@ __all__ = [
 ]
 
 
-def _each(group: Group) -> Parameter:
-    """Every field of a dataclass is an option of its own name; what draws scenes is for Python alone."""
-    return Parameter(name="*", group=group, parse=re.compile("^(?!scenes_)"))
-
-
-def _some(group: Group, *names: str) -> Parameter:
-    """The same for these fields alone."""
-    return Parameter(name="*", group=group, parse=re.compile(f"^({'|'.join(names)})$"))
+def _each(group: Group, *but: str) -> Parameter:
+    """Fields of a dataclass, each an option of its own name; all but these, and what draws scenes in Python."""
+    left_out = "|".join(("scenes_train", "scenes_test", *but))
+    return Parameter(name="*", group=group, parse=re.compile(f"^(?!({left_out})$)"))
 
 
 _HEADINGS = (
@@ -74,8 +70,8 @@ Prompts = Annotated[PromptOptions, _TRAINING]
 Hiding = Annotated[HidingOptions, _LABELS]
 Mask = Annotated[MaskOptions, _LABELS]
 Reading = Annotated[DataOptions, _READING]
-Benchmark = Annotated[DataOptions, _some(_GROUPS[3], "images", "difficult", "coco_images", "crowd", "skip_unreadable")]
-Bare = Annotated[NewTowerOptions, _some(_GROUPS[0], "backbone", "image_size", "device")]
+Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter")]
+Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "precision")]
 Cache = Annotated[CacheOptions, _REGIONS]
 Texts = Annotated[TextOptions, _TEXTS]
 
