@@ -21,6 +21,8 @@ from promptmlr.options import (
 )
 
 __all__ = [
+    "RUNNING",
+    "TRAINING",
     "Backbone",
     "Bare",
     "Batch",
@@ -58,9 +60,12 @@ _HEADINGS = (
     "Reading the data",
     "Stored regions",
     "Text of classes",
+    "While it runs",
 )
 _GROUPS = [Group(heading, sort_key=place) for place, heading in enumerate(_HEADINGS, 1)]
-_BACKBONE, _TRAINING, _LABELS, _READING, _REGIONS, _TEXTS = map(_each, _GROUPS)
+_BACKBONE, _TRAINING, _LABELS, _READING, _REGIONS, _TEXTS, _ = map(_each, _GROUPS)
+TRAINING, RUNNING = Parameter(group=_GROUPS[1]), Parameter(group=_GROUPS[6])
+"""Headings for a verb's own options."""
 
 Backbone = Annotated[BackboneOptions, _BACKBONE]
 Tower = Annotated[TowerOptions, _BACKBONE]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from promptmlr.cli.lists import words
-from promptmlr.cli.options import Cache, Data, Mask, NewTower, Prompts, Reading, Share
+from promptmlr.cli.options import RUNNING, TRAINING, Cache, Data, Mask, NewTower, Prompts, Reading, Share
 from promptmlr.cli.progress import Terminal, note
 from promptmlr.options import CacheOptions, DataOptions, MaskOptions, NewTowerOptions, PromptOptions
 
@@ -23,17 +23,17 @@ def train(
     *,
     out: Path,
     method: str = "anchored",
-    select: Literal["last", "val", "test"] = "last",
-    calibrate: Annotated[bool, Parameter(negative="--no-calibrate")] = True,
-    share: Share = None,
     resume: bool = False,
-    log: str | None = None,
-    profile: bool = False,
     tower: NewTower = NewTowerOptions(),
     recipe: Prompts = PromptOptions(),
+    select: Annotated[Literal["last", "val", "test"], TRAINING] = "last",
+    calibrate: Annotated[bool, TRAINING, Parameter(negative="--no-calibrate")] = True,
+    share: Annotated[Share, TRAINING] = None,
     seen: Mask = MaskOptions(),
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
+    log: Annotated[str | None, RUNNING] = None,
+    profile: Annotated[bool, RUNNING] = False,
 ) -> None:
     """Train one recognizer from partial labels and write a run folder.
 
