@@ -11,8 +11,6 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-import typer.cli
-import typer.main
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -94,8 +92,4 @@ def _listed(folder: str) -> str:
 
 def _commands() -> str:
     """The command line, as its --help says it."""
-    command = typer.main.get_command(app)
-    context = typer.Context(command, info_name="promptmlr")
-    text = typer.cli.get_docs_for_click(obj=command, ctx=context, name="promptmlr", title="Command line")
-    text = re.sub(r"\n\*\*Commands\*\*:\n\n(\* .*\n)+", "\n", text)  # cut short, and the page lists them whole
-    return re.sub(r"<(\w[^<>`]*)>(?=`)", r"\1", text)
+    return app.generate_docs(recursive=True)

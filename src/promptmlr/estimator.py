@@ -11,7 +11,7 @@ What of scikit-learn's contract cannot hold, and why: X holds images, or a CLIP'
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,16 +24,20 @@ from sklearn.utils import Tags
 from torch import Tensor
 
 from promptmlr.backbone import Backbone, GivenFeatures, open_backbone
+from promptmlr.choice import taken
 from promptmlr.data import LabelledImages
 from promptmlr.data.given import Features
 from promptmlr.data.targets import Unlisted, given_features, image_refs, labels_from, text_from
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
-from promptmlr.features import RegionCache, default_cache_folder, open_regions
+from promptmlr.features import RegionCache, open_regions
 from promptmlr.files import write_folder, write_text
 from promptmlr.labels import UNKNOWN, Labels
+from promptmlr.opening import open_cache
+from promptmlr.options import CacheOptions
 from promptmlr.out_of_fold import check_not_renumbered, out_of_fold_probabilities
 from promptmlr.pipeline import TrainingJob, train_run
+from promptmlr.planning import AUTO, as_compared, compared_methods
 from promptmlr.prediction import predict_source
 from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.regions import FreshRegions
@@ -47,7 +51,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
     """Says which of C classes are in an image; learns from labels of which many may be unknown.
 
     Args:
-        method: a name of `METHODS`.
+        method: a name of `METHODS`, or "auto": the one that does best in cross-validation on the known labels.
         backbone: a name of `promptmlr backbones`, "scenes", a checkpoint file, or a loaded `Backbone`, which clones
             share; None is OpenAI's RN101, and nothing where X holds features.
         pretrained: open_clip's tag of its weights, or a file; None is "openai".
@@ -66,7 +70,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         batch_size: None is the recipe's.
         select: "last" keeps the last epoch, "val" the best one on a tenth of the known labels, held out.
         calibrate: fit probabilities and thresholds on known labels (`TrainingJob`).
-        cache: folder of stored regions; None is `default_cache_folder`, False stores none.
+        cache: folder of stored regions, or `CacheOptions`; None is `default_cache_folder`, False stores none.
         device: such as "cpu" or "cuda".
         skip_unreadable: leave unreadable images out of training instead of refusing them.
         workers: threads that decode images.
@@ -75,6 +79,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         run_: the trained `Run`.
+        method_: the method of that run.
         class_names_: C names, in the order of all columns.
         classes_: the same as an array.
     """
@@ -98,7 +103,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         batch_size: int | None = None,
         select: Literal["last", "val"] = "last",
         calibrate: bool = True,
-        cache: str | Path | Literal[False] | None = None,
+        cache: str | Path | CacheOptions | Literal[False] | None = None,
         device: str = "cpu",
         skip_unreadable: bool = False,
         workers: int = 2,
@@ -152,9 +157,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         return out_of_fold_probabilities(
             job,
             tower,
-            cache=self._cache(),
-            skip_unreadable=self.skip_unreadable,
-            workers=self.workers,
+            **self._where(),
             reporter=self.reporter,
         )
 
@@ -265,7 +268,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
 
     def _job(self, X: Any, y: Any, before: Run | None) -> tuple[TrainingJob, Backbone]:  # noqa: N803
         """What is to be trained, on what."""
-        if before is not None and before.config.method != self.method:
+        if before is not None and self.method not in (AUTO, before.config.method):
             raise UserError(f"partial_fit goes on with {before.config.method}, and method is {self.method}; call fit")
         if not isinstance(self.random_state, int | np.integer) or self.random_state < 0:
             raise UserError(f"random_state={self.random_state!r}: a seed is an integer from 0")
@@ -281,25 +284,19 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         labelled = LabelledImages.from_rows(
             ids, images, labels, names, "images and labels from Python", features=features
         )
-        share = float((labels != UNKNOWN).mean())
-        epochs, batch_size = (
-            None if n is None else int(n) for n in (self.epochs, self.batch_size)
-        )  # numpy's, of a grid
-        recipe = load_recipe(
-            self.recipe,
-            self.method,
-            observed=share,
-            epochs=epochs,
-            batch_size=batch_size,
-            unknown=self.unknown,
-            templates=self.templates,
-            texts=self.texts,
-        )
+        keep = np.ones(labels.shape, dtype=np.bool_)
+        recipe_of = partial(self._recipe, float((labels != UNKNOWN).mean()))
+        method = self.method if before is None else before.config.method
+        if method == AUTO:
+            seed, reporter = int(self.random_state), self.reporter or Reporter()
+            method = taken(
+                compared_methods(labelled, keep, tower, recipe_of, seed, seed, **self._where(), reporter=reporter)
+            ).method
         job = TrainingJob(
-            method=self.method,
-            recipe=recipe,
+            method=method,
+            recipe=recipe_of(method),
             labelled=labelled,
-            keep=np.ones(labels.shape, dtype=np.bool_),
+            keep=keep,
             seed=int(self.random_state),
             order_seed=int(self.random_state),
             select=self.select,
@@ -312,24 +309,38 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
     def _train(self, X: Any, y: Any, before: Run | None) -> Self:  # noqa: N803
         job, tower = self._job(X, y, before)
         with tempfile.TemporaryDirectory(prefix="promptmlr-") as folder:
-            path = train_run(
-                job,
-                tower,
-                Path(folder) / "run",
-                cache=self._cache(),
-                skip_unreadable=self.skip_unreadable,
-                workers=self.workers,
-                reporter=self.reporter,
-            )
+            path = train_run(job, tower, Path(folder) / "run", **self._where(), reporter=self.reporter)
             if before is not None:
                 _keep_calibration(path, before, (job.labelled.labels != UNKNOWN).any(axis=0))
             self._take(load_run(path))
         self.run_.adopt(tower)
         return self
 
+    def _where(self) -> dict[str, Any]:
+        """What every job is told."""
+        return {"cache": self._cache(), "skip_unreadable": self.skip_unreadable, "workers": self.workers}
+
+    def _recipe(self, observed: float, method: str) -> Recipe:
+        """How a method is trained on this share of all labels."""
+        epochs, batch_size = (
+            None if n is None else int(n) for n in (self.epochs, self.batch_size)
+        )  # numpy's, of a grid
+        recipe = load_recipe(
+            self.recipe,
+            method,
+            observed=observed,
+            epochs=epochs,
+            batch_size=batch_size,
+            unknown=self.unknown,
+            templates=self.templates,
+            texts=self.texts,
+        )
+        return as_compared(recipe, method) if self.method == AUTO else recipe
+
     def _take(self, run: Run) -> None:
         """Hold a run, and the files of its folder."""
         self.run_ = run
+        self.method_ = run.config.method
         self._files = {file.name: file.read_bytes() for file in sorted(run.path.iterdir()) if file.name in FILES}
         self.class_names_ = self.run_.class_names
         self.classes_ = np.array(self.class_names_)
@@ -354,9 +365,10 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         return GivenFeatures(features.width, text, self.device)
 
     def _cache(self) -> RegionCache | None:
-        if self.cache is False:
-            return None
-        return RegionCache(default_cache_folder() if self.cache is None else Path(self.cache))
+        """The constructor takes a folder or False, as scikit-learn's grids vary plain values; or options."""
+        if isinstance(self.cache, CacheOptions):
+            return open_cache(self.cache)
+        return open_cache(CacheOptions(cache=Path(self.cache) if self.cache else None, no_cache=self.cache is False))
 
     def _learned(self) -> dict[str, Tensor]:
         """The learned tensors of the run, as they were before folding."""

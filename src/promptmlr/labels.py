@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.errors import UserError
+from promptmlr.options import HidingOptions
 
 __all__ = [
     "ABSENT",
@@ -86,6 +87,23 @@ class Observation:
                 f"{text!r} is no way to hide labels; write a fraction such as 0.1, single-positive, positive-only:0.3 "
                 "or '400 labels'"
             ) from None
+
+    @classmethod
+    def of(cls, options: HidingOptions) -> Self:
+        """As the options say.
+
+        Raises:
+            UserError: they say none, or several.
+        """
+        text = f"{options.labels} labels" if options.labels is not None else options.observed
+        if text is None:
+            return cls()
+        if "," in text:
+            raise UserError(f"--observed {text}: labels are hidden in one way here; `promptmlr compare` takes several")
+        try:
+            return cls.parse(text)
+        except UserError as error:
+            raise UserError(f"{options.given}: {error}") from None
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-__all__ = ["Progress", "Reporter", "counted"]
+__all__ = ["Progress", "ProgressAlone", "Reporter", "counted"]
 
 Progress = Callable[[int, int], None]  # (done, total)
 
@@ -17,6 +17,17 @@ class Reporter:
     def progress(self, label: str) -> AbstractContextManager[Progress]:  # noqa: ARG002
         """A display for one piece of work, called with (done, total)."""
         return nullcontext(_ignore)
+
+
+class ProgressAlone(Reporter):
+    """Shows how far it is where another reporter does, and leaves the words to whoever asked for the work."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
+        """A display for one piece of work."""
+        return self._reporter.progress(label)
 
 
 def _ignore(_done: int, _total: int) -> None:

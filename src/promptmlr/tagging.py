@@ -8,14 +8,22 @@ import numpy as np
 
 from promptmlr.backbone import Backbone, Templates
 from promptmlr.data import LabelledImages
-from promptmlr.data.images import ImageFile, spread
+from promptmlr.data.features import has_features
+from promptmlr.data.images import ImageFile, find_images, spread
+from promptmlr.data.shares import shares_of
+from promptmlr.data.texts import texts_of
+from promptmlr.errors import UserError
+from promptmlr.hub import hub_name
 from promptmlr.labels import UNKNOWN
+from promptmlr.opening import open_tower
+from promptmlr.options import TextOptions, TowerOptions
 from promptmlr.pipeline import TrainingJob, train_run
+from promptmlr.prior.zero_shot import assumed_share
 from promptmlr.recipes import load_recipe
-from promptmlr.reporting import Reporter
+from promptmlr.reporting import ProgressAlone, Reporter
 from promptmlr.run import Run, load_run
 
-__all__ = ["MOST_IMAGES", "zero_shot_run"]
+__all__ = ["MOST_IMAGES", "run_of_classes", "zero_shot_run"]
 
 METHOD = "anchored"
 MOST_IMAGES = 1_000  # that are looked at beforehand, to see how CLIP words each class
@@ -67,4 +75,63 @@ def zero_shot_run(
         )
         run = load_run(path)
     run.adopt(backbone)
+    return run
+
+
+def run_of_classes(
+    images: Sequence[str],
+    class_names: Sequence[str],
+    tower: TowerOptions,
+    *,
+    share: str | None = None,
+    texts: TextOptions | None = None,
+    skip_unreadable: bool = False,
+    reporter: Reporter | None = None,
+) -> Run:
+    """`zero_shot_run` of what a person names; how little is known of its probabilities is said.
+
+    Args:
+        images: files, folders and globs.
+        class_names: C names.
+        tower: the frozen CLIP.
+        share: how often classes are present: a number, or a CSV (`shares_of`).
+        texts: how classes are put into words.
+        skip_unreadable: leave unreadable images out instead of refusing them.
+        reporter: where to say how it goes.
+
+    Raises:
+        UserError: as `zero_shot_run`, or something else than images was named.
+    """
+    reporter, texts = reporter or Reporter(), texts or TextOptions()
+    for name in images:
+        if hub_name(name) is not None or Path(name, "config.json").is_file():
+            raise UserError(f"{name} is a run, and knows its classes; leave out either the run or --classes")
+        if has_features(Path(name)):
+            raise UserError(
+                f"{name} holds features, and no tower reads --classes for them: give it class_names and text, and "
+                "`promptmlr train` makes a run of it, without labels too"
+            )
+    shares = None if share is None else shares_of(share, class_names)
+    found = find_images(images)
+    run = zero_shot_run(
+        open_tower("images", tower, reporter),
+        found,
+        class_names,
+        share=shares,
+        templates=texts.templates or "one",
+        texts=None if texts.texts is None else texts_of(texts.texts, class_names),
+        skip_unreadable=skip_unreadable,
+        workers=tower.workers,
+        reporter=ProgressAlone(reporter),
+    )
+    level = (
+        f"a class is assumed to be in {100 * assumed_share(len(class_names)):.3g} % of the images on average, which "
+        "--share corrects"
+        if share is None
+        else "how often classes are present is what --share says"
+    )
+    reporter.note(
+        f"this is CLIP's zero-shot, its probabilities and thresholds are unchecked: {level}; a few labels, and "
+        "`promptmlr train`, would settle it"
+    )
     return run

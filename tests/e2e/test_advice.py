@@ -158,9 +158,9 @@ def test_a_chosen_method_is_gone_on_with(promptmlr, photos: Path, monkeypatch) -
         raise KeyboardInterrupt
 
     monkeypatch.setattr(RunInProgress, "save", stop)
-    monkeypatch.setattr("promptmlr.advice.choice.choose_method", lambda *_, **__: [Chosen()])
-    monkeypatch.setattr("promptmlr.advice.choice.described", lambda *_: [])
-    monkeypatch.setattr("promptmlr.advice.choice.write_candidates", lambda *_: None)
+    monkeypatch.setattr("promptmlr.choice.choose_method", lambda *_, **__: [Chosen()])
+    monkeypatch.setattr("promptmlr.choice.described", lambda *_: [])
+    monkeypatch.setattr("promptmlr.choice.write_candidates", lambda *_: None)
     arguments = ("train", photos / "labels.csv", "--method", "auto", "--out", photos / "run", *SMALL)
     assert promptmlr(*arguments).code == 130
     monkeypatch.undo()

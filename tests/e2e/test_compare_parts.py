@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from promptmlr import data
+from promptmlr import opening
 from promptmlr.data import load_data
 from promptmlr.paper.grid import stack
 from promptmlr.paper.grid.folds import draw_folds
@@ -71,7 +71,7 @@ def test_folds_are_trainings_on_all_others(promptmlr, photos: Path) -> None:
 def test_data_without_a_test_split_bring_their_own_folds(promptmlr, photos: Path, monkeypatch) -> None:
     table = rewritten(photos, "plain.csv", lambda row: [row[0], *row[2:]])
     own = draw_folds(48, 3)
-    monkeypatch.setattr(data, "load_data", lambda *given, **named: replace(load_data(*given, **named), folds=own))
+    monkeypatch.setattr(opening, "load_data", lambda *given, **named: replace(load_data(*given, **named), folds=own))
     out, same = photos / "own", photos / "same"
     done = promptmlr("compare", table, "--out", out, "--methods", "baseline", *SMALL)
     assert done.code == 0, done.err

@@ -194,7 +194,7 @@ def test_what_does_not_go_together_is_one_line(promptmlr, photos: Path) -> None:
     for arguments, said in (
         ((run, folder, "--classes", "tree,house"), "run is a run, and knows its classes"),
         (("hf://ann/shop-tags", folder, "--classes", "tree"), "hf://ann/shop-tags is a run"),
-        (("--classes", "tree"), "Missing argument"),
+        (("--classes", "tree"), "requires an argument"),
         ((folder,), "without a run it takes images and --classes"),
         ((run, folder, "--share", "0.2"), "--share is about --classes"),
         ((folder, "--classes", "tree,house", "--backbone", "scene"), "unknown backbone 'scene'"),

@@ -9,7 +9,7 @@ import torch
 
 from promptmlr import crossvalidation
 from promptmlr.advice.audit import doubts, write_doubts
-from promptmlr.advice.choice import Candidate, choose_method, described, taken, write_candidates
+from promptmlr.choice import Candidate, choose_method, described, taken, write_candidates
 from promptmlr.crossvalidation import FOLDS, Subject, folds_of, out_of_fold
 from promptmlr.data import DataOptions, load_data
 from promptmlr.errors import UserError
@@ -95,7 +95,7 @@ def test_the_best_method_is_found_and_the_others_are_behind(subject: Subject, tm
 
 def test_ties_are_called_noise(subject: Subject, monkeypatch) -> None:
     monkeypatch.setattr(
-        "promptmlr.advice.choice.out_of_fold",
+        "promptmlr.choice.out_of_fold",
         lambda subject, *_, **__: np.where(
             subject.labels == UNKNOWN, np.nan, np.random.default_rng(0).normal(size=subject.labels.shape)
         ),

@@ -337,3 +337,14 @@ def test_a_run_on_images_takes_no_features(small, drawn, vectors) -> None:
         pm.MultiLabelRecognizer.load(fitted.save(paths[0].parent / "run"), backbone=None, image_size=None).predict(
             vectors[0]
         )
+
+
+def test_a_method_can_be_chosen_by_cross_validation(small, drawn, monkeypatch) -> None:
+    paths, y = drawn
+    monkeypatch.setattr("promptmlr.planning.usable_methods", lambda *_: ("baseline", "dualembedding"))
+    recognizer = small.set_params(method="auto").fit(paths, y)
+    assert recognizer.method_ in ("baseline", "dualembedding")
+    assert recognizer.run_.config.method == recognizer.method_
+    chosen = recognizer.method_
+    assert recognizer.partial_fit(paths[:60], y[:60]).method_ == chosen
+    assert clone(recognizer).method == "auto"

@@ -15,13 +15,19 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.crossvalidation import calibrated
+from promptmlr.crossvalidation import FOLDS, Subject, calibrated, out_of_fold
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
+from promptmlr.features import RegionCache
 from promptmlr.files import replacing
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
+from promptmlr.names import first_names
+from promptmlr.opening import open_images
+from promptmlr.prior.ticks import ticked_classes
+from promptmlr.reporting import Reporter
+from promptmlr.run import Run
 
-__all__ = ["Doubt", "doubts", "require_cleanlab", "write_doubts"]
+__all__ = ["Doubt", "audit_run", "doubts", "require_cleanlab", "write_doubts"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,52 @@ def doubts(labelled: LabelledImages, margins: NDArray[np.float64]) -> list[Doubt
         )
         for row, column in zip(rows[order], columns[order], strict=True)
     ]
+
+
+def audit_run(
+    run: Run,
+    labelled: LabelledImages,
+    *,
+    seed: int = 0,
+    cache: RegionCache | None = None,
+    workers: int = 2,
+    reporter: Reporter | None = None,
+) -> list[Doubt]:
+    """`doubts` about all observed labels, by trainings like the run's that did not see them.
+
+    Images that cannot be read are left out.
+
+    Args:
+        run: it says how to train; its backbone is loaded.
+        labelled: N images and C classes.
+        seed: of folds and starts.
+        cache: where regions are stored.
+        workers: threads that decode images.
+        reporter: where to say how it goes.
+
+    Raises:
+        UserError: cleanlab is not installed, no label is known, or fewer are present than there are folds.
+    """
+    reporter = reporter or Reporter()
+    if not (labelled.labels != UNKNOWN).any():
+        raise UserError(f"{labelled.source}: no label is known, so there is none to audit")
+    ticked = ticked_classes(labelled.labels)
+    if not ticked.any():  # else what nobody ticked costs something, too
+        labelled = labelled.rows(np.flatnonzero((labelled.labels != UNKNOWN).any(axis=1)))
+    labelled, source = open_images(labelled, run.backbone, cache, reporter, skip_unreadable=True, workers=workers)
+    subject = Subject(run.backbone, labelled.class_names, source, labelled.labels, seed)
+    with reporter.progress(f"epochs of {FOLDS} trainings side by side") as say:
+        margins = out_of_fold(
+            subject, run.config.method, run.config.recipe, lambda report: say(report.epoch, report.epochs)
+        )
+    found = doubts(labelled, margins)
+    if ticked.any():
+        which = [name for name, tick in zip(labelled.class_names, ticked, strict=True) if tick]
+        reporter.note(
+            f"no label says where these are absent: {first_names(which)}; issues are found where labels of both kinds "
+            "compare, so theirs are ranked and none is called one"
+        )
+    return found
 
 
 def write_doubts(path: Path, found: Sequence[Doubt]) -> None:

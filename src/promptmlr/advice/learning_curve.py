@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from promptmlr.crossvalidation import Subject
+from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.evaluation import bootstrap_map, evaluate
 from promptmlr.labels import PRESENT, UNKNOWN, Labels, Observation, hide
@@ -29,7 +30,7 @@ from promptmlr.reporting import Reporter
 from promptmlr.training import fit_runs
 from promptmlr.uncertainty import estimate
 
-__all__ = ["Curve", "Extrapolation", "Point", "learning_curve"]
+__all__ = ["Curve", "Extrapolation", "Point", "check_parts", "learning_curve", "parted"]
 
 RATES = (0.05, 2.0)  # of the fall of 1 − mAP with the number of labels
 FAR = 10.0  # times the labels there are
@@ -83,6 +84,26 @@ class Curve:
     backtest: Extrapolation | None
     seeds: int
     test_labels: int
+
+
+def check_parts(parts: Sequence[Observation]) -> None:
+    """Refuse what makes no curve, before anything is read.
+
+    Raises:
+        UserError: a part is none of the observed labels of both kinds.
+    """
+    if wrong := [part.name for part in parts if part.protocol in ("positive-only", "single-positive")]:
+        raise UserError(f"--shares: {wrong[0]} makes no curve; give parts of the observed labels, such as 0.25,0.5,1")
+
+
+def parted(train: LabelledImages, test: LabelledImages, reporter: Reporter) -> tuple[LabelledImages, LabelledImages]:
+    """Both as they are where they hold different images, else a quarter of them for the test."""
+    if not set(train.image_ids) & set(test.image_ids):
+        return train, test.with_classes(train.class_names)
+    order = np.random.default_rng(0).permutation(len(train.image_ids))
+    quarter = max(len(order) // 4, 1)
+    reporter.note(f"no test split: {quarter} of {len(order)} images are held out to score on")
+    return train.rows(np.sort(order[quarter:])), train.rows(np.sort(order[:quarter]))
 
 
 def learning_curve(

@@ -2,91 +2,84 @@
 
 import errno
 import sys
-from inspect import signature
-from typing import Annotated
+from typing import NoReturn
 
-import typer
+from cyclopts import App, CycloptsError, Group, Parameter
 
-from promptmlr.cli.audit import audit
-from promptmlr.cli.backbones import backbones
-from promptmlr.cli.cache import cache
-from promptmlr.cli.convert import convert
-from promptmlr.cli.demo import demo
-from promptmlr.cli.evaluate import evaluate
-from promptmlr.cli.explain import explain
-from promptmlr.cli.export import export
-from promptmlr.cli.inspect import inspect
-from promptmlr.cli.learning_curve import learning_curve
-from promptmlr.cli.methods import methods
-from promptmlr.cli.paper.compare import compare
-from promptmlr.cli.paper.cost import cost
-from promptmlr.cli.paper.experiment import experiment
-from promptmlr.cli.paper.pretrain_scenes import pretrain_scenes
-from promptmlr.cli.paper.probe_captions import probe_captions
-from promptmlr.cli.paper.probe_text import probe_text
-from promptmlr.cli.paper.reproduce import reproduce
-from promptmlr.cli.predict import predict
-from promptmlr.cli.push import push
-from promptmlr.cli.runs import runs
-from promptmlr.cli.serve import serve
-from promptmlr.cli.suggest import suggest
-from promptmlr.cli.train import train
 from promptmlr.errors import EnvironmentFault, UnreadableImage, UserError
 
 __all__ = ["app", "main"]
 
 SKIPPING = "--skip-unreadable"
-INTERRUPTED = 130  # what shells say of Ctrl-C, and typer
+INTERRUPTED = 130  # what shells say of Ctrl-C
 
-app = typer.Typer(
+VERBS = {
+    "Start here": ("demo",),
+    "Your data": (
+        "inspect",
+        "convert",
+        "cache",
+        "suggest",
+        "audit",
+    ),
+    "Train and use": (
+        "train",
+        "evaluate",
+        "predict",
+        "learning_curve",
+        "serve",
+        "export",
+        "push",
+    ),
+    "What there is": (
+        "runs",
+        "methods",
+        "backbones",
+    ),
+    "The paper": (
+        "paper.compare",
+        "paper.reproduce",
+        "paper.cost",
+        "explain",
+        "paper.probe_text",
+        "paper.probe_captions",
+        "paper.experiment",
+        "paper.pretrain_scenes",
+    ),
+}
+"""Heading → modules below this one; the function of a module's name is the verb."""
+
+
+def _version() -> str:
+    from promptmlr import __version__
+
+    return f"promptmlr {__version__}"
+
+
+def _shown(default: object) -> str | None:
+    """What help says of a default: nothing where an option is simply not given."""
+    return None if default in (None, False, ()) else str(default)
+
+
+app = App(
     name="promptmlr",
     help="Multi-label recognition from partial labels on a frozen CLIP.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    version=_version,
+    help_flags=("-h", "--help"),
+    default_parameter=Parameter(negative=(), show_default=_shown, allow_repeating=True),
+    group_parameters=Group("Options", sort_key=0),
+    print_error=False,
+    exit_on_error=False,
+    verbose=False,
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
 )
-app.command(rich_help_panel="Start here")(demo)
-app.command(rich_help_panel="Your data")(inspect)
-app.command(rich_help_panel="Your data")(convert)
-app.command(rich_help_panel="Your data")(cache)
-app.command(rich_help_panel="Your data")(suggest)
-app.command(rich_help_panel="Your data")(audit)
-app.command(rich_help_panel="Train and use")(train)
-app.command(rich_help_panel="Train and use")(evaluate)
-app.command(rich_help_panel="Train and use")(predict)
-app.command("learning-curve", rich_help_panel="Train and use")(learning_curve)
-app.command(rich_help_panel="Train and use")(serve)
-app.command(rich_help_panel="Train and use")(export)
-app.command(rich_help_panel="Train and use")(push)
-app.command(rich_help_panel="What there is")(runs)
-app.command(rich_help_panel="What there is")(methods)
-app.command(rich_help_panel="What there is")(backbones)
-app.command(rich_help_panel="The paper")(compare)
-app.command(rich_help_panel="The paper")(reproduce)
-app.command(rich_help_panel="The paper")(cost)
-app.command(rich_help_panel="The paper")(explain)
-app.command("probe-text", rich_help_panel="The paper")(probe_text)
-app.command("probe-captions", rich_help_panel="The paper")(probe_captions)
-app.add_typer(experiment, name="experiment", rich_help_panel="The paper")
-app.command("pretrain-scenes", rich_help_panel="The paper")(pretrain_scenes)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from promptmlr import __version__
-
-        typer.echo(f"promptmlr {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
-    ] = False,
-) -> None:
-    pass
+for place, (heading, modules) in enumerate(VERBS.items()):
+    group = Group(heading, sort_key=place)
+    for number, module in enumerate(modules):
+        verb = module.rpartition(".")[2]
+        path, name = f"promptmlr.cli.{module}:{verb}", verb.replace("_", "-")
+        app.command(path, name=name, group=group, sort_key=number)
 
 
 def main() -> None:
@@ -95,16 +88,9 @@ def main() -> None:
     2: a mistake of the user; 1: the environment (disk, memory, network); 130: Ctrl-C.
     """
     try:
-        code = app(standalone_mode=False)
-        if code == INTERRUPTED:
-            _leave("interrupted", INTERRUPTED)
-        sys.exit(code)
-    except typer.Abort:
-        _leave("interrupted", INTERRUPTED)
-    except typer.TyperException as error:  # a wrong command line
-        if not error.format_message():  # no command at all: the help was printed
-            sys.exit(2)
-        _leave(f"{error.format_message().replace('Value error, ', '')} (see --help)", 2)
+        _run(sys.argv[1:])
+    except CycloptsError as error:  # a wrong command line
+        _leave(f"{str(error).removesuffix('.')} (see --help)", 2)
     except UnreadableImage as error:
         _leave(str(error) + _way_around(), 2)
     except UserError as error:
@@ -127,15 +113,25 @@ def main() -> None:
         _leave("interrupted", INTERRUPTED)
 
 
+def _run(words: list[str]) -> NoReturn:
+    if not words or words[0].startswith("-"):  # the help of all verbs quotes each, and so needs their files
+        for verb in app:
+            app[verb]
+    if not words:
+        app.help_print([])
+        sys.exit(2)
+    app(words)
+    sys.exit(0)
+
+
 def _way_around() -> str:
     """How the verb that was called leaves unreadable images out, if it can and was not told to."""
-    verb = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "").replace("-", "_")
-    called = (one.callback for one in app.registered_commands if one.callback and one.callback.__name__ == verb)
-    can = any("skip_unreadable" in signature(one).parameters for one in called) and SKIPPING not in sys.argv
-    return f"; {SKIPPING} leaves such images out" if can else ""
+    verb = next(argument for argument in sys.argv[1:] if not argument.startswith("-"))
+    known = {name for argument in app[verb].assemble_argument_collection() for name in argument.names}
+    return f"; {SKIPPING} leaves such images out" if SKIPPING in known and SKIPPING not in sys.argv else ""
 
 
-def _leave(message: str, code: int) -> None:
+def _leave(message: str, code: int) -> NoReturn:
     line = " ".join(message.split())
     sys.stderr.write(line + "\n" if code == INTERRUPTED else f"error: {line}\n")
     sys.exit(code)

@@ -1,7 +1,5 @@
 """`promptmlr backbones`: every tower that has regions."""
 
-import typer
-
 __all__ = ["backbones"]
 
 
@@ -20,4 +18,4 @@ def backbones() -> None:
         rows.append((entry.name, *sizes, ", ".join(entry.tags)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     for row in rows:
-        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]))
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]))

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import typer
-
 __all__ = ["methods"]
 
 
@@ -19,9 +17,9 @@ def methods() -> None:
     rows = [header, *((name, row.presence, row.absence, row.summary) for name, row in sorted(METHOD_TABLE.items()))]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
-        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
     choices: dict[str, Mapping[str, Any]] = {"loss": LOSSES, "unknown": UNKNOWN_COSTS, "pooling": POOLINGS}
     for key, table in choices.items():
-        typer.echo(f"\n{key} = … in a recipe")
+        print(f"\n{key} = … in a recipe")
         for name, choice in sorted(table.items()):
-            typer.echo(f"  {name.ljust(13)}  {choice.summary}")
+            print(f"  {name.ljust(13)}  {choice.summary}")

@@ -5,9 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
-
-import typer
+from typing import TYPE_CHECKING, Protocol
 
 from promptmlr.cli.progress import note
 from promptmlr.errors import UserError
@@ -16,12 +14,7 @@ from promptmlr.files import check_writable
 if TYPE_CHECKING:
     from promptmlr.report.findings import Finding
 
-__all__ = ["MeasurementPage", "check_page", "kept_in", "publish", "say"]
-
-MeasurementPage = Annotated[
-    Path | None,
-    typer.Option("--report", help="Write the results as a page as well; it names files of --out.", show_default=False),
-]
+__all__ = ["check_free", "check_page", "kept_in", "publish", "say"]
 
 
 class Outputs(Protocol):
@@ -80,13 +73,23 @@ def check_page(out: Path | None, report: Path | None) -> None:
     check_writable(report)
 
 
+def check_free(out: Path, overwrite: bool) -> None:
+    """Refuse to replace a file unasked.
+
+    Raises:
+        UserError: it exists.
+    """
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} exists; name another file with --out, or replace it with --overwrite")
+
+
 def say(title: str, lead: str, findings: "Sequence[Finding]", out: Path | None, report: Path | None) -> None:
     """Print what was found, write the page where one is asked for, and say where all of that is."""
     from promptmlr.report.findings import as_page, as_text
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if text := as_text(findings, width):
-        typer.echo(text)
+        print(text)
     if report is not None:
         page = as_page(title, lead, findings)
         page.paragraph(f"The files that it names are in {out}.")

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from promptmlr.reporting import Reporter
 
-__all__ = ["Progress", "ProgressAlone", "Terminal", "note", "progress"]
+__all__ = ["Progress", "Terminal", "note", "progress"]
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -79,14 +79,6 @@ class Terminal(Reporter):
     def note(self, message: str) -> None:
         """A line."""
         note(message)
-
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
-        """A display for one piece of work."""
-        return progress(label)
-
-
-class ProgressAlone(Reporter):
-    """Shows how far it is, and leaves the words to whoever asked for the work."""
 
     def progress(self, label: str) -> AbstractContextManager[Progress]:
         """A display for one piece of work."""

@@ -2,9 +2,6 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from promptmlr.cli.options import RunFolder
 from promptmlr.cli.progress import note
@@ -12,14 +9,13 @@ from promptmlr.cli.progress import note
 __all__ = ["push"]
 
 
-def push(
-    run: RunFolder,
-    repository: Annotated[str, typer.Argument(metavar="REPO_ID", help="owner/name on the Hub; made where it is new.")],
-    private: Annotated[
-        bool, typer.Option("--private", help="A repository that is made is private; one that exists stays as it is.")
-    ] = False,
-) -> None:
-    """Upload a run and its model card to the Hugging Face Hub, as `export --to hub` writes them."""
+def push(run: RunFolder, repository: str, /, *, private: bool = False) -> None:
+    """Upload a run and its model card to the Hugging Face Hub, as `export --to hub` writes them.
+
+    Args:
+        repository: owner/name on the Hub; made where it is new.
+        private: Make a new repository private; one that exists stays as it is.
+    """
     from promptmlr.export.hub_folder import write_hub_folder
     from promptmlr.hub import push_folder
     from promptmlr.run import load_run

@@ -3,36 +3,24 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from promptmlr.cli.options import words
+from promptmlr.cli.lists import words
 from promptmlr.cli.progress import note
 from promptmlr.errors import UserError
 
 __all__ = ["runs"]
 
 
-def runs(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to look, at any depth.")],
-    sort: Annotated[
-        str,
-        typer.Option(
-            help="By run, map, selection, date, seconds, method, observed or seed; scores and dates highest first."
-        ),
-    ] = "run",
-    compare: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B",
-            help="Instead of the list: the settings in which two runs differ, and how their scores do.",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the list as CSV as well.", show_default=False)] = None,
-) -> None:
-    """List run folders, finished and unfinished ones, with settings and scores; or compare two of them."""
+def runs(folder: Path, /, *, sort: str = "run", compare: str | None = None, out: Path | None = None) -> None:
+    """List run folders, finished and unfinished ones, with settings and scores; or compare two of them.
+
+    Args:
+        folder: Where to look, at any depth.
+        sort: By run, map, selection, date, seconds, method, observed or seed; scores and dates highest first.
+        compare: Two runs, with a comma between them: instead of the list, the settings in which they differ, and how
+            their scores do.
+        out: Write the list as CSV as well.
+    """
     from promptmlr.files import write_text
     from promptmlr.listing import compare_runs, list_runs, rows_as_csv, rows_as_text
 
@@ -43,13 +31,13 @@ def runs(
             raise UserError(f"--compare {compare}: name two runs, separated by a comma")
         if out is not None:
             raise UserError("--out is the list as CSV; leave it out with --compare")
-        typer.echo("\n".join(compare_runs(folder, *names).lines(width)))
+        print("\n".join(compare_runs(folder, *names).lines(width)))
         return
     if out is not None and out.suffix.lower() != ".csv":
         raise UserError(f"--out {out}: the suffix must be .csv")
     rows, damaged = list_runs(folder, sort)
     if rows:
-        typer.echo("\n".join(rows_as_text(rows, width)))
+        print("\n".join(rows_as_text(rows, width)))
     for line in damaged:
         note(f"left out: {line}")
     if out is not None:

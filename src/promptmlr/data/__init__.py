@@ -1,7 +1,9 @@
 """Every data format as one `LabelledImages`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from promptmlr.data.scenes import DrawnImage, is_scenes, read_scenes
 from promptmlr.data.table import table_header
 from promptmlr.data.text_files import has_text_files, read_text_file_rows
 from promptmlr.data.voc import find_devkit, read_voc
-from promptmlr.errors import UserError, nearest
+from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_path
 
@@ -57,53 +59,45 @@ _BY_ROWS: dict[str, Callable[[Path, Path | None, DataOptions], LabelledRows]] = 
 FORMATS = tuple(sorted([*_BY_SPLIT, *_BY_ROWS]))
 _SAY_ALL = ("coco", "csv", "features", "scenes", "voc")  # of every class, what it is
 _DEFAULTS = DataOptions()
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def load_data(
-    data: str,
-    split: str | None = None,
-    *,
-    purpose: Purpose = "train",
-    format: str | None = None,  # noqa: A002
-    images: Path | None = None,
-    options: DataOptions = _DEFAULTS,
+    data: str, purpose: Purpose = "train", options: DataOptions = _DEFAULTS, like: Mapping[str, str] = _NOTHING
 ) -> LabelledImages:
     """Read a data set in any of the formats.
 
     Args:
         data: a file or a folder of one of `FORMATS`, or drawn scenes (`read_scenes`).
-        split: the part to read, as the format names it; by default the one for `purpose`.
-        purpose: "train" or "test".
-        format: one of `FORMATS`, where the name and the content of `data` do not tell.
-        images: the folder of the images, where it is not the usual one.
+        purpose: "train" or "test", which chooses the split where `options` name none.
         options: what the formats leave open.
+        like: `LabelledImages.reading` of other data: where these are in the same format, they are read alike, as far as
+            `options` do not say otherwise.
 
     Raises:
         UserError: there is no such data, it is damaged, or it leaves open what unlisted classes are.
     """
-    kind, path = _kind(data, format, options)
+    kind, path, options = _settled(data, options, like)
     if kind in _BY_SPLIT:
-        loaded = _BY_SPLIT[kind](path, split, purpose, images, options)
+        loaded = _BY_SPLIT[kind](path, options.split, purpose, options.images, options)
     else:
-        loaded = _BY_ROWS[kind](path, images, options).part(split, purpose, options)
-    return loaded.with_notes(_size(loaded))
+        loaded = _BY_ROWS[kind](path, options.images, options).part(options.split, purpose, options)
+    return replace(loaded.with_notes(_size(loaded)), reading=options.recorded())
 
 
-def load_parts(
-    data: str,
-    *,
-    format: str | None = None,  # noqa: A002
-    images: Path | None = None,
-    options: DataOptions = _DEFAULTS,
-) -> dict[str | None, LabelledImages]:
+def load_parts(data: str, options: DataOptions = _DEFAULTS) -> dict[str | None, LabelledImages]:
     """Read all splits of a data set, in the order of its files; under None where it has none. Arguments as above.
 
-    Of VOC and drawn scenes these are the splits for training and testing, of COCO all that it has.
+    Of VOC and drawn scenes these are the splits for training and testing, of COCO all that it has; the one that
+    `options` name, where they do.
 
     Raises:
         UserError: as `load_data`; the splits of a COCO folder have different classes.
     """
-    kind, path = _kind(data, format, options)
+    if options.split is not None:
+        return {options.split: load_data(data, "test", options)}
+    kind, path, options = _settled(data, options)
+    images = options.images
     if kind in _BY_ROWS:
         parts = _BY_ROWS[kind](path, images, options).parts(options)
     elif kind == "coco" and coco_splits(path):
@@ -180,16 +174,15 @@ def _of_file(path: Path) -> str:
     raise UserError(f"{path} is no data set: a file is a .csv, .json, .npz or .parquet; --format says what it is")
 
 
-def _kind(data: str, format: str | None, options: DataOptions) -> tuple[str, Path]:  # noqa: A002
+def _settled(data: str, options: DataOptions, like: Mapping[str, str] = _NOTHING) -> tuple[str, Path, DataOptions]:
+    """The format, and the options with it, and with what is known of data in the same one."""
     path = checked_path(data)
-    kind = detect_format(data) if format is None else format
-    if kind not in FORMATS:
-        raise UserError(f"unknown format {kind!r}; {nearest(kind, FORMATS)}")
+    kind = options.format or detect_format(data)
     if options.unlisted is not None and kind in _SAY_ALL:
         raise UserError(
             f"{data}: --unlisted is for lists of names; {kind} says of every class what it is: leave it out"
         )
-    return kind, path
+    return kind, path, options.or_else({"format": kind, **(like if like.get("format") == kind else {})})
 
 
 def _size(loaded: LabelledImages) -> str:

@@ -5,7 +5,7 @@ Where images have `neg_category_ids`, as in LVIS, these classes are absent, and 
 
 import json
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,9 +77,9 @@ def read_coco(
     if not chosen:
         raise UserError(f"{source}: no image with annotations; --coco-images all takes the others too")
     labels, lone_crowds = _labels(instances, chosen, options)
-    folder = _image_folder(path, split, images, instances.file_names[chosen[0]], options.missing_images)
+    folder = _image_folder(path, split, images, instances.file_names[chosen[0]], options.skip_unreadable)
     files = [ImageFile(folder / instances.file_names[image_id]) for image_id in chosen]
-    if options.missing_images == "refuse":
+    if not options.skip_unreadable:
         require_files(files, lambda i: f"{source}, image {chosen[i]}")
     return LabelledImages.from_rows(
         [f"{image_id:012d}" if isinstance(image_id, int) else str(image_id) for image_id in chosen],
@@ -87,7 +87,7 @@ def read_coco(
         labels,
         checked_class_names(instances.category_names, str(source)),
         f"COCO {path}, split {split}",
-        [note, *([f"{lone_crowds} labels rest on crowds alone: {options.crowd}"] if lone_crowds else [])],
+        [note, *([f"{lone_crowds} labels rest on crowds alone: {options.crowd or 'present'}"] if lone_crowds else [])],
     )
 
 
@@ -208,7 +208,7 @@ def _choose_images(instances: _Instances, options: DataOptions) -> tuple[list[An
     counts = f"{len(annotated)} of {len(instances.file_names)} images have annotations"
     if len(annotated) == len(instances.file_names):
         return list(annotated), f"all {len(annotated)} images have annotations"
-    if options.coco_images == "annotated":
+    if options.coco_images != "all":
         return list(annotated), f"{counts}: the others are left out, as in the released code"
     others = [image_id for image_id in instances.file_names if image_id not in annotated]
     return [*annotated, *others], f"{counts}: all are used"
@@ -228,17 +228,15 @@ def _labels(instances: _Instances, chosen: list[Any], options: DataOptions) -> t
         if (labels[row, columns] == PRESENT).any():
             raise UserError(f"image {image_id}: an object of a class in its neg_category_ids; keep one of them")
         labels[row, columns] = ABSENT
-    labels[lone_crowds] = _CROWD_CODES[options.crowd]
+    labels[lone_crowds] = _CROWD_CODES[options.crowd or "present"]
     return labels, int(np.count_nonzero(lone_crowds))
 
 
-def _image_folder(
-    root: Path, split: str, images: Path | None, file_name: str, missing_images: Literal["refuse", "keep"]
-) -> Path:
+def _image_folder(root: Path, split: str, images: Path | None, file_name: str, missing_too: bool) -> Path:
     folders = [images] if images else [root / split, root / "images" / split, root / "images", root]
     for folder in folders:
         if ImageFile(folder / file_name).exists():
             return folder
-    if missing_images == "keep":
+    if missing_too:
         return folders[0]
     raise UserError(f"image {file_name!r} is not in {', '.join(map(str, folders))}; name its folder with --images")

@@ -1,8 +1,8 @@
 """What every data format becomes: images and their labels, sorted by id."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class LabelledImages:
             released masks; None where there is none.
         without_splits: whether these are all images that there are, so that none is left for a test.
         features: where the images are `GivenImage`s, the features that they are rows of; None where they have pixels.
+        reading: how they were read (`DataOptions.recorded`), so that others can be read alike.
         folds: (N,) int64, where the data says which images go together in cross-validation.
 
     Raises:
@@ -46,6 +47,7 @@ class LabelledImages:
     without_splits: bool = False
     features: Features | None = None
     folds: NDArray[np.int64] | None = None
+    reading: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count, shape = len(self.image_ids), (len(self.image_ids), len(self.class_names))

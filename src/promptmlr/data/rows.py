@@ -75,7 +75,7 @@ class LabelledRows:
             split: its name; by default that of `purpose`, or all images where there are no splits.
             purpose: "train" takes train, "test" takes test or else what is called val, valid or validation; or the one
                 split that is called so with a year or another ending (train2017).
-            options: `missing_images`.
+            options: `skip_unreadable`.
 
         Raises:
             UserError: there is no such split, or an image is missing.
@@ -99,7 +99,7 @@ class LabelledRows:
 
     def _of(self, chosen: list[int], split: str | None, notes: list[str], options: DataOptions) -> LabelledImages:
         images = [self.images[i] for i in chosen]
-        if options.missing_images == "refuse":
+        if not options.skip_unreadable:
             files = [(i, image) for i, image in zip(chosen, images, strict=True) if isinstance(image, ImageFile)]
             require_files([image for _, image in files], lambda n: self.where(files[n][0]))
         rows = np.array(chosen, dtype=np.intp)

@@ -80,13 +80,13 @@ def read_voc(
     split, notes = (split, []) if split is not None else _default_split(root, purpose)
     image_ids = _image_list(root, split)
     files = [ImageFile((images or root / "JPEGImages") / f"{image_id}.jpg") for image_id in image_ids]
-    if options.missing_images == "refuse":
+    if not options.skip_unreadable:
         require_files(files, lambda _: f"{root / _LISTS / split}.txt")
     labels = np.stack([_labels(root / "Annotations" / f"{image_id}.xml") for image_id in image_ids])
     lone = labels == UNKNOWN
-    if options.difficult == "skip":
-        labels[lone] = ABSENT
-    meaning = {"skip": "absent, as in the released code", "unknown": "unknown"}[options.difficult]
+    meaning = "unknown"
+    if options.difficult != "unknown":
+        labels[lone], meaning = ABSENT, "absent, as in the released code"
     notes.append(f"{np.count_nonzero(lone)} labels rest on difficult objects alone: {meaning}")
     return LabelledImages.from_rows(image_ids, files, labels, VOC_CLASS_NAMES, f"VOC {root}, split {split}", notes)
 

@@ -10,23 +10,28 @@ from typing import Any
 
 import torch
 
+from promptmlr.data import LabelledImages
 from promptmlr.data.images import ImageRef
 from promptmlr.errors import UnreadableImage, UserError, of_extra
+from promptmlr.evaluation import evaluate
 from promptmlr.export.checking import (
     Agreement,
     OnnxSession,
     check_against_pytorch,
     median_seconds,
     normalised,
+    predictions,
     random_photos,
     reference,
 )
 from promptmlr.export.graph import InputKind, RunGraph, onnx_model, run_graph
 from promptmlr.export.quantisation import quantised
 from promptmlr.files import write_bytes
+from promptmlr.opening import common_classes
+from promptmlr.reporting import Reporter
 from promptmlr.run import Run
 
-__all__ = ["OnnxFile", "export_onnx"]
+__all__ = ["OnnxFile", "export_onnx", "scores"]
 
 CALIBRATION_IMAGES = 128
 CALIBRATION_BATCH = 8
@@ -83,6 +88,34 @@ class OnnxFile:
             )
             lines.append(f"8 bits against float32, {RANDOM_PHOTOS} random photos: {said(self.agreement)}")
         return lines
+
+
+def scores(run: Run, made: OnnxFile, labelled: LabelledImages, reporter: Reporter) -> list[str]:
+    """How the file scores beside the run, a line each.
+
+    Args:
+        run: what was exported.
+        made: its file.
+        labelled: N images and their labels; those that cannot be read are left out, and said.
+        reporter: where to say how it goes.
+
+    Raises:
+        UserError: the run knows none of the classes.
+    """
+    rows, columns = common_classes(run.class_names, labelled.class_names, reporter)
+    with reporter.progress("checking on images") as say:
+        kept, found, bad = predictions(made.sessions, made.graph, labelled.images, say)
+    for error in bad:
+        reporter.note(f"unreadable, left out: {error}")
+    names, labels = [run.class_names[row] for row in rows], labelled.labels[kept][:, columns]
+    lines = []
+    for name, probabilities in zip(("PyTorch", "ONNX float32", "ONNX 8 bits"), found, strict=False):
+        score = evaluate(probabilities[:, rows], labels, names, resamples=0).mean_ap
+        line = f"{name}: mAP {100 * score:.2f} on {len(kept):,} images"
+        if probabilities is not found[0]:
+            line += f"; against PyTorch {said(Agreement.of(found[0], probabilities, run.thresholds))}"
+        lines.append(line)
+    return lines
 
 
 def said(agreement: Agreement) -> str:

@@ -48,6 +48,7 @@ class DataRecord(BaseModel):
     mask_sha256: str
     known_labels: int
     features_sha256: str | None = None  # where features were given; None: images
+    reading: dict[str, str] = {}  # how labels were read (`DataOptions.recorded`)
 
     @classmethod
     def of(cls, labelled: LabelledImages, labels: Labels, keep: Keep, observed: float, protocol: str | None) -> Self:
@@ -70,6 +71,7 @@ class DataRecord(BaseModel):
             mask_sha256=mask_hash(keep),
             known_labels=int((labels != UNKNOWN).sum()),
             features_sha256=None if labelled.features is None else labelled.features.sha256,
+            reading=dict(labelled.reading),
         )
 
 

@@ -46,7 +46,7 @@ def test_usual_image_folders(make_coco, folder):
 def test_another_image_folder(make_coco, refused):
     root = make_coco(OBJECTS, images="elsewhere")
     refused(["000000000100.jpg", "train2017", "--images"], load_data, str(root))
-    assert len(load_data(str(root), images=root / "elsewhere").images) == 2
+    assert len(load_data(str(root), options=DataOptions(images=root / "elsewhere")).images) == 2
 
 
 def test_the_purpose_chooses_the_split_and_two_years_need_a_name(make_coco, refused):
@@ -55,8 +55,8 @@ def test_the_purpose_chooses_the_split_and_two_years_need_a_name(make_coco, refu
     assert load_data(str(root), purpose="test").source.endswith("split val2014")
     make_coco(OBJECTS, "train2014")
     refused(["2 splits train*", "--split", "train2014", "train2017"], load_data, str(root))
-    assert load_data(str(root), "train2014").source.endswith("split train2014")
-    refused(["'train2015'", "did you mean"], load_data, str(root), "train2015")
+    assert load_data(str(root), options=DataOptions(split="train2014")).source.endswith("split train2014")
+    refused(["'train2015'", "did you mean"], load_data, str(root), "train", DataOptions(split="train2015"))
 
 
 def test_a_missing_image_is_named(make_coco, refused):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptmlr.data import load_data
+from promptmlr.data import DataOptions, load_data
 from promptmlr.labels import UNKNOWN
 
 
@@ -97,7 +97,7 @@ def test_an_image_by_its_relative_and_by_its_absolute_path_is_one(make_csv, tmp_
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "x.png").rename(tmp_path / "elsewhere" / "a.png")
     path = make_csv(f"image,cat\na.png,1\n{tmp_path}/a.png,0\n")
-    assert len(load_data(str(path), images=tmp_path / "elsewhere").images) == 2
+    assert len(load_data(str(path), options=DataOptions(images=tmp_path / "elsewhere")).images) == 2
 
 
 @pytest.mark.parametrize("purpose", ["train", "test"])
@@ -137,7 +137,7 @@ def test_images_are_found_in_another_folder(make_csv, tmp_path, refused):
     (tmp_path / "elsewhere").mkdir()
     refused(["row 2", "photo.png"], load_data, str(path))
     (tmp_path / "a.png").rename(tmp_path / "elsewhere" / "photo.png")
-    assert load_data(str(path), images=tmp_path / "elsewhere").images[0].open().mode == "RGB"
+    assert load_data(str(path), options=DataOptions(images=tmp_path / "elsewhere")).images[0].open().mode == "RGB"
 
 
 SPLIT = "image,split,cat\na.png,train,1\nb.png,val,0\nc.png,test,1\n"
@@ -155,7 +155,7 @@ SPLIT = "image,split,cat\na.png,train,1\nb.png,val,0\nc.png,test,1\n"
     ],
 )
 def test_the_purpose_chooses_the_split(make_csv, text, split, purpose, image):
-    data = load_data(str(make_csv(text)), split, purpose=purpose)
+    data = load_data(str(make_csv(text)), purpose, DataOptions(split=split))
     assert data.image_ids == (image,)
     assert data.labels.tolist() == [[{"a.png": 1, "b.png": 0, "c.png": 1}[image]]]
 
@@ -169,7 +169,8 @@ def test_notes_say_what_was_chosen(make_csv):
 
 
 def test_a_split_is_refused_where_there_is_none(make_csv, refused):
-    refused(["no column 'split'", "'val'"], load_data, str(make_csv("image,cat\na.png,1\n")), "val")
+    val = DataOptions(split="val")
+    refused(["no column 'split'", "'val'"], load_data, str(make_csv("image,cat\na.png,1\n")), "train", val)
 
 
 def test_missing_images_of_other_splits_do_not_matter(make_csv):

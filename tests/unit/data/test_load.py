@@ -19,15 +19,15 @@ def test_two_kinds_in_one_folder_need_a_format(make_voc, make_coco, refused):
     root = make_coco([(7, 3, 0)])
     make_voc(VOC).rename(root / "VOC2007")
     refused(["--format voc", "--format coco"], load_data, str(root))
-    assert load_data(str(root), format="coco").source.startswith("COCO")
-    assert load_data(str(root), format="voc").source.startswith("VOC")
+    assert load_data(str(root), options=DataOptions(format="coco")).source.startswith("COCO")
+    assert load_data(str(root), options=DataOptions(format="voc")).source.startswith("VOC")
 
 
 def test_a_format_can_be_named(make_csv, refused):
     path = make_csv("image,cat\na.png,1\n")
     text = path.rename(path.with_suffix(".txt"))
-    assert load_data(str(text), format="csv").labels.tolist() == [[1]]
-    refused(["'cvs'", "'csv'"], load_data, str(text), format="cvs")
+    assert load_data(str(text), options=DataOptions(format="csv")).labels.tolist() == [[1]]
+    refused(["'cvs'", "'csv'"], DataOptions, format="cvs")
 
 
 @pytest.mark.parametrize("kind", [None, "csv"])
@@ -37,12 +37,12 @@ def test_a_name_that_cannot_be_written_or_looked_for(make_csv, refused, name, wo
     named = path.with_name(os.fsdecode(name))
     if len(name) < 256:
         path.rename(named)
-    refused(words, load_data, str(named), format=kind)
+    refused(words, load_data, str(named), options=DataOptions(format=kind))
 
 
 @pytest.mark.parametrize("kind", ["voc", "coco"])
 def test_a_format_that_does_not_fit_is_refused(tmp_path, refused, kind):
-    refused([kind.upper(), str(tmp_path)], load_data, str(tmp_path), format=kind)
+    refused([kind.upper(), str(tmp_path)], load_data, str(tmp_path), options=DataOptions(format=kind))
 
 
 def test_a_folder_named_scenes_is_no_drawn_world(tmp_path, monkeypatch, refused):

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,12 +23,12 @@ def test_scenes_are_those_of_the_drawn_world(purpose, seed, count):
 
 
 def test_a_split_can_be_named(refused):
-    assert load_data("scenes", "test", options=FEW).source == "drawn scenes, split test (seed 2)"
-    refused(["no split 'tset'", "'test'"], load_data, "scenes", "tset")
+    assert load_data("scenes", options=replace(FEW, split="test")).source == "drawn scenes, split test (seed 2)"
+    refused(["no split 'tset'", "'test'"], load_data, "scenes", options=DataOptions(split="tset"))
 
 
 def test_a_folder_of_images_is_refused(tmp_path, refused):
-    refused(["--images"], load_data, "scenes", images=tmp_path)
+    refused(["--images"], load_data, "scenes", options=DataOptions(images=tmp_path))
 
 
 def test_other_worlds_have_series_names_and_pixels_of_their_own():

@@ -84,8 +84,8 @@ def test_half_a_devkit_is_called_one(make_voc, refused):
 def test_an_unknown_split_names_the_nearest(make_voc, refused):
     root = make_voc(LISTS)
     (root / "ImageSets" / "Main" / "cat_trainval.txt").write_text("000009 1\n")
-    refused(["'trainvl'", "did you mean 'trainval'"], load_data, str(root), "trainvl")
-    message = refused(["known: test, trainval"], load_data, str(root), "xyz")
+    refused(["'trainvl'", "did you mean 'trainval'"], load_data, str(root), "train", DataOptions(split="trainvl"))
+    message = refused(["known: test, trainval"], load_data, str(root), "train", DataOptions(split="xyz"))
     assert "cat_trainval" not in message
 
 

@@ -1,62 +1,57 @@
 """`promptmlr cost`: what training costs per method, as released and as here."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from promptmlr.cli.options import Device, ImageSize
-from promptmlr.cli.outcome import MeasurementPage, check_page, say
+from promptmlr.cli.options import Bare, PositiveInt, Report
+from promptmlr.cli.outcome import check_page, say
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
+from promptmlr.options import NewTowerOptions
 
 __all__ = ["cost"]
 
 
 def cost(
-    backbone: Annotated[
-        str, typer.Option(help="A name of `promptmlr backbones`, 'scenes', or a checkpoint file in OpenAI's layout.")
-    ] = "RN101",
-    classes: Annotated[
-        str, typer.Option(help="How many classes (the first are COCO's), or their names by commas.")
-    ] = "80",
-    image_size: ImageSize = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
-    context_length: Annotated[int, typer.Option(min=1, help="Context tokens of a prompt.")] = 16,
-    images: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Of the data set that time is projected to; the default is COCO's train2014.",
-        ),
-    ] = 82_081,
-    device: Device = "cpu",
-    out: Annotated[Path | None, typer.Option(help="A folder for cost.csv and claims.csv.", show_default=False)] = None,
-    report: MeasurementPage = None,
+    *,
+    classes: str = "80",
+    images: PositiveInt = 82_081,
+    batch_size: PositiveInt = 32,
+    context_length: PositiveInt = 16,
+    out: Path | None = None,
+    report: Report = None,
+    tower: Bare = NewTowerOptions(),
 ) -> None:
     """Measure parameters, FLOPs, time and memory of training; check what the paper claims of them.
 
     Nothing is downloaded: costs do not depend on values, so open_clip's models have random weights here.
+
+    Args:
+        classes: How many classes (the first are COCO's), or their names by commas.
+        images: Size of the data set that time is projected to; the default is COCO's train2014.
+        batch_size: Images of a step.
+        context_length: Context tokens of a prompt.
+        out: A folder for cost.csv and claims.csv.
     """
     from promptmlr.backbone import PAPER_IMAGE_SIZE, of_open_clip
     from promptmlr.paper.cost.measuring import CostSetting, measure_costs
     from promptmlr.paper.cost.report import cost_findings, write_costs
 
     check_page(out, report)
+    backbone = tower.backbone or "RN101"
     setting = CostSetting(
         backbone=backbone,
         class_names=_class_names(classes),
-        image_size=image_size or (PAPER_IMAGE_SIZE if of_open_clip(backbone) else None),
+        image_size=tower.image_size or (PAPER_IMAGE_SIZE if of_open_clip(backbone) else None),
         batch_size=batch_size,
         context_length=context_length,
         images=images,
-        device=device,
+        device=tower.device,
     )
-    costs, tower = measure_costs(setting, Terminal())
+    costs, measured = measure_costs(setting, Terminal())
     if out is not None:
-        write_costs(out, costs, setting, tower)
+        write_costs(out, costs, setting, measured)
     lead = "Learned numbers, FLOPs, seconds and memory of training, as released and as here."
-    say("What training costs", lead, cost_findings(costs, setting, tower), out, report)
+    say("What training costs", lead, cost_findings(costs, setting, measured), out, report)
 
 
 def _class_names(text: str) -> tuple[str, ...]:

@@ -1,18 +1,19 @@
 """`promptmlr pretrain-scenes`: make the miniature CLIP that comes with promptmlr again."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from promptmlr.cli.options import NonNegativeInt
 
 __all__ = ["pretrain_scenes"]
 
 
-def pretrain_scenes(
-    out: Annotated[Path, typer.Option(help="The checkpoint to write, .safetensors.", show_default=False)],
-    seed: Annotated[int, typer.Option(min=0, help="Of scenes, captions and weights.")] = 0,
-) -> None:
-    """Pretrain the drawn world's miniature CLIP from nothing; it goes on where an earlier call was interrupted."""
+def pretrain_scenes(*, out: Path, seed: NonNegativeInt = 0) -> None:
+    """Pretrain the drawn world's miniature CLIP from nothing; it goes on where an earlier call was interrupted.
+
+    Args:
+        out: The checkpoint to write, .safetensors.
+        seed: Seed of scenes, captions and weights.
+    """
     from promptmlr.cli.progress import note, progress
     from promptmlr.scenes.pretraining import PretrainingConfig, pretrain_to_file
 

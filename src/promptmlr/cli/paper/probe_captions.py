@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter
 
-from promptmlr.cli.outcome import MeasurementPage, check_page, say
+from promptmlr.cli.options import NonNegativeInt, Report
+from promptmlr.cli.outcome import check_page, say
 from promptmlr.cli.progress import note, progress
 from promptmlr.errors import UserError
 
@@ -13,25 +14,24 @@ __all__ = ["probe_captions"]
 
 
 def probe_captions(
-    files: Annotated[
-        list[str],
-        typer.Argument(help="Parquet, CSV, TSV, JSON lines or COCO captions; text also as .gz; globs in quotes."),
-    ],
-    column: Annotated[
-        str | None,
-        typer.Option(help="The column of captions. (default: caption, text, ..., or the only one)", show_default=False),
-    ] = None,
-    samples: Annotated[int, typer.Option(min=0, help="Captions to show per word and kind of use.")] = 2,
-    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="A folder for counts.csv, samples.csv and agreement.csv.", show_default=False)
-    ] = None,
-    report: MeasurementPage = None,
+    *files: Annotated[str, Parameter(required=True)],
+    column: str | None = None,
+    samples: NonNegativeInt = 2,
+    seed: int = 0,
+    out: Path | None = None,
+    report: Report = None,
 ) -> None:
     """Count captions with words of absence, and those that say a thing is absent ("no dog", not "no. 5").
 
     CSV and TSV need a header; TSV is read without quotes. Intervals are Wilson's, for captions drawn independently.
     The last lines say how often the rule errs on sentences that were written to measure it.
+
+    Args:
+        files: Parquet, CSV, TSV, JSON lines or COCO captions; text also as .gz; globs in quotes.
+        column: The column of captions. (default: caption, text, ..., or the only one)
+        samples: Captions to show per word and kind of use.
+        seed: Seed of the samples.
+        out: A folder for counts.csv, samples.csv and agreement.csv.
     """
     from promptmlr.paper.captions.check import write_agreement
     from promptmlr.paper.captions.counting import count_captions, write_counts

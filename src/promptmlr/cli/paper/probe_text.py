@@ -1,37 +1,14 @@
 """`promptmlr probe-text`: what CLIP's text says of absence."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import typer
-
-from promptmlr.cli.options import (
-    BackboneName,
-    CacheFolder,
-    CacheKey,
-    CocoImages,
-    Crowd,
-    Delimiter,
-    Device,
-    Difficult,
-    Format,
-    ImageFolder,
-    ImageSize,
-    NoCache,
-    Pretrained,
-    SkipUnreadable,
-    Split,
-    StorageFormat,
-    Unlisted,
-    Workers,
-    data_options,
-    open_tower,
-    read_data,
-    region_cache,
-)
-from promptmlr.cli.outcome import MeasurementPage, check_page, say
+from promptmlr.cli.options import Cache, NewTower, Reading, Report
+from promptmlr.cli.outcome import check_page, say
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
+from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions
 
 if TYPE_CHECKING:
     from promptmlr.data import LabelledImages
@@ -40,82 +17,53 @@ __all__ = ["probe_text"]
 
 
 def probe_text(
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[DATA]",
-            help="Labelled images (a .csv file, a VOC devkit or COCO folder, or 'scenes') for the AUC of 'no X'.",
-            show_default=False,
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            help="Names, by commas. (default: DATA's; without DATA the drawn world's for scenes, else COCO's)",
-            show_default=False,
-        ),
-    ] = None,
-    templates: Annotated[
-        Literal["single", "imagenet"],
-        typer.Option(
-            help="single: 'photo of a X', 'picture of a X', 'Not a photo of a X'. imagenet: open_clip's templates for "
-            "ImageNet, and each with 'not' before it."
-        ),
-    ] = "single",
-    backbone: BackboneName = None,
-    pretrained: Pretrained = None,
-    image_size: ImageSize = None,
-    split: Split = None,
-    format: Format = None,  # noqa: A002
-    images: ImageFolder = None,
-    difficult: Difficult = "skip",
-    coco_images: CocoImages = "annotated",
-    crowd: Crowd = "present",
-    unlisted: Unlisted = None,
-    delimiter: Delimiter = None,
-    skip_unreadable: SkipUnreadable = False,
-    cache: CacheFolder = None,
-    no_cache: NoCache = False,
-    storage: StorageFormat = "float16",
-    cache_key: CacheKey = "file",
-    device: Device = "cpu",
-    workers: Workers = 2,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="A folder for settings.json, cosines.csv, classes.csv and auc.csv.", show_default=False),
-    ] = None,
-    report: MeasurementPage = None,
+    data: str | None = None,
+    /,
+    *,
+    classes: str | None = None,
+    templates: Literal["single", "imagenet"] = "single",
+    out: Path | None = None,
+    report: Report = None,
+    tower: NewTower = NewTowerOptions(),
+    reading: Reading = DataOptions(),
+    regions: Cache = CacheOptions(),
 ) -> None:
-    """Measure how near negative prompts are to positive ones, and whether "no X" fires on images of X."""
-    from promptmlr.features import readable_regions
+    """Measure how near negative prompts are to positive ones, and whether "no X" fires on images of X.
+
+    Args:
+        data: Labelled images (a .csv file, a VOC devkit or COCO folder, or 'scenes') for the AUC of 'no X'.
+        classes: Names, by commas. (default: DATA's; without DATA the drawn world's for scenes, else COCO's)
+        templates: single: 'photo of a X', 'picture of a X', 'Not a photo of a X'. imagenet: open_clip's templates for
+            ImageNet, and each with 'not' before it.
+        out: A folder for settings.json, cosines.csv, classes.csv and auc.csv.
+    """
     from promptmlr.maps.sentences import TEMPLATES
+    from promptmlr.opening import open_cache, open_data, open_images, open_tower
     from promptmlr.paper.text_probe.report import probe_findings, write_probe
     from promptmlr.paper.text_probe.scores import presence_scores, prompt_cosines
-    from promptmlr.regions import FreshRegions
 
     check_page(out, report)
     if data is not None and classes is not None:
         raise UserError("--classes: DATA has its own classes; leave out one of the two")
     labelled = None
     if data is not None:
-        options = data_options(difficult, coco_images, crowd, unlisted, delimiter, skip_unreadable)
-        labelled = read_data(data, split, "test", format, images, options)
-    names = _class_names(classes, labelled, backbone)
-    tower = open_tower(data or "", backbone, pretrained, image_size, "float32", device)
-    cosines = prompt_cosines(tower, names, TEMPLATES[templates])
+        labelled = open_data(data, "test", reading, Terminal())
+    names = _class_names(classes, labelled, tower.backbone)
+    backbone = open_tower(data or "", replace(tower, precision=tower.precision or "float32"), Terminal())
+    cosines = prompt_cosines(backbone, names, TEMPLATES[templates])
     scores = []
     if labelled is not None:
-        fresh = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
-        kept, source = readable_regions(fresh, region_cache(cache, no_cache, storage, cache_key), Terminal())
-        scores = presence_scores(tower, source, labelled.labels[kept], names)
+        skip, cache = reading.skip_unreadable, open_cache(regions)
+        shown, source = open_images(labelled, backbone, cache, Terminal(), skip_unreadable=skip, workers=tower.workers)
+        scores = presence_scores(backbone, source, shown.labels, names)
     if out is not None:
         setting = {
-            "backbone": tower.identity(),
+            "backbone": backbone.identity(),
             "templates": TEMPLATES[templates].__dict__,
             "data": None if labelled is None else labelled.source,
         }
         write_probe(out, cosines, templates, scores, setting)
-    lead = f"Prompts of {len(names)} classes through the text tower of {tower.name}."
+    lead = f"Prompts of {len(names)} classes through the text tower of {backbone.name}."
     say("What text says of absence", lead, probe_findings(cosines, templates, scores), out, report)
 
 

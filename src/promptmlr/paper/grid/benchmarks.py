@@ -1,6 +1,6 @@
 """The paper's two data sets: where their files lie, how large they are, and how to know them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -71,23 +71,23 @@ def benchmark_of(test: LabelledImages) -> Benchmark | None:
 
 
 def load_benchmark(
-    benchmark: Benchmark, root: str | Path, options: DataOptions, images: Path | None = None
+    benchmark: Benchmark, root: str | Path, options: DataOptions
 ) -> tuple[LabelledImages, LabelledImages]:
     """Training and test images of one of the paper's data sets, or of a smaller tree of the same layout.
 
     Args:
         benchmark: which one.
         root: the folder that holds it.
-        options: what its format leaves open.
-        images: the folder of the images, where it is not the usual one.
+        options: what its format leaves open, and the folder of the images, where it is not the usual one.
 
     Raises:
         UserError: the root holds something else, with what was expected and what was found.
     """
     facts = BENCHMARKS[benchmark]
     folder = str(benchmark_root(benchmark, root))
-    train = load_data(folder, facts.train, purpose="train", format=facts.format, images=images, options=options)
-    test = load_data(folder, facts.test, purpose="test", format=facts.format, images=images, options=options)
+    here = replace(options, format=facts.format)
+    train = load_data(folder, "train", replace(here, split=facts.train))
+    test = load_data(folder, "test", replace(here, split=facts.test))
     return train, test
 
 
@@ -116,7 +116,8 @@ def what_is_missing(
 ) -> str | None:
     """In what the data differs from what the paper used, by its numbers; None where it does not."""
     facts = BENCHMARKS[benchmark]
-    wanted = facts.train_images[options.coco_images], facts.test_images[options.coco_images], facts.classes
+    shown = options.coco_images or "annotated"
+    wanted = facts.train_images[shown], facts.test_images[shown], facts.classes
     found = len(train.images), len(test.images), len(test.class_names)
     if found == wanted:
         return None

@@ -1,0 +1,68 @@
+"""How labelled images are read: the choices that a data format leaves open."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from promptmlr.errors import UserError
+from promptmlr.options.base import Options, option
+
+__all__ = ["DataOptions"]
+
+RECORDED = ("format", "unlisted", "delimiter", "difficult", "coco_images", "crowd")
+"""What labels mean, which a run keeps; where files are and which are read is another matter in every data set."""
+
+
+@dataclass(frozen=True)
+class DataOptions(Options):
+    """How labelled images are read. None leaves the choice to the data, or to what the released code does.
+
+    Attributes:
+        format: The format of DATA, where its name and content do not tell: csv, coco, … (any other word lists all).
+        images: Folder that image paths start from. (default: that of the file)
+        split: Which part of the data, by its own name (train, val2014, trainval …).
+        unlisted: What a class is that an image does not list, in formats that list what is present: unknown if nobody
+            looked, absent if it is known not to be there.
+        delimiter: What stands between names in a list CSV. (default: found where it is clear)
+        difficult: VOC: a class of which an image shows difficult objects alone is skipped, which makes it absent, or
+            unknown. (default: skip, as released)
+        coco_images: COCO: the images that have annotations, or all. (default: annotated, as released; inspect and
+            convert take all)
+        crowd: COCO: what a class is of which an image shows crowds alone. (default: present, as released)
+        skip_unreadable: Leave out images that are missing or cannot be read, instead of refusing the data.
+        scenes_train: How many scenes are drawn to train on.
+        scenes_test: How many scenes are drawn to test on.
+    """
+
+    format: str | None = None
+    images: Path | None = None
+    split: str | None = None
+    unlisted: Literal["unknown", "absent"] | None = None
+    delimiter: str | None = None
+    difficult: Literal["skip", "unknown"] | None = None
+    coco_images: Literal["annotated", "all"] | None = None
+    crowd: Literal["present", "unknown", "absent"] | None = None
+    skip_unreadable: bool = False
+    scenes_train: int = 2000
+    scenes_test: int = 1000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.delimiter == "":
+            raise UserError("the delimiter is empty; give what stands between two names, such as '|'")
+
+    def or_else(self, defaults: Mapping[str, Any]) -> Self:
+        """The same, and `defaults` where nothing is said."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        return type(self)(**said | {name: value for name, value in defaults.items() if said[name] is None})
+
+    def recorded(self) -> dict[str, str]:
+        """What was said of the meaning of labels, for the record of a run."""
+        return {name: value for name in RECORDED if (value := getattr(self, name)) is not None}
+
+    def words(self) -> list[str]:
+        """What was said of more than a split, as the command line writes it."""
+        names = ("format", "images", *RECORDED[1:], "skip_unreadable")
+        given = [(option(name), value) for name in names if (value := getattr(self, name)) not in (None, False)]
+        return [word for name, value in given for word in ([name] if value is True else [name, str(value)])]

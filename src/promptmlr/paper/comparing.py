@@ -1,0 +1,222 @@
+"""From the options of `promptmlr compare` to what it found: data parted, methods chosen, cells run."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from promptmlr.backbone import Backbone
+from promptmlr.data import LabelledImages
+from promptmlr.errors import UserError
+from promptmlr.labels import Observation
+from promptmlr.methods import METHODS, create_recognizer, methods_on
+from promptmlr.opening import open_cache, open_data, open_tower, usable_methods
+from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions, RecipeOptions
+from promptmlr.paper.design.outputs import DesignOutputs
+from promptmlr.paper.design.running import Design, run_design
+from promptmlr.paper.design.search import Rule
+from promptmlr.paper.grid.benchmarks import benchmark_of
+from promptmlr.paper.grid.compare import compare
+from promptmlr.paper.grid.folds import draw_folds
+from promptmlr.paper.grid.observed import in_words, observed_as
+from promptmlr.paper.grid.outputs import GridOutputs
+from promptmlr.paper.grid.plan import Grid, with_zero_shot
+from promptmlr.paper.grid.published import published_scores
+from promptmlr.paper.grid.remarks import remarks_on
+from promptmlr.paper.grid.unseen import choose_classes, unseen_findings
+from promptmlr.recipes import load_recipe
+from promptmlr.reporting import Reporter
+
+__all__ = ["Comparison", "compare_methods", "compare_sides"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, as a person says it.
+
+    Attributes:
+        data: a data set, as `load_data` takes it.
+        hidings: which labels training sees, in how many ways.
+        seeds: how many seeds; each hides labels and draws starts anew.
+        methods: names of `METHODS`; None are all that the backbone has everything for.
+        reference: the method that the others are compared with; None is the first.
+        folds: into how many parts the training images are cut for cross-validation; None scores on the test split.
+        unseen: which classes training sees no label of (`choose_classes`).
+        recipe: how methods are trained.
+        tower: the frozen CLIP.
+        reading: how the data are read.
+        regions: where regions are stored.
+    """
+
+    data: str
+    hidings: Sequence[Observation]
+    seeds: int = 3
+    methods: Sequence[str] | None = None
+    reference: str | None = None
+    folds: int | None = None
+    unseen: str | None = None
+    recipe: RecipeOptions = RecipeOptions()
+    tower: NewTowerOptions = NewTowerOptions()
+    reading: DataOptions = DataOptions()
+    regions: CacheOptions = CacheOptions()
+
+    @cached_property
+    def chosen(self) -> list[str]:
+        """The methods, zero-shot among them.
+
+        Raises:
+            UserError: the reference is none of them, or they have no such recipe.
+        """
+        chosen = with_zero_shot(METHODS if self.methods is None else self.methods)
+        if self.reference is not None and self.reference not in chosen:
+            raise UserError(f"--reference {self.reference!r} is none of the compared methods: {', '.join(chosen)}")
+        for method in chosen:
+            load_recipe(self.recipe.recipe, method, batch_size=self.recipe.batch_size, unknown=self.recipe.unknown)
+        return chosen
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What cells are trained and scored on.
+
+    Attributes:
+        train: images and labels to train on.
+        test: those to score on; None scores out of fold.
+        hidden: classes of which training sees no label.
+        remarks: what to know about the scores.
+        backbone: the frozen CLIP.
+    """
+
+    train: LabelledImages
+    test: LabelledImages | None
+    hidden: list[str]
+    remarks: list[str]
+    backbone: Backbone
+
+    @property
+    def folds(self) -> int:
+        """How many there are; 1 where there is a test split."""
+        return len(set(self.train.folds.tolist())) if self.test is None and self.train.folds is not None else 1
+
+    def __str__(self) -> str:
+        """What was scored on."""
+        kind, scored = ("images", self.train) if self.test is None else ("test images", self.test)
+        return f"{len(scored.images):,} {kind} of {scored.source}, {self.backbone.description}"
+
+
+def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOutputs:
+    """Methods × labels seen × seeds; finished cells in `out` are done already.
+
+    Raises:
+        UserError: the options contradict each other, the data or the backbone.
+    """
+    chosen = asked.chosen
+    opened = _opened(asked, reporter)
+    if not opened.backbone.has_text_tower:
+        chosen = _without_text_tower(asked, opened, reporter)
+    changes = asked.recipe.changes()
+    seen = [observed_as(hiding) for hiding in asked.hidings]
+    recipe = asked.recipe.recipe
+    grid = Grid(chosen, seen, asked.seeds, asked.recipe.order_seed, recipe, changes, unseen=opened.hidden)
+    results = compare(grid, opened.train, opened.test, opened.backbone, out, **_where(asked, reporter))
+    test, hidden = opened.test, opened.hidden
+    changed = [f"{key.replace('_', ' ')} {value}" for key, value in changes.items() if value]
+    changed += ["one context for all classes"] * asked.recipe.shared_context
+    settings = [
+        f"Recipe {recipe}" + (f", but {', '.join(changed)}." if changed else "."),
+        *in_words(grid.observed),
+        *unseen_findings(hidden, opened.train.class_names, grid.recipes(opened.train.labels)),
+    ]
+    return GridOutputs(
+        results,
+        asked.reference or chosen[0],
+        {} if test is None or hidden else published_scores(benchmark_of(test)),
+        str(opened),
+        opened.remarks,
+        settings,
+        folds=opened.folds,
+    )
+
+
+def compare_sides(
+    asked: Comparison, out: Path, reporter: Reporter, *, jobs: int = 1, most_epochs: int | None = None
+) -> DesignOutputs:
+    """All kinds of presence and absence side, crossed, each trained to its plateau.
+
+    Args:
+        asked: what is compared; its methods are not.
+        out: the folder of cells.
+        reporter: where to say how it goes.
+        jobs: processes that train cells.
+        most_epochs: where doubling ends, plateau or not.
+
+    Raises:
+        UserError: as `compare_methods`; or labels are hidden in other ways than by fractions.
+    """
+    if wrong := [hiding.name for hiding in asked.hidings if hiding.protocol != "fraction"]:
+        raise UserError(f"--design is crossed with fractions of the labels; leave out {wrong[0]}")
+    recipe = load_recipe(asked.recipe.recipe, "dualcoop", batch_size=asked.recipe.batch_size)
+    opened = _opened(asked, reporter)
+    if opened.test is None:
+        raise UserError(_no_split(asked, opened.train))
+    if not opened.backbone.has_text_tower:
+        raise UserError("--design crosses prompts with other sides, and features come without a text tower")
+    first = asked.recipe.epochs or Rule().epochs
+    rule = Rule(epochs=first, most_epochs=max(most_epochs or Rule().most_epochs, first))
+    shares = [hiding.amount for hiding in asked.hidings]
+    sides = Design(shares, asked.seeds, recipe, rule, asked.recipe.order_seed)
+    found, choices = run_design(
+        sides, opened.train, opened.test, opened.backbone, out, jobs=jobs, **_where(asked, reporter)
+    )
+    return DesignOutputs(found, choices, rule, str(opened), opened.remarks)
+
+
+def _opened(asked: Comparison, reporter: Reporter) -> _Opened:
+    """Data and backbone; classes that training must not see are chosen, and folds drawn."""
+    train, test = open_data(asked.data, "train", asked.reading, reporter), None
+    if asked.folds is not None:
+        train = replace(train, folds=draw_folds(len(train.images), asked.folds))
+    elif not train.without_splits:
+        test = open_data(asked.data, "test", asked.reading, reporter)
+    elif train.folds is None:
+        raise UserError(_no_split(asked, train))
+    hidden: list[str] = []
+    if asked.unseen is not None:
+        scored, hidden = choose_classes(asked.unseen, train.class_names)
+        test = None if test is None else test.with_classes(train.class_names).of_classes(scored)
+        train = train.of_classes(scored)
+    remarks = remarks_on(train, train.folds) if test is None else remarks_on(test, None)
+    for remark in remarks:
+        reporter.note(remark)
+    return _Opened(train, test, hidden, remarks, open_tower(asked.data, asked.tower, reporter, train))
+
+
+def _no_split(asked: Comparison, train: LabelledImages) -> str:
+    splitting = f"promptmlr convert {shlex.quote(asked.data)} split.csv --to csv --hold-out 0.2 makes a split"
+    return (
+        f"{asked.data} has no test split, and nothing is scored on what it was trained on: --folds 5 scores out of "
+        "fold, " + (splitting if train.features is None else "a key or column `split` makes one")
+    )
+
+
+def _without_text_tower(asked: Comparison, opened: _Opened, reporter: Reporter) -> list[str]:
+    """The methods that features have everything for; one that was asked for and cannot be is refused."""
+    kept = [asked.reference, *(asked.methods or ())]
+    usable = usable_methods(opened.backbone, reporter) if asked.methods is None else methods_on(opened.backbone)
+    chosen = [name for name in asked.chosen if name in usable or name in kept]
+    for method in chosen:  # before the folder is made
+        start = load_recipe(asked.recipe.recipe, method, start=asked.recipe.start).start_options()
+        create_recognizer(method, opened.backbone, opened.train.class_names, **start)
+    return chosen
+
+
+def _where(asked: Comparison, reporter: Reporter) -> dict[str, Any]:
+    """What every job is told."""
+    return {
+        "cache": open_cache(asked.regions),
+        "skip_unreadable": asked.reading.skip_unreadable,
+        "workers": asked.tower.workers,
+        "reporter": reporter,
+    }

@@ -1,0 +1,91 @@
+"""An option is said once: in the help of every verb that has it, in the run, and by the run to the verbs after it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from promptmlr.cli import VERBS, app
+
+ALL = [module.rpartition(".")[2].replace("_", "-") for modules in VERBS.values() for module in modules]
+SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
+
+
+@pytest.fixture
+def lists(photos: Path) -> Path:
+    """The photos' labels as lists of what is present, with | between two names."""
+    header, *rows = [line.split(",") for line in (photos / "labels.csv").read_text().splitlines()]
+    lines = ["image,split,labels"]
+    for image, split, *cells in rows:
+        names = [name for name, cell in zip(header[2:], cells, strict=True) if cell == "1"]
+        lines.append(f"{image},{split},{'|'.join(names)}")
+    (photos / "lists.csv").write_text("\n".join(lines) + "\n")
+    return photos / "lists.csv"
+
+
+def test_a_run_is_evaluated_as_its_data_were_read(promptmlr: Callable, lists: Path) -> None:
+    run = lists.parent / "run"
+    trained = promptmlr("train", lists, "--out", run, "--unlisted", "absent", "--delimiter", "|", *SMALL)
+    assert trained.code == 0, trained.err
+    reading = json.loads((run / "config.json").read_text())["data"]["reading"]
+    assert reading == {"format": "list-csv", "unlisted": "absent", "delimiter": "|"}
+    alike = promptmlr("evaluate", run, lists, "--resamples", "20", "--workers", "0")
+    assert alike.code == 0, alike.err
+    assert "0 unknown" in alike.err
+    otherwise = promptmlr("suggest", run, lists, "--unlisted", "unknown", "--out", lists.with_name("next.csv"))
+    assert otherwise.code == 0, otherwise.err
+    assert "0 absent" in otherwise.err
+    wide = promptmlr("evaluate", run, lists.with_name("labels.csv"), "--resamples", "20", "--workers", "0")
+    assert wide.code == 0, wide.err  # of another format, which says of every class what it is
+
+
+@pytest.mark.parametrize("verb", ALL)
+def test_help_fits_eighty_columns_and_has_headings(promptmlr: Callable, monkeypatch, verb: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = promptmlr(verb, "--help")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    asked = app[verb].assemble_argument_collection() if app[verb].default_command else []
+    headings = {group.name for argument in asked if argument.show for group in argument.parameter.group or ()}
+    assert all(f"─ {heading} ─" in done.out for heading in headings)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["compare", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom promptmlr.cli import main\nsys.argv = ['promptmlr', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit as left:\n    assert not left.code\n"
+        "heavy = {'torch', 'numpy', 'open_clip', 'matplotlib', 'pandas', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("trian",), ("Unknown command", '"train"')),
+        (("train", "scenes", "--out", "x", "--epoch", "3"), ("Unknown option: --epoch", "--epochs")),
+        (("train", "scenes"), ("--out requires an argument",)),
+        (("train", "--out", "x"), ("DATA requires an argument",)),
+        (("train", "scenes", "--out", "x", "--select", "lst"), ("--select", '"last"')),
+        (("train", "scenes", "--out", "x", "--epochs", "three"), ("--epochs", "three")),
+        (("compare", "scenes", "--out", "x", "--folds", "1"), ("--folds",)),
+        (("cache", "scenes", "--no-cache"), ("--no-cache",)),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(promptmlr: Callable, arguments: tuple[str, ...], words) -> None:
+    done = promptmlr(*arguments)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith("error: ")
+    assert all(word in done.err for word in words), done.err
+
+
+def test_an_option_that_is_repeated_counts_as_last_said() -> None:
+    _, bound, _ = app.parse_args(["predict", "run", "a.png", "--top", "2", "b.png", "--top", "3"])
+    assert bound.arguments == {"run_and_images": ("run", "a.png", "b.png"), "top": 3}
