@@ -35,14 +35,14 @@ class DataOptions(Options):
         format: The format of DATA, where its name and content do not tell.
         images: Folder that image paths start from. (default: that of the file)
         split: Which part of the data, by its own name (train, val2014, trainval …).
-        unlisted: What a class is that an image does not list, in formats that list what is present: unknown if nobody
-            looked, absent if it is known not to be there.
+        unlisted: In formats that list the classes of an image: what all other classes are. unknown: nobody looked;
+            absent: they are known not to be there.
         delimiter: What stands between names in a list CSV. (default: found where it is clear)
-        difficult: VOC: a class of which an image shows difficult objects alone is skipped, which makes it absent, or
-            unknown. (default: skip, as released)
-        coco_images: COCO: the images that have annotations, or all. (default: annotated, as released; inspect and
-            convert take all)
-        crowd: COCO: what a class is of which an image shows crowds alone. (default: present, as released)
+        difficult: VOC: what to do with a class all of whose objects in an image are marked difficult: skip them, so
+            that it counts as absent, or call it unknown. (default: skip, as released)
+        coco_images: COCO: use the images that have annotations, or all. (default: annotated, as released; all in
+            inspect and convert)
+        crowd: COCO: what a class is that an image shows only as a crowd. (default: present, as released)
         skip_unreadable: Leave out images that are missing or cannot be read, instead of refusing the data.
         scenes_train: How many scenes are drawn to train on.
         scenes_test: How many scenes are drawn to test on.
