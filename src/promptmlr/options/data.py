@@ -1,7 +1,7 @@
 """How labelled images are read: the choices that a data format leaves open."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -66,9 +66,9 @@ class DataOptions(Options):
             raise UserError("the delimiter is empty; give what stands between two names, such as '|'")
 
     def or_else(self, defaults: Mapping[str, Any]) -> Self:
-        """The same, and `defaults` where nothing is said."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(**said | {name: value for name, value in defaults.items() if said[name] is None})
+        """The same, and `defaults` where nothing is said of what labels mean."""
+        unsaid = [name for name in RECORDED if getattr(self, name) is None and name in defaults]
+        return replace(self, **{name: defaults[name] for name in unsaid})
 
     def recorded(self) -> dict[str, str]:
         """What was said of the meaning of labels, for the record of a run."""
