@@ -18,8 +18,10 @@ block is decided by its language and by a comment on the line before it:
     any other language, or none      text
 """
 
+import contextlib
 import re
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +76,8 @@ def parse(words: list[str]) -> None:
 def execute(words: list[str]) -> None:
     """Run `promptmlr …`, with mistakes raised, or `head -n N FILE`."""
     if words[0] == "head":
-        print("\n".join(Path(words[3]).read_text(encoding="utf-8").splitlines()[: int(words[2])]))
+        lines = Path(words[3]).read_text(encoding="utf-8").splitlines()[: int(words[2])]
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
     else:
         app(words[1:])
 

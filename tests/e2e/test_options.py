@@ -42,6 +42,19 @@ def test_a_run_is_evaluated_as_its_data_were_read(promptmlr: Callable, lists: Pa
     assert wide.code == 0, wide.err  # of another format, which says of every class what it is
 
 
+def test_a_run_without_such_a_record_asks_as_before(promptmlr: Callable, lists: Path) -> None:
+    run = lists.parent / "run"
+    said = ("--unlisted", "absent", "--delimiter", "|")
+    assert promptmlr("train", lists, "--out", run, "--method", "zeroshot", *said, *SMALL).code == 0
+    config = json.loads((run / "config.json").read_text())
+    del config["data"]["reading"]
+    (run / "config.json").write_text(json.dumps(config))
+    asked = promptmlr("evaluate", run, lists, "--resamples", "20", "--workers", "0")
+    assert asked.code == 2
+    assert "--unlisted" in asked.err
+    assert promptmlr("evaluate", run, lists, *said, "--resamples", "20", "--workers", "0").code == 0
+
+
 @pytest.mark.parametrize("verb", ALL)
 def test_help_fits_eighty_columns_and_has_headings(promptmlr: Callable, monkeypatch, verb: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")

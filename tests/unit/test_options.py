@@ -54,6 +54,7 @@ def test_what_was_said_of_labels_is_recorded_and_the_rest_is_not() -> None:
     assert said.words() == ["--format", "list-csv", "--images", "photos", "--unlisted", "absent", "--skip-unreadable"]
     later = DataOptions(unlisted="unknown").or_else({**said.recorded(), "crowd": "absent"})
     assert (later.format, later.unlisted, later.crowd, later.images) == ("list-csv", "unknown", "absent", None)
+    assert DataOptions().or_else({"images": "/etc", "nonsense": "1"}) == DataOptions()
 
 
 def test_changes_are_those_that_a_recipe_takes() -> None:

@@ -1,7 +1,7 @@
 """How labelled images are read: the choices that a data format leaves open."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,14 +22,14 @@ class DataOptions(Options):
         format: The format of DATA, where its name and content do not tell: csv, coco, … (any other word lists all).
         images: Folder that image paths start from. (default: that of the file)
         split: Which part of the data, by its own name (train, val2014, trainval …).
-        unlisted: What a class is that an image does not list, in formats that list what is present: unknown if nobody
-            looked, absent if it is known not to be there.
+        unlisted: In formats that list the classes of an image: what all other classes are. unknown: nobody looked;
+            absent: they are known not to be there.
         delimiter: What stands between names in a list CSV. (default: found where it is clear)
-        difficult: VOC: a class of which an image shows difficult objects alone is skipped, which makes it absent, or
-            unknown. (default: skip, as released)
-        coco_images: COCO: the images that have annotations, or all. (default: annotated, as released; inspect and
-            convert take all)
-        crowd: COCO: what a class is of which an image shows crowds alone. (default: present, as released)
+        difficult: VOC: what to do with a class all of whose objects in an image are marked difficult: skip them, so
+            that it counts as absent, or call it unknown. (default: skip, as released)
+        coco_images: COCO: use the images that have annotations, or all. (default: annotated, as released; all in
+            inspect and convert)
+        crowd: COCO: what a class is that an image shows only as a crowd. (default: present, as released)
         skip_unreadable: Leave out images that are missing or cannot be read, instead of refusing the data.
         scenes_train: How many scenes are drawn to train on.
         scenes_test: How many scenes are drawn to test on.
@@ -53,9 +53,9 @@ class DataOptions(Options):
             raise UserError("the delimiter is empty; give what stands between two names, such as '|'")
 
     def or_else(self, defaults: Mapping[str, Any]) -> Self:
-        """The same, and `defaults` where nothing is said."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(**said | {name: value for name, value in defaults.items() if said[name] is None})
+        """The same, and `defaults` where nothing is said of what labels mean."""
+        unsaid = [name for name in RECORDED if getattr(self, name) is None and name in defaults]
+        return replace(self, **{name: defaults[name] for name in unsaid})
 
     def recorded(self) -> dict[str, str]:
         """What was said of the meaning of labels, for the record of a run."""

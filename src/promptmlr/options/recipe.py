@@ -17,12 +17,13 @@ class RecipeOptions(Options):
     """A recipe, and changes to it; None leaves its value.
 
     Attributes:
-        recipe: default, released, or a TOML file.
+        recipe: Rates, schedule and loss: default, released (as the released code trains), or a TOML file.
         epochs: How often training sees each image. (default: the recipe's)
         batch_size: Images of a training step. (default: the recipe's)
         unknown: What an unknown label costs: ignore (nothing), absent, weak, hill, entropy or large-loss; auto:
             nothing, but hill in classes of which no label says absent. (default: the recipe's)
-        start: Where embeddings start. (default: the recipe's)
+        start: Where learned embeddings start: at random values, at a text that names no class, or at the text of their
+            class. (default: the recipe's)
         shared_context: Learn one context for all classes, instead of one for each.
         order_seed: Seed of the order of images, and of their augmented views.
     """
@@ -65,9 +66,10 @@ class PromptOptions(TextOptions, RecipeOptions):
             above 0. (default: the recipe's)
         context_length: Learn this many context tokens, from random values. (default: the recipe's)
         context_words: Start contexts from these words instead of random values.
-        offset: Of prompts, as the released code adds it. (default: the recipe's)
-        views: Augmented views of each image, one drawn per epoch; exact: new ones in every epoch. (default: the
-            recipe's)
+        offset: What is learned and added to the text features of prompts, as in the released code: nothing, or a
+            vector that starts at zero or at random values. (default: the recipe's)
+        views: How many augmented views of each image are made, one drawn per epoch; exact: new ones in every epoch.
+            (default: the recipe's)
     """
 
     prior_strength: Literal["auto", "infinite"] | float | None = None

@@ -40,7 +40,8 @@ class NewTowerOptions(TowerOptions):
     """The same where no run says how the tower sees images.
 
     Attributes:
-        image_size: Pixels. (default: 448 for open_clip's models, else the backbone's own)
+        image_size: Side of the square that images are resized to, in pixels. (default: 448 for open_clip's models, else
+            the backbone's own)
         precision: Number type of the frozen towers. auto: the image tower in float32, the text tower in bfloat16 where
             that is fast; bfloat16 for both is several times faster where regions are not stored. (default: auto;
             float32 where maps or sentences are measured)
