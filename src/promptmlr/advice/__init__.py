@@ -1,1 +1,1 @@
-"""What to do next: which label to ask for, which looks wrong, which method to take, what more labels would buy."""
+"""What to do next: which label to ask for, which may be wrong, what more labels would buy."""

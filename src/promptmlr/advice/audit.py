@@ -1,4 +1,4 @@
-"""Which observed labels look wrong, in cleanlab's convention.
+"""Which observed labels may be wrong, in cleanlab's convention.
 
 A label's quality is its self-confidence: the probability that a recognizer which did not see it gives to what it says.
 Which of them are issues is confident learning (Northcutt, Jiang and Chuang, 2021), class by class.

@@ -37,7 +37,7 @@ TINY = 1e-9  # probability that a logarithm is taken of
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A cell that is worth a label.
+    """A cell whose label would teach the run much.
 
     Attributes:
         image_id: the image, as its data set calls it.
@@ -59,7 +59,7 @@ def rank_cells(
     count: int,
     ticked: NDArray[np.bool_] | None = None,
 ) -> list[tuple[int, int, float]]:
-    """The `count` unknown cells that are worth most, the best first.
+    """The `count` most informative unknown cells, the best first.
 
     The gain of a cell is the standard deviation of its answer, √(p (1 − p)), over √(1 + present labels of its class):
     an answer that is certain teaches nothing, and a class with few positives learns most from another. It is halved for
@@ -156,7 +156,7 @@ def suggest(
     workers: int = 2,
     reporter: Reporter | None = None,
 ) -> list[Suggestion]:
-    """The unknown cells of a data set that are worth most to a run, the best first.
+    """The unknown cells of a data set that are most informative for a run, the best first.
 
     Args:
         run: trained on these images or others; cells of classes it does not know are not asked for.

@@ -1,4 +1,4 @@
-"""`promptmlr audit`: which observed labels look wrong."""
+"""`promptmlr audit`: which observed labels may be wrong."""
 
 from pathlib import Path
 
@@ -50,4 +50,4 @@ def audit(
     for one in issues[:SHOWN]:
         said = "present" if one.label else "absent"
         print(f"{one.image_id.ljust(width)}  {one.class_name}: {said}?  {100 * one.quality:.1f} % speak for it")
-    note(f"{len(issues)} of {len(found)} observed labels look wrong; all of them, the most doubtful first: {out}")
+    note(f"{len(issues)} of {len(found)} observed labels may be wrong; all of them, the most doubtful first: {out}")

@@ -1,4 +1,4 @@
-"""`promptmlr explain`: where presence and absence light up, in a picture and in numbers."""
+"""`promptmlr explain`: the similarity maps of presence and absence, as a picture and in numbers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,7 @@ def explain(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Show where the presence and the absence of a class light up, and measure how much the two have in common.
+    """Show where an image is most similar to the presence and to the absence of a class, and how far the two agree.
 
     Args:
         subject: A run (a folder, or hf://owner/name); or a name of `promptmlr backbones`, 'scenes', or a checkpoint

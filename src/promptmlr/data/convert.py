@@ -98,7 +98,7 @@ def convert(
         reporter: where to say how far copying is.
 
     Returns:
-        Lines worth printing: what the format does not hold, and how to read it back.
+        Lines for the user: what the format does not hold, and how to read it back.
 
     Raises:
         UserError: the format cannot hold these labels, an image is missing, or the destination is taken.

@@ -25,7 +25,7 @@ class LabelledImages:
         labels: (N, C) int8: 1 present, 0 absent, -1 unknown.
         class_names: C different names.
         source: what was read, in a few words.
-        notes: lines worth printing: counts, choices made, what was left out.
+        notes: lines for the user: counts, choices made, what was left out.
         annotation_order: (N,) the row that each image has in the annotation file, which is the order of the
             released masks; None where there is none.
         without_splits: whether these are all images that there are, so that none is left for a test.

@@ -50,7 +50,7 @@ class LabelledRows:
         path: the file or folder that was read.
         where: row i → the place that names it, for messages.
         without_splits: why there are no splits, for messages.
-        notes: lines worth printing.
+        notes: lines for the user.
         features: where the images are rows of these.
         folds: (N,) int64, or None where none is named.
     """

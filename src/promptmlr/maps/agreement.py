@@ -1,4 +1,4 @@
-"""How alike two maps of an image are: correlation over regions, and overlap of what each lights up most.
+"""How alike two maps of an image are: correlation over regions, and overlap of the regions where each is highest.
 
 Letters: B images, C classes, R regions, G = R - 1 of them in the grid, N images of a data set. Region 0 is global and
 is left out.
@@ -17,7 +17,7 @@ from promptmlr.recognizer import Recognizer
 from promptmlr.regions import Indices, RegionSource, index_batches
 from promptmlr.reporting import Progress
 
-__all__ = ["MEASURES", "chance_overlap", "image_agreements", "lit_regions", "map_agreement"]
+__all__ = ["MEASURES", "chance_overlap", "image_agreements", "map_agreement", "top_regions"]
 
 MEASURES = ("correlation", "overlap", "other_correlation", "other_overlap")
 """Of a class's presence with its absence map; and, the yardstick, with the presence maps of the other classes."""
@@ -25,14 +25,14 @@ MEASURES = ("correlation", "overlap", "other_correlation", "other_overlap")
 BATCH = 32  # images whose maps are held at once
 
 
-def lit_regions(regions: int, share: float) -> int:
-    """How many of R regions a map lights up: that share of the grid, at least one."""
+def top_regions(regions: int, share: float) -> int:
+    """How many of R regions count as the highest of a map: that share of the grid, at least one."""
     return max(round(share * (regions - 1)), 1)
 
 
 def chance_overlap(regions: int, share: float) -> float:
-    """The mean overlap of two maps that light up their regions at random, independently of each other."""
-    grid, lit = regions - 1, lit_regions(regions, share)
+    """The mean overlap of two maps whose highest regions are drawn at random, independently of each other."""
+    grid, lit = regions - 1, top_regions(regions, share)
     ways = [comb(lit, both) * comb(grid - lit, lit - both) for both in range(lit + 1)]
     return sum(way * both / (2 * lit - both) for both, way in enumerate(ways)) / comb(grid, lit)
 
@@ -52,7 +52,7 @@ def map_agreement(presence: Tensor, absence: Tensor, share: float) -> Tensor:
         (B, C, 4) float64. NaN where one of the maps is the same everywhere; the last two also where no other class's
         presence map varies.
     """
-    lit = lit_regions(presence.shape[-1], share)
+    lit = top_regions(presence.shape[-1], share)
     directions, tops = zip(*((_direction(side), _top(side, lit)) for side in _grids(presence, absence)), strict=True)
     correlation = (directions[0] * directions[1]).sum(dim=-1)
     nowhere = torch.zeros_like(correlation).masked_fill(correlation.isnan(), torch.nan)

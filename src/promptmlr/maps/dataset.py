@@ -58,7 +58,7 @@ class ExplainedData:
     regions: int
     share: float
 
-    title = "Do presence and absence light up the same regions?"
+    title = "Are presence and absence highest in the same regions?"
 
     @property
     def lead(self) -> str:
@@ -131,7 +131,7 @@ class ExplainedData:
             "thing. Correlation is over the "
             f"{self.regions - 1} regions of the grid; overlap is intersection over union of the "
             f"{100 * self.share:g} % of them where each map is highest, {chance_overlap(self.regions, self.share):.2f} "
-            "for maps that light up at random. More and less alike: the interval of the difference is above or "
+            "for maps drawn at random. More and less alike: the interval of the difference is above or "
             "below 0.",
             f"Means over classes, each a mean over images ({counts}), with 95 % bootstrap intervals over images, "
             "too narrow where images are few. An image whose label is unknown, or one of whose maps is the same "

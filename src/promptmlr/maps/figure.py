@@ -1,4 +1,4 @@
-"""The paper's Figure 1: an image, over it where presence and absence light up; and agreement per class as a chart."""
+"""The paper's Figure 1: similarity maps of presence and absence over an image; and agreement per class as a chart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -40,7 +40,7 @@ class ClassMaps:
         presence: (R,) float32; region 0 is global.
         absence: (R,) float32.
         correlation: of the two over the grid; NaN where one of them is the same everywhere.
-        overlap: of what each lights up most; NaN likewise.
+        overlap: of the regions where each is highest; NaN likewise.
     """
 
     class_name: str
@@ -88,14 +88,14 @@ class ExplainedImage:
     captions: Sequence[tuple[str, NDArray[np.float32]]]
     share: float
 
-    title = "Where it looks"
+    title = "Similarity maps"
 
     @property
     def lead(self) -> str:
         """What is shown, in a sentence."""
         classes = ", ".join(one.class_name for one in self.classes)
         what = f"the presence and the absence of {classes}" if classes else "sentences"
-        return f"{self.subject.name} on {self.name}: the regions that {what} light up."
+        return f"{self.subject.name} on {self.name}: similarity maps of {what}."
 
     def findings(self, table: Path) -> list[Finding]:
         """The maps and how to read them; `table` holds the numbers."""
@@ -126,7 +126,7 @@ class ExplainedImage:
         text = (
             f"Correlation of presence and absence map over the {regions - 1} regions of the grid; overlap is "
             f"intersection over union of the {100 * self.share:g} % of them where each map is highest, "
-            f"{chance_overlap(regions, self.share):.2f} for maps that light up at random."
+            f"{chance_overlap(regions, self.share):.2f} for maps drawn at random."
         )
         return text if self.subject.judge is not None else f"{text} A bare backbone has no probability."
 

@@ -23,7 +23,7 @@ MANY = 10_000  # observed labels, from which a tenth is enough to calibrate on a
 
 @dataclass(frozen=True, eq=False)
 class ObservedLabels:
-    """What is known of N images and C classes, and who may know it.
+    """What is known of N images and C classes, and who sees it.
 
     Attributes:
         labels: (N, C) int8, all that the job's mask leaves.

@@ -1,4 +1,4 @@
-"""Images with similarity maps over them, for every figure that shows where something lights up.
+"""Images with similarity maps over them, for every figure that shows where a class is seen.
 
 Letters: R regions; region 0 is global, the others a square grid, row by row, over the whole image.
 """

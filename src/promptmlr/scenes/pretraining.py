@@ -28,8 +28,8 @@ from promptmlr.backbone.packing import pack, unpack
 from promptmlr.errors import UserError
 from promptmlr.scenes import miniature
 from promptmlr.scenes.captions import ABSENCE_RATE, caption
-from promptmlr.scenes.cones import into_cones
 from promptmlr.scenes.drawing import draw_scene
+from promptmlr.scenes.modality_gap import add_gap
 from promptmlr.scenes.world import IMAGE_SIZE
 
 __all__ = [
@@ -217,7 +217,7 @@ def pretrain_to_file(out: Path, config: PretrainingConfig, progress: Progress | 
     partial = out.with_name(out.name + ".partial")
     ids = miniature.vocabulary_ids()
     packed = pack(pretrain(config, progress, partial), ids)
-    packed = pack(into_cones(unpack(packed), config.seed), ids)
+    packed = pack(add_gap(unpack(packed), config.seed), ids)
     files.write_bytes(out, save({key: value.contiguous() for key, value in packed.items()}))
     partial.unlink(missing_ok=True)
 

@@ -15,8 +15,8 @@ from promptmlr.backbone.packing import pack, unpack
 from promptmlr.errors import UserError
 from promptmlr.scenes import Scene, miniature
 from promptmlr.scenes.captions import ABSENCE_RATE, caption
-from promptmlr.scenes.cones import common_image_part, texts_into_cone
 from promptmlr.scenes.drawing import draw_scene
+from promptmlr.scenes.modality_gap import add_gap_to_texts, common_image_part
 from promptmlr.scenes.pretraining import FIRST_SCENE, WEIGHT_DECAY, Stage, contrastive_loss
 
 __all__ = ["SeenScenes", "TextSideConfig", "pretrain_text_side", "see_scenes"]
@@ -122,5 +122,5 @@ def pretrain_text_side(seen: SeenScenes, config: TextSideConfig) -> dict[str, Te
         stage.loss(torch.from_numpy(chosen), tokenize(captions)).backward()
         optimizer.step()
     state = {key: value.detach() for key, value in clip.state_dict().items()}
-    coned = pack(texts_into_cone(unpack(state | {"token_embedding.ids": ids})), ids)
-    return {key: seen.tower[key] if key.startswith("visual.") else value for key, value in coned.items()}
+    with_gap = pack(add_gap_to_texts(unpack(state | {"token_embedding.ids": ids})), ids)
+    return {key: seen.tower[key] if key.startswith("visual.") else value for key, value in with_gap.items()}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from promptmlr.maps import agreement
-from promptmlr.maps.agreement import chance_overlap, image_agreements, lit_regions, map_agreement
+from promptmlr.maps.agreement import chance_overlap, image_agreements, map_agreement, top_regions
 from promptmlr.maps.means import QUANTITIES, agreements
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import InMemoryRegions
@@ -31,7 +31,7 @@ def maps() -> tuple[torch.Tensor, torch.Tensor]:
 def test_measures_are_those_of_numpy_and_of_sets(maps, share: float) -> None:
     presence, absence = maps
     found = map_agreement(presence, absence, share).numpy()
-    lit = lit_regions(17, share)
+    lit = top_regions(17, share)
     p, a = presence[..., 1:].numpy(), absence[..., 1:].numpy()  # without the global region
     for b in range(4):
         for c in range(3):
@@ -46,7 +46,7 @@ def test_measures_are_those_of_numpy_and_of_sets(maps, share: float) -> None:
 
 
 def test_lit_regions_are_a_share_of_the_grid() -> None:
-    assert [lit_regions(regions, 0.2) for regions in (17, 50, 197, 2)] == [3, 10, 39, 1]
+    assert [top_regions(regions, 0.2) for regions in (17, 50, 197, 2)] == [3, 10, 39, 1]
 
 
 def test_a_map_without_variation_agrees_with_nothing(maps) -> None:
@@ -69,7 +69,7 @@ def test_one_class_has_no_yardstick(maps) -> None:
 
 @pytest.mark.parametrize(("grid", "share"), [(6, 0.35), (7, 0.6), (5, 0.2)])
 def test_chance_overlap_is_the_mean_over_all_pairs_of_sets(grid: int, share: float) -> None:
-    sets = [set(one) for one in combinations(range(grid), lit_regions(grid + 1, share))]
+    sets = [set(one) for one in combinations(range(grid), top_regions(grid + 1, share))]
     expected = np.mean([len(a & b) / len(a | b) for a in sets for b in sets])
     assert chance_overlap(grid + 1, share) == pytest.approx(expected)
 

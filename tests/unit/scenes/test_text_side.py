@@ -9,7 +9,7 @@ from promptmlr.backbone.checkpoint import own_state_dict
 from promptmlr.backbone.packing import unpack
 from promptmlr.errors import UserError
 from promptmlr.scenes import miniature, text_side
-from promptmlr.scenes.cones import common_image_part, into_cones
+from promptmlr.scenes.modality_gap import add_gap, common_image_part
 from promptmlr.scenes.text_side import SeenScenes, TextSideConfig, pretrain_text_side, see_scenes
 
 TINY = TextSideConfig(steps=3, batch_size=8)
@@ -112,10 +112,10 @@ def test_the_common_part_is_the_one_that_was_added() -> None:
         torch.manual_seed(0)
         rows = miniature.build(len(ids)).state_dict()
     plain = unpack(rows | {"token_embedding.ids": ids})
-    coned = into_cones(plain, seed=3)
-    added = coned["visual.attnpool.c_proj.bias"] - plain["visual.attnpool.c_proj.bias"]
+    with_gap = add_gap(plain, seed=3)
+    added = with_gap["visual.attnpool.c_proj.bias"] - plain["visual.attnpool.c_proj.bias"]
     model = miniature.build(len(plain["token_embedding.weight"])).eval()
-    model.load_state_dict(coned)
+    model.load_state_dict(with_gap)
     images = torch.randn(64, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     found = common_image_part(miniature.encode_image(model, images)[1])
     torch.testing.assert_close(found / found.norm(), added / added.norm(), rtol=0, atol=1e-5)

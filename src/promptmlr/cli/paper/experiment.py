@@ -88,7 +88,7 @@ def few_labels(
     jobs: PositiveInt = 1,
     report: Report = None,
 ) -> None:
-    """What few labels are worth: every method beside the untouched CLIP, by the number of labels.
+    """Compare every method with the untouched CLIP, by the number of labels.
 
     Known labels of both kinds on 20 classes, then one tick per image. Interrupted, it goes on when repeated.
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from promptmlr.backbone.packing import unpack
 from promptmlr.scenes import miniature
-from promptmlr.scenes.cones import COMMON_TO_OWN, into_cones
+from promptmlr.scenes.modality_gap import COMMON_TO_OWN, add_gap
 
 TEXTS = SimpleTokenizer()(["a photo of a dog.", "a photo of a tree.", "free wallpaper"])
 IMAGES = torch.randn(4, 3, 128, 128, generator=torch.Generator().manual_seed(0))
@@ -24,7 +24,7 @@ def before() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def after(before: dict[str, Tensor]) -> dict[str, Tensor]:
-    return into_cones(before, seed=3)
+    return add_gap(before, seed=3)
 
 
 @torch.no_grad()
@@ -55,5 +55,5 @@ def test_the_common_part_is_as_long_as_said(before: dict[str, Tensor], after: di
 
 
 def test_a_seed_gives_one_result(before: dict[str, Tensor], after: dict[str, Tensor]) -> None:
-    again = into_cones(before, seed=3)
+    again = add_gap(before, seed=3)
     assert all(torch.equal(again[key], after[key]) for key in after)

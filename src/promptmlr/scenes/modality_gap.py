@@ -1,4 +1,6 @@
-"""The last step of the pretraining: the features of each modality into a cone, as CLIP's lie.
+"""The last step of the pretraining: a gap between the features of images and of texts, as CLIP has it.
+
+Features of each modality lie in a narrow cone, and the two cones apart ("Mind the Gap", Liang and others, 2022).
 
 All text features of a CLIP share a large common part, and so do all its image features; classes differ by little beside
 it. The miniature's would spread over the whole sphere: 20 · cos then saturates the pair's softmax before any training
@@ -13,7 +15,7 @@ from promptmlr.scenes import miniature
 from promptmlr.scenes.drawing import draw_scene
 from promptmlr.scenes.world import CLASS_NAMES
 
-__all__ = ["common_image_part", "into_cones", "texts_into_cone"]
+__all__ = ["add_gap", "add_gap_to_texts", "common_image_part"]
 
 COMMON_TO_OWN = 1.5
 """Length of the common part over the mean length of a feature before."""
@@ -23,7 +25,7 @@ _SCENES = 200  # that the mean length of a region is taken over
 _FIXED_POINT_STEPS = 100  # each brings the length closer by a factor, as the common part hardly points to the own one
 
 
-def into_cones(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+def add_gap(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
     """Add a common part to all text features and to all image features.
 
     Args:
@@ -33,12 +35,12 @@ def into_cones(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
     Returns:
         The same tensors but for `ln_final.bias` and `visual.attnpool.c_proj.bias`.
     """
-    return _images_into_cone(texts_into_cone(state_dict), seed)
+    return _add_to_images(add_gap_to_texts(state_dict), seed)
 
 
 @torch.no_grad()
-def texts_into_cone(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The half of `into_cones` that is about text: the same tensors but for `ln_final.bias`."""
+def add_gap_to_texts(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The half of `add_gap` that is about text: the same tensors but for `ln_final.bias`."""
     texts = miniature.encode_text(
         miniature.load(state_dict), SimpleTokenizer()([f"a photo of a {name}." for name in CLASS_NAMES])
     )
@@ -49,7 +51,7 @@ def texts_into_cone(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _images_into_cone(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+def _add_to_images(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
     pixels = torch.stack([torch.from_numpy(draw_scene(seed, index).image) for index in range(_SCENES)])
     _, regions = miniature.encode_image(miniature.load(state_dict), miniature.normalise(pixels))
     _, direction = _directions()
@@ -58,9 +60,9 @@ def _images_into_cone(state_dict: dict[str, Tensor], seed: int) -> dict[str, Ten
 
 
 def common_image_part(regions: Tensor) -> Tensor:
-    """The common part that image features owe to `into_cones`, read off features that have it.
+    """The common part that image features owe to `add_gap`, read off features that have it.
 
-    Its direction is known; its length is the one that `into_cones` would give to what is left without it.
+    Its direction is known; its length is the one that `add_gap` would give to what is left without it.
 
     Args:
         regions: (B, R, D) of many scenes.
