@@ -15,8 +15,8 @@ help: ## list the targets
 demo: $(VENV)/.installed ## the whole job on the drawn world, offline; writes report/
 	$(BIN)/promptmlr demo --out report
 
-test: $(VENV)/.installed-all ## all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-all ## all tests, a process per core
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.installed-all ## lint, formatting, types, import direction
 	$(BIN)/ruff check .
