@@ -58,13 +58,24 @@ def test_a_run_without_such_a_record_asks_as_before(promptmlr: Callable, lists: 
 @pytest.mark.parametrize("verb", ALL)
 def test_help_fits_eighty_columns_and_has_headings(promptmlr: Callable, monkeypatch, verb: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    done = promptmlr(verb, "--help")
+    done = promptmlr(verb, "--help", "--all")
     assert done.code == 0
     lines = done.out.splitlines()
     assert max(map(len, lines)) <= 80
     asked = app[verb].assemble_argument_collection() if app[verb].default_command else []
     headings = {group.name for argument in asked if argument.show for group in argument.parameter.group or ()}
     assert all(f"─ {heading} ─" in done.out for heading in headings)
+
+
+@pytest.mark.parametrize("verb", ALL)
+def test_help_is_one_screen_that_names_every_option(promptmlr: Callable, monkeypatch, verb: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    short, all_of_it = promptmlr(verb, "--help").out, promptmlr(verb, "--help", "--all").out
+    assert len(short.splitlines()) <= 60
+    assert max(map(len, short.splitlines())) <= 80
+    asked = app[verb].assemble_argument_collection() if app[verb].default_command else []
+    assert all(argument.name in short for argument in asked if argument.show and argument.name.startswith("--"))
+    assert ("--help --all explains these" in short) == (short != all_of_it)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["compare", "--help"], ["--version"]])

@@ -5,7 +5,9 @@ import sys
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts.help import DefaultFormatter
 
+from promptmlr.cli.help import ALL, Short
 from promptmlr.errors import EnvironmentFault, UnreadableImage, UserError
 
 __all__ = ["app", "main"]
@@ -120,8 +122,18 @@ def _run(words: list[str]) -> NoReturn:
     if not words:
         app.help_print([])
         sys.exit(2)
-    app(words)
+    _show_help(words) if {"-h", "--help"} & set(words) else app(words)
     sys.exit(0)
+
+
+def _show_help(words: list[str]) -> None:
+    """On one screen, or all of it: cyclopts' own flag knows no `--all`."""
+    verb = [word for word in words if word not in ("-h", "--help", ALL)]
+    short = Short()
+    app.help_formatter = DefaultFormatter() if ALL in words else short
+    app([*verb, "--help"])
+    if short.shortened:
+        print(f"\npromptmlr {' '.join(verb)} --help --all explains these.")
 
 
 def _way_around() -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
+from promptmlr.cli.help import LATER
 from promptmlr.options import (
     BackboneOptions,
     CacheOptions,
@@ -53,16 +54,7 @@ def _each(group: Group, *but: str) -> Parameter:
     return Parameter(name="*", group=group, parse=re.compile(f"^(?!({left_out})$)"))
 
 
-_HEADINGS = (
-    "Backbone",
-    "Training",
-    "Labels that training sees",
-    "Reading the data",
-    "Stored regions",
-    "Text of classes",
-    "While it runs",
-)
-_GROUPS = [Group(heading, sort_key=place) for place, heading in enumerate(_HEADINGS, 1)]
+_GROUPS = [Group(heading, sort_key=place) for place, heading in enumerate(LATER, 1)]
 _BACKBONE, _TRAINING, _LABELS, _READING, _REGIONS, _TEXTS, _ = map(_each, _GROUPS)
 TRAINING, RUNNING = Parameter(group=_GROUPS[1]), Parameter(group=_GROUPS[6])
 """Headings for a verb's own options."""
