@@ -2,16 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from docstring_parser import parse
 
 from promptmlr import options
-from promptmlr.data import FORMATS
 from promptmlr.errors import UserError
 from promptmlr.labels import Observation
-from promptmlr.options import DataOptions, Format, HidingOptions, MaskOptions, PromptOptions, RecipeOptions
+from promptmlr.options import DataOptions, HidingOptions, MaskOptions, PromptOptions, RecipeOptions
 from promptmlr.recipes import Recipe, load_recipe
 
 GROUPS = [getattr(options, name) for name in options.__all__ if name.endswith("Options")]
@@ -22,10 +20,6 @@ def test_every_option_has_a_help_text_and_a_default(group: type) -> None:
     told = {part.arg_name for one in group.__mro__[:-1] for part in parse(one.__doc__ or "").params}
     assert told == {field.name for field in dataclasses.fields(group)}
     group()
-
-
-def test_formats_that_can_be_named_are_those_that_can_be_read() -> None:
-    assert set(get_args(Format)) == set(FORMATS)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from promptmlr.data.scenes import DrawnImage, is_scenes, read_scenes
 from promptmlr.data.table import table_header
 from promptmlr.data.text_files import has_text_files, read_text_file_rows
 from promptmlr.data.voc import find_devkit, read_voc
-from promptmlr.errors import UserError
+from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_path
 
@@ -178,6 +178,8 @@ def _settled(data: str, options: DataOptions, like: Mapping[str, str] = _NOTHING
     """The format, and the options with it, and with what is known of data in the same one."""
     path = checked_path(data)
     kind = options.format or detect_format(data)
+    if kind not in FORMATS:
+        raise UserError(f"unknown format {kind!r}; {nearest(kind, FORMATS)}")
     if options.unlisted is not None and kind in _SAY_ALL:
         raise UserError(
             f"{data}: --unlisted is for lists of names; {kind} says of every class what it is: leave it out"

@@ -27,7 +27,7 @@ def test_a_format_can_be_named(make_csv, refused):
     path = make_csv("image,cat\na.png,1\n")
     text = path.rename(path.with_suffix(".txt"))
     assert load_data(str(text), options=DataOptions(format="csv")).labels.tolist() == [[1]]
-    refused(["'cvs'", "'csv'"], DataOptions, format="cvs")
+    refused(["'cvs'", "'csv'"], load_data, str(text), options=DataOptions(format="cvs"))
 
 
 @pytest.mark.parametrize("kind", [None, "csv"])
