@@ -1,8 +1,8 @@
 """A socket, uvicorn, and the end of both.
 
 uvicorn (0.54) waits for as long as a client likes for the head of a request, and closes a connection under a client
-that is still sending, which then never reads why. Both are mended here. Its own `limit_concurrency` answers requests and
-lets connections be that send none; `timeout_keep_alive` ends with the first byte of the next head.
+that is still sending, which then never reads why. Both are mended here. Its own `limit_concurrency` answers requests
+and lets connections be that send none; `timeout_keep_alive` ends with the first byte of the next head.
 """
 
 import asyncio
