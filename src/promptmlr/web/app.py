@@ -40,7 +40,10 @@ PAGE = {
     "icon.svg": "image/svg+xml",
     **{f"{name}.js": "text/javascript; charset=utf-8" for name in ("page", "look", "maps", "label", "shared")},
 }
-"""The files of the page and their types; nothing else is ever read from a disk for it."""
+"""The files of the page and their types; nothing else is ever read from a disk for it.
+
+Starlette's StaticFiles asks the system for types; where that says that a .js is plain text, browsers refuse it here.
+"""
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
