@@ -26,7 +26,7 @@ from promptmlr.methods import create_recognizer
 from promptmlr.prediction import predict_margins
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
-from promptmlr.report import figure_png
+from promptmlr.report.figures import figure_png
 from promptmlr.report.tables import csv_text, markdown_table, signed
 from promptmlr.training import fit
 

@@ -184,6 +184,8 @@ def log_loss(probabilities: NDArray[np.floating], labels: Labels) -> float:
     return float(-np.log(np.maximum(np.where(labels[known] == PRESENT, there, 1 - there), CERTAIN)).mean())
 
 
+# scipy.stats.bootstrap ranks anew for every resample: 29 times slower around scikit-learn's average precision (40,000
+# images, 80 classes), 9 times around a bare sort.
 def bootstrap_map(
     probabilities: ArrayLike, labels: ArrayLike, resamples: int = 1000, seed: int = 0
 ) -> NDArray[np.float64]:

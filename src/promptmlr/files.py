@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -12,6 +13,7 @@ from typing import IO, Any
 
 from promptmlr.errors import EnvironmentFault, UserError
 
+# atomicwrites was archived in 2022 and points to os.replace; it has neither folders nor files that grow.
 __all__ = [
     "check_writable",
     "new_folder",
@@ -39,26 +41,25 @@ def replacing(
         EnvironmentFault: the file cannot be written (disk full, no permission).
     """
     path = Path(path)
+    temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    try:
-        with os.fdopen(handle, mode, **options) as file:
+        opener = None if like is None else _for_its_owner_alone
+        with open(temporary, mode.replace("w", "x"), opener=opener, **options) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         if like is not None:
             with contextlib.suppress(OSError):  # only root may give files away
                 os.chown(temporary, like.st_uid, like.st_gid)
-        Path(temporary).chmod(0o666 & ~_umask() if like is None else stat.S_IMODE(like.st_mode))
-        Path(temporary).replace(path)
+            temporary.chmod(stat.S_IMODE(like.st_mode))
+        temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 @contextlib.contextmanager
@@ -72,14 +73,11 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.exists() or path.is_symlink():
         raise UserError(f"{path} exists already; name another folder, or remove it")
+    temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    try:
+        temporary.mkdir()
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         temporary.rename(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -156,10 +154,13 @@ def _cannot_write(path: Path, error: OSError) -> EnvironmentFault:
     return EnvironmentFault(f"cannot write {path}: {error.strerror or error}; {advice}")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _beside(path: Path) -> Path:
+    """A name that nothing has yet: what is made under it gets its permissions from the system, as any new file."""
+    return path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+
+
+def _for_its_owner_alone(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -23,7 +23,9 @@ from promptmlr.opening import common_classes
 from promptmlr.prediction import predict_together
 from promptmlr.regions import FreshRegions
 from promptmlr.reliability import COMPARED, Compared, Reliability, compared, reliability, reliability_figure
-from promptmlr.report import Report, figure_png
+from promptmlr.report.figures import figure_png
+from promptmlr.report.findings import Finding, Heading, Lines, Picture, Table
+from promptmlr.report.page import as_page
 from promptmlr.report.tables import table_lines
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run, images_sha256
@@ -173,46 +175,44 @@ class RunScore:
 
     def write_page(self, path: Path, run: str) -> None:
         """Scores per class, means as in `lines`, and the reliability plot; all numbers are those of evaluation.json."""
-        page = Report(f"How good {run} is", f"On {self.evaluation.images:,} images: {self.data}.")
         lines = self.scores()
-        page.bullets(_sentences(lines[lines.index("") + 1 :]))
-        page.table(
-            COMPARED, [one.cells() for one in self.compared], caption="Beside CLIP as it is (evaluation.json)", words=1
-        )
-        page.section("Do probabilities say how often?")
-        page.figure(
-            figure_png(reliability_figure(dict(self.curves)), 1000),
-            alt="Share of labels present against their probability; the table below holds the same.",
-            caption="Known labels in bins of their probability, with 95 % intervals; dotted: they say how often.",
-            least=20,
-        )
-        page.table(
-            ("logits", "probability, %", "present, %", "95 % interval", "labels"),
-            [
-                (
-                    name,
-                    f"{100 * one.probability:.1f}",
-                    f"{100 * one.present:.1f}",
-                    f"{100 * one.low:.1f} to {100 * one.high:.1f}",
-                    f"{one.labels:,}",
-                )
-                for name, curve in self.curves.items()
-                for one in curve.bins
-            ],
-            caption="Bins (evaluation.json, reliability)",
-            words=1,
-        )
-        page.section("Classes")
-        page.table(
-            ("class", "AP, %", "share present, %"),
-            [
-                (name, _percent(ap).strip(), _percent(self.evaluation.prevalence[name]).strip())
-                for name, ap in self.evaluation.per_class_ap.items()
-            ],
-            caption="Average precision (evaluation.json)",
-            words=1,
-        )
-        page.write(path)
+        findings: list[Finding] = [
+            Lines(None, _sentences(lines[lines.index("") + 1 :])),
+            Table("Beside CLIP as it is (evaluation.json)", COMPARED, [one.cells() for one in self.compared]),
+            Heading("Do probabilities say how often?"),
+            Picture(
+                lambda: figure_png(reliability_figure(dict(self.curves)), 1000),
+                alt="Share of labels present against their probability; the table below holds the same.",
+                caption="Known labels in bins of their probability, with 95 % intervals; dotted: they say how often.",
+                least=20,
+            ),
+            Table(
+                "Bins (evaluation.json, reliability)",
+                ("logits", "probability, %", "present, %", "95 % interval", "labels"),
+                [
+                    (
+                        name,
+                        f"{100 * one.probability:.1f}",
+                        f"{100 * one.present:.1f}",
+                        f"{100 * one.low:.1f} to {100 * one.high:.1f}",
+                        f"{one.labels:,}",
+                    )
+                    for name, curve in self.curves.items()
+                    for one in curve.bins
+                ],
+            ),
+            Heading("Classes"),
+            Table(
+                "Average precision (evaluation.json)",
+                ("class", "AP, %", "share present, %"),
+                [
+                    (name, _percent(ap).strip(), _percent(self.evaluation.prevalence[name]).strip())
+                    for name, ap in self.evaluation.per_class_ap.items()
+                ],
+            ),
+        ]
+        lead = f"On {self.evaluation.images:,} images: {self.data}."
+        write_text(path, as_page(f"How good {run} is", lead, findings))
 
 
 def _sentences(lines: list[str]) -> list[str]:

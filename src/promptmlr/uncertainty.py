@@ -97,6 +97,7 @@ def estimate(
     )
 
 
+# scipy corrects for the false discovery rate alone, and statsmodels would be one more library for these lines.
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values corrected for their number, by Holm's step-down: an adjusted one below α rejects at level α for all."""
     order = np.argsort(p_values, kind="stable")

@@ -139,7 +139,7 @@ def test_interrupted_while_writing_leaves_the_old_page(tmp_path: Path, monkeypat
             file.write(content[:100])
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("promptmlr.report.write_text", interrupted)
+    monkeypatch.setattr("promptmlr.demo.running.write_text", interrupted)
     with pytest.raises(KeyboardInterrupt):
         demo.run_demo(tmp_path, **SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]

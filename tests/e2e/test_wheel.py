@@ -61,6 +61,7 @@ def test_wheel_holds_weights_recipes_and_types_and_little_else(wheel: Path) -> N
         "promptmlr/py.typed",
         "promptmlr/recipes/default.toml",
         "promptmlr/recipes/released.toml",
+        *(f"promptmlr/report/page.{kind}" for kind in ("css", "html", "js")),
         *(f"promptmlr/web/static/{name}" for name in PAGE),
     }
     assert expected <= names

@@ -96,6 +96,14 @@ def test_what_can_be_written_is_found_out_beforehand(tmp_path) -> None:
         check_writable(tmp_path / "file" / "page.html")
 
 
+def test_what_is_private_is_so_from_its_first_byte_on(tmp_path) -> None:
+    path = tmp_path / "a.txt"
+    path.touch(0o600)
+    with replacing(path, like=path.stat()) as file:
+        file.write(b"secret")
+        assert {stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir()} == {0o600}
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o664])
 def test_permissions_can_be_those_of_the_file_before(tmp_path, mode: int) -> None:
     path = tmp_path / "a.txt"

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from promptmlr.advice.learning_curve import RATES, Curve, Extrapolation, Point
 from promptmlr.files import write_bytes, write_text
-from promptmlr.report import figure_png
+from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Picture, Table
 from promptmlr.report.tables import csv_text, percent_interval
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from promptmlr.cli.progress import note
 from promptmlr.errors import UserError
-from promptmlr.files import check_writable
+from promptmlr.files import check_writable, write_text
 
 if TYPE_CHECKING:
     from promptmlr.report.findings import Finding
@@ -85,14 +85,14 @@ def check_free(out: Path, overwrite: bool) -> None:
 
 def say(title: str, lead: str, findings: "Sequence[Finding]", out: Path | None, report: Path | None) -> None:
     """Print what was found, write the page where one is asked for, and say where all of that is."""
-    from promptmlr.report.findings import as_page, as_text
+    from promptmlr.report.findings import as_text
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if text := as_text(findings, width):
         print(text)
     if report is not None:
-        page = as_page(title, lead, findings)
-        page.paragraph(f"The files that it names are in {out}.")
-        page.write(report)
+        from promptmlr.report.page import as_page
+
+        write_text(report, as_page(title, lead, [*findings, f"The files that it names are in {out}."]))
     if out is not None:
         note(f"written to {out}" + ("" if report is None else f", as a page to {report}"))

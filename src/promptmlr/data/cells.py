@@ -19,8 +19,6 @@ from promptmlr.names import checked_class_names
 
 __all__ = ["LabelCells"]
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
 _RECORD = re.compile(rb'(?:[^"\r\n]++|"[^"]*+")*+(?:\r\n|\r|\n|\Z)')
 _FIELDS = {mark: re.compile(rb'"(?:[^"]|"")*+"|[^%s\r\n]*+' % mark.encode()) for mark in (",", ";", "\t")}
 _END = re.compile(rb"[\r\n]*\Z")

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from promptmlr.demo.comparison import Row, best_of
 from promptmlr.labels import PRESENT, Labels
-from promptmlr.report import MARKS, Card, Mark, image_png
+from promptmlr.report.figures import image_png
+from promptmlr.report.findings import MARKS, Card, Mark
 from promptmlr.report.overlays import INK, draw_bar, draw_image, draw_map, grid_of
 
 __all__ = ["COLOURS", "Example", "example_card", "interval_chart", "maps_figure"]

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from promptmlr.demo.comparison import DIFFERENCE_HEADER, HEADER, Finding, Row, best_of
+from promptmlr.demo.comparison import DIFFERENCE_HEADER, HEADER, Row, best_of
+from promptmlr.demo.comparison import Finding as Answer
 from promptmlr.demo.figures import Example, example_card, interval_chart
 from promptmlr.labels import ABSENT, PRESENT, Labels
-from promptmlr.report import Report, figure_png
+from promptmlr.report.figures import figure_png
+from promptmlr.report.findings import Cards, Code, Finding, Heading, Lines, Picture, Table
+from promptmlr.report.page import as_page
 
 __all__ = ["CAVEAT", "NEXT_STEPS", "DemoResult", "demo_page"]
 
@@ -61,7 +64,7 @@ class DemoResult:
     train_labels: Labels
     test_labels: Labels
     rows: Sequence[Row]
-    findings: Sequence[Finding]
+    findings: Sequence[Answer]
     shown: Row
     examples: Sequence[Example]
     maps: bytes
@@ -70,109 +73,99 @@ class DemoResult:
     seconds: float
 
 
-def demo_page(result: DemoResult) -> Report:
-    """The page, ready to be written."""
+def demo_page(result: DemoResult) -> str:
+    """The page."""
     best = best_of(result.rows)
-    report = Report(
+    return as_page(
         "What a tenth of the labels teaches",
         f"Every method, with both initial values if it learns embeddings, trained on the same "
         f"{len(result.train_labels):,} drawn scenes with nine out of ten labels hidden, and scored on "
         f"{len(result.test_labels):,} others whose labels are all known. Best here: {best.name}, with a mAP of "
         f"{100 * best.evaluation.mean_ap:.1f} %.",
+        [
+            *_what_was_done(result),
+            *_scores(result),
+            *_differences(result),
+            *_predictions(result),
+            Heading("Your own photos"),
+            "A CSV with a column image and one column per class is enough: 1 present, 0 absent, blank unknown. An "
+            "optional column split (train or test) marks the rows for scoring.",
+            Code(NEXT_STEPS),
+            f"This page: promptmlr demo --seed {result.seed}, {result.epochs} epochs; "
+            + ", ".join(f"{name} {version}" for name, version in result.versions.items())
+            + ".",
+        ],
     )
-    _what_was_done(report, result)
-    _scores(report, result)
-    _differences(report, result)
-    _predictions(report, result)
-    report.section("Your own photos")
-    report.paragraph(
-        "A CSV with a column image and one column per class is enough: 1 present, 0 absent, blank unknown. An optional "
-        "column split (train or test) marks the rows for scoring."
-    )
-    report.code(NEXT_STEPS)
-    report.paragraph(
-        f"This page: promptmlr demo --seed {result.seed}, {result.epochs} epochs; "
-        + ", ".join(f"{name} {version}" for name, version in result.versions.items())
-        + "."
-    )
-    return report
 
 
-def _what_was_done(report: Report, result: DemoResult) -> None:
+def _what_was_done(result: DemoResult) -> list[Finding]:
     labels = result.train_labels
     present, absent = (int(np.count_nonzero(labels == code)) for code in (PRESENT, ABSENT))
-    report.section("What was done")
-    report.paragraph(
+    return [
+        Heading("What was done"),
         f"The scenes are drawn: {len(result.class_names)} classes, common and rare ones, several in a picture, with "
         "clutter and with the grain of a camera in poor light. A miniature CLIP, pretrained on other drawn scenes with "
         "captions and without that grain, encodes each scene once into regions: a grid, and one for the whole picture. "
-        "It stays frozen; a method only learns to score the presence and the absence of each class."
-    )
-    report.paragraph(
+        "It stays frozen; a method only learns to score the presence and the absence of each class.",
         f"Of {labels.size:,} training labels, {present + absent:,} are observed: {present:,} present and {absent:,} "
         "absent ones. All others are unknown, which does not mean absent: they change neither loss nor gradient. Every "
-        "method has the same labels, the same order of scenes, and the default recipe."
-    )
-    report.bullets(METHODS_IN_WORDS)
-    report.paragraph(
+        "method has the same labels, the same order of scenes, and the default recipe.",
+        Lines(None, METHODS_IN_WORDS),
         "The initial value of a learned embedding is either agnostic (the text “a photo.”, the same for every class) "
         "or the text of its class (“a photo of a tree.”). Both are shown; otherwise the table would attribute to "
-        "prompts what is an effect of the initial value."
-    )
+        "prompts what is an effect of the initial value.",
+    ]
 
 
-def _scores(report: Report, result: DemoResult) -> None:
+def _scores(result: DemoResult) -> list[Finding]:
     chance = float((result.test_labels == PRESENT).mean())
     best = best_of(result.rows)
-    report.section("How good they are")
-    report.table(
-        HEADER,
-        [row.cells() for row in result.rows],
-        caption="mAP on the test scenes with a 95 % bootstrap interval; learned numbers; seconds to train on one core.",
-        words=2,
-        strong=[list(result.rows).index(best)],
-    )
-    report.figure(
-        figure_png(interval_chart(result.rows), 1400),
-        alt="mAP and interval of every row of the table above, as dots and bars.",
-        caption=f"Dots: mAP; bars: 95 % interval; blue: the best row. A ranking at random would reach about "
-        f"{100 * chance:.1f} %, the share of labels that are present.",
-    )
+    return [
+        Heading("How good they are"),
+        Table(
+            "mAP on the test scenes with a 95 % bootstrap interval; learned numbers; seconds to train on one core.",
+            HEADER,
+            [row.cells() for row in result.rows],
+            words=2,
+            strong=[list(result.rows).index(best)],
+        ),
+        Picture(
+            lambda: figure_png(interval_chart(result.rows), 1400),
+            alt="mAP and interval of every row of the table above, as dots and bars.",
+            caption=f"Dots: mAP; bars: 95 % interval; blue: the best row. A ranking at random would reach about "
+            f"{100 * chance:.1f} %, the share of labels that are present.",
+        ),
+    ]
 
 
-def _differences(report: Report, result: DemoResult) -> None:
-    report.section("Differences")
-    report.paragraph(
+def _differences(result: DemoResult) -> list[Finding]:
+    found: list[Finding] = [
+        Heading("Differences"),
         "Overlapping intervals do not mean that two rows are equally good, because all rows are scored on the same "
         "scenes. So the differences themselves are resampled, scene by scene. A difference whose interval contains 0 "
-        "is within noise."
-    )
-    for finding in result.findings:
-        report.subsection(finding.question)
-        report.paragraph(finding.answer)
-        report.table(
-            DIFFERENCE_HEADER,
-            [pair.cells() for pair in finding.differences],
-            caption="Row minus reference, in points of mAP.",
-            words=2,
-        )
-    report.paragraph(CAVEAT)
+        "is within noise.",
+    ]
+    for one in result.findings:
+        pairs = [pair.cells() for pair in one.differences]
+        table = Table("Row minus reference, in points of mAP.", DIFFERENCE_HEADER, pairs, words=2)
+        found += [Heading(one.question, level=3), one.answer, table]
+    return [*found, CAVEAT]
 
 
-def _predictions(report: Report, result: DemoResult) -> None:
-    report.section("Predictions for new scenes")
-    report.paragraph(
+def _predictions(result: DemoResult) -> list[Finding]:
+    return [
+        Heading("Predictions for new scenes"),
         f"The first test scenes with several classes, and the predictions of {result.shown.name}, the best trained "
         "row: ✓ predicted and there, ✗ predicted but not there, ○ there but missed. A class is predicted if its "
-        "probability, the number beside it, is above 0.5."
-    )
-    report.cards(example_card(example, result.class_names) for example in result.examples)
-    report.section("Similarity maps")
-    report.figure(
-        result.maps,
-        alt="Four test scenes with their labels, each with the presence and the absence map of one of its classes.",
-        caption="The first of these scenes with their predictions. Below, the similarity of each region to the "
-        "presence and to the absence of one class: of the classes present, the one with the highest probability. "
-        "All maps have the same colour scale; the region of the whole picture is left out.",
-        least=36,
-    )
+        "probability, the number beside it, is above 0.5.",
+        Cards([example_card(example, result.class_names) for example in result.examples]),
+        Heading("Similarity maps"),
+        Picture(
+            lambda: result.maps,
+            alt="Four test scenes with their labels, each with the presence and the absence map of one of its classes.",
+            caption="The first of these scenes with their predictions. Below, the similarity of each region to the "
+            "presence and to the absence of one class: of the classes present, the one with the highest probability. "
+            "All maps have the same colour scale; the region of the whole picture is left out.",
+            least=36,
+        ),
+    ]

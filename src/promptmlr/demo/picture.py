@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from promptmlr.demo.figures import COLOURS, Example
 from promptmlr.labels import ABSENT, PRESENT, Labels
-from promptmlr.report import MARKS
+from promptmlr.report.findings import MARKS
 from promptmlr.report.overlays import INK
 
 __all__ = ["TableRows", "job_figure", "rows_to_show", "telling_classes"]

@@ -21,7 +21,7 @@ from promptmlr.demo.page import DemoResult, demo_page
 from promptmlr.demo.picture import TableRows, job_figure, rows_to_show
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
-from promptmlr.files import check_writable, write_bytes
+from promptmlr.files import check_writable, write_bytes, write_text
 from promptmlr.labels import PRESENT, hide, keep_mask
 from promptmlr.methods import METHOD_TABLE, Method
 from promptmlr.pipeline import TrainingJob, build, check_labels
@@ -30,7 +30,7 @@ from promptmlr.prior.fitting import begin_run
 from promptmlr.prior.recalibration import recalibrate
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
-from promptmlr.report import figure_jpeg
+from promptmlr.report.figures import figure_jpeg
 from promptmlr.reporting import Reporter
 from promptmlr.run import versions
 from promptmlr.training import EpochReport, fit_runs
@@ -129,7 +129,7 @@ def run_demo(
         page=out / "index.html",
         seconds=time.perf_counter() - begin,
     )
-    demo_page(result).write(result.page)
+    write_text(result.page, demo_page(result))
     chosen = rows_to_show(seen, EXAMPLES_IN_PICTURE)
     table = TableRows([np.asarray(train.data.images[index].open()) for index in chosen], seen[chosen])
     picture = job_figure(table, examples[:EXAMPLES_IN_PICTURE], test.data.class_names)

@@ -24,7 +24,7 @@ from promptmlr.maps.means import QUANTITIES, Agreement, Interval, agreements
 from promptmlr.maps.subject import Subject
 from promptmlr.opening import common_classes, open_images
 from promptmlr.regions import RegionSource
-from promptmlr.report import figure_jpeg, figure_png
+from promptmlr.report.figures import figure_jpeg, figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.tables import csv_text
 from promptmlr.reporting import Reporter

@@ -18,7 +18,7 @@ from promptmlr.maps.agreement import chance_overlap, map_agreement
 from promptmlr.maps.figure import WIDTH, Overlay, Strip, overlay_figure, shown_pixels
 from promptmlr.maps.subject import COSINE, Subject
 from promptmlr.regions import encode_pixels
-from promptmlr.report import figure_jpeg, figure_png
+from promptmlr.report.figures import figure_jpeg, figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.overlays import grid_of
 from promptmlr.report.tables import csv_text

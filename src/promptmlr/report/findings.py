@@ -1,14 +1,31 @@
-"""What a measurement found, once: as text for the terminal, as Markdown, and as a page."""
+"""What a measurement found, once: as text for the terminal and as Markdown here, as a page in `page.py`."""
 
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from promptmlr.report import Report
 from promptmlr.report.tables import markdown_table, table_lines
 
-__all__ = ["Finding", "Heading", "Lines", "Picture", "Table", "as_markdown", "as_page", "as_text"]
+__all__ = [
+    "MARKS",
+    "Card",
+    "Cards",
+    "Code",
+    "Finding",
+    "Heading",
+    "Lines",
+    "Mark",
+    "Picture",
+    "Table",
+    "as_markdown",
+    "as_text",
+]
+
+Mark = Literal["right", "wrong", "missed"]
+
+MARKS: dict[Mark, str] = {"right": "✓", "wrong": "✗", "missed": "○"}
 
 WIDTH = 100  # of printed paragraphs
 
@@ -18,9 +35,10 @@ _UNIT = re.compile(r"(\d) (%|px)")  # no line ends between a number and its unit
 
 @dataclass(frozen=True)
 class Heading:
-    """Begins a part; all that follows belongs to it."""
+    """Begins a section, at level 2, or a part of one, at level 3; all that follows belongs to it."""
 
     text: str
+    level: int = 2
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,7 @@ class Table:
         words: how many columns, from the left, hold words; the others hold numbers.
         long: whether there are too many rows for a terminal.
         brief: whether it is the beginning of a long one, which the page has whole.
+        strong: the indices of rows that stand out on the page.
     """
 
     caption: str
@@ -42,6 +61,7 @@ class Table:
     words: int = 1
     long: bool = False
     brief: bool = False
+    strong: Container[int] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,39 @@ class Picture:
     least: int = 0
 
 
-Finding = Heading | Table | Lines | Picture | str  # a str is a paragraph
+@dataclass(frozen=True)
+class Code:
+    """Commands or code, as they stand; of the page alone, where the keyboard reaches them if they scroll."""
+
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture with a few marked lines under it.
+
+    Attributes:
+        picture: PNG or JPEG.
+        alt: what it shows, for those who do not see it.
+        heading: the first line.
+        lines: a mark and the words beside it; the words must do without the mark's colour.
+    """
+
+    picture: bytes
+    alt: str
+    heading: str
+    lines: Sequence[tuple[Mark, str]]
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Pictures side by side, as many as the screen holds; of the page alone."""
+
+    cards: Sequence[Card]
+
+
+InWords = Heading | Table | Lines | str  # a str is a paragraph
+Finding = InWords | Picture | Code | Cards
 
 
 def as_text(findings: Iterable[Finding], width: int | None = None) -> str:
@@ -82,30 +134,9 @@ def as_markdown(findings: Iterable[Finding]) -> str:
     return "\n\n".join(map(_markdown, _in_words(findings))) + "\n"
 
 
-def as_page(title: str, lead: str, findings: Iterable[Finding]) -> Report:
-    """The same as a page, with pictures and long tables."""
-    page = Report(title, lead)
-    for finding in findings:
-        if isinstance(finding, Heading):
-            page.section(finding.text)
-        elif isinstance(finding, Table):
-            if finding.brief:
-                continue
-            page.table(finding.header, finding.rows, caption=finding.caption, words=finding.words)
-        elif isinstance(finding, Lines):
-            if finding.heading is not None:
-                page.subsection(finding.heading)
-            page.bullets(finding.items)
-        elif isinstance(finding, Picture):
-            page.figure(finding.draw(), alt=finding.alt, caption=finding.caption, least=finding.least)
-        else:
-            page.paragraph(finding)
-    return page
-
-
-def _in_words(findings: Iterable[Finding]) -> list[Heading | Table | Lines | str]:
+def _in_words(findings: Iterable[Finding]) -> list[InWords]:
     """Without what the page alone shows, and without headings that nothing is left of."""
-    kept = [one for one in findings if not isinstance(one, Picture) and not (isinstance(one, Table) and one.long)]
+    kept = [one for one in findings if isinstance(one, InWords) and not (isinstance(one, Table) and one.long)]
     return [
         one
         for one, after in zip(kept, [*kept[1:], Heading("")], strict=True)
@@ -113,7 +144,7 @@ def _in_words(findings: Iterable[Finding]) -> list[Heading | Table | Lines | str
     ]
 
 
-def _text(finding: Heading | Table | Lines | str, width: int | None) -> str:
+def _text(finding: InWords, width: int | None) -> str:
     if isinstance(finding, Heading):
         return f"{finding.text}\n{'─' * len(finding.text)}"
     if isinstance(finding, Table):
@@ -130,9 +161,9 @@ def _text(finding: Heading | Table | Lines | str, width: int | None) -> str:
     return textwrap.fill(kept_together, min(WIDTH, width or WIDTH)).replace(_GLUE, " ")
 
 
-def _markdown(finding: Heading | Table | Lines | str) -> str:
+def _markdown(finding: InWords) -> str:
     if isinstance(finding, Heading):
-        return f"## {finding.text}"
+        return f"{'#' * finding.level} {finding.text}"
     if isinstance(finding, Table):
         return (
             ""

@@ -10,6 +10,8 @@ from rich.text import Text
 
 __all__ = ["csv_text", "markdown_table", "percent_interval", "signed", "table_lines"]
 
+UNFOLDED = 10_000  # letters, wider than any table
+
 
 def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> str:
     """A header line and a line per record."""
@@ -46,23 +48,13 @@ def table_lines(
         header: names of the columns.
         rows: their cells.
         words: how many columns, from the left, hold words.
-        width: in letters; a table that is wider has its cells folded into several lines.
+        width: in letters; a table that is wider has its cells folded into several lines; without one none has.
     """
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = []
-    for row in (header, *rows):
-        cells = [
-            cell.ljust(width) if column < words else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    if width is None or max(map(len, lines)) <= width:
-        return lines
-    folded = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column, name in enumerate(header):
-        folded.add_column(Text(name), justify="left" if column < words else "right", overflow="fold")
+        table.add_column(Text(name), justify="left" if column < words else "right", overflow="fold")
     for row in rows:
-        folded.add_row(*map(Text, row))
+        table.add_row(*map(Text, row))
     page = io.StringIO()
-    Console(file=page, width=width, color_system=None).print(folded)
+    Console(file=page, width=width or UNFOLDED, color_system=None).print(table)
     return [line.rstrip() for line in page.getvalue().splitlines()]

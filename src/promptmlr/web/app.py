@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -25,7 +25,7 @@ from promptmlr.web.answers import (
     ServiceInfo,
     SideMap,
 )
-from promptmlr.web.guard import Guard
+from promptmlr.web.guard import Guard, refusal
 from promptmlr.web.label_routes import label_router
 from promptmlr.web.metrics import CONTENT_TYPE
 from promptmlr.web.served import ClassMap, Look, ServedRun
@@ -38,9 +38,12 @@ PAGE = {
     "index.html": "text/html; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
-    **{f"{name}.js": "text/javascript; charset=utf-8" for name in ("page", "look", "maps", "label")},
+    **{f"{name}.js": "text/javascript; charset=utf-8" for name in ("page", "look", "maps", "label", "shared")},
 }
-"""The files of the page and their types; nothing else is ever read from a disk for it."""
+"""The files of the page and their types; nothing else is ever read from a disk for it.
+
+Starlette's StaticFiles asks the system for types; where that says that a .js is plain text, browsers refuse it here.
+"""
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
@@ -81,8 +84,7 @@ def create_app(service: Service, hosts: Iterable[str] = ()) -> ASGIApp:
     if service.queue is not None:
         app.include_router(label_router(service.queue, service))
     endpoints = {path: path for path in app.openapi()["paths"]} | {"/": "page", "/metrics": "/metrics"}
-    names = {host.lower() for host in hosts}
-    return Guard(app, service.limits, names, service.metrics, endpoints, uploads={"/predict", "/maps"})
+    return Guard(app, service.limits, hosts, service.metrics, endpoints, uploads={"/predict", "/maps"})
 
 
 def _add_page(app: FastAPI) -> None:
@@ -177,13 +179,13 @@ async def _as_json(_request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "query")
-        return JSONResponse({"error": f"{where}: {first['msg']}"}, 400)
+        return refusal(400, f"{where}: {first['msg']}")
     if not isinstance(error, HTTPException):  # the guard logs it
-        return JSONResponse({"error": "an error of the server; its log says more"}, 500)
-    headers = dict(error.headers or {})
-    if error.status_code in (408, 413, 429):  # the rest of the request is not wanted
-        headers["Connection"] = "close"
-    return JSONResponse({"error": " ".join(str(error.detail).split())}, error.status_code, headers)
+        return refusal(500, "an error of the server; its log says more")
+    unread = error.status_code in (408, 413, 429)  # the rest of the request is not wanted
+    return refusal(
+        error.status_code, error.detail, {**(error.headers or {}), **({"Connection": "close"} if unread else {})}
+    )
 
 
 def _require_readable(found: Any) -> Any:

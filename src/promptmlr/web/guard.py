@@ -2,25 +2,25 @@
 
 There is no authentication. What a web page that the user happens to visit could do is ruled out all the same: it can
 neither read anything (no CORS headers, no answer to a Host that is a name of its choice, which is DNS rebinding) nor
-change anything (Origin must be this service).
+change anything (Origin must be this service, or a name that it goes by behind a proxy).
 """
 
 import asyncio
 import ipaddress
-import json
 import logging
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from promptmlr.web.limits import Limits
 from promptmlr.web.metrics import GONE, Metrics, outcome_of
 
-__all__ = ["SECURITY_HEADERS", "Guard"]
+__all__ = ["Guard", "refusal"]
 
 SMALL_BODY = 64 << 10  # bytes, of a request without images
 SLACK = 5.0  # seconds that sending an answer may take beyond the timeout
@@ -38,13 +38,15 @@ SECURITY_HEADERS = {
 _LOG = logging.getLogger(__name__)
 
 
+# Starlette's own middleware is not enough: TrustedHostMiddleware knows no IP addresses, RequestBodyLimitMiddleware no
+# time and no path, both refuse in plain text, and nothing there reads Origin.
 class Guard:
     """The outermost layer.
 
     Args:
         app: everything else.
         limits: of a request.
-        hosts: names, in small letters, under which the service may be asked besides localhost and IP addresses.
+        hosts: names under which the service may be asked besides localhost and IP addresses.
         metrics: where requests are counted.
         endpoints: path → its name in the metrics; others share one.
         uploads: paths whose bodies may be as large as `limits` says.
@@ -54,14 +56,14 @@ class Guard:
         self,
         app: ASGIApp,
         limits: Limits,
-        hosts: Container[str],
+        hosts: Iterable[str],
         metrics: Metrics,
         endpoints: Mapping[str, str],
         uploads: Container[str],
     ) -> None:
         self.app = app
         self.limits = limits
-        self.hosts = hosts
+        self.names = {name for name in map(str.lower, hosts) if name and not _is_of_any_machine(name)}
         self.metrics = metrics
         self.endpoints = endpoints
         self.uploads = uploads
@@ -83,22 +85,21 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
+        async def refuse(status: int, why: str, headers: Mapping[str, str] | None = None) -> None:
+            if not started:  # uvicorn closes the connection of an answer that is cut short
+                await refusal(status, why, {**(headers or {}), "Connection": "close"})(scope, receive, answer)
+
         try:
             async with asyncio.timeout(2 * self.limits.timeout + SLACK):
                 self._check_sender(scope)
                 await self.app(scope, self._limited(scope, receive), answer)
         except HTTPException as error:
-            if started:
-                raise
-            await _refuse(answer, error)
+            await refuse(error.status_code, error.detail, error.headers)
         except TimeoutError:
-            if started:  # and not read by the client: uvicorn closes the connection of an answer that is cut short
-                return
-            await _refuse(answer, HTTPException(503, "it took too long; try again", {"Retry-After": "5"}))
+            await refuse(503, "it took too long; try again", {"Retry-After": "5"})
         except Exception:
             _LOG.exception("a request failed")
-            if not started:
-                await _refuse(answer, HTTPException(500, "an error of the server; its log says more"))
+            await refuse(500, "an error of the server; its log says more")
         finally:
             endpoint = self.endpoints.get(scope["path"], "other")
             self.metrics.requests.labels(endpoint, outcome_of(status)).inc()
@@ -111,24 +112,20 @@ class Guard:
             HTTPException: 421 or 403.
         """
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if not self._is_own(_name_of(host)):
+        host = headers.get("host", "").lower()
+        name = _name_of(host)
+        if name not in self.names and not _is_of_any_machine(name):
             raise HTTPException(421, "this service does not go by that name; name it with --allow-host")
         if scope["method"] in ("GET", "HEAD"):
             return
-        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        foreign = site not in (None, "same-origin", "none") if origin is None else _netloc(origin) != host.lower()
-        if foreign:
-            raise HTTPException(403, "requests from the pages of other sites are refused")
-
-    def _is_own(self, name: str) -> bool:
-        if name == "localhost" or name in self.hosts:
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True  # a page under a name that leads here cannot send an address as its Host
+        origin = headers.get("origin")
+        # Behind a proxy Host may be the address that the proxy asks, while Origin is what the browser shows.
+        own = origin is None or _netloc(origin) == host or _name_of(_netloc(origin)) in self.names
+        # What the browser itself says of the two tells the ports of one name apart.
+        if not own or headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            raise HTTPException(
+                403, "requests from the pages of other sites are refused; name your own with --allow-host"
+            )
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """The body, cut off where it is too large or too slow while it comes."""
@@ -159,6 +156,11 @@ class Guard:
         return limited
 
 
+def refusal(status: int, why: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer to a request that is refused: one line, as JSON."""
+    return JSONResponse({"error": " ".join(why.split())}, status, headers)
+
+
 def _netloc(origin: str) -> str:
     """Host and port of an Origin header; nothing of a damaged one."""
     try:
@@ -175,24 +177,14 @@ def _name_of(host: str) -> str:
         return ""
 
 
+def _is_of_any_machine(name: str) -> bool:
+    """Whether it is localhost or an address: a page under a name that leads here cannot send that as its Host."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost"
+    return True
+
+
 def _size(count: int) -> str:
     return f"{count / (1 << 20):g} MiB" if count >= 1 << 20 else f"{count / 1024:g} KiB"
-
-
-async def _refuse(send: Send, error: HTTPException) -> None:
-    """An error as JSON; the rest of the request is not waited for."""
-    body = json.dumps({"error": " ".join(str(error.detail).split())}, ensure_ascii=False).encode()
-    headers = {
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        "connection": "close",
-        **{name.lower(): value for name, value in (error.headers or {}).items()},
-    }
-    await send(
-        {
-            "type": "http.response.start",
-            "status": error.status_code,
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})

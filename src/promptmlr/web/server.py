@@ -1,7 +1,8 @@
 """A socket, uvicorn, and the end of both.
 
-uvicorn waits for as long as a client likes for the head of a request, and closes a connection under a client that is
-still sending, which then never reads why. Both are mended here.
+uvicorn (0.54) waits for as long as a client likes for the head of a request, and closes a connection under a client
+that is still sending, which then never reads why. Both are mended here. Its own `limit_concurrency` answers requests
+and lets connections be that send none; `timeout_keep_alive` ends with the first byte of the next head.
 """
 
 import asyncio
@@ -108,23 +109,19 @@ def listen(host: str, port: int) -> socket.socket:
         UserError: no such host, or the port is taken or not allowed.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError, OverflowError) as error:
         raise UserError(f"--host {host}: no such address; use 127.0.0.1 for this machine alone") from error
-    bound = socket.socket(family, kind, protocol)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        bound.listen(128)
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # `::` is every address, those of IPv4 too
+        return socket.create_server(address, family=family, backlog=128, dualstack_ipv6=both)
     except OSError as error:
-        bound.close()
         advice = {
             errno.EADDRINUSE: "it is in use; end what uses it, or choose another with --port",
             errno.EACCES: "not allowed; choose one above 1023 with --port",
             errno.EADDRNOTAVAIL: "this machine does not have that address; use 127.0.0.1 or 0.0.0.0",
         }.get(error.errno or 0, error.strerror or str(error))
         raise UserError(f"port {port} of {host}: {advice}") from error
-    return bound
 
 
 class Server:

@@ -37,7 +37,7 @@ class EncodedImage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field("image", description="What to call it in the answer.")
-    data: str = Field(description="The file in base64.")
+    data: str = Field(description="The file in base64.", json_schema_extra={"format": "byte"})
 
 
 class ImagesRequest(BaseModel):
@@ -65,19 +65,7 @@ REQUEST_BODY: dict[str, Any] = {
                     "required": ["images"],
                     "additionalProperties": False,
                     "properties": {
-                        "images": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {
-                                "type": "object",
-                                "required": ["data"],
-                                "additionalProperties": False,
-                                "properties": {
-                                    "name": {"type": "string", "description": "What to call it in the answer."},
-                                    "data": {"type": "string", "format": "byte", "description": "The file in base64."},
-                                },
-                            },
-                        }
+                        "images": {"type": "array", "minItems": 1, "items": EncodedImage.model_json_schema()},
                     },
                 }
             },

@@ -7,12 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
+from promptmlr.files import write_text
 from promptmlr.maps.dataset import explain_data
 from promptmlr.maps.image import explain_image
 from promptmlr.maps.subject import Subject
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import InMemoryRegions
-from promptmlr.report.findings import as_markdown, as_page
+from promptmlr.report.findings import as_markdown
+from promptmlr.report.page import as_page
 from promptmlr.sides import EmbeddingSide, LinearSide
 
 NAMES = ("dog", "cat", "cup")
@@ -61,7 +63,7 @@ def test_without_a_present_class_there_is_nothing_to_show(subject, tmp_path) -> 
     assert not found.examples
     findings = found.findings(tmp_path / "agreement.csv")
     assert "| with the class | correlation | – | – | – | – |" in as_markdown(findings)
-    as_page(found.title, found.lead, findings).write(tmp_path / "page.html")
+    write_text(tmp_path / "page.html", as_page(found.title, found.lead, findings))
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<img ") == 1
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from promptmlr.maps.figure import WIDTH, Overlay, Strip, agreement_chart, overlay_figure, shown_pixels
 from promptmlr.maps.means import agreements
-from promptmlr.report import figure_png
+from promptmlr.report.figures import figure_png
 from promptmlr.report.overlays import grid_of
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from promptmlr.cli.paper.experiment import absence
+from promptmlr.files import write_text
 from promptmlr.paper.absence.outputs import AbsenceOutputs
 from promptmlr.paper.absence.plan import BASELINE, METHODS, WORTHS, Plan, Tower
 from promptmlr.paper.absence.running import Results, row_name
@@ -15,7 +16,8 @@ from promptmlr.paper.absence.towers import Probe
 from promptmlr.paper.design.choices import Found
 from promptmlr.paper.design.search import Choice, Rule, Trial
 from promptmlr.paper.grid.results import GridResults
-from promptmlr.report.findings import as_markdown, as_page, as_text
+from promptmlr.report.findings import as_markdown, as_text
+from promptmlr.report.page import as_page
 from promptmlr.scenes.captions import ABSENCE_RATE
 from promptmlr.scenes.text_side import TextSideConfig
 
@@ -125,7 +127,7 @@ def test_epochs_that_were_left_alone_claim_no_plateau() -> None:
 def test_what_is_written(tmp_path) -> None:
     outputs = AbsenceOutputs(made(growth=0.03, auc=0.4))
     outputs.write(tmp_path)
-    as_page(outputs.title, outputs.lead, outputs.findings()).write(tmp_path / "page.html")
+    write_text(tmp_path / "page.html", as_page(outputs.title, outputs.lead, outputs.findings()))
     assert (tmp_path / "absence.md").read_text() == as_markdown(outputs.findings())
     for name, rows in (("methods", 3 * (3 * 7 + 1)), ("worths", 6 * 3 * 3), ("changes", 6 * 2)):
         with (tmp_path / f"{name}.csv").open(newline="") as file:

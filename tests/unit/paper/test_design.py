@@ -11,6 +11,7 @@ import torch
 from promptmlr.backbone import Backbone
 from promptmlr.data import DataOptions, load_data
 from promptmlr.errors import EnvironmentFault
+from promptmlr.files import write_text
 from promptmlr.methods import create_recognizer
 from promptmlr.paper.design.cells import CELLS, SATURATED, VARIANTS, build, saturated_share
 from promptmlr.paper.design.choices import Found, read_choices, write_choices
@@ -22,7 +23,8 @@ from promptmlr.paper.grid.results import GridResults
 from promptmlr.paper.jobs import finished
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
-from promptmlr.report.findings import as_markdown, as_page, as_text
+from promptmlr.report.findings import as_markdown, as_text
+from promptmlr.report.page import as_page
 from promptmlr.scenes import CLASS_NAMES
 
 RULE = Rule(epochs=10, most_epochs=80, gain=0.01, extensions=1)
@@ -252,7 +254,7 @@ def test_what_is_shown_of_a_design(tmp_path) -> None:
     ]
     outputs = DesignOutputs(planted(), choices, Rule(most_epochs=40), "some images")
     outputs.write(tmp_path)
-    as_page(outputs.title, outputs.lead, outputs.findings()).write(tmp_path / "report.html")
+    write_text(tmp_path / "report.html", as_page(outputs.title, outputs.lead, outputs.findings()))
     text = (tmp_path / "design.md").read_text()
     assert text == as_markdown(outputs.findings())
     assert "prompt+linear  10 %" not in as_text(outputs.findings())  # 50 rows are for the page

@@ -3,8 +3,9 @@
 import pytest
 
 from promptmlr.cli.outcome import say
-from promptmlr.report import image_png
-from promptmlr.report.findings import Heading, Lines, Picture, Table, as_markdown, as_page, as_text
+from promptmlr.report.figures import image_png
+from promptmlr.report.findings import Heading, Lines, Picture, Table, as_markdown, as_text
+from promptmlr.report.page import as_page
 
 DRAWN: list[str] = []
 
@@ -58,7 +59,7 @@ def test_a_file_gets_the_same_as_markdown() -> None:
 
 
 def test_a_page_gets_everything() -> None:
-    html = as_page("Title", "Lead.", FOUND).html()
+    html = as_page("Title", "Lead.", FOUND)
     for part in ("<h2>Scores</h2>", "table.csv", "all.csv", 'alt="a figure"', "<h3>What it means</h3>", "again."):
         assert part in html
     assert html.count("<table>") == 2

@@ -13,9 +13,12 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from promptmlr import report
 from promptmlr.errors import EnvironmentFault
-from promptmlr.report import MARKS, Card, Report, figure_jpeg, figure_png, image_png
+from promptmlr.files import write_text
+from promptmlr.report import figures
+from promptmlr.report.figures import figure_jpeg, figure_png, image_png
+from promptmlr.report.findings import MARKS, Card, Cards, Code, Finding, Heading, Lines, Picture, Table
+from promptmlr.report.page import as_page
 
 VOID = {"meta", "img", "br", "link"}
 HOSTILE = "<script>alert('x')</script> & \"quoted\" 'words'"
@@ -59,22 +62,27 @@ def png() -> bytes:
     return image_png(np.full((4, 6, 3), 90, np.uint8))
 
 
-def full_report(png: bytes, text: str) -> Report:
-    report = Report(text, text)
-    report.section(text)
-    report.subsection(text)
-    report.paragraph(text)
-    report.bullets([text])
-    report.code([text])
-    report.table([text, text], [[text, text]], caption=text)
-    report.figure(png, alt=text, caption=text)
-    report.cards([Card(png, text, text, [("right", text)])])
-    return report
+def of(*findings: Finding) -> str:
+    """A page of these."""
+    return as_page("t", "l", findings)
+
+
+def full_page(png: bytes, text: str) -> str:
+    findings: list[Finding] = [
+        Heading(text),
+        Lines(text, [text]),
+        text,
+        Code([text]),
+        Table(text, [text, text], [[text, text]]),
+        Picture(lambda: png, alt=text, caption=text),
+        Cards([Card(png, text, text, [("right", text)])]),
+    ]
+    return as_page(text, text, findings)
 
 
 def test_every_text_is_escaped(png: bytes) -> None:
-    page = Page(full_report(png, HOSTILE).html())
-    assert page.texts("script") == Page(Report("t", "l").html()).texts("script")
+    page = Page(full_page(png, HOSTILE))
+    assert page.texts("script") == Page(of()).texts("script")
     for tag in ("title", "h1", "h2", "caption", "figcaption", "code", "p"):
         assert HOSTILE in page.texts(tag), tag
     assert page.texts("h3") == [HOSTILE, HOSTILE]
@@ -83,7 +91,7 @@ def test_every_text_is_escaped(png: bytes) -> None:
 
 
 def test_page_stands_alone_and_says_what_it_is(png: bytes) -> None:
-    html = full_report(png, "text").html()
+    html = full_page(png, "text")
     page = Page(html)
     assert html.startswith("<!doctype html>")
     assert page.attributes("html") == [{"lang": "en"}]
@@ -95,16 +103,12 @@ def test_page_stands_alone_and_says_what_it_is(png: bytes) -> None:
 
 
 def test_pictures_arrive_as_they_were(png: bytes) -> None:
-    report = Report("t", "l")
-    report.figure(png, alt="a", caption="c")
-    source = Page(report.html()).attributes("img")[0]["src"]
+    source = Page(of(Picture(lambda: png, alt="a", caption="c"))).attributes("img")[0]["src"]
     assert base64.b64decode(source.split(",")[1]) == png
 
 
 def test_table_names_rows_and_columns_and_sets_numbers_right() -> None:
-    report = Report("t", "l")
-    report.table(["a", "b", "c"], [["x", "y", "1"], ["z", "w", "2"]], caption="cap", words=2, strong=[1])
-    page = Page(report.html())
+    page = Page(of(Table("cap", ["a", "b", "c"], [["x", "y", "1"], ["z", "w", "2"]], words=2, strong=[1])))
     assert [attributes["scope"] for attributes in page.attributes("th")] == ["col"] * 3 + ["row"] * 2
     assert page.texts("td") == ["y", "1", "w", "2"]
     assert [attributes.get("class") for attributes in page.attributes("td")] == [None, "number"] * 2
@@ -113,13 +117,12 @@ def test_table_names_rows_and_columns_and_sets_numbers_right() -> None:
 
 def test_ragged_table_is_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
-        Report("t", "l").table(["a", "b"], [["x", "1", "2"]], caption="c")
+        of(Table("c", ["a", "b"], [["x", "1", "2"]]))
 
 
 def test_marks_differ_without_colour(png: bytes) -> None:
-    report = Report("t", "l")
-    report.cards([Card(png, "a", "h", [("right", "one"), ("wrong", "two"), ("missed", "three")])])
-    lines = [text for text in Page(report.html()).texts("li") if "\n" not in text]
+    cards = Cards([Card(png, "a", "h", [("right", "one"), ("wrong", "two"), ("missed", "three")])])
+    lines = [text for text in Page(of(cards)).texts("li") if "\n" not in text]
     assert {f"{MARKS['right']} one", f"{MARKS['wrong']} two", f"{MARKS['missed']} three"} <= set(lines)
     assert len(set(MARKS.values())) == 3
 
@@ -131,25 +134,23 @@ def test_a_figure_has_the_width_asked_for_and_its_type_is_named(save, kind: str)
     content = save(figure, 450)
     image = Image.open(io.BytesIO(content))
     assert (image.format, image.size) == (kind.upper(), (450, 300))
-    report = Report("t", "l")
-    report.figure(content, alt="a", caption="c")
-    assert f"data:image/{kind};base64," in report.html()
+    assert f"data:image/{kind};base64," in of(Picture(lambda: content, alt="a", caption="c"))
 
 
 def test_write_replaces_the_page_alone(tmp_path, png: bytes) -> None:
     (tmp_path / "mine.txt").write_text("kept")
     for text in ("old", "näw"):
-        report = Report(text, text)
-        report.write(tmp_path / "index.html")
+        page = as_page(text, text, [])
+        write_text(tmp_path / "index.html", page)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "mine.txt"]
-    assert (tmp_path / "index.html").read_text(encoding="utf-8") == report.html()
-    assert Page(report.html()).texts("h1") == ["näw"]
+    assert (tmp_path / "index.html").read_text(encoding="utf-8") == page
+    assert Page(page).texts("h1") == ["näw"]
 
 
 def test_a_folder_in_the_way_is_one_line(tmp_path) -> None:
     (tmp_path / "index.html").mkdir()
     with pytest.raises(EnvironmentFault, match=r"index\.html"):
-        Report("t", "l").write(tmp_path / "index.html")
+        write_text(tmp_path / "index.html", of())
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium here to click with")
@@ -159,12 +160,11 @@ def test_a_folder_in_the_way_is_one_line(tmp_path) -> None:
 )
 def test_a_click_on_its_head_sorts_a_column(tmp_path: Path, clicks: list[int], order: str) -> None:
     """Numbers by value, whatever stands behind them, and what is no number last."""
-    report = Report("t", "l")
     rows = [["b", "64.1 (62 to 65)"], ["a", "−3.0 (−4 to 1)"], ["c", "1,200"], ["d", "–"]]
-    report.table(["name", "mAP"], rows, caption="x")
+    page = of(Table("x", ["name", "mAP"], rows))
     click = "".join(f"document.querySelectorAll('th button')[{column}].click();" for column in clicks)
     path = tmp_path / "page.html"
-    path.write_text(report.html().replace("</body>", f"<script>{click}</script></body>"), encoding="utf-8")
+    path.write_text(page.replace("</body>", f"<script>{click}</script></body>"), encoding="utf-8")
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", path.as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     assert "".join(re.findall(r'<th scope="row">(.)</th>', shown)) == order
@@ -183,7 +183,7 @@ def test_letters_that_no_font_has_are_one_line(caplog, recwarn) -> None:
 
 
 def test_installed_fonts_are_tried_for_other_letters(monkeypatch) -> None:
-    monkeypatch.setattr(report, "_FONTS", ("Nobody's Font", "DejaVu Serif"))
+    monkeypatch.setattr(figures, "_FONTS", ("Nobody's Font", "DejaVu Serif"))
     figure = Figure()
     text = figure.text(0.5, 0.5, "dog")
     figure_png(figure, 300)

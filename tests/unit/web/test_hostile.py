@@ -125,6 +125,34 @@ def test_pages_of_other_sites_make_no_requests(shared, png: bytes, headers, stat
     assert shared.client.post("/predict", files=files(png), headers=sent).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://mine.lan"}, 200),  # nginx's default Host is the address that it asks
+        ({"Origin": "https://mine.lan:8443"}, 200),
+        ({"Origin": "https://mine.lan", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Host": "mine.lan", "Origin": "https://mine.lan:8443"}, 200),  # nginx's $host has no port
+        ({"Origin": "https://mine.lan:8443", "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "https://mine.lan", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "https://other.lan"}, 403),
+        ({"Origin": "https://sub.mine.lan"}, 403),
+        ({"Origin": "https://mine.lan.evil.example"}, 403),
+        ({"Origin": "https://mine.lan@evil.example"}, 403),
+        ({"Origin": "https://evil.example/mine.lan"}, 403),
+    ],
+)
+def test_a_page_behind_a_proxy_goes_by_an_allowed_name(shared, png: bytes, headers, status: int) -> None:
+    assert shared.client.post("/predict", files=files(png), headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:1", "http://localhost:1", "null", ""])
+def test_an_address_to_listen_on_is_no_name_of_a_page(serving, png: bytes, origin: str) -> None:
+    """Whatever else runs on this machine is another site, although `--host` is among the names."""
+    served = serving(hosts=["127.0.0.1", "localhost", ""])
+    error_of(served.client.post("/predict", files=files(png), headers={"Origin": origin}), 403)
+    error_of(served.client.get("/runs", headers={"Host": ""}), 421)
+
+
 def test_nobody_is_allowed_by_cors(shared, png: bytes) -> None:
     client = shared.client
     asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}

@@ -11,7 +11,7 @@ from promptmlr.files import write_bytes, write_text
 from promptmlr.paper.absence.figures import PROBES, probes_figure, rate_name, worths_figure
 from promptmlr.paper.absence.plan import METHODS, WORTHS, Plan, Worth
 from promptmlr.paper.absence.running import Results, row_name
-from promptmlr.report import figure_png
+from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table, as_markdown
 from promptmlr.report.tables import csv_text, percent_interval, signed
 from promptmlr.reporting import counted

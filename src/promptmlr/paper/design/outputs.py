@@ -15,7 +15,7 @@ from promptmlr.paper.design.effects import EFFECTS, Effect, parts
 from promptmlr.paper.design.search import STEP, Rule
 from promptmlr.paper.grid.beside import beside_findings
 from promptmlr.paper.grid.results import BESIDE, GridResults
-from promptmlr.report import figure_png
+from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Heading, Lines, Picture, Table, as_markdown
 from promptmlr.report.tables import csv_text, percent_interval, signed
 from promptmlr.uncertainty import UNDECIDED, Estimate, holm

@@ -11,7 +11,7 @@ from promptmlr.files import write_bytes, write_text
 from promptmlr.paper.few_labels.running import ANCHORED, FewLabelsResults
 from promptmlr.paper.grid.plan import ZERO_SHOT
 from promptmlr.paper.grid.results import GridResults
-from promptmlr.report import figure_png
+from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table, as_markdown
 from promptmlr.report.tables import csv_text, signed
 

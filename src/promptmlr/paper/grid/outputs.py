@@ -13,7 +13,7 @@ from promptmlr.paper.grid.observed import Observed, column, kind_of
 from promptmlr.paper.grid.plan import ZERO_SHOT
 from promptmlr.paper.grid.published import SOURCE
 from promptmlr.paper.grid.results import BESIDE, Comparison, GridResults
-from promptmlr.report import figure_png
+from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table, as_markdown
 from promptmlr.report.tables import csv_text, percent_interval, signed
 from promptmlr.reporting import counted

@@ -1,5 +1,5 @@
 // The labelling queue: one cell at a time, by button or key.
-import { ask, byId, percent } from "./page.js";
+import { ask, byId, percent } from "./shared.js";
 
 const KEYS = { y: "present", n: "absent", s: "skip", u: "undo" };
 const POLL = 2000;  // milliseconds, while suggestions are ranked

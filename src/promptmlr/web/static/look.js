@@ -1,6 +1,6 @@
 // Images in, labels out: tables of probabilities, a threshold, maps, and two runs side by side.
 import { classMaps } from "./maps.js";
-import { ask, byId, element, percent } from "./page.js";
+import { ask, byId, element, percent } from "./shared.js";
 
 const AT_ONCE = 2;  // requests
 const SHOWN = 8;  // classes, unless all are asked for

@@ -1,5 +1,5 @@
 // Maps over an image: viridis over a pale grey copy of it, as in the figures of `promptmlr explain`.
-import { element } from "./page.js";
+import { element } from "./shared.js";
 
 const WIDTH = 360;  // pixels of a canvas
 const GREY = 0.6, CONTRAST = 0.5, ALPHA = 0.6;
