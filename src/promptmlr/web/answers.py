@@ -46,7 +46,7 @@ class PredictAnswer(BaseModel):
 
 
 class SideMap(BaseModel):
-    """Where a side of a class lights up."""
+    """The similarity map of one side of a class."""
 
     grid: list[list[float]] = Field(description="Rows of a square grid that is stretched over the whole image.")
     scale: str = Field(description="What the numbers are.")

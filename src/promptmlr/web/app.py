@@ -146,7 +146,7 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
         label_class: Annotated[str, Query(alias="class", description="A class of the run.", max_length=300)],
         run: RunName = None,
     ) -> MapsAnswer:
-        """Where the presence and the absence of a class light up over one image."""
+        """The similarity maps of the presence and the absence of a class over one image."""
         chosen = service.run(run)
         if label_class not in chosen.run.class_names:
             raise HTTPException(404, f"run {chosen.name} has no such class")

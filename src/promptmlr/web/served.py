@@ -49,7 +49,7 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class ClassMap:
-    """Where one side of a class lights up.
+    """The similarity map of one side of a class.
 
     Attributes:
         grid: (h, h), without the region of the whole image.
