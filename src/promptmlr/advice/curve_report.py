@@ -1,22 +1,21 @@
 """A learning curve for people: table, figure, and what to know about it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from promptmlr.advice.learning_curve import RATES, Curve, Extrapolation, Point
-from promptmlr.files import write_bytes, write_text
 from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Picture, Table
-from promptmlr.report.tables import csv_text, percent_interval
+from promptmlr.report.outputs import Drawing, Outputs, Records
+from promptmlr.report.tables import percent_interval
 
 __all__ = ["CurveOutputs"]
 
 COLUMNS = ("what", "share", "labels", "mean_ap", "low", "high")
 
 
-class CurveOutputs:
+class CurveOutputs(Outputs):
     """Everything that is shown of a learning curve.
 
     Args:
@@ -58,16 +57,18 @@ class CurveOutputs:
             ),
         ]
 
-    def write(self, folder: Path) -> None:
-        """`curve.csv` and `curve.png`."""
+    def files(self) -> dict[str, Records | Drawing]:
+        """Every point, measured or not, and the figure."""
         points = [
             {"what": "measured", "share": one.share, "labels": one.labels} | _ends(one) for one in self.curve.points
         ]
         ahead = [{"what": "extrapolated", "labels": one.labels} | _ends(one) for one in self.curve.ahead]
         back = self.curve.backtest
         tested = [] if back is None else [{"what": "back-test", "labels": back.labels} | _ends(back)]
-        write_text(folder / "curve.csv", csv_text(COLUMNS, [*points, *ahead, *tested]))
-        write_bytes(folder / "curve.png", figure_png(self.figure(), 1200))
+        return {
+            "curve.csv": Records(COLUMNS, [*points, *ahead, *tested]),
+            "curve.png": Drawing(self.figure(), 1200),
+        }
 
     def figure(self) -> Figure:
         """Points with intervals, and the way ahead."""

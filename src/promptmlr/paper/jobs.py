@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice, takewhile
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from promptmlr.errors import EnvironmentFault
+from promptmlr.reporting import Reporter
 
 __all__ = ["finished"]
 
@@ -24,11 +25,14 @@ _world: Any = None  # of this worker process
 def finished(
     work: Callable[[World, Task], Result],
     world: World,
-    tasks: Iterable[Task],
+    tasks: Sequence[Task],
     jobs: int,
     go_on: Callable[[], bool] = lambda: True,
+    *,
+    label: str = "tasks",
+    reporter: Reporter | None = None,
 ) -> Iterator[tuple[Task, Result]]:
-    """Each task with its result, in the order in which they end.
+    """Each task with its result, in the order in which they end. It counts as done once the next is asked for.
 
     Args:
         work: a function of a module, called as work(world, task).
@@ -36,10 +40,21 @@ def finished(
         tasks: can be pickled, as can the results.
         jobs: processes; 1 works in this one, with all its threads.
         go_on: asked before a task is begun; after a no, those under way are finished, and no others are begun.
+        label: what the tasks are called.
+        reporter: where to say how many are finished.
 
     Raises:
         EnvironmentFault: a process died, as when memory runs out.
     """
+    with (reporter or Reporter()).progress(label) as say:
+        for done, ended in enumerate(_finished(work, world, tasks, jobs, go_on), 1):
+            yield ended
+            say(done, len(tasks))
+
+
+def _finished(
+    work: Callable[[World, Task], Result], world: World, tasks: Sequence[Task], jobs: int, go_on: Callable[[], bool]
+) -> Iterator[tuple[Task, Result]]:
     waiting = takewhile(lambda _: go_on(), tasks)
     if jobs == 1:
         for task in waiting:

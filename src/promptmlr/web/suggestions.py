@@ -22,7 +22,7 @@ COLUMNS = ("image", "class", "probability")
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that is worth a label.
+    """A cell whose label would teach the run much.
 
     Attributes:
         image_id: the image, as the label CSV calls it.

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.files import write_bytes, write_text
 from promptmlr.paper.absence.figures import PROBES, probes_figure, rate_name, worths_figure
 from promptmlr.paper.absence.plan import METHODS, WORTHS, Plan, Worth
 from promptmlr.paper.absence.running import Results, row_name
 from promptmlr.report.figures import figure_png
-from promptmlr.report.findings import Finding, Heading, Picture, Table, as_markdown
-from promptmlr.report.tables import csv_text, percent_interval, signed
+from promptmlr.report.findings import Finding, Heading, Picture, Table
+from promptmlr.report.outputs import Drawing, Outputs, Records
+from promptmlr.report.tables import percent_interval, signed
 from promptmlr.reporting import counted
 from promptmlr.scenes.captions import ABSENCE_RATE
 from promptmlr.uncertainty import UNDECIDED, Estimate, estimate, holm
@@ -35,13 +34,14 @@ class _Change:
         return self.estimate.verdict(self.p_holm)
 
 
-class AbsenceOutputs:
+class AbsenceOutputs(Outputs):
     """Everything that is shown of the experiment.
 
     Args:
         results: a finished experiment.
     """
 
+    document = "absence.md"
     title = "Do negative prompts fail for want of captions that speak of absence?"
     lead = "Text sides that differ in their captions alone, beside one frozen image tower, in the drawn world."
 
@@ -102,14 +102,15 @@ class AbsenceOutputs:
             *self._notes(),
         ]
 
-    def write(self, folder: Path) -> None:
-        """`absence.md`, `methods.csv`, `worths.csv`, `changes.csv`, `probes.png` and `worths.png`."""
-        write_text(folder / "absence.md", as_markdown(self.findings()))
-        write_text(folder / "methods.csv", csv_text(*self._method_records()))
-        write_text(folder / "worths.csv", csv_text(*self._worth_records()))
-        write_text(folder / "changes.csv", csv_text(*self._change_records()))
-        write_bytes(folder / "probes.png", figure_png(probes_figure(self.plan, self.results.probes), 1400))
-        write_bytes(folder / "worths.png", figure_png(worths_figure(self.plan, self.worths), 1400))
+    def files(self) -> dict[str, Records | Drawing]:
+        """Scores, gains, their changes, and a figure of each."""
+        return {
+            "methods.csv": self._method_records(),
+            "worths.csv": self._worth_records(),
+            "changes.csv": self._change_records(),
+            "probes.png": Drawing(probes_figure(self.plan, self.results.probes), 1400),
+            "worths.png": Drawing(worths_figure(self.plan, self.worths), 1400),
+        }
 
     def conclusion(self) -> list[str]:
         """What was found, in words: of the text sides, and of the methods."""
@@ -227,7 +228,7 @@ class AbsenceOutputs:
             f"{rate_name(ABSENCE_RATE)}, and kept for all others; {doubled}.",
         ]
 
-    def _method_records(self) -> tuple[list[str], list[dict[str, object]]]:
+    def _method_records(self) -> Records:
         columns = ["method", "rate", "observed", "mean_ap", "low", "high"]
         records: list[dict[str, object]] = []
         for name, rate, row in [
@@ -238,18 +239,18 @@ class AbsenceOutputs:
                 found = self.results.scores.mean(row, fraction)
                 values = (name, rate, "mean" if fraction is None else fraction, found.value, found.low, found.high)
                 records.append(dict(zip(columns, values, strict=True)))
-        return columns, records
+        return Records(columns, records)
 
-    def _worth_records(self) -> tuple[list[str], list[dict[str, object]]]:
+    def _worth_records(self) -> Records:
         columns = ["worth", "rate", "observed", "points", "low", "high"]
         records: list[dict[str, object]] = []
         for (worth, rate, fraction), found in self.worths.items():
             ends = (100 * found.value, 100 * found.low, 100 * found.high)
             values = (worth.name, rate, "mean" if fraction is None else fraction, *ends)
             records.append(dict(zip(columns, values, strict=True)))
-        return columns, records
+        return Records(columns, records)
 
-    def _change_records(self) -> tuple[list[str], list[dict[str, object]]]:
+    def _change_records(self) -> Records:
         columns = ["worth", "rate", "minus", "points", "low", "high", "p", "p_holm", "verdict"]
         records: list[dict[str, object]] = []
         for change in self.changes:
@@ -257,7 +258,7 @@ class AbsenceOutputs:
             ends = (100 * found.value, 100 * found.low, 100 * found.high, found.p, change.p_holm, change.verdict)
             values = (change.worth.name, change.rate, ABSENCE_RATE, *ends)
             records.append(dict(zip(columns, values, strict=True)))
-        return columns, records
+        return Records(columns, records)
 
 
 def _weights(worth: Worth, rate: float, minus: float | None = None) -> dict[str, float]:

@@ -160,13 +160,10 @@ def _search(
         for fraction in plan.observed
         if (cell.name, fraction) not in choices
     ]
-    with reporter.progress("rates and epochs") as say:
-        for done, ((cell, fraction), (choice, saturated)) in enumerate(
-            finished(_search_one, world, tasks, jobs, deadline.go_on), 1
-        ):
-            choices[cell.name, fraction] = Found(cell.name, fraction, choice, saturated)
-            write_choices(out, choices.values())
-            say(done, len(tasks))
+    searched = finished(_search_one, world, tasks, jobs, deadline.go_on, label="rates and epochs", reporter=reporter)
+    for (cell, fraction), (choice, saturated) in searched:
+        choices[cell.name, fraction] = Found(cell.name, fraction, choice, saturated)
+        write_choices(out, choices.values())
     deadline.check(all((cell.name, fraction) in choices for cell, fraction in tasks))
     return choices
 
@@ -195,12 +192,9 @@ def _score(
         for fraction in plan.observed
         if not all(folder.has(_cell_name(tower, cell), fraction, seed) for seed in range(plan.seeds))
     ]
-    with reporter.progress("methods on text sides") as say:
-        for done, ((name, _, _, fraction, _), found) in enumerate(
-            finished(_score_one, world, tasks, jobs, deadline.go_on), 1
-        ):
-            found.keep(folder, name, fraction)
-            say(done, len(tasks))
+    scored = finished(_score_one, world, tasks, jobs, deadline.go_on, label="methods on text sides", reporter=reporter)
+    for (name, _, _, fraction, _), found in scored:
+        found.keep(folder, name, fraction)
     seeds = range(plan.seeds)
     deadline.check(all(folder.has(name, fraction, seed) for name, _, _, fraction, _ in tasks for seed in seeds))
 

@@ -69,10 +69,9 @@ def pretrain_towers(
         reporter: where to say how it goes.
     """
     tasks = [(tower, TextSideConfig(tower.rate, tower.seed, plan.steps)) for tower in towers]
-    with reporter.progress("text sides") as say:
-        for done, ((tower, _), state) in enumerate(finished(_pretrain, seen, tasks, jobs, go_on), 1):
-            write_bytes(checkpoint_path(out, tower), save({key: value.contiguous() for key, value in state.items()}))
-            say(done, len(tasks))
+    pretrained = finished(_pretrain, seen, tasks, jobs, go_on, label="text sides", reporter=reporter)
+    for (tower, _), state in pretrained:
+        write_bytes(checkpoint_path(out, tower), save({key: value.contiguous() for key, value in state.items()}))
 
 
 def _pretrain(seen: SeenScenes, task: tuple[Tower, TextSideConfig]) -> dict[str, Tensor]:

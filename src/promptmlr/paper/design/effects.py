@@ -1,4 +1,4 @@
-"""What each kind of side is worth: main effects and interactions of the design, as weights over its cells.
+"""What each kind of side adds: main effects and interactions of the design, as weights over its cells.
 
 An effect of a side is averaged over everything the other side can be, each variant alike, so that effects add up:
 prompt − embedding-agnostic is (prompt − embedding-text), what learning through text gains, plus (embedding-text −

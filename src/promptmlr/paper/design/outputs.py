@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from promptmlr.files import write_bytes, write_text
 from promptmlr.paper.design.cells import CELLS, SATURATED, TOLERATED, VARIANTS, Cell
 from promptmlr.paper.design.choices import Found
 from promptmlr.paper.design.effects import EFFECTS, Effect, parts
@@ -16,8 +14,9 @@ from promptmlr.paper.design.search import STEP, Rule
 from promptmlr.paper.grid.beside import beside_findings
 from promptmlr.paper.grid.results import BESIDE, GridResults
 from promptmlr.report.figures import figure_png
-from promptmlr.report.findings import Finding, Heading, Lines, Picture, Table, as_markdown
-from promptmlr.report.tables import csv_text, percent_interval, signed
+from promptmlr.report.findings import Finding, Heading, Lines, Picture, Table
+from promptmlr.report.outputs import Drawing, Outputs, Records
+from promptmlr.report.tables import percent_interval, signed
 from promptmlr.uncertainty import UNDECIDED, Estimate, holm
 
 __all__ = ["DesignOutputs"]
@@ -52,7 +51,7 @@ class _Found:
         return f"{value} ({low} to {high}) {self.verdict}"
 
 
-class DesignOutputs:
+class DesignOutputs(Outputs):
     """Everything that is shown of a design.
 
     Args:
@@ -63,6 +62,8 @@ class DesignOutputs:
         remarks: paragraphs to know about these numbers.
     """
 
+    document = "design.md"
+
     def __init__(
         self, results: GridResults, choices: Sequence[Found], rule: Rule, data: str, remarks: Sequence[str] = ()
     ) -> None:
@@ -71,7 +72,7 @@ class DesignOutputs:
         self.rule = rule
         self.data = data
         self.remarks = remarks
-        self.title = "What each side is worth"
+        self.title = "Kinds of sides, crossed"
         self.lead = f"Five kinds of presence and absence side, crossed: mAP on {data}."
         self.observed = [float(fraction) for fraction in results.observed]
         self.fractions: list[float | None] = [*self.observed, *([None] if len(self.observed) > 1 else [])]
@@ -126,14 +127,15 @@ class DesignOutputs:
             Table("What the search found (choices.csv)", header, self._choice_rows(), long=True),
         ]
 
-    def write(self, folder: Path) -> None:
-        """`design.md`, `table.csv`, `effects.csv`, `parts.csv`, `effects.png` and `curves.png`."""
-        write_text(folder / "design.md", as_markdown(self.findings()))
-        write_text(folder / "table.csv", csv_text(TABLE_COLUMNS, self._table_records()))
-        write_text(folder / "effects.csv", csv_text(EFFECT_COLUMNS, self._effect_records()))
-        write_text(folder / "parts.csv", csv_text(PART_COLUMNS, self._part_records()))
-        write_bytes(folder / "effects.png", figure_png(self.effects_figure(), 1400))
-        write_bytes(folder / "curves.png", figure_png(self.curves_figure(), 1600))
+    def files(self) -> dict[str, Records | Drawing]:
+        """Scores, effects, what is learned, and figures."""
+        return {
+            "table.csv": Records(TABLE_COLUMNS, self._table_records()),
+            "effects.csv": Records(EFFECT_COLUMNS, self._effect_records()),
+            "parts.csv": Records(PART_COLUMNS, self._part_records()),
+            "effects.png": Drawing(self.effects_figure(), 1400),
+            "curves.png": Drawing(self.curves_figure(), 1600),
+        }
 
     def effects_figure(self) -> Figure:
         """A line per effect, over all fractions."""

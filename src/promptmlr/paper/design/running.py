@@ -115,12 +115,11 @@ def run_design(
                 design.seeds,
                 design.order_seed,
             )
-            with reporter.progress("cells of the design") as say:
-                for done, ((cell, fraction, _), found) in enumerate(finished(run_cell, world, missing, jobs), 1):
-                    choices[cell.name, fraction] = Found(cell.name, fraction, found.choice, found.saturated)
-                    write_choices(folder.path, choices.values())
-                    found.keep(folder, cell.name, fraction)
-                    say(done, len(missing))
+            trained = finished(run_cell, world, missing, jobs, label="cells of the design", reporter=reporter)
+            for (cell, fraction, _), found in trained:
+                choices[cell.name, fraction] = Found(cell.name, fraction, found.choice, found.saturated)
+                write_choices(folder.path, choices.values())
+                found.keep(folder, cell.name, fraction)
     asked = [(cell.name, fraction) for cell, fraction in product(CELLS, design.observed)]
     results = folder.results([cell.name for cell in CELLS], design.observed, design.seeds)
     return results, [choices[place] for place in asked]

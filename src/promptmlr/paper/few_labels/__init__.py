@@ -1,1 +1,1 @@
-"""What few labels are worth: methods beside the untouched CLIP, by the number of labels, on several drawn worlds."""
+"""Methods beside the untouched CLIP, by the number of labels, on several drawn worlds."""

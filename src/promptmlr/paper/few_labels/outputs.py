@@ -1,19 +1,18 @@
-"""What few labels are worth, for people: tables, a figure, and the worst cases beside the means."""
+"""Methods by the number of labels, for people: tables, a figure, and the worst cases beside the means."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from promptmlr.files import write_bytes, write_text
 from promptmlr.paper.few_labels.running import ANCHORED, FewLabelsResults
 from promptmlr.paper.grid.plan import ZERO_SHOT
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.report.figures import figure_png
-from promptmlr.report.findings import Finding, Heading, Picture, Table, as_markdown
-from promptmlr.report.tables import csv_text, signed
+from promptmlr.report.findings import Finding, Heading, Picture, Table
+from promptmlr.report.outputs import Drawing, Outputs, Records
+from promptmlr.report.tables import signed
 
 __all__ = ["FewLabelsOutputs"]
 
@@ -24,12 +23,14 @@ COLOURS = {ANCHORED: "#1a5fb4", ZERO_SHOT: "#1b2330"}
 OTHERS = ("#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#986a44")
 
 
-class FewLabelsOutputs:
+class FewLabelsOutputs(Outputs):
     """Everything that is shown of the experiment."""
+
+    document = "few-labels.md"
 
     def __init__(self, results: FewLabelsResults) -> None:
         self.results = results
-        self.title = "What few labels are worth"
+        self.title = "Methods by the number of labels"
         plan = results.plan
         self.lead = (
             f"Methods beside the untouched CLIP on {len(plan.worlds)} drawn worlds and {plan.seeds} masks each, by the "
@@ -71,11 +72,9 @@ class FewLabelsOutputs:
             ]
         return found
 
-    def write(self, folder: Path) -> None:
-        """`few-labels.md`, `cells.csv` and `few-labels.png`."""
-        write_text(folder / "few-labels.md", as_markdown(self.findings()))
-        write_text(folder / "cells.csv", csv_text(COLUMNS, self._records()))
-        write_bytes(folder / "few-labels.png", figure_png(self.figure(), WIDTH))
+    def files(self) -> dict[str, Records | Drawing]:
+        """Every cell, and the figure."""
+        return {"cells.csv": Records(COLUMNS, self._records()), "few-labels.png": Drawing(self.figure(), WIDTH)}
 
     def figure(self) -> Figure:
         """Mean over worlds and masks, a panel per quantity; dots are anchored in single worlds."""

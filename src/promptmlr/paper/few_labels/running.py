@@ -74,17 +74,14 @@ def run_few_labels(
     Raises:
         UserError: there is no such world or method, or a folder holds cells of other settings.
     """
-    reporter = reporter or Reporter()
     counts: list[int | None] = [None, *plan.ticked_images]
     tasks = [(world, ticks) for world in plan.worlds for ticks in counts]
     results = FewLabelsResults(plan, {}, {})
-    with reporter.progress("grids") as say:
-        for done, ((world, ticks), found) in enumerate(finished(_grid, (plan, Path(out)), tasks, jobs), 1):
-            if ticks is None:
-                results.known[world] = found
-            else:
-                results.ticks[world, ticks] = found
-            say(done, len(tasks))
+    for (world, ticks), found in finished(_grid, (plan, Path(out)), tasks, jobs, label="grids", reporter=reporter):
+        if ticks is None:
+            results.known[world] = found
+        else:
+            results.ticks[world, ticks] = found
     return results
 
 

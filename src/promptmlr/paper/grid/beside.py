@@ -1,4 +1,4 @@
-"""What mAP does not show, for people: F1 at ½, what probabilities are worth, and how far training moved each side."""
+"""What mAP does not show, for people: F1 at ½, how good probabilities are, and how far training moved each side."""
 
 import math
 

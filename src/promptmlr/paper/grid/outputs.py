@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
-from promptmlr.files import write_bytes, write_text
 from promptmlr.paper.grid.beside import beside_findings
 from promptmlr.paper.grid.figure import ALONG, scores_figure
 from promptmlr.paper.grid.observed import Observed, column, kind_of
@@ -14,8 +12,9 @@ from promptmlr.paper.grid.plan import ZERO_SHOT
 from promptmlr.paper.grid.published import SOURCE
 from promptmlr.paper.grid.results import BESIDE, Comparison, GridResults
 from promptmlr.report.figures import figure_png
-from promptmlr.report.findings import Finding, Heading, Picture, Table, as_markdown
-from promptmlr.report.tables import csv_text, percent_interval, signed
+from promptmlr.report.findings import Finding, Heading, Picture, Table
+from promptmlr.report.outputs import Drawing, Outputs, Records
+from promptmlr.report.tables import percent_interval, signed
 from promptmlr.reporting import counted
 from promptmlr.uncertainty import UNDECIDED, Estimate
 
@@ -34,7 +33,7 @@ DIFFERENCE_COLUMNS = (
 WIDTH = 1400  # of figures, in pixels
 
 
-class GridOutputs:
+class GridOutputs(Outputs):
     """Everything that is shown of a grid.
 
     Args:
@@ -47,6 +46,8 @@ class GridOutputs:
         title: of the page.
         folds: of cross-validation; 1 is none.
     """
+
+    document = "table.md"
 
     def __init__(
         self,
@@ -105,12 +106,13 @@ class GridOutputs:
             found += [Heading("Settings"), *self.settings]
         return found
 
-    def write(self, folder: Path) -> None:
-        """`table.md`, `table.csv`, `differences.csv` and `figure.png`."""
-        write_text(folder / "table.md", as_markdown(self.findings()))
-        write_text(folder / "table.csv", csv_text(MEAN_COLUMNS, self._mean_records()))
-        write_text(folder / "differences.csv", csv_text(DIFFERENCE_COLUMNS, self._difference_records()))
-        write_bytes(folder / "figure.png", self._picture())
+    def files(self) -> dict[str, Records | Drawing]:
+        """Scores, differences, and the figure."""
+        return {
+            "table.csv": Records(MEAN_COLUMNS, self._mean_records()),
+            "differences.csv": Records(DIFFERENCE_COLUMNS, self._difference_records()),
+            "figure.png": Drawing(scores_figure(self.results, self.published), WIDTH),
+        }
 
     def _picture(self) -> bytes:
         return figure_png(scores_figure(self.results, self.published), WIDTH)

@@ -1,4 +1,4 @@
-"""How a trained recognizer is scored: mAP, F1, what its probabilities are worth, and how far training moved each side.
+"""How a trained recognizer is scored: mAP, F1, how good its probabilities are, and how far training moved each side.
 
 mAP ranks images class by class, so much can go wrong without a trace in it: a constant added to all scores of a side,
 probabilities that are far too sure, or a side that learned nothing. F1 at ½ and the log loss show the first, log loss

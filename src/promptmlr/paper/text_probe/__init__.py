@@ -1,1 +1,1 @@
-"""What a text tower says of absence: cosines of negated prompts, and what their scores are worth."""
+"""What a text tower says of absence: cosines of negated prompts, and how well they find images."""

@@ -1,0 +1,74 @@
+"""What a measurement shows, filled by each: findings for terminal and page, and the same as files."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from promptmlr.files import write_bytes, write_text
+from promptmlr.report.figures import figure_png
+from promptmlr.report.findings import Finding, as_markdown
+from promptmlr.report.tables import csv_text
+
+__all__ = ["Drawing", "Outputs", "Records"]
+
+
+@dataclass(frozen=True)
+class Records:
+    """A CSV.
+
+    Attributes:
+        columns: of its header.
+        rows: column → value; a column that a row lacks is blank.
+    """
+
+    columns: Sequence[str]
+    rows: Iterable[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A PNG.
+
+    Attributes:
+        figure: drawn.
+        width: in pixels.
+    """
+
+    figure: Figure
+    width: int
+
+
+class Outputs(ABC):
+    """Everything that is shown of a measurement.
+
+    Attributes:
+        title: of its page.
+        lead: what it is about, in a sentence.
+        document: the file that holds all findings as Markdown; None writes none.
+    """
+
+    title: str
+    lead: str
+    document: str | None = None
+
+    @abstractmethod
+    def findings(self) -> list[Finding]:
+        """Tables, figures, and what to know about them."""
+
+    @abstractmethod
+    def files(self) -> Mapping[str, Records | Drawing]:
+        """Name → what it holds: every number that findings show, and their figures."""
+
+    def write(self, folder: Path) -> None:
+        """All files, each whole or not at all."""
+        if self.document is not None:
+            write_text(folder / self.document, as_markdown(self.findings()))
+        for name, content in self.files().items():
+            if isinstance(content, Records):
+                write_text(folder / name, csv_text(content.columns, content.rows))
+            else:
+                write_bytes(folder / name, figure_png(content.figure, content.width))
