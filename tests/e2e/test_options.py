@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from promptmlr.cli import VERBS, app
 
@@ -113,3 +114,49 @@ def test_a_wrong_command_line_is_one_line(promptmlr: Callable, arguments: tuple[
 def test_an_option_that_is_repeated_counts_as_last_said() -> None:
     _, bound, _ = app.parse_args(["predict", "run", "a.png", "--top", "2", "b.png", "--top", "3"])
     assert bound.arguments == {"run_and_images": ("run", "a.png", "b.png"), "top": 3}
+
+
+def test_help_of_a_very_narrow_terminal_ends(promptmlr: Callable, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1")
+    assert promptmlr("train", "--help").code == 0
+
+
+def test_help_names_the_verb_alone(promptmlr: Callable) -> None:
+    assert promptmlr("train", "--help", "--nope").out.endswith("\npromptmlr train --help --all explains these.\n")
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "run/config.json", "run/calibration.json"])
+def test_a_score_takes_the_place_of_nothing_else(promptmlr: Callable, photos: Path, name: str) -> None:
+    (photos / "run").mkdir()
+    (photos / name).touch()
+    before = (photos / name).read_bytes()
+    done = promptmlr("evaluate", photos / "run", photos / "labels.csv", "--out", photos / name)
+    assert (done.code, "name a .json file that no run holds" in done.err) == (2, True)
+    assert (photos / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--image-size", "8192"), "at most 4096 pixels"), (("--format", ""), "format is empty")],
+)
+def test_what_no_run_could_record_is_refused(promptmlr: Callable, photos: Path, options, words: str) -> None:
+    done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", *SMALL, *options)
+    assert (done.code, words in done.err.splitlines()[-1]) == (2, True)
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    code = "import sys\nfrom promptmlr.cli import main\nsys.argv = ['promptmlr', 'methods']\nmain()\n"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
+def test_another_process_that_trains_is_said_before_anything_is_read(promptmlr: Callable, photos: Path) -> None:
+    run = photos / "run"
+    with FileLock(f"{run}.partial.lock"):
+        done = promptmlr("train", photos / "no table.csv", "--out", run, *SMALL)
+    assert (done.code, "another process is training" in done.err) == (2, True)

@@ -31,7 +31,7 @@ def test_every_option_has_a_help_text_and_a_default(group: type) -> None:
         (PromptOptions, {"prior_strength": "autu"}, "did you mean 'auto'?"),
         (PromptOptions, {"prior_strength": -3.0}, "--prior-strength -3: it is auto, infinite or a number above 0"),
         (PromptOptions, {"prior_strength": float("nan")}, "--prior-strength nan"),
-        (DataOptions, {"delimiter": ""}, "the delimiter is empty"),
+        (DataOptions, {"delimiter": ""}, "delimiter is empty"),
         (MaskOptions, {"observed": "0.5", "labels": 3}, "--observed and --labels both say"),
         (MaskOptions, {"unknown_code": "-1"}, "--unknown-code is about a --mask"),
     ],

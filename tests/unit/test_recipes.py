@@ -122,6 +122,15 @@ def test_cases_hold_at_their_places(recipe, method: str, place, epochs: int, los
     assert (found.epochs, found.loss_weight) == (epochs, pytest.approx(loss_weight))
 
 
+def test_a_recipe_says_what_differs_alone(recipe) -> None:
+    path = recipe('extends = "default"\n[shared]\nloss = "asymmetric"\n[method.baseline]\nepochs = 7\n')
+    for method in METHODS:
+        ours, base = load_recipe(path, method), load_recipe("default", method)
+        assert ours.loss == "asymmetric"
+        assert ours.epochs == (7 if method == "baseline" else base.epochs)
+        assert ours.model_dump(exclude={"loss", "epochs"}) == base.model_dump(exclude={"loss", "epochs"})
+
+
 def test_where_values_come_from(recipe) -> None:
     path = recipe(CASES)
     found = recipe_origins(path, "dualcoop", observed=0.1, benchmark="voc2007", context_rate=1.0, start=None)
@@ -204,6 +213,7 @@ def test_a_recipe_cannot_be_changed() -> None:
         (WHOLE + "[method.baseline]\nlearning = 1\n", "unknown key 'learning'; "),
         (WHOLE + "[method.positvecoop]\nepochs = 1\n", "unknown method 'positvecoop'; did you mean 'positivecoop'?"),
         (WHOLE + "[share]\n", "unknown table 'share'; did you mean 'shared'?"),
+        ('extends = "defualt"\n' + WHOLE, "extends 'defualt'; it may be default or released"),
         ("epochs = 3\n" + WHOLE, "unknown table 'epochs'"),
         ("shared = 3\n", "3 stands where a table belongs"),
         ("method = [1]\n", "[1] stands where a table belongs"),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from promptmlr.backbone.base import Backbone
 from promptmlr.backbone.image import tower_kind
-from promptmlr.backbone.preprocessing import Preprocessing
+from promptmlr.backbone.preprocessing import MAX_SIDE, Preprocessing
 from promptmlr.backbone.text import TextTower
 from promptmlr.backbone.tower import ImageTower
 from promptmlr.errors import UserError
@@ -45,6 +45,8 @@ class ClipBackbone(Backbone):
     ) -> None:
         kind = tower_kind(model.visual)
         patch = kind.patch_side(model.visual)
+        if preprocessing.image_size > MAX_SIDE:
+            raise UserError(f"image size {preprocessing.image_size}: it must be at most {MAX_SIDE} pixels")
         if preprocessing.image_size < patch or preprocessing.image_size % patch:
             raise UserError(
                 f"image size {preprocessing.image_size} does not fit {name}: it must be a multiple of {patch}"

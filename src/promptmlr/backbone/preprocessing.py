@@ -8,7 +8,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-__all__ = ["Preprocessing"]
+__all__ = ["MAX_SIDE", "Preprocessing"]
+
+MAX_SIDE = 4096  # pixels of an image for a tower: far above all of open_clip's, and no computer stops at it
 
 
 @dataclass(frozen=True)

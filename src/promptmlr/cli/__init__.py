@@ -1,6 +1,9 @@
 """The command line: one short file per verb. Nothing heavy is imported before a verb runs."""
 
 import errno
+import io
+import itertools
+import os
 import sys
 from typing import NoReturn
 
@@ -89,8 +92,12 @@ def main() -> None:
 
     2: a mistake of the user; 1: the environment (disk, memory, network); 130: Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # of a terminal that cannot write …
     try:
         _run(sys.argv[1:])
+        sys.stdout.flush()
     except CycloptsError as error:  # a wrong command line
         _leave(f"{str(error).removesuffix('.')} (see --help)", 2)
     except UnreadableImage as error:
@@ -101,21 +108,25 @@ def main() -> None:
         _leave(str(error), 1)
     except MemoryError:
         _leave("out of memory; use a smaller --batch-size or --image-size", 1)
+    except BrokenPipeError:  # `promptmlr … | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             _leave(f"{str(error.filename)[:80]}…: {error.strerror}; give a shorter path", 2)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EMFILE):
             raise
-        _leave(f"{error.filename or 'a file'}: {error.strerror}", 1)
+        _leave(f"{error.filename or 'the output'}: {error.strerror}", 1)
     except RuntimeError as error:
         if not any(words in str(error) for words in ("out of memory", "not enough memory", "can't allocate memory")):
             raise
         _leave("out of memory; use a smaller --batch-size or --image-size", 1)
     except KeyboardInterrupt:
         _leave("interrupted", INTERRUPTED)
+    sys.exit(0)
 
 
-def _run(words: list[str]) -> NoReturn:
+def _run(words: list[str]) -> None:
     if not words or words[0].startswith("-"):  # the help of all verbs quotes each, and so needs their files
         for verb in app:
             app[verb]
@@ -123,12 +134,11 @@ def _run(words: list[str]) -> NoReturn:
         app.help_print([])
         sys.exit(2)
     _show_help(words) if {"-h", "--help"} & set(words) else app(words)
-    sys.exit(0)
 
 
 def _show_help(words: list[str]) -> None:
     """On one screen, or all of it: cyclopts' own flag knows no `--all`."""
-    verb = [word for word in words if word not in ("-h", "--help", ALL)]
+    verb = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
     short = Short()
     app.help_formatter = DefaultFormatter() if ALL in words else short
     app([*verb, "--help"])

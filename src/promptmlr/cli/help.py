@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["ALL", "LATER", "Short"]
 
 ALL = "--all"
+LEAST_WIDTH = 20
 LATER = (
     "Backbone",
     "Training",
@@ -39,5 +40,5 @@ class Short(DefaultFormatter):
             return
         self.shortened = True
         names = " ".join(name for entry in panel.entries for name in entry.names)
-        line, width = f"{panel.title}: {names}", options.max_width
+        line, width = f"{panel.title}: {names}", max(options.max_width, LEAST_WIDTH)
         console.print(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False), highlight=False)

@@ -24,6 +24,8 @@ class Options:
         hints = get_type_hints(type(self))
         for field in fields(self):
             value, least = getattr(self, field.name), field.metadata.get("least", 1)
+            if value == "":
+                raise UserError(f"{field.name} is empty; give it a value, or leave it out")
             if isinstance(value, int) and not isinstance(value, bool) and value < least:
                 raise UserError(f"{field.name} is {value}; give a whole number from {least}")
             choices = _choices(hints[field.name])

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from promptmlr.errors import UserError
 from promptmlr.options.base import Options, option
 
 __all__ = ["DataOptions"]
@@ -46,11 +45,6 @@ class DataOptions(Options):
     skip_unreadable: bool = False
     scenes_train: int = 2000
     scenes_test: int = 1000
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.delimiter == "":
-            raise UserError("the delimiter is empty; give what stands between two names, such as '|'")
 
     def or_else(self, defaults: Mapping[str, Any]) -> Self:
         """The same, and `defaults` where nothing is said of what labels mean."""

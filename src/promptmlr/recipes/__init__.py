@@ -3,6 +3,7 @@
 A rate only fits the vectors it was measured on (0.5 fits vectors of length 22), so nothing of a recipe stands alone.
 A file holds, from the general to the particular (what comes later wins):
 
+    extends = "default"   or "released": all of that first, so that a file holds what differs alone
     [shared]              values of all methods
     [method.NAME]         where a method differs
     [[case]]              where a part of the paper's table differs; all conditions that are given must hold
@@ -184,13 +185,20 @@ def _resolve(
     if method not in METHOD_TABLE:
         raise UserError(f"unknown method {method!r}; {nearest(method, METHOD_TABLE)}")
     content = _read(source)
-    _check_keys(source, "table", content, ("shared", "method", "case"))
+    _check_keys(source, "table", content, ("extends", "shared", "method", "case"))
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    if "extends" in content:
+        if content["extends"] not in RECIPES:
+            raise UserError(f"recipe {source}: extends {content['extends']!r}; it may be {' or '.join(RECIPES)}")
+        values, origins = _resolve(content["extends"], method, observed, benchmark, {})
     shared, own, cases = content.get("shared", {}), content.get("method", {}), content.get("case", [])
     _check_keys(source, "method", own, METHOD_TABLE)
     for table in (shared, *own.values()):
         _check_keys(source, "key", table, Recipe.model_fields)
-    values = {**shared, **own.get(method, {})}
-    origins = dict.fromkeys(values, Origin(False, f"recipe {source}"))
+    differing = {**shared, **own.get(method, {})}
+    values |= differing
+    origins |= dict.fromkeys(differing, Origin(False, f"recipe {source}"))
     for number, case in enumerate(_tables(source, cases), 1):
         if _holds(f"{source}, case {number}", case, method, observed, benchmark):
             found = {key: value for key, value in case.items() if key in Recipe.model_fields}

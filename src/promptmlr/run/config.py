@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from promptmlr.backbone.preprocessing import MAX_SIDE
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.features import Storage
@@ -28,7 +29,6 @@ __all__ = [
 
 Selection = Literal["last", "val", "test"]
 
-MAX_SIDE = 4096  # pixels of an image for a tower: far above all of open_clip's, and no computer stops at it
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

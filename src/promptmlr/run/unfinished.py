@@ -69,8 +69,16 @@ class RunInProgress:
         """Refuse a folder that exists, before any work is done.
 
         Raises:
-            UserError: the run exists; or an unfinished one exists and is not to be resumed, or the other way round.
+            UserError: another process trains it; the run exists; or an unfinished one exists and is not to be resumed,
+                or the other way round.
         """
+        if _lock_of(path).exists():
+            with only_process(_lock_of(path), _busy(path)):
+                pass
+        RunInProgress._check_free(path, resume)
+
+    @staticmethod
+    def _check_free(path: str | Path, resume: bool) -> None:
         path, partial = Path(path), folder.partial_of(path)
         if path.exists() or path.is_symlink():
             raise UserError(f"{path} exists already; name another folder with --out, or remove it")
@@ -102,7 +110,7 @@ class RunInProgress:
             EnvironmentFault: it cannot be written.
         """
         with self._locked():
-            self.check_free(self.path, resume)
+            self._check_free(self.path, resume)
             saved = self._saved() if resume else Saved()
             try:
                 if not resume:
@@ -175,9 +183,8 @@ class RunInProgress:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        busy = f"another process is training {self.path}; name another folder with --out"
-        lock = Path(f"{self.partial}.lock")
-        with only_process(lock, busy):
+        lock = _lock_of(self.path)
+        with only_process(lock, _busy(self.path)):
             try:
                 yield
             finally:
@@ -237,6 +244,14 @@ class RunInProgress:
     def _write_epochs(self) -> None:
         write_text(self.partial / folder.EPOCHS, "".join(f"{line}\n" for line in self._lines()))
         write_text(self.partial / folder.EPOCHS_TABLE, _as_csv(self.reports))
+
+
+def _lock_of(path: str | Path) -> Path:
+    return Path(f"{folder.partial_of(path)}.lock")
+
+
+def _busy(path: str | Path) -> str:
+    return f"another process is training {path}; name another folder with --out"
 
 
 def _as_csv(reports: list[EpochReport]) -> str:
