@@ -70,7 +70,8 @@ def open_tower(
     tower = open_backbone(name, pretrained, new.image_size, new.precision or "auto", options.device, begun)
     if data and tower.name == "scenes" and not is_scenes(data):
         reporter.note(
-            "note: the miniature CLIP knows drawn things alone; on photographs it shows that all runs, not how well"
+            "note: the miniature CLIP knows drawings alone; on photographs it shows that the program runs, and its "
+            "scores mean nothing"
         )
     return tower
 

@@ -36,7 +36,7 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     assert "with fewer than 100, intervals are too narrow" in text
     assert "What mAP does not show" in text
     assert "with fewer than 100, intervals are too narrow" in done.err.partition("steps")[0]  # before it begins
-    assert "the miniature CLIP knows drawn things alone" in done.err
+    assert "the miniature CLIP knows drawings alone" in done.err
     with (out / "table.csv").open(encoding="utf-8", newline="") as file:
         moved = {
             row["method"]: float(row["absence_moved"]) for row in csv.DictReader(file) if row["observed"] == "mean"

@@ -68,7 +68,7 @@ def _shown(default: object) -> str | None:
 
 app = App(
     name="promptmlr",
-    help="Multi-label recognition from partial labels on a frozen CLIP.",
+    help="Tag photos with every class that applies, learning from a table with blank cells.",
     version=_version,
     help_flags=("-h", "--help"),
     default_parameter=Parameter(negative=(), show_default=_shown, allow_repeating=True),

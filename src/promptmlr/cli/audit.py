@@ -24,7 +24,7 @@ def audit(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Rank observed labels by how likely they are wrong; label issues as cleanlab finds them.
+    """Rank observed labels by how likely they are wrong, and find label errors as cleanlab does.
 
     RUN says how to train (method, recipe, backbone): it is trained anew five times, each time without a fifth of the
     labels, as a recognizer believes the labels that it was trained on.

@@ -19,7 +19,7 @@ def cache(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Encode images once and keep their regions; `train` and `evaluate` find them there, and else do it themselves.
+    """Encode images ahead of time; `train` and `evaluate` do it themselves if you skip this.
 
     Args:
         views: Store this many augmented views of each image, for `train --views`. (default: images as they are)

@@ -24,7 +24,7 @@ def convert(
     hiding: Hiding = HidingOptions(),
     reading: Reading = DataOptions(),
 ) -> None:
-    """Write labels in another format, all splits or one; what it cannot hold is refused or said, never lost silently.
+    """Write labels in another format, all splits or one; what the format cannot hold is refused or reported.
 
     --observed P hides labels of all splits but test, its protocols and --labels those of training alone: they are what
     `promptmlr train` sees with the same options.

@@ -77,8 +77,8 @@ Data = Annotated[
     Parameter(
         help="A .csv (wide, long or with lists), .json (Label Studio, FiftyOne) or .parquet file; a folder (VOC, COCO, "
         "FiftyOne, Hugging Face, images with text files); features instead of images (.npz, .parquet); or 'scenes', "
-        "the drawn world (scenes:WORLD:NUMBER for others, such as scenes:crowded:1). Write ./scenes for a folder of "
-        "that name."
+        "the built-in drawn test images (scenes:WORLD:NUMBER for others, such as scenes:crowded:1). Write ./scenes for "
+        "a folder of that name."
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="A run folder, or hf://owner/name or hf://owner/name@revision.")]

@@ -41,9 +41,10 @@ def predict(
             patterns, or .npz or .parquet files for a run that was trained on features. With --classes no run.
         out: Where the rows go: .csv, .jsonl or .parquet.
         classes: Tag with these classes, without a run or any label: names between commas, or a file with one a line.
-        also: Add classes to the run by name (as --classes), as CLIP sees them, on the line that its own classes have
-            in common.
-        threshold: Labels are the classes above it. (default: the run's, one per class; 0.5 where it is not calibrated)
+        also: Add classes to the run by name (as --classes): CLIP scores them, with the calibration that the run's own
+            classes share.
+        threshold: Labels are the classes above it. (default: the run's, one per class, or 0.5 if it is not calibrated;
+            with --classes one per class, for the greatest F1 that its probabilities promise)
         top: Label this many classes, the most probable, however improbable; with --threshold, those of them above it.
         strict: Refuse unreadable images.
     """
@@ -128,7 +129,7 @@ def _loaded(given: str, images: list[str], also: str | None, tower: TowerOptions
     names = classes_of(also, "--also")
     more = with_classes(run, names, images, workers=tower.workers)
     note(
-        f"added by name, on the line that the run's classes have in common, and unchecked: {first_names(names)}; a "
+        f"added by name, with the calibration that the run's classes share, and unchecked: {first_names(names)}; a "
         "few labels of them, and `promptmlr train`, would settle it"
     )
     return more

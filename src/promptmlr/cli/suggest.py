@@ -27,7 +27,7 @@ def suggest(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Rank the unknown labels of a data set by what an answer would teach the run, spread over classes and images.
+    """Rank the unknown labels of a data set by how much the answer would help the run, spread over classes and images.
 
     Args:
         count: How many (image, class) cells to ask for.

@@ -39,12 +39,12 @@ def train(
 
     Args:
         out: The run folder to make.
-        method: A name of `promptmlr methods`, or auto: the one with the best mAP in cross-validation on the observed
-            labels; anchored, where it is within noise of that.
+        method: A name of `promptmlr methods`, or auto: the best mAP in cross-validation, or anchored if it is as good
+            within noise.
         select: Keep the last epoch; the best on a tenth of the observed labels, held out (val); or the best on test
             data (test: only to compare with papers that do it, and marked wherever it appears).
-        calibrate: Fit probabilities and a threshold per class: on all known labels, each out of fold, or where they are
-            many on a tenth held out. anchored is trained to give probabilities, and needs neither.
+        calibrate: Fit probabilities and a threshold per class: on all known labels, each held out in its turn, or where
+            they are many on a tenth held out. anchored is trained to give probabilities, and needs neither.
         resume: Go on with the unfinished run in OUT.partial.
         log: What else follows the run, by commas: tensorboard (events in OUT/tensorboard).
         profile: Say at the end where the time went.

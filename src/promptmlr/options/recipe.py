@@ -21,7 +21,7 @@ class RecipeOptions(Options):
         epochs: How often training sees each image. (default: the recipe's)
         batch_size: Images of a training step. (default: the recipe's)
         unknown: What an unknown label costs: ignore (nothing), absent, weak, hill, entropy or large-loss; auto:
-            nothing, but hill in classes of which no label says absent. (default: the recipe's)
+            ignore, but hill for classes with no label "absent". (default: the recipe's)
         start: Where learned embeddings start: at random values, at a text that names no class, or at the text of their
             class. (default: the recipe's)
         shared_context: Learn one context for all classes, instead of one for each.

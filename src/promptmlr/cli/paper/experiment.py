@@ -12,7 +12,7 @@ from promptmlr.cli.progress import Terminal
 
 __all__ = ["experiment"]
 
-experiment = App(name="experiment", help="What the paper could not do.")
+experiment = App(name="experiment", help="Go beyond the paper: captions that speak of absence, and few labels.")
 
 
 @experiment.command
