@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from promptmlr.paper.absence.figures import PROBES, probes_figure, rate_name, worths_figure
 from promptmlr.paper.absence.plan import METHODS, WORTHS, Plan, Worth
@@ -88,7 +87,7 @@ class AbsenceOutputs(Outputs):
             ),
             Table(
                 f"The same, less what it is at LAION's {rate_name(ABSENCE_RATE)} (changes.csv)",
-                self._change_header(),
+                ["change", *(rate_name(rate) for rate in self.plan.rates if rate != ABSENCE_RATE)],
                 self._change_rows(),
             ),
             Heading("mAP of the methods"),
@@ -145,12 +144,9 @@ class AbsenceOutputs(Outputs):
             methods += f" It shrinks in {len(shrunk)}: {'; '.join(shrunk)}."
         return [of_text, methods]
 
-    def _probe_values(self, field: str, rate: float) -> NDArray[np.float64]:
-        return np.array([getattr(probe, field) for probe in self.results.probes if probe.rate == rate])
-
     def _probe(self, field: str, rate: float) -> Estimate:
         """Mean over text sides, with Student's interval: images are not resampled."""
-        values = self._probe_values(field, rate)[None]
+        values = np.array([[getattr(probe, field) for probe in self.results.probes if probe.rate == rate]])
         found = estimate(values, np.repeat(values[..., None], 1000, axis=-1), [1.0])
         return replace(found, high=min(found.high, 1.0))  # no cosine and no AUC is larger
 
@@ -171,9 +167,6 @@ class AbsenceOutputs(Outputs):
 
     def _worth_rows(self) -> list[list[str]]:
         return [[worth.name, *(points(self.worths[worth, rate, None]) for rate in self.plan.rates)] for worth in WORTHS]
-
-    def _change_header(self) -> list[str]:
-        return ["change", *(rate_name(rate) for rate in self.plan.rates if rate != ABSENCE_RATE)]
 
     def _change_rows(self) -> list[list[str]]:
         return [[worth.name, *(str(change) for change in self.changes if change.worth == worth)] for worth in WORTHS]

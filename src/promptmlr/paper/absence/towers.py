@@ -1,14 +1,14 @@
 """The text sides: pretrained, kept as checkpoints, and asked what they make of absence."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pyarrow.csv import read_csv
 from safetensors.torch import save
 from torch import Tensor
 
-from promptmlr.backbone import Backbone, load_backbone
+from promptmlr.backbone import load_backbone
 from promptmlr.files import write_bytes, write_text
 from promptmlr.labels import Labels
 from promptmlr.maps.sentences import TEMPLATES
@@ -86,16 +86,20 @@ def probe_towers(
     earlier = [Probe(**row) for row in read_csv(path).to_pylist()] if path.exists() else []
     found = {Tower(probe.rate, probe.seed): probe for probe in earlier}
     missing = [tower for tower in plan.towers if tower not in found]
-    with reporter.progress("probing text sides") as say:
-        for done, tower in enumerate(missing, 1):
-            found[tower] = _probe(tower, load_backbone(checkpoint_path(out, tower)), test, labels, class_names)
-            rows = [asdict(found[key]) for key in sorted(found)]
-            write_text(path, csv_text([field.name for field in fields(Probe)], rows))
-            say(done, len(missing))
+    images = out, test, labels, class_names
+    for tower, probe in finished(_probe, images, missing, 1, label="probing text sides", reporter=reporter):
+        found[tower] = probe
+        rows = [asdict(found[key]) for key in sorted(found)]
+        write_text(path, csv_text(list(rows[0]), rows))
     return [found[tower] for tower in plan.towers]
 
 
-def _probe(tower: Tower, backbone: Backbone, test: RegionSource, labels: Labels, class_names: Sequence[str]) -> Probe:
+_Images = tuple[Path, RegionSource, Labels, Sequence[str]]  # folder of text sides, regions, labels, classes
+
+
+def _probe(images: _Images, tower: Tower) -> Probe:
+    out, test, labels, class_names = images
+    backbone = load_backbone(checkpoint_path(out, tower))
     cosines = prompt_cosines(backbone, class_names, TEMPLATES["single"])
     aucs = {
         score.sentence: score.mean

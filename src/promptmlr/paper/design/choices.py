@@ -1,7 +1,7 @@
 """What the search of a design found, on disk: `choices.csv`, and all its trainings in `curves.csv`."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pyarrow.csv import read_csv
@@ -11,9 +11,6 @@ from promptmlr.paper.design.search import Choice, Trial
 from promptmlr.report.tables import csv_text
 
 __all__ = ["Found", "read_choices", "write_choices"]
-
-_CHOICES = ("cell", "observed", "factor", "epochs", "plateau", "saturated")
-_CURVES = ("cell", "observed", "factor", "epochs", "held_out_map")
 
 
 @dataclass(frozen=True)
@@ -32,30 +29,32 @@ def read_choices(folder: Path) -> list[Found]:
         return []
     trials: dict[tuple[str, float], list[Trial]] = {}
     for row in read_csv(folder / "curves.csv").to_pylist():
-        trial = Trial(float(row["factor"]), row["epochs"], row["held_out_map"])
-        trials.setdefault((row["cell"], row["observed"]), []).append(trial)
-    return [
-        Found(
-            row["cell"],
-            row["observed"],
-            Choice(float(row["factor"]), row["epochs"], row["plateau"], tuple(trials[row["cell"], row["observed"]])),
-            row["saturated"],
-        )
-        for row in read_csv(folder / "choices.csv").to_pylist()
-    ]
+        trials.setdefault((row.pop("cell"), row.pop("observed")), []).append(Trial(**row))
+    found = []
+    for row in read_csv(folder / "choices.csv").to_pylist():
+        place = row.pop("cell"), row.pop("observed")
+        saturated = row.pop("saturated")
+        found.append(Found(*place, Choice(**row, trials=tuple(trials[place])), saturated))
+    return found
 
 
-def write_choices(folder: Path, choices: Iterable[Found]) -> None:
-    """Both tables, each whole or not at all; the curves first, so that a choice always has its own."""
-    choices = list(choices)
+def write_choices(folder: Path, choices: Collection[Found]) -> None:
+    """Both tables, whole or not at all, of one choice or more; curves first, so that a choice always has its own."""
     curves = [
-        (found.cell, found.observed, trial.factor, trial.epochs, trial.held_out_map)
+        {"cell": found.cell, "observed": found.observed, **asdict(trial)}
         for found in choices
         for trial in found.choice.trials
     ]
     rows = [
-        (found.cell, found.observed, found.choice.factor, found.choice.epochs, found.choice.plateau, found.saturated)
+        {
+            "cell": found.cell,
+            "observed": found.observed,
+            "factor": found.choice.factor,
+            "epochs": found.choice.epochs,
+            "plateau": found.choice.plateau,
+            "saturated": found.saturated,
+        }
         for found in choices
     ]
-    for name, columns, records in (("curves.csv", _CURVES, curves), ("choices.csv", _CHOICES, rows)):
-        write_text(folder / name, csv_text(columns, (dict(zip(columns, row, strict=True)) for row in records)))
+    for name, records in (("curves.csv", curves), ("choices.csv", rows)):
+        write_text(folder / name, csv_text(list(records[0]), records))

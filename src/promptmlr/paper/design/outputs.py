@@ -73,14 +73,14 @@ class DesignOutputs(Outputs):
 
     def findings(self) -> list[Finding]:
         """Effects, scores and how all was trained: tables, figures, and what to know about them."""
+        effect_header = ["effect", *map(self._at, self.fractions)]
         effects = [
-            Table(f"{heading}, points of mAP (effects.csv)", self._effect_header(), self._effect_rows(side))
+            Table(f"{heading}, points of mAP (effects.csv)", effect_header, self._effect_rows(side))
             for side, heading in SIDES.items()
         ]
+        matrix_header = ["presence \\ absence", *(variant.name for variant in VARIANTS)]
         scores = [
-            Table(
-                f"{self._at(fraction)}: mAP in percent (table.csv)", self._matrix_header(), self._matrix_rows(fraction)
-            )
+            Table(f"{self._at(fraction)}: mAP in percent (table.csv)", matrix_header, self._matrix_rows(fraction))
             for fraction in self.observed
         ]
         header = ("cell", "observed", "rates ×", "epochs", "plateau", "saturated at start")
@@ -93,7 +93,7 @@ class DesignOutputs(Outputs):
                 least=40,
             ),
             *effects,
-            Lines(None, self._meanings()),
+            Lines(None, list(dict.fromkeys(f"{effect.name}: {effect.meaning}." for effect in EFFECTS))),
             self._effect_note(),
             Heading("The same effects beside each kind of the other side"),
             "An effect above is the mean of a row below. Where a row is uneven, that mean is no property of the side, "
@@ -176,10 +176,6 @@ class DesignOutputs(Outputs):
     def _at(fraction: float | None) -> str:
         return "mean" if fraction is None else f"{100 * fraction:g} % observed"
 
-    @staticmethod
-    def _matrix_header() -> list[str]:
-        return ["presence \\ absence", *(variant.name for variant in VARIANTS)]
-
     def _matrix_rows(self, fraction: float | None) -> list[list[str]]:
         rows = []
         for presence in VARIANTS:
@@ -187,13 +183,9 @@ class DesignOutputs(Outputs):
             rows.append([presence.name, *map(percent, found)])
         return rows
 
-    def _effect_header(self) -> list[str]:
-        return ["effect", *map(self._at, self.fractions)]
-
     def _effect_rows(self, side: str) -> list[list[str]]:
-        by_place = {(found.effect, found.observed): found for found in self.effects}
         return [
-            [effect.name, *(str(by_place[effect, fraction]) for fraction in self.fractions)]
+            [effect.name, *(str(found) for found in self.effects if found.effect == effect)]
             for effect in EFFECTS
             if effect.side == side
         ]
@@ -224,11 +216,6 @@ class DesignOutputs(Outputs):
             {"side": effect.side, "effect": effect.name, "observed": fraction, "beside": other, **ends(one, "points")}
             for effect, fraction, other, one in found
         ]
-
-    @staticmethod
-    def _meanings() -> list[str]:
-        """What each effect is, once for all sides."""
-        return [f"{name}: {meaning}." for name, meaning in {effect.name: effect.meaning for effect in EFFECTS}.items()]
 
     def _choice_rows(self) -> list[list[str]]:
         return [

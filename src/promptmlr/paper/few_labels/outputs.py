@@ -58,8 +58,8 @@ class FewLabelsOutputs(Outputs):
             Heading("Anchored less the best other method that is trained"),
             Table("points of mAP, with 95 % intervals over masks and test images", worlds, self._beside_best()),
             Heading("Probabilities"),
-            Table("log loss, mean over worlds and masks (cells.csv)", header, self._pooled("log_loss", 1, 3)),
-            Table("calibration error in points (cells.csv)", header, self._pooled("calibration_error", 1, 1)),
+            Table("log loss, mean over worlds and masks (cells.csv)", header, self._pooled("log_loss", 3)),
+            Table("calibration error in points (cells.csv)", header, self._pooled("calibration_error", 1)),
             Table("calibration error of anchored (zero-shot) in single worlds", worlds, self._errors()),
             "Log loss and calibration error are those of what training leaves: anchored and zero-shot are calibrated "
             "on the same known labels, the other methods are not (`train` calibrates them out of fold).",
@@ -120,11 +120,11 @@ class FewLabelsOutputs(Outputs):
                 rows.append([world, *cells])
         return rows
 
-    def _pooled(self, quantity: str, least: int, digits: int) -> list[list[str]]:
+    def _pooled(self, quantity: str, digits: int) -> list[list[str]]:
         grids = list(self.results.known.values())
         factor = 1.0 if quantity == "log_loss" else 100.0
         return [
-            [method, *(f"{factor * value:.{max(digits, least)}f}" for value in _over_worlds(grids, quantity, method))]
+            [method, *(f"{factor * value:.{digits}f}" for value in _over_worlds(grids, quantity, method))]
             for method in grids[0].methods
         ]
 
