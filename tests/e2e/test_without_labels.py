@@ -162,7 +162,7 @@ def test_a_run_is_given_more_classes_by_name(promptmlr, photos: Path) -> None:
     for also in ("moon,umbrella", photos / "more.txt"):
         done = promptmlr("predict", run, folder, "--also", also, "--out", after, "--overwrite", "--workers", "0")
         assert done.code == 0, done.err
-        assert "in common, and unchecked: moon, umbrella" in done.err
+        assert "share, and unchecked: moon, umbrella" in done.err
         assert list(rows(after)[0]) == ["image", "labels", *NAMES, "moon", "umbrella"]
         assert probabilities(after) == pytest.approx(probabilities(before), abs=1e-6)
     named = [set(row["labels"].split(";")) for row in rows(after)]
