@@ -69,10 +69,12 @@ class Served:
         self.service.worker.stop()
 
 
-def serve(runs: Sequence[Run], queue: LabelQueue | None, hosts: Iterable[str], ready: bool, limits: Limits) -> Served:
+def serve(
+    runs: Sequence[Run], queue: LabelQueue | None, hosts: Iterable[str], ready: bool, limits: Limits, host: str = ""
+) -> Served:
     """Start a service."""
     service = Service(served_runs(runs), limits, queue)
-    server = Server(create_app(service, hosts), listen("127.0.0.1", 0))
+    server = Server(create_app(service, host, hosts), listen("127.0.0.1", 0))
     load_backbones(service.runs)
     service.ready = ready
     service.worker.start()

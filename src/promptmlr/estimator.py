@@ -46,6 +46,8 @@ from promptmlr.run import FILES, BackboneRecord, Run, load_run
 
 __all__ = ["MultiLabelRecognizer"]
 
+SUCH_AS = {"method": "anchored", "device": "cpu"}
+
 
 class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
     """Says which of C classes are in an image; learns from labels of which many may be unknown.
@@ -270,6 +272,11 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         """What is to be trained, on what."""
         if before is not None and self.method not in (AUTO, before.config.method):
             raise UserError(f"partial_fit goes on with {before.config.method}, and method is {self.method}; call fit")
+        for name in ("method", "device"):
+            if not isinstance(getattr(self, name), str):
+                raise UserError(f"{name}={getattr(self, name)!r}: give its name, such as {SUCH_AS[name]!r}")
+        if self.select not in ("last", "val"):
+            raise UserError(f"select={self.select!r}: it is 'last' or 'val'")
         if not isinstance(self.random_state, int | np.integer) or self.random_state < 0:
             raise UserError(f"random_state={self.random_state!r}: a seed is an integer from 0")
         images = image_refs(X)

@@ -112,16 +112,14 @@ def threshold_of(run: Run, precision: float, reporter: Reporter) -> float:
         )
     point = run.calibration.threshold_of(precision)
     checked = (
-        f"of {point.predicted} known labels above it, which training did not see, {point.right} are right"
+        f"of {point.predicted} held-out known labels above it, {point.right} are right"
         if point.predicted
-        else "no known label says whether that is so"
+        else "no known label tells whether that holds"
     )
     if point.threshold >= 1:
         reporter.note(f"no probability is high enough for {100 * precision:g} % right labels, so nothing is labelled")
     else:
-        reporter.note(
-            f"labels are classes above {point.threshold:.3f}, for {100 * precision:g} % right ones; {checked}"
-        )
+        reporter.note(f"threshold {point.threshold:.3f} for {100 * precision:g} % precision: {checked}")
     return point.threshold
 
 

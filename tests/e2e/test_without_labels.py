@@ -71,7 +71,7 @@ def test_how_often_classes_are_there_may_be_known(promptmlr, photos: Path) -> No
     done = promptmlr(*arguments, "--share", photos / "shares.csv", "--precision", "0.8")
     assert done.code == 0, done.err
     assert "how often classes are present is what --share says" in done.err
-    assert "no known label says whether that is so" in done.err
+    assert "no known label tells whether that holds" in done.err
     assert probabilities(photos / "p.csv").mean(axis=0) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5], abs=1e-3)
 
 
@@ -162,7 +162,7 @@ def test_a_run_is_given_more_classes_by_name(promptmlr, photos: Path) -> None:
     for also in ("moon,umbrella", photos / "more.txt"):
         done = promptmlr("predict", run, folder, "--also", also, "--out", after, "--overwrite", "--workers", "0")
         assert done.code == 0, done.err
-        assert "in common, and unchecked: moon, umbrella" in done.err
+        assert "share, and unchecked: moon, umbrella" in done.err
         assert list(rows(after)[0]) == ["image", "labels", *NAMES, "moon", "umbrella"]
         assert probabilities(after) == pytest.approx(probabilities(before), abs=1e-6)
     named = [set(row["labels"].split(";")) for row in rows(after)]
@@ -174,7 +174,7 @@ def test_a_run_is_given_more_classes_by_name(promptmlr, photos: Path) -> None:
     assert all(len(row["labels"].split(";")) == 7 for row in rows(after))
     done = promptmlr(*arguments, "--precision", "0.7")
     assert done.code == 0, done.err
-    assert "for 70 % right ones" in done.err
+    assert "for 70 % precision" in done.err
     for wrong, said in (
         (("--also", "tree"), "has the class 'tree' already"),
         (("--also", "moon,moon"), "duplicate class name 'moon'"),

@@ -156,6 +156,12 @@ def test_seeds_are_whole_numbers(small, drawn, seed) -> None:
         small.set_params(random_state=seed).fit(*drawn)
 
 
+@pytest.mark.parametrize("argument", [{"method": None}, {"method": ["auto"]}, {"device": 3}, {"select": "best"}])
+def test_an_argument_that_is_none_is_refused_by_name(small, drawn, argument: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=f"{next(iter(argument))}="):
+        small.set_params(**argument).fit(*drawn)
+
+
 def test_what_lists_leave_out_has_to_be_said(small, drawn) -> None:
     paths, y = drawn
     lists = [[name for name, value in zip(NAMES, row, strict=True) if value == 1] for row in y]

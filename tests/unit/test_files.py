@@ -67,10 +67,12 @@ def test_a_full_disk_that_shows_while_writing(tmp_path) -> None:
     assert names(tmp_path) == []
 
 
-def test_places_that_cannot_be_written(tmp_path) -> None:
+def test_places_that_cannot_be_written(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "file" / "a.txt", tmp_path / "folder", tmp_path / ("x" * 300)):
+    nameless = Path(), Path("folder/..")
+    for path in (tmp_path / "file" / "a.txt", tmp_path / "folder", tmp_path / ("x" * 300), *nameless):
         with pytest.raises(EnvironmentFault, match="cannot write") as fault:
             write_text(path, "new")
         assert "\n" not in str(fault.value)
@@ -94,6 +96,15 @@ def test_what_can_be_written_is_found_out_beforehand(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFault, match="cannot write"):
         check_writable(tmp_path / "file" / "page.html")
+
+
+def test_the_umask_of_other_threads_stays(tmp_path, monkeypatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(os, "umask", lambda mask: calls.append(mask) or 0o022)
+    write_text(tmp_path / "a.txt", "x")
+    with new_folder(tmp_path / "b"):
+        pass
+    assert calls == []
 
 
 def test_what_is_private_is_so_from_its_first_byte_on(tmp_path) -> None:

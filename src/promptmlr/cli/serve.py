@@ -75,7 +75,7 @@ def serve(
         asked = label_queue(label, journal, images, Terminal())
         ranking = ranking_of(loaded[0], label, queue, images, store, tower.workers, Terminal())
     service = Service(served_runs(loaded), limits, asked)
-    server = Server(create_app(service, [host, *(allow_host or [])]), listen(host, port))
+    server = Server(create_app(service, host, allow_host or []), listen(host, port))
     _say_where(server.address)
 
     def prepare() -> None:

@@ -1,7 +1,6 @@
 """What can be asked of the service: the page, predictions, maps, and how it is."""
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -61,12 +60,13 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 RunName = Annotated[str | None, Query(description="A run of /runs; by default the first.", max_length=300)]
 
 
-def create_app(service: Service, hosts: Iterable[str] = ()) -> ASGIApp:
+def create_app(service: Service, host: str, hosts: Iterable[str] = ()) -> ASGIApp:
     """The service as an ASGI application.
 
     Args:
         service: what it serves.
-        hosts: names under which it may be asked, besides localhost and IP addresses.
+        host: where it listens.
+        hosts: more names under which it may be asked, besides localhost and IP addresses.
     """
     app = FastAPI(
         title="promptmlr",
@@ -84,15 +84,15 @@ def create_app(service: Service, hosts: Iterable[str] = ()) -> ASGIApp:
     if service.queue is not None:
         app.include_router(label_router(service.queue, service))
     endpoints = {path: path for path in app.openapi()["paths"]} | {"/": "page", "/metrics": "/metrics"}
-    return Guard(app, service.limits, hosts, service.metrics, endpoints, uploads={"/predict", "/maps"})
+    return Guard(app, service.limits, host, hosts, service.metrics, endpoints, uploads={"/predict", "/maps"})
 
 
 def _add_page(app: FastAPI) -> None:
     folder = files("promptmlr.web") / "static"
     for name, kind in PAGE.items():
-        answer = partial(Response, (folder / name).read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
         path = "/" if name == "index.html" else f"/static/{name}"
-        app.add_api_route(path, _giving(answer), methods=["GET", "HEAD"], include_in_schema=False)
+        answer = _giving((folder / name).read_bytes(), kind)
+        app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _add_status(app: FastAPI, service: Service) -> None:
@@ -166,12 +166,8 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
         )
 
 
-def _giving(answer: Any) -> Any:
-    def give() -> Response:
-        response: Response = answer()
-        return response
-
-    return give
+def _giving(content: bytes, kind: str) -> Callable[[], Response]:
+    return lambda: Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
 
 
 async def _as_json(_request: Request, error: Exception) -> Response:

@@ -46,7 +46,8 @@ class Guard:
     Args:
         app: everything else.
         limits: of a request.
-        hosts: names under which the service may be asked besides localhost and IP addresses.
+        host: where the service listens; if that is a name, the service may be asked under it, by its own page alone.
+        hosts: more names under which it may be asked besides localhost and IP addresses, by pages on any port of them.
         metrics: where requests are counted.
         endpoints: path → its name in the metrics; others share one.
         uploads: paths whose bodies may be as large as `limits` says.
@@ -56,6 +57,7 @@ class Guard:
         self,
         app: ASGIApp,
         limits: Limits,
+        host: str,
         hosts: Iterable[str],
         metrics: Metrics,
         endpoints: Mapping[str, str],
@@ -63,7 +65,8 @@ class Guard:
     ) -> None:
         self.app = app
         self.limits = limits
-        self.names = {name for name in map(str.lower, hosts) if name and not _is_of_any_machine(name)}
+        self.pages = {name for name in map(str.lower, hosts) if name and not _is_of_any_machine(name)}
+        self.names = self.pages | ({host.lower()} - {""})
         self.metrics = metrics
         self.endpoints = endpoints
         self.uploads = uploads
@@ -120,7 +123,7 @@ class Guard:
             return
         origin = headers.get("origin")
         # Behind a proxy Host may be the address that the proxy asks, while Origin is what the browser shows.
-        own = origin is None or _netloc(origin) == host or _name_of(_netloc(origin)) in self.names
+        own = origin is None or _netloc(origin) == host or _name_of(_netloc(origin)) in self.pages
         # What the browser itself says of the two tells the ports of one name apart.
         if not own or headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             raise HTTPException(

@@ -31,8 +31,8 @@ def serving(loaded) -> Iterator[Callable[..., Served]]:
     """Start services."""
     started: list[Served] = []
 
-    def start(runs: int = 1, queue=None, hosts=(), ready: bool = True, **limits) -> Served:
-        started.append(serve(loaded[:runs], queue, hosts, ready, Limits(**limits)))
+    def start(runs: int = 1, queue=None, hosts=(), host: str = "", ready: bool = True, **limits) -> Served:
+        started.append(serve(loaded[:runs], queue, hosts, ready, Limits(**limits), host))
         return started[-1]
 
     yield start

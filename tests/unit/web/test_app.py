@@ -3,6 +3,8 @@
 import base64
 import re
 from concurrent.futures import ThreadPoolExecutor
+from graphlib import TopologicalSorter
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from promptmlr.data.images import image_from_bytes
 from promptmlr.maps.subject import subject_of_run
 from promptmlr.regions import encode_pixels
+from promptmlr.web.app import PAGE
 from web_support import files, scene_png
 
 
@@ -142,5 +145,14 @@ def test_the_page_loads_nothing_from_elsewhere(shared) -> None:
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    scripts = [client.get(f"/static/{name}.js").text for name in ("page", "look", "maps", "label")]
+    scripts = [client.get(f"/static/{name}").text for name in PAGE if name.endswith(".js")]
     assert not [text for text in scripts if "http://" in text or "https://" in text or "innerHTML" in text]
+
+
+def test_the_scripts_of_the_page_import_one_way() -> None:
+    folder = resources.files("promptmlr.web") / "static"
+    scripts = {path.name: path.read_text() for path in folder.iterdir() if path.name.endswith(".js")}
+    imports = {name: re.findall(r'from "\./([\w.]+)"', text) for name, text in scripts.items()}
+    order = list(TopologicalSorter(imports).static_order())
+    assert set(order) == set(scripts) == {name for name in PAGE if name.endswith(".js")}
+    assert order[-1] == "page.js"

@@ -153,6 +153,23 @@ def test_an_address_to_listen_on_is_no_name_of_a_page(serving, png: bytes, origi
     error_of(served.client.get("/runs", headers={"Host": ""}), 421)
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("http://box.lan:8765", 200), ("https://shop.lan", 200), ("http://box.lan:1", 403), ("https://box.lan", 403)],
+)
+def test_the_name_to_listen_on_is_no_name_of_a_page(serving, png: bytes, origin: str, status: int) -> None:
+    """Another port of it is another site, and over plain http to a name no browser sends Sec-Fetch-Site."""
+    served = serving(hosts=["shop.lan"], host="Box.lan")
+    headers = {"Host": "box.lan:8765", "Origin": origin}
+    assert served.client.post("/predict", files=files(png), headers=headers).status_code == status
+
+
+def test_what_a_proxy_says_of_itself_is_not_believed(shared, png: bytes) -> None:
+    forwarded = {"X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
+    headers = {"Origin": "https://evil.example", **forwarded}
+    assert shared.client.post("/predict", files=files(png), headers=headers).status_code == 403
+
+
 def test_nobody_is_allowed_by_cors(shared, png: bytes) -> None:
     client = shared.client
     asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
