@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from promptmlr.cli.options import Data, Reading, Report, Tower
-from promptmlr.cli.outcome import check_page, publish, say
+from promptmlr.cli.outcome import check_page, publish
 from promptmlr.cli.progress import Terminal, note
 from promptmlr.options import DataOptions, TowerOptions
 
@@ -46,7 +46,4 @@ def inspect(
     found = inspect_data(
         data, parts, backbone=seen, read_images=not labels_only, workers=tower.workers, reporter=Terminal()
     )
-    if out is None:
-        say(found.title, found.lead, found.findings(), None, None)
-    else:
-        publish(found, out, report)
+    publish(found, out, report)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from promptmlr.cli.lists import observations
 from promptmlr.cli.options import Cache, Data, NewTower, PositiveInt, Reading, Recipe, Report
-from promptmlr.cli.outcome import check_page, say
+from promptmlr.cli.outcome import check_page, publish
 from promptmlr.cli.progress import Terminal
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions, RecipeOptions
 
@@ -72,6 +72,4 @@ def learning_curve(
         reporter=terminal,
     )
     outputs = CurveOutputs(curve, method, f"{len(test.images):,} images of {test.source}")
-    if out is not None:
-        outputs.write(out)
-    say(outputs.title, outputs.lead, outputs.findings(), out, report)
+    publish(outputs, out, report)

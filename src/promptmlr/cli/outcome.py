@@ -5,34 +5,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from promptmlr.cli.progress import note
 from promptmlr.errors import UserError
 from promptmlr.files import check_writable, write_text
 
 if TYPE_CHECKING:
+    from promptmlr.advice.inspection.outputs import Inspection
     from promptmlr.report.findings import Finding
+    from promptmlr.report.outputs import Outputs
 
 __all__ = ["check_free", "check_page", "kept_in", "publish", "say"]
-
-
-class Outputs(Protocol):
-    """Everything that is shown of an experiment."""
-
-    @property
-    def title(self) -> str:
-        """Of the page."""
-
-    @property
-    def lead(self) -> str:
-        """What it is about, in a sentence."""
-
-    def findings(self) -> "list[Finding]":
-        """Tables, figures, and what to know about them."""
-
-    def write(self, folder: Path) -> None:
-        """The same as files."""
 
 
 @contextmanager
@@ -51,9 +35,10 @@ def kept_in(out: Path, report: Path | None) -> Iterator[None]:
         raise
 
 
-def publish(outputs: Outputs, out: Path, report: Path | None) -> None:
-    """Write the files of an experiment, and say what it found."""
-    outputs.write(out)
+def publish(outputs: "Outputs | Inspection", out: Path | None, report: Path | None) -> None:
+    """Write the files of a measurement where there is a folder for them, and say what it found."""
+    if out is not None:
+        outputs.write(out)
     say(outputs.title, outputs.lead, outputs.findings(), out, report)
 
 

@@ -1,7 +1,9 @@
-"""Independent pieces of work over several processes, one thread of torch each."""
+"""Independent pieces of work over several processes, one thread of torch each, up to a deadline."""
 
+import math
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -10,10 +12,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from promptmlr.errors import EnvironmentFault
+from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.reporting import Reporter
 
-__all__ = ["finished"]
+__all__ = ["Deadline", "OutOfTime", "finished"]
 
 World = TypeVar("World")
 Task = TypeVar("Task")
@@ -22,12 +24,31 @@ Result = TypeVar("Result")
 _world: Any = None  # of this worker process
 
 
+class OutOfTime(UserError):
+    """A deadline passed before all tasks were begun; a repeated call goes on."""
+
+
+class Deadline:
+    """A time after which no more tasks are begun.
+
+    Args:
+        minutes: from now; None never comes.
+    """
+
+    def __init__(self, minutes: float | None = None) -> None:
+        self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
+
+    def ahead(self) -> bool:
+        """Whether it is still to come."""
+        return time.monotonic() < self._end
+
+
 def finished(
     work: Callable[[World, Task], Result],
     world: World,
     tasks: Sequence[Task],
     jobs: int,
-    go_on: Callable[[], bool] = lambda: True,
+    deadline: Deadline | None = None,
     *,
     label: str = "tasks",
     reporter: Reporter | None = None,
@@ -39,23 +60,27 @@ def finished(
         world: what all tasks share; copied once to every process.
         tasks: can be pickled, as can the results.
         jobs: processes; 1 works in this one, with all its threads.
-        go_on: asked before a task is begun; after a no, those under way are finished, and no others are begun.
+        deadline: tasks that are under way then are finished.
         label: what the tasks are called.
         reporter: where to say how many are finished.
 
     Raises:
         EnvironmentFault: a process died, as when memory runs out.
+        OutOfTime: tasks are left that were not begun before the deadline.
     """
+    done, deadline = 0, deadline or Deadline()
     with (reporter or Reporter()).progress(label) as say:
-        for done, ended in enumerate(_finished(work, world, tasks, jobs, go_on), 1):
+        for done, ended in enumerate(_finished(work, world, tasks, jobs, deadline), 1):
             yield ended
             say(done, len(tasks))
+    if done < len(tasks):
+        raise OutOfTime("the --minutes of this stretch are over; repeat the command to go on")
 
 
 def _finished(
-    work: Callable[[World, Task], Result], world: World, tasks: Sequence[Task], jobs: int, go_on: Callable[[], bool]
+    work: Callable[[World, Task], Result], world: World, tasks: Sequence[Task], jobs: int, deadline: Deadline
 ) -> Iterator[tuple[Task, Result]]:
-    waiting = takewhile(lambda _: go_on(), tasks)
+    waiting = takewhile(lambda _: deadline.ahead(), tasks)
     if jobs == 1:
         for task in waiting:
             yield task, work(world, task)

@@ -3,16 +3,20 @@
 import io
 import logging
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import get_font_names
 from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["figure_jpeg", "figure_png", "image_png"]
+__all__ = ["COLOURS", "figure_jpeg", "figure_png", "image_png", "plain"]
+
+COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#1b2330", "#986a44", "#26a269")
+"""Of lines, in the order in which they are taken."""
 
 _FONTS = (
     *(
@@ -29,6 +33,12 @@ _FONTS = (
 """Where letters are looked for that matplotlib's own font lacks, of those that are installed."""
 
 _LOG = logging.getLogger(__name__)
+
+
+def plain(axes: Axes, grid: Literal["both", "x"] = "both") -> None:
+    """A light grid, and no frame above and to the right."""
+    axes.grid(axis=grid, color="#e3e7ed")
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def figure_png(figure: Figure, width: int) -> bytes:

@@ -28,6 +28,11 @@ class Records:
     columns: Sequence[str]
     rows: Iterable[Mapping[str, Any]]
 
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Records":
+        """Rows that all have the columns of the first, of which there is one."""
+        return cls(list(rows[0]), rows)
+
 
 @dataclass(frozen=True, eq=False)
 class Drawing:

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from promptmlr.errors import UserError
-from promptmlr.paper.captions.check import PARTS, agreement, sentences, write_agreement
-from promptmlr.paper.captions.counting import Sample, count_captions, write_counts
+from promptmlr.paper.captions.check import PARTS, agreement, sentences
+from promptmlr.paper.captions.counting import Sample, count_captions
 from promptmlr.paper.captions.files import choose_column, find_files, read_captions
+from promptmlr.paper.captions.report import CaptionOutputs
 from promptmlr.paper.captions.words import TRIGGERS, WORDS, Use, absence_uses
 from promptmlr.paper.share import Share
 
@@ -262,7 +263,7 @@ def test_small_shares_keep_their_digits() -> None:
 
 
 def test_how_far_to_trust_the_rule_is_a_file(tmp_path: Path) -> None:
-    write_agreement(tmp_path)
+    CaptionOutputs(count_captions([])).write(tmp_path)
     with (tmp_path / "agreement.csv").open(newline="") as file:
         rows = {(row["part"], row["measure"]): row for row in csv.DictReader(file)}
     assert set(rows) == {(part, measure) for part in PARTS for measure in ("precision", "recall")}
@@ -274,7 +275,7 @@ def test_how_far_to_trust_the_rule_is_a_file(tmp_path: Path) -> None:
 
 def test_files_written(tmp_path: Path) -> None:
     count = count_captions([pa.array(["no dog", "no. 5", 'a "b", no\ncat', "a cat"])], samples=5)
-    write_counts(count, tmp_path / "out")
+    CaptionOutputs(count).write(tmp_path / "out")
     with (tmp_path / "out" / "counts.csv").open(newline="") as file:
         rows = {row["word"]: row for row in csv.DictReader(file)}
     assert list(rows) == [*WORDS, "any"]

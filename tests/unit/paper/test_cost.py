@@ -12,7 +12,7 @@ from promptmlr.paper.cost import measuring as module
 from promptmlr.paper.cost import released
 from promptmlr.paper.cost.counting import count_flops
 from promptmlr.paper.cost.measuring import Cost, CostSetting, measure_costs
-from promptmlr.paper.cost.report import claims, cost_findings
+from promptmlr.paper.cost.report import CostOutputs, claims
 from promptmlr.report.findings import as_text
 
 B, C, M, D, W = 3, 4, 5, 96, 64  # D and W are those of the tiny checkpoint
@@ -136,7 +136,7 @@ def test_a_vit_has_nothing_as_released(tiny_vit, tmp_path) -> None:
     setting = CostSetting(str(tmp_path / "vit.safetensors"), NAMES[:2], batch_size=2, context_length=2, images=10)
     costs, backbone = measure_costs(setting)
     assert {cost.way for cost in costs} == {"as here"}
-    assert "Compute as released" not in as_text(cost_findings(costs, setting, backbone))
+    assert "Compute as released" not in as_text(CostOutputs(costs, setting, backbone).findings())
 
 
 def made(method: str, way: str, learned: int, image: int, text: int, seconds: float) -> Cost:

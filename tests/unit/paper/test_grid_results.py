@@ -52,8 +52,8 @@ def test_differences_are_paired_and_corrected_together(results: GridResults) -> 
         assert good.verdict == "higher"
         assert same.verdict in ("within noise", "undecided")
         alone = results.mean("good", share)
-        assert good.difference.high - good.difference.low < (alone.high - alone.low) / 3
-        assert good.p_holm >= good.difference.p
+        assert good.estimate.high - good.estimate.low < (alone.high - alone.low) / 3
+        assert good.p_holm >= good.estimate.p
     assert {one.verdict for one in results.comparisons("good")} == {"lower"}
 
 

@@ -10,7 +10,7 @@ import torch
 
 from promptmlr.errors import UserError
 from promptmlr.maps.sentences import TEMPLATES, Templates, negated
-from promptmlr.paper.text_probe.report import cosine_rows, probe_findings, write_probe
+from promptmlr.paper.text_probe.report import ProbeOutputs, cosine_rows
 from promptmlr.paper.text_probe.scores import SENTENCES, PresenceScore, presence_scores, prompt_cosines
 from promptmlr.regions import InMemoryRegions
 from promptmlr.report.findings import as_text
@@ -132,8 +132,9 @@ def test_labels_of_one_kind_are_refused(world) -> None:
 def test_what_is_printed_is_in_the_files(tmp_path) -> None:
     cosines = prompt_cosines(MadeUp(), NAMES, TEMPLATES["single"])
     score = PresenceScore("no {}", "local", np.array([0.7, np.nan, 0.5]), 0.6, 0.55, 0.65)
-    text = as_text(probe_findings(cosines, "single", [score]))
-    write_probe(tmp_path, cosines, "single", [score], {"data": None})
+    outputs = ProbeOutputs(cosines, "single", [score], {"data": None}, "x")
+    text = as_text(outputs.findings())
+    outputs.write(tmp_path)
 
     def rows(name: str) -> list[dict[str, str]]:
         with (tmp_path / name).open(encoding="utf-8", newline="") as file:
@@ -163,6 +164,6 @@ def test_nearer_than_any_other_class_is_counted() -> None:
         made_up.known[f"Not a photo of a {name}"] = axes[c] + axes[7] if c < 2 else -axes[c]
     cosines = prompt_cosines(made_up, NAMES, TEMPLATES["single"])
     assert "For 2 of the classes the negative prompt is nearer" in " ".join(
-        as_text(probe_findings(cosines, "single", [])).split()
+        as_text(ProbeOutputs(cosines, "single", [], {}, "x").findings()).split()
     )
     assert cosine_rows(cosines, "imagenet")[1]["paper_mean"] == 0.61

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from promptmlr.cli.options import Bare, PositiveInt, Report
-from promptmlr.cli.outcome import check_page, say
+from promptmlr.cli.outcome import check_page, publish
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
 from promptmlr.options import NewTowerOptions
@@ -34,7 +34,7 @@ def cost(
     """
     from promptmlr.backbone import PAPER_IMAGE_SIZE, of_open_clip
     from promptmlr.paper.cost.measuring import CostSetting, measure_costs
-    from promptmlr.paper.cost.report import cost_findings, write_costs
+    from promptmlr.paper.cost.report import CostOutputs
 
     check_page(out, report)
     backbone = tower.backbone or "RN101"
@@ -48,10 +48,7 @@ def cost(
         device=tower.device,
     )
     costs, measured = measure_costs(setting, Terminal())
-    if out is not None:
-        write_costs(out, costs, setting, measured)
-    lead = "Learned numbers, FLOPs, seconds and memory of training, as released and as here."
-    say("What training costs", lead, cost_findings(costs, setting, measured), out, report)
+    publish(CostOutputs(costs, setting, measured), out, report)
 
 
 def _class_names(text: str) -> tuple[str, ...]:

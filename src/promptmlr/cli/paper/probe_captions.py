@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from promptmlr.cli.options import NonNegativeInt, Report
-from promptmlr.cli.outcome import check_page, say
+from promptmlr.cli.outcome import check_page, publish
 from promptmlr.cli.progress import note, progress
 from promptmlr.errors import UserError
 
@@ -33,10 +33,9 @@ def probe_captions(
         seed: Seed of the samples.
         out: A folder for counts.csv, samples.csv and agreement.csv.
     """
-    from promptmlr.paper.captions.check import write_agreement
-    from promptmlr.paper.captions.counting import count_captions, write_counts
+    from promptmlr.paper.captions.counting import count_captions
     from promptmlr.paper.captions.files import choose_column, find_files, read_captions
-    from promptmlr.paper.captions.report import count_findings
+    from promptmlr.paper.captions.report import CaptionOutputs
 
     check_page(out, report)
     columns = {path: choose_column(path, column) for path in find_files(files)}
@@ -54,8 +53,4 @@ def probe_captions(
     if not count.captions:
         rows = f"{count.blank:,} null or empty rows" if count.blank else "no rows"
         raise UserError(f"no captions in {', '.join(files)}: {rows}")
-    if out is not None:
-        write_counts(count, out)
-        write_agreement(out)
-    lead = f"Words of absence in {count.captions:,} captions."
-    say("How often captions speak of absence", lead, count_findings(count), out, report)
+    publish(CaptionOutputs(count), out, report)

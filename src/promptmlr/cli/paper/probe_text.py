@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from promptmlr.cli.options import Cache, NewTower, Reading, Report
-from promptmlr.cli.outcome import check_page, say
+from promptmlr.cli.outcome import check_page, publish
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions
@@ -39,7 +39,7 @@ def probe_text(
     """
     from promptmlr.maps.sentences import TEMPLATES
     from promptmlr.opening import open_cache, open_data, open_images, open_tower
-    from promptmlr.paper.text_probe.report import probe_findings, write_probe
+    from promptmlr.paper.text_probe.report import ProbeOutputs
     from promptmlr.paper.text_probe.scores import presence_scores, prompt_cosines
 
     check_page(out, report)
@@ -56,15 +56,12 @@ def probe_text(
         skip, cache = reading.skip_unreadable, open_cache(regions)
         shown, source = open_images(labelled, backbone, cache, Terminal(), skip_unreadable=skip, workers=tower.workers)
         scores = presence_scores(backbone, source, shown.labels, names)
-    if out is not None:
-        setting = {
-            "backbone": backbone.identity(),
-            "templates": TEMPLATES[templates].__dict__,
-            "data": None if labelled is None else labelled.source,
-        }
-        write_probe(out, cosines, templates, scores, setting)
-    lead = f"Prompts of {len(names)} classes through the text tower of {backbone.name}."
-    say("What text says of absence", lead, probe_findings(cosines, templates, scores), out, report)
+    setting = {
+        "backbone": backbone.identity(),
+        "templates": TEMPLATES[templates].__dict__,
+        "data": None if labelled is None else labelled.source,
+    }
+    publish(ProbeOutputs(cosines, templates, scores, setting, backbone.name), out, report)
 
 
 def _class_names(classes: str | None, labelled: "LabelledImages | None", backbone: str | None) -> tuple[str, ...]:

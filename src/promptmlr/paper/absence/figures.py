@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from promptmlr.paper.absence.plan import WORTHS, Plan, Worth
 from promptmlr.paper.absence.towers import Probe
+from promptmlr.report.figures import COLOURS, plain
 from promptmlr.uncertainty import Estimate
 
 __all__ = ["PROBES", "probes_figure", "rate_name", "worths_figure"]
@@ -26,8 +27,6 @@ PROBES = MappingProxyType(
 )
 """What is shown of a `Probe`, in words."""
 
-_COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#1b2330", "#986a44")
-
 
 def rate_name(rate: float) -> str:
     """Such as "0.47 %"."""
@@ -44,7 +43,7 @@ def probes_figure(plan: Plan, probes: Sequence[Probe]) -> Figure:
         (panels[0], names[:3], "cosine of text features"),
         (panels[1], names[3:6], "AUC for presence"),
     ):
-        for (field, name), colour in zip(shown, _COLOURS, strict=False):
+        for (field, name), colour in zip(shown, COLOURS, strict=False):
             by_rate = [[getattr(probe, field) for probe in probes if probe.rate == rate] for rate in plan.rates]
             axes.plot(places, [np.mean(values) for values in by_rate], color=colour, label=name)
             for place, values in zip(places, by_rate, strict=True):
@@ -62,7 +61,7 @@ def worths_figure(plan: Plan, worths: Mapping[tuple[Worth, float, float | None],
     panels = figure.subplots(2, 3, sharey=True).reshape(-1)
     places = list(range(len(plan.rates)))
     for axes, worth in zip(panels, WORTHS, strict=True):
-        for fraction, colour in zip(plan.observed, _COLOURS, strict=False):
+        for fraction, colour in zip(plan.observed, COLOURS, strict=False):
             values = [100 * worths[worth, rate, fraction].value for rate in plan.rates]
             axes.plot(places, values, "o-", color=colour, markersize=3, linewidth=1, label=f"{100 * fraction:g} %")
         means = [worths[worth, rate, None] for rate in plan.rates]
@@ -81,6 +80,5 @@ def worths_figure(plan: Plan, worths: Mapping[tuple[Worth, float, float | None],
 def _over_rates(plan: Plan, panels: Iterable[Axes], figure: Figure) -> None:
     for axes in panels:
         axes.set_xticks(range(len(plan.rates)), [rate_name(rate) for rate in plan.rates])
-        axes.grid(color="#e3e7ed")
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
     figure.supxlabel("captions of absence")

@@ -9,29 +9,24 @@ from numpy.typing import NDArray
 from promptmlr.paper.absence.figures import PROBES, probes_figure, rate_name, worths_figure
 from promptmlr.paper.absence.plan import METHODS, WORTHS, Plan, Worth
 from promptmlr.paper.absence.running import Results, row_name
+from promptmlr.paper.estimates import Corrected, corrected, ends, percent, points
 from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.outputs import Drawing, Outputs, Records
-from promptmlr.report.tables import percent_interval, signed
+from promptmlr.report.tables import signed
 from promptmlr.reporting import counted
 from promptmlr.scenes.captions import ABSENCE_RATE
-from promptmlr.uncertainty import UNDECIDED, Estimate, estimate, holm
+from promptmlr.uncertainty import UNDECIDED, Estimate, estimate
 
 __all__ = ["AbsenceOutputs"]
 
 
 @dataclass(frozen=True)
-class _Change:
+class _Change(Corrected):
     """What a worth is at a rate, less what it is at LAION's."""
 
     worth: Worth
     rate: float
-    estimate: Estimate
-    p_holm: float
-
-    @property
-    def verdict(self) -> str:
-        return self.estimate.verdict(self.p_holm)
 
 
 class AbsenceOutputs(Outputs):
@@ -56,13 +51,12 @@ class AbsenceOutputs(Outputs):
             for fraction in (*self.plan.observed, None)
         }
         changes = [
-            (worth, rate, scores.contrast(_weights(worth, rate, ABSENCE_RATE), None))
+            (scores.contrast(_weights(worth, rate, ABSENCE_RATE), None), worth, rate)
             for worth in WORTHS
             for rate in self.plan.rates
             if rate != ABSENCE_RATE
         ]
-        corrected = holm([found.p for _, _, found in changes])
-        self.changes = [_Change(*change, p) for change, p in zip(changes, corrected, strict=True)]
+        self.changes = corrected(_Change, changes)
 
     def findings(self) -> list[Finding]:
         """The conclusion, all tables and figures, and what to know about them."""
@@ -105,9 +99,9 @@ class AbsenceOutputs(Outputs):
     def files(self) -> dict[str, Records | Drawing]:
         """Scores, gains, their changes, and a figure of each."""
         return {
-            "methods.csv": self._method_records(),
-            "worths.csv": self._worth_records(),
-            "changes.csv": self._change_records(),
+            "methods.csv": Records.of(self._method_records()),
+            "worths.csv": Records.of(self._worth_records()),
+            "changes.csv": Records.of(self._change_records()),
             "probes.png": Drawing(probes_figure(self.plan, self.results.probes), 1400),
             "worths.png": Drawing(worths_figure(self.plan, self.worths), 1400),
         }
@@ -171,24 +165,18 @@ class AbsenceOutputs(Outputs):
         scores = self.results.scores
         rows = self._rows(
             [(method, method) for method in METHODS],
-            lambda method, rate: _percent(scores.mean(row_name(method, rate), None)),
+            lambda method, rate: percent(scores.mean(row_name(method, rate), None)),
         )
-        return [*rows, ["baseline, without text", *([_percent(scores.mean("baseline", None))] * len(self.plan.rates))]]
+        return [*rows, ["baseline, without text", *([percent(scores.mean("baseline", None))] * len(self.plan.rates))]]
 
     def _worth_rows(self) -> list[list[str]]:
-        return [
-            [worth.name, *(_points(self.worths[worth, rate, None]) for rate in self.plan.rates)] for worth in WORTHS
-        ]
+        return [[worth.name, *(points(self.worths[worth, rate, None]) for rate in self.plan.rates)] for worth in WORTHS]
 
     def _change_header(self) -> list[str]:
         return ["change", *(rate_name(rate) for rate in self.plan.rates if rate != ABSENCE_RATE)]
 
     def _change_rows(self) -> list[list[str]]:
-        rows = []
-        for worth in WORTHS:
-            own = [change for change in self.changes if change.worth == worth]
-            rows.append([worth.name, *(f"{_points(change.estimate)} {change.verdict}" for change in own)])
-        return rows
+        return [[worth.name, *(str(change) for change in self.changes if change.worth == worth)] for worth in WORTHS]
 
     def _rows(self, names: Sequence[tuple[str, str]], cell: Callable[[str, float], str]) -> list[list[str]]:
         return [[label, *(cell(name, rate) for rate in self.plan.rates)] for name, label in names]
@@ -228,37 +216,26 @@ class AbsenceOutputs(Outputs):
             f"{rate_name(ABSENCE_RATE)}, and kept for all others; {doubled}.",
         ]
 
-    def _method_records(self) -> Records:
-        columns = ["method", "rate", "observed", "mean_ap", "low", "high"]
-        records: list[dict[str, object]] = []
-        for name, rate, row in [
-            *((method, rate, row_name(method, rate)) for method in METHODS for rate in self.plan.rates),
-            ("baseline", "", "baseline"),
-        ]:
-            for fraction in (*self.plan.observed, None):
-                found = self.results.scores.mean(row, fraction)
-                values = (name, rate, "mean" if fraction is None else fraction, found.value, found.low, found.high)
-                records.append(dict(zip(columns, values, strict=True)))
-        return Records(columns, records)
+    def _method_records(self) -> list[dict[str, object]]:
+        rows = [(method, rate, row_name(method, rate)) for method in METHODS for rate in self.plan.rates]
+        scores = self.results.scores
+        return [
+            {"method": method, "rate": rate, "observed": _seen(fraction), **ends(scores.mean(row, fraction), "mean_ap")}
+            for method, rate, row in [*rows, ("baseline", "", "baseline")]
+            for fraction in (*self.plan.observed, None)
+        ]
 
-    def _worth_records(self) -> Records:
-        columns = ["worth", "rate", "observed", "points", "low", "high"]
-        records: list[dict[str, object]] = []
-        for (worth, rate, fraction), found in self.worths.items():
-            ends = (100 * found.value, 100 * found.low, 100 * found.high)
-            values = (worth.name, rate, "mean" if fraction is None else fraction, *ends)
-            records.append(dict(zip(columns, values, strict=True)))
-        return Records(columns, records)
+    def _worth_records(self) -> list[dict[str, object]]:
+        return [
+            {"worth": worth.name, "rate": rate, "observed": _seen(fraction), **ends(found, "points")}
+            for (worth, rate, fraction), found in self.worths.items()
+        ]
 
-    def _change_records(self) -> Records:
-        columns = ["worth", "rate", "minus", "points", "low", "high", "p", "p_holm", "verdict"]
-        records: list[dict[str, object]] = []
-        for change in self.changes:
-            found = change.estimate
-            ends = (100 * found.value, 100 * found.low, 100 * found.high, found.p, change.p_holm, change.verdict)
-            values = (change.worth.name, change.rate, ABSENCE_RATE, *ends)
-            records.append(dict(zip(columns, values, strict=True)))
-        return Records(columns, records)
+    def _change_records(self) -> list[dict[str, object]]:
+        return [
+            {"worth": change.worth.name, "rate": change.rate, "minus": ABSENCE_RATE, **change.record("points")}
+            for change in self.changes
+        ]
 
 
 def _weights(worth: Worth, rate: float, minus: float | None = None) -> dict[str, float]:
@@ -272,10 +249,5 @@ def _plain(found: Estimate) -> str:
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
-def _percent(found: Estimate) -> str:
-    return percent_interval(found.value, found.low, found.high)
-
-
-def _points(found: Estimate) -> str:
-    value, low, high = (signed(100 * end) for end in (found.value, found.low, found.high))
-    return f"{value} ({low} to {high})"
+def _seen(fraction: float | None) -> float | str:
+    return "mean" if fraction is None else fraction

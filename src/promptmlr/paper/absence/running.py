@@ -1,7 +1,5 @@
 """The experiment from text sides to scores; what is finished stays, and a repeated call goes on with the rest."""
 
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -21,18 +19,14 @@ from promptmlr.paper.design.search import Choice
 from promptmlr.paper.design.training import CellScores, World, saturated_at_start, score_cell, search
 from promptmlr.paper.grid.folder import GridFolder
 from promptmlr.paper.grid.results import GridResults
-from promptmlr.paper.jobs import finished
+from promptmlr.paper.jobs import Deadline, finished
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, RegionSource, extract
 from promptmlr.reporting import Reporter
 from promptmlr.scenes.captions import ABSENCE_RATE
 from promptmlr.scenes.text_side import TextSideConfig, see_scenes
 
-__all__ = ["OutOfTime", "Results", "row_name", "run_absence"]
-
-
-class OutOfTime(UserError):
-    """The stretch is over before the experiment; a repeated call goes on."""
+__all__ = ["Results", "row_name", "run_absence"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +75,7 @@ def run_absence(
     for rate in plan.rates:
         TextSideConfig(rate)  # refuses what is no share
     out = Path(out)
-    deadline = _Deadline(minutes)
+    deadline = Deadline(minutes)
     folder = GridFolder(out, "experiment absence")
     with folder.held({"absence": _setting(plan)}):
         missing = [tower for tower in plan.towers if not checkpoint_path(out, tower).exists()]
@@ -90,29 +84,13 @@ def run_absence(
             assert tower is not None
             with reporter.progress("drawing and encoding scenes") as say:
                 seen = see_scenes(tower[1], plan.scenes, progress=say)
-            pretrain_towers(seen, plan, missing, out, jobs, deadline.go_on, reporter)
-            deadline.check(all(checkpoint_path(out, tower).exists() for tower in missing))
+            pretrain_towers(seen, plan, missing, out, jobs, deadline, reporter)
         world = _world(plan, out, reporter)
         probes = probe_towers(plan, out, world.test, world.test_labels, world.class_names, reporter)
         choices = _search(plan, world, out, jobs, deadline, reporter)
         _score(plan, world, folder, {key: found.choice for key, found in choices.items()}, jobs, deadline, reporter)
     asked = [(cell.name, fraction) for cell in (*METHODS.values(), BASELINE) for fraction in plan.observed]
     return Results(plan, probes, [choices[place] for place in asked], _results(plan, folder))
-
-
-class _Deadline:
-    def __init__(self, minutes: float | None) -> None:
-        self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
-
-    def go_on(self) -> bool:
-        """Whether more may be begun."""
-        return time.monotonic() < self._end
-
-    @staticmethod
-    def check(finished_all: bool) -> None:
-        """End the stretch where something was not begun."""
-        if not finished_all:
-            raise OutOfTime("the --minutes of this stretch are over; repeat the command to go on")
 
 
 def _setting(plan: Plan) -> dict[str, object]:
@@ -150,7 +128,7 @@ def _backbone(path: Path) -> Backbone:
 
 
 def _search(
-    plan: Plan, world: World, out: Path, jobs: int, deadline: _Deadline, reporter: Reporter
+    plan: Plan, world: World, out: Path, jobs: int, deadline: Deadline, reporter: Reporter
 ) -> dict[tuple[str, float], Found]:
     """Rates and epochs of every method at every fraction, on the reference."""
     choices = {(found.cell, found.observed): found for found in read_choices(out)}
@@ -160,11 +138,10 @@ def _search(
         for fraction in plan.observed
         if (cell.name, fraction) not in choices
     ]
-    searched = finished(_search_one, world, tasks, jobs, deadline.go_on, label="rates and epochs", reporter=reporter)
+    searched = finished(_search_one, world, tasks, jobs, deadline, label="rates and epochs", reporter=reporter)
     for (cell, fraction), (choice, saturated) in searched:
         choices[cell.name, fraction] = Found(cell.name, fraction, choice, saturated)
         write_choices(out, choices.values())
-    deadline.check(all((cell.name, fraction) in choices for cell, fraction in tasks))
     return choices
 
 
@@ -181,7 +158,7 @@ def _score(
     folder: GridFolder,
     choices: dict[tuple[str, float], Choice],
     jobs: int,
-    deadline: _Deadline,
+    deadline: Deadline,
     reporter: Reporter,
 ) -> None:
     """Train and score what is missing; without text once, on the reference."""
@@ -190,13 +167,11 @@ def _score(
         (_cell_name(tower, cell), checkpoint_path(folder.path, tower), cell, fraction, choices[cell.name, fraction])
         for tower, cell in wanted
         for fraction in plan.observed
-        if not all(folder.has(_cell_name(tower, cell), fraction, seed) for seed in range(plan.seeds))
+        if not folder.has_all(_cell_name(tower, cell), fraction, plan.seeds)
     ]
-    scored = finished(_score_one, world, tasks, jobs, deadline.go_on, label="methods on text sides", reporter=reporter)
+    scored = finished(_score_one, world, tasks, jobs, deadline, label="methods on text sides", reporter=reporter)
     for (name, _, _, fraction, _), found in scored:
         found.keep(folder, name, fraction)
-    seeds = range(plan.seeds)
-    deadline.check(all(folder.has(name, fraction, seed) for name, _, _, fraction, _ in tasks for seed in seeds))
 
 
 def _cell_name(tower: Tower, cell: Cell) -> str:

@@ -1,6 +1,6 @@
 """The text sides: pretrained, kept as checkpoints, and asked what they make of absence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from promptmlr.labels import Labels
 from promptmlr.maps.sentences import TEMPLATES
 from promptmlr.methods import create_recognizer
 from promptmlr.paper.absence.plan import Plan, Tower
-from promptmlr.paper.jobs import finished
+from promptmlr.paper.jobs import Deadline, finished
 from promptmlr.paper.text_probe.scores import presence_scores, prompt_cosines
 from promptmlr.pipeline import score_on
 from promptmlr.regions import RegionSource
@@ -54,7 +54,7 @@ def pretrain_towers(
     towers: Sequence[Tower],
     out: Path,
     jobs: int,
-    go_on: Callable[[], bool],
+    deadline: Deadline,
     reporter: Reporter,
 ) -> None:
     """Pretrain text sides and write their checkpoints.
@@ -65,11 +65,11 @@ def pretrain_towers(
         towers: those that are missing.
         out: the folder of the experiment.
         jobs: processes.
-        go_on: whether another may be begun.
+        deadline: after which no more are begun.
         reporter: where to say how it goes.
     """
     tasks = [(tower, TextSideConfig(tower.rate, tower.seed, plan.steps)) for tower in towers]
-    pretrained = finished(_pretrain, seen, tasks, jobs, go_on, label="text sides", reporter=reporter)
+    pretrained = finished(_pretrain, seen, tasks, jobs, deadline, label="text sides", reporter=reporter)
     for (tower, _), state in pretrained:
         write_bytes(checkpoint_path(out, tower), save({key: value.contiguous() for key, value in state.items()}))
 

@@ -10,14 +10,12 @@ where absence is rarer than here.
 import csv
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
-from promptmlr.files import write_text
 from promptmlr.paper.captions.words import absence_uses
 from promptmlr.paper.share import Share
-from promptmlr.report.tables import csv_text
+from promptmlr.report.outputs import Records
 
-__all__ = ["PARTS", "Agreement", "Sentence", "agreement", "sentences", "write_agreement"]
+__all__ = ["PARTS", "Agreement", "Sentence", "agreement", "agreement_records", "sentences"]
 
 PARTS = ("held out", "development")
 
@@ -76,16 +74,12 @@ def agreement(part: str) -> Agreement:
     )
 
 
-def write_agreement(out: Path) -> None:
-    """Write `agreement.csv` into a folder: a row per part and measure, with its 95 % interval.
-
-    Raises:
-        EnvironmentFault: the file cannot be written.
-    """
+def agreement_records() -> Records:
+    """A row per part and measure, with its 95 % interval."""
     rows = [
         {"part": one.part, "sentences": one.sentences, "measure": measure, "right": share.part, "of": share.whole}
         | {"value": share.value, "low": share.interval[0], "high": share.interval[1]}
         for one in map(agreement, PARTS)
         for measure, share in (("precision", one.precision), ("recall", one.recall))
     ]
-    write_text(out / "agreement.csv", csv_text(list(rows[0]), rows))
+    return Records.of(rows)

@@ -6,18 +6,14 @@ those is then judged by `promptmlr.paper.captions.words.absence_uses`. Memory do
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from promptmlr.files import write_text
 from promptmlr.paper.captions.words import TRIGGERS, WORDS, absence_uses
-from promptmlr.paper.share import Share
-from promptmlr.report.tables import csv_text
 
-__all__ = ["CaptionCount", "Sample", "WordCount", "count_captions", "write_counts"]
+__all__ = ["CaptionCount", "Sample", "WordCount", "count_captions"]
 
 
 class Sample:
@@ -121,38 +117,3 @@ def count_captions(
             count.add(caption.decode("utf-8", "replace"))  # one bad byte must not end a count of millions
         progress(count.captions)
     return count
-
-
-def write_counts(count: CaptionCount, out: Path) -> None:
-    """Write `counts.csv` and `samples.csv` into a folder, each whole or not at all.
-
-    `counts.csv` has a row per word and one for "any": captions that hold text, those with the word, those that say by
-    it that a thing is absent, and these as a share of all captions with its 95 % interval. `samples.csv` holds the
-    sampled captions as they stand, a row each.
-
-    Raises:
-        EnvironmentFault: a file cannot be written.
-    """
-    rows = [(word, one.captions, one.absences) for word, one in count.by_word.items()]
-    rows.append(("any", count.with_word, count.absences))
-    shares = [Share(absences, count.captions) for _, _, absences in rows]
-    counts = [
-        {
-            "word": word,
-            "captions": count.captions,
-            "with_word": captions,
-            "absence_of_thing": absences,
-            "share": share.value,
-            "share_low": share.interval[0],
-            "share_high": share.interval[1],
-        }
-        for (word, captions, absences), share in zip(rows, shares, strict=True)
-    ]
-    write_text(out / "counts.csv", csv_text(list(counts[0]), counts))
-    samples = [
-        {"word": word, "use": kind, "caption": caption}
-        for word, one in count.by_word.items()
-        for kind, sample in (("absence of a thing", one.of_a_thing), ("other", one.other))
-        for caption in sample.kept
-    ]
-    write_text(out / "samples.csv", csv_text(("word", "use", "caption"), samples))

@@ -2,47 +2,84 @@
 
 from collections.abc import Iterator
 
-from promptmlr.paper.captions.check import PARTS, agreement
+from promptmlr.paper.captions.check import PARTS, agreement, agreement_records
 from promptmlr.paper.captions.counting import CaptionCount
 from promptmlr.paper.share import Share
 from promptmlr.report.findings import Finding, Lines, Table
+from promptmlr.report.outputs import Outputs, Records
 
-__all__ = ["count_findings"]
+__all__ = ["CaptionOutputs"]
 
 WIDTH = 100  # letters of a sampled caption that are shown
 
 
-def count_findings(count: CaptionCount) -> list[Finding]:
-    """All that is said of a count."""
-    return [_summary(count), _by_word(count), *_samples(count), _caveat()]
+class CaptionOutputs(Outputs):
+    """Everything that is shown of a count."""
 
+    title = "How often captions speak of absence"
 
-def _summary(count: CaptionCount) -> Finding:
-    found = (("with a word of absence", count.with_word), ("that say a thing is absent", count.absences))
-    return Lines(
-        None,
-        [
-            f"{count.captions:,} captions; {count.blank:,} null or empty rows left out",
-            *(f"{words}: {part:,}, {Share(part, count.captions)}, 95 % interval" for words, part in found),
-            "for comparison: of LAION-400M's captions 0.47 % hold a negative word (Rawlekar et al., arXiv 2409.08381)",
-        ],
-    )
+    def __init__(self, count: CaptionCount) -> None:
+        self.count = count
+        self.lead = f"Words of absence in {count.captions:,} captions."
 
+    def findings(self) -> list[Finding]:
+        """The count, by word and with samples, and how far to trust it."""
+        samples = [Lines(f"{word}, {use}", [_printable(one) for one in kept]) for word, use, kept in self._samples()]
+        return [self._summary(), self._by_word(), *samples, _caveat()]
 
-def _by_word(count: CaptionCount) -> Finding:
-    rows = [
-        (word, f"{one.captions:,}", f"{one.absences:,}", f"{Share(one.absences, count.captions)}")
-        for word, one in sorted(count.by_word.items(), key=lambda item: -item[1].captions)
-    ]
-    header = ("word", "captions", "absence of a thing", "of all captions")
-    return Table("Captions by word of absence (counts.csv)", header, rows)
+    def files(self) -> dict[str, Records]:
+        """A row per word and one for "any", the sampled captions as they stand, and how often the rule errs."""
+        count = self.count
+        rows = [(word, one.captions, one.absences) for word, one in count.by_word.items()]
+        counts = [
+            {
+                "word": word,
+                "captions": count.captions,
+                "with_word": captions,
+                "absence_of_thing": absences,
+                "share": share.value,
+                "share_low": share.interval[0],
+                "share_high": share.interval[1],
+            }
+            for word, captions, absences in [*rows, ("any", count.with_word, count.absences)]
+            for share in [Share(absences, count.captions)]
+        ]
+        samples = [
+            {"word": word, "use": use, "caption": caption} for word, use, kept in self._samples() for caption in kept
+        ]
+        return {
+            "counts.csv": Records.of(counts),
+            "samples.csv": Records(("word", "use", "caption"), samples),
+            "agreement.csv": agreement_records(),
+        }
 
+    def _summary(self) -> Finding:
+        count = self.count
+        found = (("with a word of absence", count.with_word), ("that say a thing is absent", count.absences))
+        return Lines(
+            None,
+            [
+                f"{count.captions:,} captions; {count.blank:,} null or empty rows left out",
+                *(f"{words}: {part:,}, {Share(part, count.captions)}, 95 % interval" for words, part in found),
+                "for comparison: of LAION-400M's captions 0.47 % hold a negative word "
+                "(Rawlekar et al., arXiv 2409.08381)",
+            ],
+        )
 
-def _samples(count: CaptionCount) -> Iterator[Finding]:
-    for word, one in count.by_word.items():
-        for kind, sample in (("absence of a thing", one.of_a_thing), ("other", one.other)):
-            if sample.kept:
-                yield Lines(f"{word}, {kind}", [_printable(caption) for caption in sample.kept])
+    def _by_word(self) -> Finding:
+        rows = [
+            (word, f"{one.captions:,}", f"{one.absences:,}", f"{Share(one.absences, self.count.captions)}")
+            for word, one in sorted(self.count.by_word.items(), key=lambda item: -item[1].captions)
+        ]
+        header = ("word", "captions", "absence of a thing", "of all captions")
+        return Table("Captions by word of absence (counts.csv)", header, rows)
+
+    def _samples(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Word, kind of use, captions, where there are some."""
+        for word, one in self.count.by_word.items():
+            for use, sample in (("absence of a thing", one.of_a_thing), ("other", one.other)):
+                if sample.kept:
+                    yield word, use, sample.kept
 
 
 def _printable(caption: str) -> str:

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from promptmlr.backbone import Backbone
 from promptmlr.features.extraction import duration, size
-from promptmlr.files import write_text
 from promptmlr.paper.cost.measuring import RUNS, Cost, CostSetting, Way
 from promptmlr.report.findings import Finding, Table
-from promptmlr.report.tables import csv_text
+from promptmlr.report.outputs import Outputs, Records
 
-__all__ = ["PAPER_HOURS", "Claim", "claims", "cost_findings", "write_costs"]
+__all__ = ["PAPER_HOURS", "Claim", "CostOutputs", "claims"]
 
 PAPER_HOURS = MappingProxyType(
     {
@@ -90,21 +88,57 @@ def _all_flops(cost: Cost, setting: CostSetting) -> float:
     return cost.encoding_flops + cost.epochs * setting.images / setting.batch_size * cost.step_flops
 
 
-def cost_findings(costs: Sequence[Cost], setting: CostSetting, backbone: Backbone) -> list[Finding]:
-    """All that is said of them."""
-    rows = [_cells(cost) for cost in costs]
-    answers = [
-        (claim.quantity, str(claim.way), f"{claim.paper:.2f}", f"{claim.found:.2f}", claim.verdict)
-        for claim in claims(costs, setting)
-    ]
-    return [
-        _heading(setting, backbone),
-        Table("What training costs, as released and as here (cost.csv)", HEADER, rows, words=2),
-        Table("The paper's two claims about the Baseline (claims.csv)", CLAIM_HEADER, answers, words=2),
-        f"A claim “holds” where the ratio found is within {TOLERANCE:.0%} of the paper's; by its own hours, half the "
-        f"compute is {_paper_ratio('COCO'):.1f} on COCO and {_paper_ratio('VOC2007'):.1f} on VOC2007.",
-        *_explanations(costs, setting, backbone),
-    ]
+class CostOutputs(Outputs):
+    """Everything that is shown of costs.
+
+    Args:
+        costs: as measured.
+        setting: of the measurement.
+        backbone: that "as here" was measured on.
+    """
+
+    title = "What training costs"
+    lead = "Learned numbers, FLOPs, seconds and memory of training, as released and as here."
+
+    def __init__(self, costs: Sequence[Cost], setting: CostSetting, backbone: Backbone) -> None:
+        self.costs = costs
+        self.setting = setting
+        self.backbone = backbone
+        self.claims = claims(costs, setting)
+
+    def findings(self) -> list[Finding]:
+        """Costs, what becomes of the paper's claims, and why."""
+        rows = [_cells(cost) for cost in self.costs]
+        answers = [
+            (claim.quantity, str(claim.way), f"{claim.paper:.2f}", f"{claim.found:.2f}", claim.verdict)
+            for claim in self.claims
+        ]
+        return [
+            _heading(self.setting, self.backbone),
+            Table("What training costs, as released and as here (cost.csv)", HEADER, rows, words=2),
+            Table("The paper's two claims about the Baseline (claims.csv)", CLAIM_HEADER, answers, words=2),
+            f"A claim “holds” where the ratio found is within {TOLERANCE:.0%} of the paper's; by its own hours, half "
+            f"the compute is {_paper_ratio('COCO'):.1f} on COCO and {_paper_ratio('VOC2007'):.1f} on VOC2007.",
+            *_explanations(self.costs, self.setting, self.backbone),
+        ]
+
+    def files(self) -> dict[str, Records]:
+        """Costs and claims; every row names its setting."""
+        setting, backbone = self.setting, self.backbone
+        common = {
+            "backbone": setting.backbone,
+            "image_size": backbone.image_size,
+            "classes": len(setting.class_names),
+            "batch_size": setting.batch_size,
+            "context_length": setting.context_length,
+            "images": setting.images,
+            "device": str(backbone.device),
+            "text_dtype": str(backbone.text.dtype).removeprefix("torch."),
+        }
+        spent = [asdict(cost) | {"paper_coco_gpu_hours": _paper_hours(cost)} for cost in self.costs]
+        found = [asdict(claim) | {"verdict": claim.verdict, "tolerance": TOLERANCE} for claim in self.claims]
+        tables = {"cost.csv": spent, "claims.csv": found}
+        return {name: Records.of([row | common for row in rows]) for name, rows in tables.items()}
 
 
 def _heading(setting: CostSetting, backbone: Backbone) -> str:
@@ -183,21 +217,3 @@ def _explanations(costs: Sequence[Cost], setting: CostSetting, backbone: Backbon
         f"{baseline.encoding_seconds / baseline.total_seconds:.0%} are encoding."
     )
     return lines
-
-
-def write_costs(folder: Path, costs: Sequence[Cost], setting: CostSetting, backbone: Backbone) -> None:
-    """Write `cost.csv` and `claims.csv`, each whole or not at all; every row names its setting."""
-    common = {
-        "backbone": setting.backbone,
-        "image_size": backbone.image_size,
-        "classes": len(setting.class_names),
-        "batch_size": setting.batch_size,
-        "context_length": setting.context_length,
-        "images": setting.images,
-        "device": str(backbone.device),
-        "text_dtype": str(backbone.text.dtype).removeprefix("torch."),
-    }
-    spent = [asdict(cost) | {"paper_coco_gpu_hours": _paper_hours(cost)} for cost in costs]
-    found = [asdict(claim) | {"verdict": claim.verdict, "tolerance": TOLERANCE} for claim in claims(costs, setting)]
-    for name, rows in (("cost.csv", spent), ("claims.csv", found)):
-        write_text(folder / name, csv_text([*rows[0], *common], [row | common for row in rows]))

@@ -11,44 +11,33 @@ from promptmlr.paper.design.cells import CELLS, SATURATED, TOLERATED, VARIANTS, 
 from promptmlr.paper.design.choices import Found
 from promptmlr.paper.design.effects import EFFECTS, Effect, parts
 from promptmlr.paper.design.search import STEP, Rule
+from promptmlr.paper.estimates import Corrected, corrected, ends, percent, spread
 from promptmlr.paper.grid.beside import beside_findings
-from promptmlr.paper.grid.results import BESIDE, GridResults
-from promptmlr.report.figures import figure_png
+from promptmlr.paper.grid.results import GridResults
+from promptmlr.report.figures import COLOURS, figure_png, plain
 from promptmlr.report.findings import Finding, Heading, Lines, Picture, Table
 from promptmlr.report.outputs import Drawing, Outputs, Records
-from promptmlr.report.tables import percent_interval, signed
-from promptmlr.uncertainty import UNDECIDED, Estimate, holm
+from promptmlr.report.tables import signed
+from promptmlr.uncertainty import UNDECIDED
 
 __all__ = ["DesignOutputs"]
 
-TABLE_COLUMNS = ("presence", "absence", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", *BESIDE)
-PART_COLUMNS = ("side", "effect", "observed", "beside", "points", "low", "high")
-EFFECT_COLUMNS = ("side", "effect", "observed", "points", "low", "high", "p", "p_holm", "verdict", "meaning")
 SIDES = {
     "presence": "What the presence side gains",
     "absence": "What the absence side gains",
     "interaction": "Interactions",
 }
 
-_COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583")
-
 
 @dataclass(frozen=True)
-class _Found:
+class _Found(Corrected):
     """An effect at an observed fraction, or over all of them."""
 
     effect: Effect
     observed: float | None
-    estimate: Estimate
-    p_holm: float
 
-    @property
-    def verdict(self) -> str:
-        return self.estimate.verdict(self.p_holm, "gain", "loss")
-
-    def __str__(self) -> str:
-        value, low, high = (signed(100 * end) for end in (self.estimate.value, self.estimate.low, self.estimate.high))
-        return f"{value} ({low} to {high}) {self.verdict}"
+    more = "gain"
+    less = "loss"
 
 
 class DesignOutputs(Outputs):
@@ -76,12 +65,11 @@ class DesignOutputs(Outputs):
         self.lead = f"Five kinds of presence and absence side, crossed: mAP on {data}."
         self.observed = [float(fraction) for fraction in results.observed]
         self.fractions: list[float | None] = [*self.observed, *([None] if len(self.observed) > 1 else [])]
-        estimates = [
-            (effect, fraction, results.contrast(effect.weights, fraction))
+        table = [
+            (results.contrast(effect.weights, fraction), effect, fraction)
             for effect, fraction in product(EFFECTS, self.fractions)
         ]
-        corrected = holm([estimate.p for _, _, estimate in estimates])
-        self.effects = [_Found(*found, p) for found, p in zip(estimates, corrected, strict=True)]
+        self.effects = corrected(_Found, table)
 
     def findings(self) -> list[Finding]:
         """Effects, scores and how all was trained: tables, figures, and what to know about them."""
@@ -130,9 +118,9 @@ class DesignOutputs(Outputs):
     def files(self) -> dict[str, Records | Drawing]:
         """Scores, effects, what is learned, and figures."""
         return {
-            "table.csv": Records(TABLE_COLUMNS, self._table_records()),
-            "effects.csv": Records(EFFECT_COLUMNS, self._effect_records()),
-            "parts.csv": Records(PART_COLUMNS, self._part_records()),
+            "table.csv": Records.of(self._table_records()),
+            "effects.csv": Records.of(self._effect_records()),
+            "parts.csv": Records.of(self._part_records()),
             "effects.png": Drawing(self.effects_figure(), 1400),
             "curves.png": Drawing(self.curves_figure(), 1600),
         }
@@ -142,7 +130,7 @@ class DesignOutputs(Outputs):
         shown = [found for found in self.effects if found.observed == self.fractions[-1]]
         figure = Figure(figsize=(9, 0.36 * len(shown) + 1.1), layout="constrained")
         axes = figure.subplots()
-        colours = dict(zip(SIDES, _COLOURS, strict=False))
+        colours = dict(zip(SIDES, COLOURS, strict=False))
         for place, found in enumerate(reversed(shown)):
             low, value, high = (100 * getattr(found.estimate, end) for end in ("low", "value", "high"))
             colour = colours[found.effect.side]
@@ -152,8 +140,7 @@ class DesignOutputs(Outputs):
         names = [f"{found.effect.side}: {found.effect.name}" for found in reversed(shown)]
         axes.set_yticks(range(len(shown)), names)
         axes.set_xlabel("points of mAP")
-        axes.grid(axis="x", color="#e3e7ed")
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes, "x")
         return figure
 
     def curves_figure(self) -> Figure:
@@ -169,14 +156,13 @@ class DesignOutputs(Outputs):
                     [trial.epochs for trial in trials],
                     [100 * trial.held_out_map for trial in trials],
                     "o-",
-                    color=_COLOURS[place % len(_COLOURS)],
+                    color=COLOURS[place % len(COLOURS)],
                     label=self._at(fraction),
                     markersize=4,
                 )
             axes.set_xscale("log", base=2)
             axes.set_xticks([self.rule.epochs, self.rule.most_epochs], [self.rule.epochs, self.rule.most_epochs])
-            axes.grid(color="#e3e7ed")
-            axes.spines[["top", "right"]].set_visible(False)
+            plain(axes)
             if row == 0:
                 axes.set_title(absence.name, fontsize=11)
             if column == 0:
@@ -198,7 +184,7 @@ class DesignOutputs(Outputs):
         rows = []
         for presence in VARIANTS:
             found = [self.results.mean(Cell(presence, absence).name, fraction) for absence in VARIANTS]
-            rows.append([presence.name, *(percent_interval(one.value, one.low, one.high) for one in found)])
+            rows.append([presence.name, *map(percent, found)])
         return rows
 
     def _effect_header(self) -> list[str]:
@@ -235,8 +221,7 @@ class DesignOutputs(Outputs):
             for other, weights in parts(effect).items()
         ]
         return [
-            {"side": effect.side, "effect": effect.name, "observed": fraction, "beside": other}
-            | {"points": 100 * one.value, "low": 100 * one.low, "high": 100 * one.high}
+            {"side": effect.side, "effect": effect.name, "observed": fraction, "beside": other, **ends(one, "points")}
             for effect, fraction, other, one in found
         ]
 
@@ -259,12 +244,10 @@ class DesignOutputs(Outputs):
         ]
 
     def _score_note(self) -> str:
-        seeds = self.results.seeds
-        what = f"test images and {seeds} seeds" if seeds > 1 else "test images alone, as there is one seed"
         return (
-            f"mAP in percent on {self.data}, with 95 % intervals over {what}. Rows are presence sides, columns absence "
-            "sides; embedding-text starts from the class's text, embedding-agnostic from the class-free text, "
-            "embedding-random from that plus noise."
+            f"mAP in percent on {self.data}, with 95 % intervals over {spread(self.results.seeds)}. Rows are presence "
+            "sides, columns absence sides; embedding-text starts from the class's text, embedding-agnostic from the "
+            "class-free text, embedding-random from that plus noise."
         )
 
     def _effect_note(self) -> str:
@@ -301,24 +284,10 @@ class DesignOutputs(Outputs):
         return [search, plateau, start]
 
     def _table_records(self) -> list[dict[str, object]]:
-        learned = {cell: counts[0] for cell, counts in zip(self.results.methods, self.results.learned, strict=True)}
-        records: list[dict[str, object]] = []
-        for cell, fraction in product(CELLS, self.fractions):
-            found = self.results.mean(cell.name, fraction)
-            records.append(
-                {
-                    "presence": cell.presence.name,
-                    "absence": cell.absence.name,
-                    "observed": "mean" if fraction is None else fraction,
-                    "mean_ap": found.value,
-                    "low": found.low,
-                    "high": found.high,
-                    "seeds": found.seeds,
-                    "learned_parameters": learned[cell.name],
-                    **self.results.mean_beside(cell.name, fraction),
-                }
-            )
-        return records
+        return [
+            {"presence": cell.presence.name, "absence": cell.absence.name, **self.results.record(cell.name, fraction)}
+            for cell, fraction in product(CELLS, self.fractions)
+        ]
 
     def _effect_records(self) -> list[dict[str, object]]:
         return [
@@ -326,12 +295,7 @@ class DesignOutputs(Outputs):
                 "side": found.effect.side,
                 "effect": found.effect.name,
                 "observed": "mean" if found.observed is None else found.observed,
-                "points": 100 * found.estimate.value,
-                "low": 100 * found.estimate.low,
-                "high": 100 * found.estimate.high,
-                "p": found.estimate.p,
-                "p_holm": found.p_holm,
-                "verdict": found.verdict,
+                **found.record("points"),
                 "meaning": found.effect.meaning,
             }
             for found in self.effects

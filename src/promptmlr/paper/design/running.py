@@ -83,12 +83,11 @@ def run_design(
     setting = decides(design.recipe, train, test, backbone, cache, design.order_seed) | {"rule": asdict(design.rule)}
     with folder.held({cell.name: setting for cell in CELLS}):
         choices = {(found.cell, found.observed): found for found in read_choices(folder.path)}
-        seeds = range(design.seeds)
         earlier = {place: found.choice for place, found in choices.items()}
         missing = [
             (cell, fraction, earlier.get((cell.name, fraction)))
             for cell, fraction in product(CELLS, design.observed)
-            if not all(folder.has(cell.name, fraction, seed) for seed in seeds)
+            if not folder.has_all(cell.name, fraction, design.seeds)
         ]
         places = len(CELLS) * len(design.observed)
         reporter.note(

@@ -1,15 +1,18 @@
 """Methods by the number of labels, for people: tables, a figure, and the worst cases beside the means."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from promptmlr.paper.estimates import points
 from promptmlr.paper.few_labels.running import ANCHORED, FewLabelsResults
 from promptmlr.paper.grid.plan import ZERO_SHOT
 from promptmlr.paper.grid.results import GridResults
-from promptmlr.report.figures import figure_png
+from promptmlr.report.figures import COLOURS as PALETTE
+from promptmlr.report.figures import figure_png, plain
 from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.outputs import Drawing, Outputs, Records
 from promptmlr.report.tables import signed
@@ -20,7 +23,7 @@ WIDTH = 1500  # of the figure, in pixels
 QUANTITIES = {"mean_ap": "mAP, %", "log_loss": "log loss, nats", "calibration_error": "calibration error, points"}
 COLUMNS = ("world", "labels", "method", "mean_ap", "worst", "log_loss", "calibration_error")
 COLOURS = {ANCHORED: "#1a5fb4", ZERO_SHOT: "#1b2330"}
-OTHERS = ("#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#986a44")
+OTHERS = tuple(colour for colour in PALETTE if colour not in COLOURS.values())
 
 
 class FewLabelsOutputs(Outputs):
@@ -82,7 +85,7 @@ class FewLabelsOutputs(Outputs):
         grids = list(self.results.known.values())
         for axes, (quantity, label) in zip(figure.subplots(1, 3), QUANTITIES.items(), strict=True):
             factor = 1.0 if quantity == "log_loss" else 100.0
-            others = iter(OTHERS)
+            others = cycle(OTHERS)
             for method in grids[0].methods:
                 colour = COLOURS.get(method) or next(others)
                 by_world = factor * np.array([_means(grid, quantity, method) for grid in grids])
@@ -93,8 +96,7 @@ class FewLabelsOutputs(Outputs):
             axes.set_ylabel(label)
             if quantity == "log_loss":
                 axes.set_ylim(top=1.0)
-            axes.grid(color="#e3e7ed")
-            axes.spines[["top", "right"]].set_visible(False)
+            plain(axes)
         figure.legend(*figure.axes[0].get_legend_handles_labels(), frameon=False, loc="outside right upper")
         return figure
 
@@ -113,8 +115,7 @@ class FewLabelsOutputs(Outputs):
             for seen in grid.observed if others else ():
                 best = max(others, key=lambda method: grid.mean(method, seen).value)
                 found = grid.contrast({ANCHORED: 1.0, best: -1.0}, seen)
-                low, high = signed(100 * found.low), signed(100 * found.high)
-                cells.append(f"{signed(100 * found.value)} ({low} to {high}), {best}")
+                cells.append(f"{points(found)}, {best}")
             if cells:
                 rows.append([world, *cells])
         return rows

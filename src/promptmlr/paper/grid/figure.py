@@ -10,13 +10,12 @@ from matplotlib.ticker import NullLocator
 
 from promptmlr.paper.grid.observed import Observed, amounts, column, kind_of
 from promptmlr.paper.grid.results import GridResults
+from promptmlr.report.figures import COLOURS, plain
 
 __all__ = ["ALONG", "scores_figure"]
 
 ALONG = {"fraction": "share of observed labels", "number": "number of labels", "protocol": "protocol that hid labels"}
 """What scores are drawn over, by `kind_of`."""
-
-_COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#1b2330", "#986a44", "#26a269")
 
 
 def scores_figure(results: GridResults, published: Mapping[tuple[str, Observed], float]) -> Figure:
@@ -33,7 +32,7 @@ def scores_figure(results: GridResults, published: Mapping[tuple[str, Observed],
     kind = kind_of(results.observed)
     places = _horizontal(axes, kind, results.observed)
     style = "o" if kind == "protocol" else "o-"
-    for number, (method, colour) in enumerate(zip(results.methods, cycle(_COLOURS), strict=False)):
+    for number, (method, colour) in enumerate(zip(results.methods, cycle(COLOURS), strict=False)):
         found = [results.mean(method, seen) for seen in results.observed]
         low, value, high = (np.array([100 * getattr(one, end) for one in found]) for end in ("low", "value", "high"))
         if kind == "protocol":
@@ -46,8 +45,7 @@ def scores_figure(results: GridResults, published: Mapping[tuple[str, Observed],
         if not np.isnan(printed).all():
             axes.plot(places, printed, "--", color=colour, linewidth=1, label=f"{method}, paper")
     axes.set_ylabel("mAP, %")
-    axes.grid(color="#e3e7ed")
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes)
     figure.legend(frameon=False, loc="outside right upper")
     return figure
 

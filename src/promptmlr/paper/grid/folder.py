@@ -142,6 +142,10 @@ class GridFolder:
         """Whether a cell is finished."""
         return (method, observed, seed, "all") in self.cells
 
+    def has_all(self, method: str, observed: Observed, seeds: int) -> bool:
+        """Whether the cells of so many seeds are finished."""
+        return all(self.has(method, observed, seed) for seed in range(seeds))
+
     def add(self, cell: Cell, resampled: NDArray[np.float64]) -> None:
         """A finished cell, and its (S,) scores on resamples of the test images."""
         self.cells[cell.key] = cell

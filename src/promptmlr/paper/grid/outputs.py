@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+from promptmlr.paper.estimates import percent, spread
 from promptmlr.paper.grid.beside import beside_findings
 from promptmlr.paper.grid.figure import ALONG, scores_figure
 from promptmlr.paper.grid.observed import Observed, column, kind_of
@@ -14,9 +15,9 @@ from promptmlr.paper.grid.results import BESIDE, Comparison, GridResults
 from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.outputs import Drawing, Outputs, Records
-from promptmlr.report.tables import percent_interval, signed
+from promptmlr.report.tables import signed
 from promptmlr.reporting import counted
-from promptmlr.uncertainty import UNDECIDED, Estimate
+from promptmlr.uncertainty import UNDECIDED
 
 __all__ = ["GridOutputs"]
 
@@ -70,7 +71,7 @@ class GridOutputs(Outputs):
         self.title = title
         self.along = ALONG[kind_of(results.observed)]
         self.lead = f"mAP on {data}, by the {self.along}."
-        self.observed: list[Observed | None] = [*results.observed, *([None] if len(results.observed) > 1 else [])]
+        self.observed = results.columns
         self.references = list(dict.fromkeys([reference, *([ZERO_SHOT] if ZERO_SHOT in results.methods else [])]))
         self.comparisons = {
             (name, group): part.comparisons(name) for name in self.references for group, part in self.parts.items()
@@ -127,7 +128,7 @@ class GridOutputs(Outputs):
     def _mean_rows(self, group: str) -> list[list[str]]:
         rows, results = [], self.parts[group]
         for method, learned in zip(results.methods, results.learned, strict=True):
-            cells = [_interval(results.mean(method, seen)) for seen in self.observed]
+            cells = [percent(results.mean(method, seen)) for seen in self.observed]
             rows.append([method, *cells, " to ".join(f"{count:,}" for count in sorted({min(learned), max(learned)}))])
             printed = [self._printed(method, seen) if group == "all" else None for seen in self.observed]
             if any(score is not None for score in printed):
@@ -149,13 +150,12 @@ class GridOutputs(Outputs):
     def _difference_rows(self, compared: Sequence[Comparison]) -> list[list[str]]:
         by_place = {(found.method, found.observed): found for found in compared}
         return [
-            [method, *(_difference(by_place[method, seen]) for seen in self.observed)]
+            [method, *(str(by_place[method, seen]) for seen in self.observed)]
             for method in dict.fromkeys(found.method for found in compared)
         ]
 
     def _notes(self) -> list[str]:
-        seeds, images = self.results.seeds, "test images" + (" within their folds" if self.folds > 1 else "")
-        what = f"{images} and {seeds} seeds" if seeds > 1 else f"{images} alone, as there is one seed"
+        what = spread(self.results.seeds, "test images" + (" within their folds" if self.folds > 1 else ""))
         notes = [
             f"mAP in percent on {self.data}, by {self.along}, with 95 % intervals over {what}. All runs share the "
             "order of images, so the intervals leave out what another order would add."
@@ -178,29 +178,16 @@ class GridOutputs(Outputs):
         )
 
     def _mean_records(self) -> list[dict[str, object]]:
-        learned: dict[tuple[str, Observed | None], int | str] = {}
-        for method, counts in zip(self.results.methods, self.results.learned, strict=True):
-            learned |= {(method, seen): n for seen, n in zip(self.results.observed, counts, strict=True)}
-            learned[method, None] = counts[0] if len(set(counts)) == 1 else ""
-        records: list[dict[str, object]] = []
-        for (group, part), method, seen in product(self.parts.items(), self.results.methods, self.observed):
-            found, whole = part.mean(method, seen), group == "all"
-            records.append(
-                {
-                    "method": method,
-                    "observed": "mean" if seen is None else seen,
-                    "mean_ap": found.value,
-                    "low": found.low,
-                    "high": found.high,
-                    "seeds": found.seeds,
-                    "learned_parameters": learned[method, seen],
-                    "published": _blank(self._printed(method, seen) if whole else None),
-                    "minus_published": _blank(self._minus_printed(method, seen) if whole else None),
-                    **part.mean_beside(method, seen),
-                    "classes": group,
-                }
-            )
-        return records
+        return [
+            {
+                "method": method,
+                **part.record(method, seen),
+                "published": self._printed(method, seen) if group == "all" else None,
+                "minus_published": self._minus_printed(method, seen) if group == "all" else None,
+                "classes": group,
+            }
+            for (group, part), method, seen in product(self.parts.items(), self.results.methods, self.observed)
+        ]
 
     def _difference_records(self) -> list[dict[str, object]]:
         return [
@@ -208,28 +195,9 @@ class GridOutputs(Outputs):
                 "method": found.method,
                 "reference": found.reference,
                 "observed": "mean" if found.observed is None else found.observed,
-                "difference": found.difference.value,
-                "low": found.difference.low,
-                "high": found.difference.high,
-                "p": found.difference.p,
-                "p_holm": found.p_holm,
-                "verdict": found.verdict,
+                **found.record("difference"),
                 "classes": group,
             }
             for (_, group), compared in self.comparisons.items()
             for found in compared
         ]
-
-
-def _blank(value: float | None) -> float | str:
-    return "" if value is None else value
-
-
-def _interval(found: Estimate) -> str:
-    return percent_interval(found.value, found.low, found.high)
-
-
-def _difference(found: Comparison) -> str:
-    difference = found.difference
-    value, low, high = (signed(100 * end) for end in (difference.value, difference.low, difference.high))
-    return f"{value} ({low} to {high}) {found.verdict}"

@@ -5,12 +5,15 @@ Letters: M methods, F observed fractions, K seeds, S resamples of the test image
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from promptmlr.paper.estimates import Corrected, corrected, ends
 from promptmlr.paper.grid.observed import Observed
-from promptmlr.uncertainty import Estimate, estimate, holm
+from promptmlr.uncertainty import Estimate, estimate
 
 __all__ = ["BESIDE", "Comparison", "GridResults"]
 
@@ -21,27 +24,18 @@ STILL = 5e-3  # logits that a trained side moves by at least: less is printed as
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A method minus the reference, in mAP (0..1).
+class Comparison(Corrected):
+    """A method minus the reference.
 
     Attributes:
         method: whose score.
         reference: is subtracted.
         observed: with these labels seen; None is the mean over all ways to see them.
-        difference: with its own interval.
-        p_holm: its p-value, corrected for all comparisons of the table.
     """
 
     method: str
     reference: str
     observed: Observed | None
-    difference: Estimate
-    p_holm: float
-
-    @property
-    def verdict(self) -> str:
-        """In words: what the table as a whole allows to say."""
-        return self.difference.verdict(self.p_holm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +65,11 @@ class GridResults:
         """K."""
         return int(self.scores.shape[2])
 
+    @property
+    def columns(self) -> list[Observed | None]:
+        """Of tables: all ways to see labels, and None, their mean, where there are several."""
+        return [*self.observed, *([None] if len(self.observed) > 1 else [])]
+
     def mean(self, method: str, observed: Observed | None) -> Estimate:
         """A method's mean over seeds at a fraction, or over all fractions; no interval leaves 0..1."""
         found = self._estimate(self._places(method, observed))
@@ -87,6 +86,20 @@ class GridResults:
         used = weights > 0
         return {name: float(weights[used] @ values.mean(axis=2)[used]) for name, values in self.beside.items()}
 
+    def record(self, method: str, observed: Observed | None) -> dict[str, Any]:
+        """The columns of a mean: its interval, and what is kept beside it."""
+        found = self.mean(method, observed)
+        learned = self.learned[list(self.methods).index(method)]
+        counts = set(learned if observed is None else [learned[self.observed.index(observed)]])
+        return {
+            "observed": "mean" if observed is None else observed,
+            **ends(found, "mean_ap"),
+            "seeds": found.seeds,
+            "learned_parameters": counts.pop() if len(counts) == 1 else "",
+            **dict.fromkeys(BESIDE),
+            **self.mean_beside(method, observed),
+        }
+
     def unmoved(self) -> list[tuple[str, str]]:
         """(method, "presence" or "absence") where something is learned and a side stayed where it began in some run."""
         return [
@@ -98,17 +111,12 @@ class GridResults:
 
     def comparisons(self, reference: str) -> list[Comparison]:
         """Every other method against the reference, at every fraction and over all of them where there are several."""
-        fractions = [*self.observed, *([None] if len(self.observed) > 1 else [])]
-        pairs = [(method, fraction) for method in self.methods if method != reference for fraction in fractions]
-        differences = [
-            self._estimate(self._places(method, fraction) - self._places(reference, fraction))
-            for method, fraction in pairs
+        table = [
+            (self.contrast({method: 1.0, reference: -1.0}, fraction), method, reference, fraction)
+            for method, fraction in product(self.methods, self.columns)
+            if method != reference
         ]
-        corrected = holm([difference.p for difference in differences])
-        return [
-            Comparison(method, reference, fraction, difference, p)
-            for (method, fraction), difference, p in zip(pairs, differences, corrected, strict=True)
-        ]
+        return corrected(Comparison, table)
 
     def _places(self, method: str, observed: Observed | None) -> NDArray[np.float64]:
         """(M, F) weights of a mean."""

@@ -11,9 +11,9 @@ import numpy as np
 from promptmlr.files import write_text
 from promptmlr.paper.text_probe.scores import PresenceScore, PromptCosines
 from promptmlr.report.findings import Finding, Table
-from promptmlr.report.tables import csv_text
+from promptmlr.report.outputs import Outputs, Records
 
-__all__ = ["PAPER_COSINES", "cosine_rows", "probe_findings", "write_probe"]
+__all__ = ["PAPER_COSINES", "ProbeOutputs", "cosine_rows"]
 
 Row = dict[str, Any]
 
@@ -48,61 +48,83 @@ def cosine_rows(cosines: PromptCosines, templates: str) -> list[Row]:
     return rows
 
 
-def probe_findings(cosines: PromptCosines, templates: str, scores: Sequence[PresenceScore]) -> list[Finding]:
-    """All that is said of a probe."""
-    header = ("cosine of text features", "mean ± std", "least to most", "paper, COCO")
-    cells = []
-    for row in cosine_rows(cosines, templates):
-        paper = "–" if row["paper_mean"] is None else "{paper_mean} ± {paper_std} ({paper_min} to {paper_max})"
-        spread = f"{row['mean']:.3f} ± {row['std']:.3f}", f"{row['min']:.3f} to {row['max']:.3f}"
-        cells.append((PAIRS[row["cosine"]], *spread, paper.format(**row)))
-    nearer = int((cosines.positive_negative > cosines.nearest_class).sum())
-    classes = len(cosines.class_names)
-    parts: list[Finding] = [
-        Table("Cosines of prompts (cosines.csv; by class in classes.csv)", header, cells),
-        f"Mean, standard deviation and range over {classes} classes; positive – positive are two wordings of one. For "
-        f"{nearer} of the classes the negative prompt is nearer to the positive one than the positive prompt of any "
-        "other class is. The paper's numbers are as it "
-        "prints them.",
-    ]
-    return [*parts, *(_presence_parts(scores) if scores else [])]
+class ProbeOutputs(Outputs):
+    """Everything that is shown of a probe.
 
+    Args:
+        cosines: of prompts.
+        templates: the name of those that prompts were made of.
+        scores: of sentences, where there were images.
+        setting: what was probed.
+        tower: the name of the text tower.
+    """
 
-def _presence_parts(scores: Sequence[PresenceScore]) -> list[Finding]:
-    header = ("sentence", "place", "AUC", "95 % interval", "verdict")
-    cells = [
-        (score.sentence, score.place, f"{score.mean:.3f}", f"{score.low:.3f} to {score.high:.3f}", score.verdict)
-        for score in scores
-    ]
-    scored = int((~np.isnan(scores[0].per_class)).sum())
-    return [
-        Table("Whether a sentence fires on the object (auc.csv)", header, cells, words=2),
-        (
+    title = "What text says of absence"
+
+    def __init__(
+        self,
+        cosines: PromptCosines,
+        templates: str,
+        scores: Sequence[PresenceScore],
+        setting: Mapping[str, Any],
+        tower: str,
+    ) -> None:
+        self.cosines = cosines
+        self.rows = cosine_rows(cosines, templates)
+        self.scores = scores
+        self.setting = setting
+        self.lead = f"Prompts of {len(cosines.class_names)} classes through the text tower of {tower}."
+
+    def findings(self) -> list[Finding]:
+        """Cosines beside the paper's, and with scores where sentences fire."""
+        cosines, header = self.cosines, ("cosine of text features", "mean ± std", "least to most", "paper, COCO")
+        cells = []
+        for row in self.rows:
+            paper = "–" if row["paper_mean"] is None else "{paper_mean} ± {paper_std} ({paper_min} to {paper_max})"
+            spread = f"{row['mean']:.3f} ± {row['std']:.3f}", f"{row['min']:.3f} to {row['max']:.3f}"
+            cells.append((PAIRS[row["cosine"]], *spread, paper.format(**row)))
+        nearer = int((cosines.positive_negative > cosines.nearest_class).sum())
+        return [
+            Table("Cosines of prompts (cosines.csv; by class in classes.csv)", header, cells),
+            f"Mean, standard deviation and range over {len(cosines.class_names)} classes; positive – positive are two "
+            f"wordings of one. For {nearer} of the classes the negative prompt is nearer to the positive one than the "
+            "positive prompt of any other class is. The paper's numbers are as it prints them.",
+            *(self._presence() if self.scores else []),
+        ]
+
+    def files(self) -> dict[str, Records]:
+        """Cosines, the same by class, and scores where there are some."""
+        columns = {key: getattr(self.cosines, key) for key in PAIRS}
+        columns |= {f"auc of {score.sentence!r}, {score.place}": score.per_class for score in self.scores}
+        classes: list[Row] = [
+            {"class": name} | {key: _cell(values[index]) for key, values in columns.items()}
+            for index, name in enumerate(self.cosines.class_names)
+        ]
+        fields = ("sentence", "place", "mean", "low", "high", "verdict")
+        aucs = [{field: getattr(score, field) for field in fields} for score in self.scores]
+        tables = {"cosines.csv": self.rows, "classes.csv": classes, "auc.csv": aucs}
+        return {name: Records.of(rows) for name, rows in tables.items() if rows}
+
+    def write(self, folder: Path) -> None:
+        """All files, and `settings.json`."""
+        write_text(folder / "settings.json", json.dumps(dict(self.setting), indent=2) + "\n")
+        super().write(folder)
+
+    def _presence(self) -> list[Finding]:
+        header = ("sentence", "place", "AUC", "95 % interval", "verdict")
+        cells = [
+            (score.sentence, score.place, f"{score.mean:.3f}", f"{score.low:.3f} to {score.high:.3f}", score.verdict)
+            for score in self.scores
+        ]
+        per_class = self.scores[0].per_class
+        return [
+            Table("Whether a sentence fires on the object (auc.csv)", header, cells, words=2),
             "AUC of the sentence's cosine with an image as a score for the class's presence: 1 where it is always "
             "nearer to images with the class, 1/2 where it tells nothing, below where it speaks of absence. Global is "
-            f"region 0, local the largest cosine over the others. Means over the {scored} of "
-            f"{len(scores[0].per_class)} classes with labels of both kinds; the intervals are a bootstrap over images."
-        ),
-    ]
-
-
-def write_probe(
-    folder: Path, cosines: PromptCosines, templates: str, scores: Sequence[PresenceScore], setting: Mapping[str, Any]
-) -> None:
-    """Write `cosines.csv`, `classes.csv`, with scores `auc.csv`, and `settings.json`, each whole or not at all."""
-    write_text(folder / "settings.json", json.dumps(dict(setting), indent=2) + "\n")
-    columns = {key: getattr(cosines, key) for key in PAIRS}
-    columns |= {f"auc of {score.sentence!r}, {score.place}": score.per_class for score in scores}
-    classes: list[Row] = [
-        {"class": name} | {key: _cell(values[index]) for key, values in columns.items()}
-        for index, name in enumerate(cosines.class_names)
-    ]
-    fields = ("sentence", "place", "mean", "low", "high", "verdict")
-    aucs = [{field: getattr(score, field) for field in fields} for score in scores]
-    tables = {"cosines.csv": cosine_rows(cosines, templates), "classes.csv": classes, "auc.csv": aucs}
-    for name, rows in tables.items():
-        if rows:
-            write_text(folder / name, csv_text(list(rows[0]), rows))
+            "region 0, local the largest cosine over the others. Means over the "
+            f"{int((~np.isnan(per_class)).sum())} of {len(per_class)} classes with labels of both kinds; the intervals "
+            "are a bootstrap over images.",
+        ]
 
 
 def _cell(value: float) -> float | None:
