@@ -112,7 +112,7 @@ def _check_run(run: str, images: list[str], about_classes: dict[str, str | None]
 def _loaded(given: str, images: list[str], also: str | None, tower: TowerOptions) -> "Run":
     """The run, with its backbone where it is to see images, and with the classes that were named."""
     from promptmlr.data.classes import classes_of
-    from promptmlr.data.features import has_features
+    from promptmlr.data.formats.features import has_features
     from promptmlr.more_classes import with_classes
     from promptmlr.names import first_names
     from promptmlr.run import load_run

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -20,7 +21,7 @@ from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 from promptmlr.names import first_names
 
-__all__ = ["has_fiftyone", "is_fiftyone", "read_fiftyone_rows", "write_fiftyone"]
+__all__ = ["FORMAT", "has_fiftyone", "is_fiftyone", "read_fiftyone_rows", "write_fiftyone"]
 
 _FILES = ("labels.json", "samples.json")
 _Row = tuple[str, ImageFile, Names, str | None, str]  # name, image, labels, split by a tag, place for messages
@@ -201,3 +202,12 @@ def _field(samples: list[dict[str, Any]], file: Path) -> str:
         what = f"several fields of classifications: {first_names(found)}" if found else "no field of classifications"
         raise UserError(f"{file}: {what}; export the one that holds the labels, named ground_truth")
     return usual[0]
+
+
+FORMAT = Format(
+    "fiftyone",
+    "FiftyOne's labels.json or samples.json, or a folder with one",
+    lambda source: is_fiftyone(source.content) or has_fiftyone(source.path),
+    read_fiftyone_rows,
+    writer=Writer(write_fiftyone, None, lambda split: f"{split}/data" if split else "data", lists=True),
+)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from promptmlr.data.formats.base import Format, Writer, by_split
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -17,7 +18,7 @@ from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 from promptmlr.names import shown
 
-__all__ = ["has_text_files", "read_text_file_rows", "write_text_files"]
+__all__ = ["FORMAT", "has_text_files", "read_text_file_rows", "write_text_files"]
 
 _CLASSES = "classes.txt"
 _BOX = re.compile(r"(\d+)(\s+-?\d+(\.\d+)?(e-?\d+)?){4,}")  # class x y width height, or the outline of a shape
@@ -26,6 +27,8 @@ _LOOKED_AT = 100  # images, when it is asked whether a folder is one of these
 
 def has_text_files(folder: Path) -> bool:
     """Whether one of the first images in `folder` has a text file."""
+    if not folder.is_dir():
+        return False
     try:
         images = find_images([folder])
     except UserError:
@@ -133,3 +136,13 @@ def _splits(image_ids: Sequence[str]) -> list[str] | None:
     if not all(part and usual_split(part[0]) for part in parts):
         return None
     return [part[0] for part in parts]
+
+
+FORMAT = Format(
+    "folder",
+    "a folder of images with a text file of class names beside each, or boxes in YOLO's layout",
+    lambda source: has_text_files(source.path),
+    read_text_file_rows,
+    weak=True,
+    writer=Writer(write_text_files, None, by_split, lists=True),
+)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from promptmlr.data import DataOptions, load_data
-from promptmlr.data.coco import COCO_CLASS_NAMES
+from promptmlr.data.formats.coco import COCO_CLASS_NAMES
 from support import require_shared
 
 # Image 100 is annotated first, 7 next, 30 never; category 3 is cat (column 0), 18 hot dog (column 1).

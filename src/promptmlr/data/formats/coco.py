@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from promptmlr.data.formats.base import BySplit, Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
@@ -17,7 +18,7 @@ from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names
 
-__all__ = ["COCO_CLASS_NAMES", "coco_splits", "has_instances", "read_coco", "write_coco"]
+__all__ = ["COCO_CLASS_NAMES", "FORMAT", "coco_splits", "has_instances", "read_coco", "write_coco"]
 
 COCO_CLASS_NAMES = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
@@ -240,3 +241,13 @@ def _image_folder(root: Path, split: str, images: Path | None, file_name: str, m
     if missing_too:
         return folders[0]
     raise UserError(f"image {file_name!r} is not in {', '.join(map(str, folders))}; name its folder with --images")
+
+
+FORMAT = Format(
+    "coco",
+    "a folder with annotations/instances_*.json",
+    lambda source: has_instances(source.path),
+    BySplit(read_coco, coco_splits),
+    says_all=True,
+    writer=Writer(write_coco, None, lambda split: split or COCO_SPLIT),
+)
