@@ -61,8 +61,6 @@ def detect_format(data: str) -> str:
     tables = sorted(source.path.glob("*.csv"))
     if tables:
         raise UserError(f"{data} is a folder with a table in it; name the table: {tables[0]}")
-    if isinstance(source.content, dict) and "annotations" in source.content:
-        raise UserError(f"{data}: COCO is read from the folder above annotations/instances_*.json; name that folder")
     raise UserError(
         f"{data} is no data set: neither a .csv with a column per class, nor a folder with JPEGImages and "
         f"ImageSets/Main (VOC) or annotations/instances_*.json (COCO), nor another of the formats "

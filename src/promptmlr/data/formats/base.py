@@ -1,5 +1,6 @@
 """What a label format is: how it is recognised, read and written. Each has a file of its own in this package."""
 
+import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,8 +39,15 @@ class Source:
 
     @cached_property
     def content(self) -> Any:
-        """What a .json file holds; None for anything else."""
+        """What a .json file holds; None for anything else. Ask `mentions` first: such files may be gigabytes."""
         return read_json(self.path) if self.suffix == ".json" else None
+
+    def mentions(self, *keys: str) -> bool:
+        """Whether a .json file has all of these texts in quotation marks, wherever they are in it."""
+        if self.suffix != ".json" or not self.path.stat().st_size:
+            return False
+        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return all(content.find(f'"{key}"'.encode()) >= 0 for key in keys)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from promptmlr.data.formats.base import Format, Writer
+from promptmlr.data.formats.base import Format, Source, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -204,10 +204,14 @@ def _field(samples: list[dict[str, Any]], file: Path) -> str:
     return usual[0]
 
 
+def _is_one(source: Source) -> bool:
+    return (source.mentions("samples") or source.mentions("labels", "classes")) and is_fiftyone(source.content)
+
+
 FORMAT = Format(
     "fiftyone",
     "FiftyOne's labels.json or samples.json, or a folder with one",
-    lambda source: is_fiftyone(source.content) or has_fiftyone(source.path),
+    lambda source: has_fiftyone(source.path) or _is_one(source),
     read_fiftyone_rows,
     writer=Writer(write_fiftyone, None, lambda split: f"{split}/data" if split else "data", lists=True),
 )

@@ -275,7 +275,7 @@ def _config(output: Output) -> str:
 FORMAT = Format(
     "label-studio",
     "Label Studio's tasks in JSON",
-    lambda source: is_label_studio(source.content),
+    lambda source: not source.mentions("categories", "annotations") and is_label_studio(source.content),
     read_label_studio_rows,
     writer=Writer(write_label_studio, ".json", lists=True, negatives=True, class_list=False),
 )
