@@ -10,6 +10,7 @@ from promptmlr.errors import UserError, nearest
 __all__ = ["FORMATS", "WRITERS", "detect_format", "format_named"]
 
 _MODULES = (
+    "celeba",
     "coco",
     "csv",
     "features",
@@ -18,9 +19,13 @@ _MODULES = (
     "label_studio",
     "list_csv",
     "long_csv",
+    "nus_wide",
+    "open_images",
     "scenes",
     "text_files",
+    "visual_genome",
     "voc",
+    "voc_lists",
 )
 
 _FOUND: list[Format] = [import_module(f"{__name__}.{name}").FORMAT for name in _MODULES]

@@ -15,6 +15,8 @@ from promptmlr.data.table import table_header
 
 __all__ = ["BySplit", "Format", "Reader", "Source", "Writer", "by_split", "together"]
 
+_START = 1 << 14  # bytes; a line of CelebA's names is 500
+
 
 @dataclass(frozen=True)
 class Source:
@@ -36,6 +38,14 @@ class Source:
     def header(self) -> list[str]:
         """The column names of a CSV; empty for anything else."""
         return table_header(self.path) if self.suffix == ".csv" else []
+
+    @cached_property
+    def start(self) -> list[str]:
+        """The first lines of a text file; none of anything else."""
+        if not self.suffix:
+            return []
+        with self.path.open("rb") as file:
+            return file.read(_START).decode("utf-8-sig", errors="replace").splitlines()
 
     @cached_property
     def content(self) -> Any:

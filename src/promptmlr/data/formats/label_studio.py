@@ -275,7 +275,8 @@ def _config(output: Output) -> str:
 FORMAT = Format(
     "label-studio",
     "Label Studio's tasks in JSON",
-    lambda source: not source.mentions("categories", "annotations") and is_label_studio(source.content),
+    lambda source: is_label_studio(source.content),
     read_label_studio_rows,
+    weak=True,
     writer=Writer(write_label_studio, ".json", lists=True, negatives=True, class_list=False),
 )

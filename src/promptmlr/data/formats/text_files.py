@@ -13,7 +13,7 @@ from promptmlr.data.formats.base import Format, Writer, by_split
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, rows_of_names, usual_split
+from promptmlr.data.rows import LabelledRows, Names, read_lines, rows_of_names, usual_split
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 from promptmlr.names import shown
@@ -92,26 +92,16 @@ def _text_file(root: Path, image: Path) -> Path:
     return text
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a UTF-8 text file; save it as UTF-8") from error
-    return [clean for line in text.split("\n") if (clean := line.strip())]
-
-
 def _classes(root: Path) -> list[str] | None:
     found = next((path for path in (root / _CLASSES, root / "labels" / _CLASSES) if path.is_file()), None)
-    return None if found is None else _lines(found)
+    return None if found is None else read_lines(found)
 
 
 def _names(path: Path, classes: Sequence[str] | None) -> Names:
     if not path.is_file():
         return Names((), looked=False)
     present = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         box = _BOX.fullmatch(line)
         if classes is not None and line in classes:
             present.append(line)
