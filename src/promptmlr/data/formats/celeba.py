@@ -1,8 +1,8 @@
 """CelebA's attributes: `list_attr_celeba.txt`, with its splits in `list_eval_partition.txt`.
 
 The first line counts the images, the second names the attributes, every other one is an image and 1 or -1 per
-attribute: 1 present, -1 absent, nothing unknown (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015). As
-in `_load_csv` and `CelebA` of torchvision's `datasets/celeba.py`, splits 0, 1 and 2 are train, valid and test.
+attribute: 1 present, -1 absent, nothing unknown (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015).
+Splits 0, 1 and 2 are train, valid and test, as in `CelebA` of torchvision's `datasets/celeba.py`.
 """
 
 from pathlib import Path
