@@ -13,6 +13,8 @@ _MODULES = (
     "celeba",
     "coco",
     "csv",
+    "cvat",
+    "datumaro",
     "features",
     "fiftyone",
     "huggingface",
@@ -26,6 +28,7 @@ _MODULES = (
     "visual_genome",
     "voc",
     "voc_lists",
+    "yolo",
 )
 
 _FOUND: list[Format] = [import_module(f"{__name__}.{name}").FORMAT for name in _MODULES]
