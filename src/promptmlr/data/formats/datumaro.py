@@ -65,9 +65,8 @@ def _item(item: dict[str, Any], classes: list[str], file: Path) -> tuple[str, li
     odd = next((number for number in numbers if not 0 <= number < len(classes)), None)
     if odd is not None:
         raise UserError(f"{where}: label {odd} of {len(classes)}, which count from 0")
-    paths = [
-        str(item[key]["path"]) for key in ("image", "media") if isinstance(item.get(key), dict) and "path" in item[key]
-    ]
+    media = [item.get(key) for key in ("image", "media")]
+    paths = [str(one["path"]) for one in media if isinstance(one, dict) and "path" in one]
     return str(item["id"]), paths, Names([classes[number] for number in numbers]), file.stem, where
 
 

@@ -29,7 +29,7 @@ CVAT = """<?xml version="1.0" encoding="utf-8"?>
 
 def labels_of(path: Path, options: DataOptions = ABSENT) -> dict[str, set[str]]:
     """Image → the classes that are present."""
-    data = [part for part in load_parts(str(path), options).values()]
+    data = list(load_parts(str(path), options).values())
     assert all(image.exists() for part in data for image in part.images)
     return {
         image_id: {name for name, code in zip(part.class_names, row, strict=True) if code == 1}
