@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from promptmlr.cli.options import Cache, NewTower, PositiveInt, Reading, Report
-from promptmlr.cli.outcome import check_page, say
+from promptmlr.cli.options import Cache, NewTower, Overwrite, PositiveInt, Reading, Report
+from promptmlr.cli.outcome import check_free, check_page, say
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions
@@ -30,6 +30,7 @@ def explain(
     captions: Annotated[list[str] | None, Parameter(metavar="STR")] = None,
     templates: Literal["single", "imagenet"] = "single",
     out: Path | None = None,
+    overwrite: Overwrite = False,
     report: Report = None,
     top_share: float = 0.2,
     resamples: PositiveInt = 1000,
@@ -68,13 +69,16 @@ def explain(
         raise UserError("--captions are drawn over one IMAGE, and this is DATA")
     names = None if classes is None else checked_class_names(classes.split(","), "--classes")
     out = _out(out, report, target, ".csv" if of_data else ".png")
+    table = out.with_suffix(".maps.csv")
+    for path in (out,) if of_data else (out, table):
+        check_free(path, overwrite)
     check_page(out, report)
     run = _run(subject)
     _check(subject, run, tower, templates)
 
     def explained(class_names: "Sequence[str]") -> "Subject":
         if run is None:
-            named = replace(tower, backbone=subject, precision=tower.precision or "float32")
+            named = replace(tower, backbone=subject, dtype=tower.dtype or "float32")
             return subject_of_backbone(open_tower(target, named, Terminal()), class_names, templates)
         run.use_backbone(tower.backbone, tower.pretrained, tower.device)
         return subject_of_run(run)
@@ -98,7 +102,6 @@ def explain(
     else:
         if run is None and names is None and not captions:
             raise UserError("a bare backbone has no classes of its own; name some, such as --classes dog,cat")
-        table = out.with_suffix(".maps.csv")
         of_one = explain_image(explained(names or ()), ImageFile(Path(target)), names, captions or (), top_share)
         of_one.write(out, table)
         say(of_one.title, of_one.lead, of_one.findings(table), out, report)
@@ -127,8 +130,8 @@ def _check(subject: str, run: "Run | None", tower: NewTowerOptions, templates: s
     if run is None:
         if tower.backbone is not None:
             raise UserError(f"--backbone says where a RUN finds its weights, and {subject} is a backbone itself")
-    elif tower.image_size is not None or tower.precision is not None or templates != "single":
-        raise UserError(f"run {run.path} has its own image size, precision and sides; leave out the options for them")
+    elif tower.image_size is not None or tower.dtype is not None or templates != "single":
+        raise UserError(f"run {run.path} has its own image size, dtype and sides; leave out the options for them")
 
 
 def _out(out: Path | None, report: Path | None, target: str, suffix: str) -> Path:
