@@ -4,6 +4,7 @@ Choices of a control named `absent` (or `negatives`) are classes that are known 
 such word of its own. A labelling configuration beside the file (`label_config.xml`, `config.xml`) names all classes.
 """
 
+import copy
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -128,7 +129,8 @@ def amend_label_studio(path: Path, changes: Changes, options: DataOptions) -> by
         if not changed:
             continue
         if not (task.get("annotations") or task.get("completions")):
-            task["annotations"] = [{"result": [], "was_cancelled": False}]
+            ours = [one for one in task.get("predictions") or [] if one.get("model_version") == MODEL_VERSION]
+            task["annotations"] = [{"result": copy.deepcopy(ours[0]["result"]) if ours else [], "was_cancelled": False}]
         for annotation in task.get("annotations") or task["completions"]:
             result = annotation["result"]
             for part in result:
