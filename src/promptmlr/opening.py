@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from promptmlr.backbone import Backbone, GivenFeatures, is_downloaded, open_backbone
 from promptmlr.data import LabelledImages, is_scenes, load_data
@@ -16,7 +17,9 @@ from promptmlr.reporting import Reporter
 from promptmlr.run import Run, RunInProgress
 
 __all__ = [
+    "JobSettings",
     "common_classes",
+    "job_settings",
     "open_cache",
     "open_data",
     "open_images",
@@ -24,6 +27,29 @@ __all__ = [
     "tower_of",
     "usable_methods",
 ]
+
+
+class JobSettings(TypedDict):
+    """What every job is told besides its own arguments.
+
+    Attributes:
+        cache: where regions are stored; None holds them in memory or makes them fresh.
+        skip_unreadable: leave unreadable images out instead of refusing them.
+        workers: threads that decode images.
+        reporter: where to say how it goes.
+    """
+
+    cache: RegionCache | None
+    skip_unreadable: bool
+    workers: int
+    reporter: Reporter
+
+
+def job_settings(regions: CacheOptions, reading: DataOptions, tower: TowerOptions, reporter: Reporter) -> JobSettings:
+    """As options say."""
+    return JobSettings(
+        cache=open_cache(regions), skip_unreadable=reading.skip_unreadable, workers=tower.workers, reporter=reporter
+    )
 
 
 def open_data(
