@@ -30,10 +30,10 @@ from promptmlr.data.given import Features
 from promptmlr.data.targets import Unlisted, given_features, image_refs, labels_from, text_from
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
-from promptmlr.features import RegionCache, open_regions
+from promptmlr.features import JobSettings, RegionCache, open_regions
 from promptmlr.files import write_folder
 from promptmlr.labels import UNKNOWN, Labels
-from promptmlr.opening import JobSettings, open_cache
+from promptmlr.opening import open_cache
 from promptmlr.options import CacheOptions
 from promptmlr.out_of_fold import check_not_renumbered, out_of_fold_probabilities
 from promptmlr.pipeline import TrainingJob, train_run

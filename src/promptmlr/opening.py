@@ -2,22 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Unpack
 
 from promptmlr.backbone import Backbone, GivenFeatures, is_downloaded, open_backbone
 from promptmlr.data import LabelledImages, is_scenes, load_data
 from promptmlr.data.options import Purpose
 from promptmlr.errors import UserError
-from promptmlr.features import RegionCache, default_cache_folder, readable_regions
+from promptmlr.features import JobSettings, RegionCache, default_cache_folder, readable_regions
 from promptmlr.methods import METHODS, methods_on
 from promptmlr.names import first_names
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions, TowerOptions
-from promptmlr.regions import FreshRegions, RegionSource
+from promptmlr.regions import RegionSource
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run, RunInProgress
 
 __all__ = [
-    "JobSettings",
     "common_classes",
     "job_settings",
     "open_cache",
@@ -27,22 +26,6 @@ __all__ = [
     "tower_of",
     "usable_methods",
 ]
-
-
-class JobSettings(TypedDict):
-    """What every job is told besides its own arguments.
-
-    Attributes:
-        cache: where regions are stored; None holds them in memory or makes them fresh.
-        skip_unreadable: leave unreadable images out instead of refusing them.
-        workers: threads that decode images.
-        reporter: where to say how it goes.
-    """
-
-    cache: RegionCache | None
-    skip_unreadable: bool
-    workers: int
-    reporter: Reporter
 
 
 def job_settings(regions: CacheOptions, reading: DataOptions, tower: TowerOptions, reporter: Reporter) -> JobSettings:
@@ -134,21 +117,14 @@ def open_cache(options: CacheOptions) -> RegionCache | None:
 
 
 def open_images(
-    labelled: LabelledImages,
-    tower: Backbone,
-    cache: RegionCache | None,
-    reporter: Reporter,
-    *,
-    skip_unreadable: bool = False,
-    workers: int = 2,
+    labelled: LabelledImages, tower: Backbone, **settings: Unpack[JobSettings]
 ) -> tuple[LabelledImages, RegionSource]:
     """The images that can be read and their labels, with their regions from wherever they are cheapest.
 
     Raises:
         UnreadableImage: an image cannot be read, and is not to be left out.
     """
-    fresh = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
-    kept, source = readable_regions(fresh, cache, reporter)
+    kept, source = readable_regions(tower, labelled.images, **settings)
     return labelled.rows(kept), source
 
 

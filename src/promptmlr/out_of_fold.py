@@ -11,7 +11,6 @@ from promptmlr.errors import UserError
 from promptmlr.features import RegionCache, readable_regions
 from promptmlr.labels import hide
 from promptmlr.pipeline import TrainingJob
-from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 
 __all__ = ["check_not_renumbered", "out_of_fold_probabilities"]
@@ -48,14 +47,13 @@ def out_of_fold_probabilities(
         UserError: fewer labels are present than there are folds, or an image cannot be read.
     """
     labelled, reporter = job.labelled, reporter or Reporter()
-    fresh = FreshRegions(backbone, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
-    kept, source = readable_regions(fresh, cache, reporter)
+    kept, source = readable_regions(
+        backbone, labelled.images, cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter
+    )
     seen = hide(labelled.labels, job.keep)[kept]
     subject = Subject(backbone, labelled.class_names, source, seen, job.seed, job.order_seed)
     with reporter.progress("epochs of five folds") as say:
-        margins = out_of_fold(
-            subject, job.method, job.recipe, lambda report: say(report.epoch, report.epochs), everywhere=True
-        )
+        margins = out_of_fold(subject, job.method, job.recipe, say, everywhere=True)
     found = np.full(labelled.labels.shape, np.nan)
     found[kept] = calibrated(margins, seen)
     return found

@@ -170,7 +170,9 @@ def compared_methods(
         UserError: fewer labels are present than there are folds.
     """
     hidden = replace(labelled, labels=hide(labelled.labels, keep))
-    kept, source = open_images(hidden, tower, cache, reporter, skip_unreadable=skip_unreadable, workers=workers)
+    kept, source = open_images(
+        hidden, tower, cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter
+    )
     subject = Subject(tower, kept.class_names, source, kept.labels, seed, order_seed)
     recipes = {name: recipe_of(name) for name in usable_methods(tower, reporter)}
     candidates = choice.choose_method(subject, recipes, reporter=reporter)

@@ -9,9 +9,10 @@ from pathlib import Path
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
+from promptmlr.features import JobSettings
 from promptmlr.labels import Observation
 from promptmlr.methods import METHODS, create_recognizer, methods_on
-from promptmlr.opening import JobSettings, job_settings, open_data, open_tower, usable_methods
+from promptmlr.opening import job_settings, open_data, open_tower, usable_methods
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions, RecipeOptions
 from promptmlr.paper.design.outputs import DesignOutputs
 from promptmlr.paper.design.running import Design, run_design

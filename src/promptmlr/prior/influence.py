@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from promptmlr.functional import LOGIT_SCALE, SIMILARITY_SCALE
 from promptmlr.labels import UNKNOWN
-from promptmlr.prior.fitting import sample_images
+from promptmlr.prior.calibrated import sample_images
 from promptmlr.regions import RegionSource, SelectedRegions, held
 from promptmlr.training import TrainingRun
 

@@ -11,11 +11,11 @@ from scipy.special import expit
 from promptmlr.calibration import Calibration, calibration_of
 from promptmlr.labels import UNKNOWN
 from promptmlr.prediction import predict_margins
-from promptmlr.prior.fitting import SCALING_SAMPLE, BegunRun, sample_images
+from promptmlr.prior.calibrated import SCALING_SAMPLE, sample_images
+from promptmlr.prior.fitting import BegunRun
 from promptmlr.prior.influence import label_influence
-from promptmlr.prior.strength import INFINITE
+from promptmlr.prior.strength import INFINITE, strength_name
 from promptmlr.prior.zero_shot import assumed_share, level_shift
-from promptmlr.prior_record import PriorRecord
 from promptmlr.regions import RegionSource, SelectedRegions
 
 __all__ = ["calibrated_by_prior", "described_prior"]
@@ -54,7 +54,7 @@ def calibrated_by_prior(
         unseen,
         spread=0.0,
         log_loss_before=losses.get("infinite"),
-        log_loss_after=losses.get(_name(record)),
+        log_loss_after=losses.get(strength_name(record.lambda_)),
         basis="out of fold" if record.costs else "prior",
     )
 
@@ -73,7 +73,11 @@ def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence
             for number, place in enumerate(dict.fromkeys(order[-1:] + order[:1]))
         ]
         tried = f" of {len(costs)} tried" if costs else ""
-        gained = f"; {loss} out of fold {costs[_name(record)]:.3f}, zero-shot {costs['infinite']:.3f}" if costs else ""
+        gained = (
+            f"; {loss} out of fold {costs[strength_name(record.lambda_)]:.3f}, zero-shot {costs['infinite']:.3f}"
+            if costs
+            else ""
+        )
         lines.append(
             f"prior of strength {record.strength:g}{tried}{gained}: labels count {', '.join(said) or 'nothing'}"
         )
@@ -91,10 +95,6 @@ def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence
     if record.level == "share":
         lines.append("how often classes are present comes from --share")
     return lines
-
-
-def _name(record: PriorRecord) -> str:
-    return record.strength if isinstance(record.strength, str) else f"{record.strength:g}"
 
 
 def _times(ratio: float) -> str:

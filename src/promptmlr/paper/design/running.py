@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -16,9 +17,8 @@ from promptmlr.paper.grid.compare import decides
 from promptmlr.paper.grid.folder import GridFolder
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.paper.jobs import finished
-from promptmlr.pipeline import training_images
+from promptmlr.pipeline import augmentation_of
 from promptmlr.recipes import Recipe
-from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 
 __all__ = ["Design", "run_design"]
@@ -96,12 +96,16 @@ def run_design(
             f"{design.seeds} seeds; results in {folder.path}"
         )
         if missing:
-            images = training_images(
-                train, design.recipe, backbone, design.order_seed, skip_unreadable=skip_unreadable, workers=workers
+            regions_of = partial(
+                readable_regions,
+                backbone,
+                cache=cache,
+                skip_unreadable=skip_unreadable,
+                workers=workers,
+                reporter=reporter,
             )
-            kept, regions = readable_regions(images, cache, reporter)
-            tested = FreshRegions(backbone, test.images, workers=workers, skip_unreadable=skip_unreadable)
-            kept_test, test_regions = readable_regions(tested, cache, reporter)
+            kept, regions = regions_of(train.images, augmentation_of(design.recipe, design.order_seed))
+            kept_test, test_regions = regions_of(test.images)
             world = World(
                 backbone,
                 train.class_names,

@@ -7,6 +7,7 @@ cross-validation every cell is trained once per fold.
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,9 @@ from promptmlr.paper.grid.plan import Grid, Place
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.paper.grid.stack import Stack
 from promptmlr.paper.grid.unseen import class_groups
-from promptmlr.pipeline import training_images
+from promptmlr.pipeline import augmentation_of
 from promptmlr.prior.ticks import settled
 from promptmlr.recipes import Recipe
-from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter, counted
 from promptmlr.run import images_sha256, labels_sha256
 
@@ -88,17 +88,21 @@ def compare(
         reporter.note(_extent(shared, cache))
         if grid.select == "test":
             reporter.note("warning: epochs are selected on test data; compare only with papers that do the same")
-        fresh = FreshRegions(backbone, tested.images, workers=workers, skip_unreadable=skip_unreadable)
-        to_score = readable_regions(fresh, cache, reporter)
+        regions_of = partial(
+            readable_regions,
+            backbone,
+            cache=cache,
+            skip_unreadable=skip_unreadable,
+            workers=workers,
+            reporter=reporter,
+        )
+        to_score = regions_of(tested.images)
         for stack in [stack for method in grid.methods for stack in _stacks(method, shared)]:
             recipe, to_train = recipes[stack.method, stack.places[0][0]], None
             if test is None and recipe.augmentation == "none":
                 to_train = to_score
             elif shared.learns(stack.method, stack.places[0]):
-                images = training_images(
-                    train, recipe, backbone, grid.order_seed, skip_unreadable=skip_unreadable, workers=workers
-                )
-                to_train = readable_regions(images, cache, reporter)
+                to_train = regions_of(train.images, augmentation_of(recipe, grid.order_seed))
             for fold in folds[len(stack.done) :]:
                 stack.finish_fold(outcome_of(stack, fold, shared, to_train, to_score))
                 if len(stack.done) < len(folds):
