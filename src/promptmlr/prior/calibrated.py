@@ -12,16 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from promptmlr.labels import UNKNOWN, Labels
-from promptmlr.prediction import predict_margins
+from promptmlr.prior.sample import sampled_margins
 from promptmlr.prior.zero_shot import Moments, assumed_share, fit_scaling, level_shift
 from promptmlr.prior_record import COLUMNS, Level, PriorRecord
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
-from promptmlr.regions import Indices, RegionSource, SelectedRegions
+from promptmlr.regions import RegionSource
 
-__all__ = ["SCALING_SAMPLE", "calibrated_zero_shot", "sample_images"]
-
-SCALING_SAMPLE = 5_000  # images at most that scale and shift are fitted on
+__all__ = ["calibrated_zero_shot"]
 
 
 def calibrated_zero_shot(
@@ -45,10 +43,9 @@ def calibrated_zero_shot(
         seed: of the images that are looked at where there are many.
         share: how often classes are present, one number for all or one each, where a person knows it.
     """
-    chosen = sample_images(labels, SCALING_SAMPLE, seed, ticks=bool(ticked.any()))
-    kept, margins = predict_margins(recognizer, SelectedRegions(source, chosen))
+    images, margins = sampled_margins(recognizer, source, labels, seed, ticks=bool(ticked.any()))
     moments = Moments.of(margins)
-    scaling, common = fit_scaling(margins, labels[chosen][kept], moments, recipe.unknown, ticked)
+    scaling, common = fit_scaling(margins, labels[images], moments, recipe.unknown, ticked)
     level: Level = "labels" if not ticked.any() else "loss"
     wanted: float | NDArray[np.float64] | None = None if share is None else np.asarray(share, dtype=np.float64)
     if wanted is None and not (labels != UNKNOWN).any():
@@ -73,14 +70,3 @@ def calibrated_zero_shot(
         level=level,
     )
     return record, moments
-
-
-def sample_images(labels: Labels, most: int, seed: int, ticks: bool = False) -> Indices:
-    """At most so many images, in order: those with a known label first; with ticks, as they come."""
-    if len(labels) <= most:
-        return np.arange(len(labels))
-    order = np.random.default_rng([seed, most]).permutation(len(labels))
-    if not ticks:
-        known = (labels[order] != UNKNOWN).any(axis=1)
-        order = order[np.argsort(~known, kind="stable")]
-    return np.sort(order[:most])

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
-from promptmlr.prior.calibrated import calibrated_zero_shot, sample_images
+from promptmlr.prior.calibrated import calibrated_zero_shot
+from promptmlr.prior.sample import sampled_regions
 from promptmlr.prior.strength import INFINITE, StrengthChoice, choose_strength, strength_name
 from promptmlr.prior.ticks import settled
 from promptmlr.prior.zero_shot import Moments
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
-from promptmlr.regions import RegionSource, SelectedRegions, held
+from promptmlr.regions import RegionSource, SelectedRegions
 from promptmlr.reporting import Reporter
 from promptmlr.training import Prior, TrainingRun, TrainingState
 
@@ -108,13 +109,15 @@ def _choice(
     if not (labels == PRESENT).any():
         return StrengthChoice(INFINITE)
     useful = np.arange(len(labels)) if ticked.any() else np.flatnonzero((labels != UNKNOWN).any(axis=1))
-    chosen = useful[sample_images(labels[useful], PATH_SAMPLE, seed, ticks=bool(ticked.any()))]
-    kept, regions = held(SelectedRegions(source, chosen))
+    chosen, regions = sampled_regions(
+        SelectedRegions(source, useful), labels[useful], PATH_SAMPLE, seed, ticks=bool(ticked.any())
+    )
+    images = useful[chosen]
     with (reporter or Reporter()).progress("strengths of the prior tried") as say:
         choice = choose_strength(
             recognizer,
             regions,
-            labels[chosen[kept]],
+            labels[images],
             moments,
             recipe,
             ticked=ticked,
@@ -125,5 +128,5 @@ def _choice(
     if choice.odds is None:
         return choice
     odds = np.full(labels.shape, np.nan)
-    odds[chosen[kept]] = choice.odds
+    odds[images] = choice.odds
     return replace(choice, odds=odds)

@@ -10,13 +10,12 @@ from scipy.special import expit
 
 from promptmlr.calibration import Calibration, calibration_of
 from promptmlr.labels import UNKNOWN
-from promptmlr.prediction import predict_margins
-from promptmlr.prior.calibrated import SCALING_SAMPLE, sample_images
 from promptmlr.prior.fitting import BegunRun
 from promptmlr.prior.influence import label_influence
+from promptmlr.prior.sample import sampled_margins
 from promptmlr.prior.strength import INFINITE, strength_name
 from promptmlr.prior.zero_shot import assumed_share, level_shift
-from promptmlr.regions import RegionSource, SelectedRegions
+from promptmlr.regions import RegionSource
 
 __all__ = ["calibrated_by_prior", "described_prior"]
 
@@ -35,9 +34,7 @@ def calibrated_by_prior(
     run, record = begun.run, begun.record
     assert record is not None
     assert run.recognizer.scaling is not None
-    chosen = sample_images(run.labels, SCALING_SAMPLE, seed, ticks=any(record.ticked))
-    kept, odds = predict_margins(run.recognizer.fold(), SelectedRegions(source, chosen))
-    images = chosen[kept]
+    images, odds = sampled_margins(run.recognizer.fold(), source, run.labels, seed, ticks=any(record.ticked))
     labels = run.labels[images]
     scale, shift = (part.cpu().double().numpy() for part in run.recognizer.scaling.line())
     held = np.full(labels.shape, np.nan) if begun.odds is None else begun.odds[images]
