@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Self, Unpack
 
 from torch import cuda
 
@@ -18,7 +18,7 @@ from promptmlr.data import LabelledImages, load_data, load_keep_mask
 from promptmlr.data.shares import shares_of
 from promptmlr.data.texts import texts_of
 from promptmlr.errors import UserError
-from promptmlr.features import RegionCache
+from promptmlr.features import JobSettings
 from promptmlr.following import Follower
 from promptmlr.labels import UNKNOWN, Keep, Observation, hide
 from promptmlr.methods import METHODS, reads_texts, takes_start
@@ -146,11 +146,7 @@ def compared_methods(
     recipe_of: RecipeOf,
     seed: int = 0,
     order_seed: int = 0,
-    *,
-    cache: RegionCache | None = None,
-    skip_unreadable: bool = False,
-    workers: int = 2,
-    reporter: Reporter,
+    **settings: Unpack[JobSettings],
 ) -> list[choice.Candidate]:
     """All methods that the backbone has everything for, in cross-validation on the observed labels, the best first.
 
@@ -161,18 +157,14 @@ def compared_methods(
         recipe_of: method → how it is trained.
         seed: of folds and starts.
         order_seed: of the order of images.
-        cache: where regions are stored.
-        skip_unreadable: leave unreadable images out instead of refusing them.
-        workers: threads that decode images.
-        reporter: where to say how it goes, and what came out.
+        settings: what every job is told.
 
     Raises:
         UserError: fewer labels are present than there are folds.
     """
     hidden = replace(labelled, labels=hide(labelled.labels, keep))
-    kept, source = open_images(
-        hidden, tower, cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter
-    )
+    kept, source = open_images(hidden, tower, **settings)
+    reporter = settings["reporter"]
     subject = Subject(tower, kept.class_names, source, kept.labels, seed, order_seed)
     recipes = {name: recipe_of(name) for name in usable_methods(tower, reporter)}
     candidates = choice.choose_method(subject, recipes, reporter=reporter)

@@ -62,7 +62,18 @@ def predict(asked: PredictionRequest, out: Path, reporter: Reporter) -> Predicti
     names = () if asked.classes is None else classes_of(asked.classes)
     check_wanted(out, asked.threshold, asked.top, names)
     _check(asked)
-    run = _of_classes(asked, names, reporter) if asked.run is None else _loaded(asked, asked.run, reporter)
+    if asked.run is not None:
+        run = _loaded(asked, asked.run, reporter)
+    else:
+        run = run_of_classes(
+            asked.images,
+            names,
+            asked.tower,
+            share=asked.share,
+            texts=asked.texts,
+            skip_unreadable=not asked.strict,
+            reporter=reporter,
+        )
     return predict_to_file(
         run,
         asked.images,
@@ -96,18 +107,6 @@ def _check(asked: PredictionRequest) -> None:
     for option, value in about_classes.items():
         if value is not None:
             raise UserError(f"{option} is about --classes; for a run it is an option of `promptmlr train`")
-
-
-def _of_classes(asked: PredictionRequest, names: Sequence[str], reporter: Reporter) -> Run:
-    return run_of_classes(
-        asked.images,
-        names,
-        asked.tower,
-        share=asked.share,
-        texts=asked.texts,
-        skip_unreadable=not asked.strict,
-        reporter=reporter,
-    )
 
 
 def _loaded(asked: PredictionRequest, path: str, reporter: Reporter) -> Run:

@@ -1,6 +1,6 @@
 """From the options of `promptmlr reproduce` to Table 1: a benchmark read, what to know of it said, cells run."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from promptmlr.opening import job_settings, open_tower
@@ -14,52 +14,48 @@ from promptmlr.paper.grid.published import published_scores
 from promptmlr.paper.grid.remarks import remarks_on
 from promptmlr.reporting import Reporter
 
-__all__ = ["Reproduction", "reproduce_table"]
+__all__ = ["reproduce_table"]
 
 TOWER, IMAGE_SIZE = "RN101", 448  # the paper's
 
 
-@dataclass(frozen=True)
-class Reproduction:
-    """What is reproduced, as a person says it.
+def reproduce_table(
+    grid: Grid,
+    root: Path,
+    out: Path,
+    *,
+    reference: str | None = None,
+    tower: NewTowerOptions,
+    reading: DataOptions,
+    regions: CacheOptions,
+    reporter: Reporter,
+) -> GridOutputs:
+    """Methods × fractions × seeds on a benchmark, with the paper's numbers beside; finished cells in `out` are kept.
 
-    Attributes:
+    Args:
         grid: methods, fractions and seeds, of one of the paper's benchmarks.
         root: the folder of VOC's devkit, or of COCO.
+        out: the folder of cells, and of `origins.csv`: which settings were published, and which were not.
         reference: the method that the others are compared with; None is the first.
         tower: the frozen CLIP; what it leaves open is the paper's.
         reading: how the data are read.
         regions: where regions are stored.
-    """
-
-    grid: Grid
-    root: Path
-    reference: str | None = None
-    tower: NewTowerOptions = NewTowerOptions()
-    reading: DataOptions = DataOptions()
-    regions: CacheOptions = CacheOptions()
-
-
-def reproduce_table(asked: Reproduction, out: Path, reporter: Reporter) -> GridOutputs:
-    """Methods × fractions × seeds on a benchmark, with the paper's numbers beside; finished cells in `out` are kept.
-
-    Writes `out/origins.csv`: which settings were published, and which were not.
+        reporter: where to say how it goes.
 
     Raises:
         UserError: the options contradict each other, the data or the backbone.
     """
-    grid, benchmark = asked.grid, asked.grid.benchmark
+    benchmark = grid.benchmark
     assert benchmark is not None
-    reference, origins = reference_of(grid.methods, asked.reference), SettingOrigins(grid)
-    train, test = load_benchmark(benchmark, asked.root, asked.reading)
-    missing = what_is_missing(benchmark, train, test, asked.reading)
+    reference, origins = reference_of(grid.methods, reference), SettingOrigins(grid)
+    train, test = load_benchmark(benchmark, root, reading)
+    missing = what_is_missing(benchmark, train, test, reading)
     remarks = [*([missing] if missing else []), *remarks_on(test)]
-    settings = [_quirks(grid, asked.reading), *origins.notes()]
+    settings = [_quirks(grid, reading), *origins.notes()]
     for line in (train.source, *train.notes, test.source, *test.notes, *remarks, *settings):
         reporter.note(line)
-    size = asked.tower.image_size or IMAGE_SIZE
-    tower = replace(asked.tower, backbone=asked.tower.backbone or TOWER, image_size=size)
-    backbone = open_tower(str(asked.root), tower, reporter)
+    asked = replace(tower, backbone=tower.backbone or TOWER, image_size=tower.image_size or IMAGE_SIZE)
+    backbone = open_tower(str(root), asked, reporter)
     if (backbone.name, backbone.image_size) != (TOWER, IMAGE_SIZE):
         found = f"{backbone.name} at {backbone.image_size} px"
         remarks.append(f"The paper's tower is {TOWER} at {IMAGE_SIZE} px, and this is {found}.")
@@ -68,8 +64,7 @@ def reproduce_table(asked: Reproduction, out: Path, reporter: Reporter) -> GridO
             "As in the released code, every cell is its best epoch on these test images, so all scores lean high; "
             "--select last takes the last."
         )
-    told = job_settings(asked.regions, asked.reading, asked.tower, reporter)
-    results = compare(grid, train, test, backbone, out, **told)
+    results = compare(grid, train, test, backbone, out, **job_settings(regions, reading, tower, reporter))
     origins.write(out / "origins.csv")
     return GridOutputs(
         results,

@@ -61,7 +61,7 @@ def reproduce(
         views: Views of each image, one drawn per epoch; exact: new ones in every epoch, as released (the default).
     """
     from promptmlr.paper.grid.plan import Grid
-    from promptmlr.paper.reproducing import Reproduction, reproduce_table
+    from promptmlr.paper.reproducing import reproduce_table
 
     grid = Grid(
         methods=words(methods),
@@ -73,7 +73,15 @@ def reproduce(
         benchmark=benchmark,
         select=select,
     )
-    asked = Reproduction(grid, root, reference, tower, reading, regions)
     with kept_in(out, report):
-        outputs = reproduce_table(asked, out, Terminal())
+        outputs = reproduce_table(
+            grid,
+            root,
+            out,
+            reference=reference,
+            tower=tower,
+            reading=reading,
+            regions=regions,
+            reporter=Terminal(),
+        )
     publish(outputs, out, report)

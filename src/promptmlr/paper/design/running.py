@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import product
 from pathlib import Path
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
-from promptmlr.features import RegionCache, readable_regions
+from promptmlr.features import JobSettings, RegionCache, readable_regions
 from promptmlr.paper.design.cells import CELLS
 from promptmlr.paper.design.choices import Found, read_choices, write_choices
 from promptmlr.paper.design.search import Rule
@@ -96,16 +95,10 @@ def run_design(
             f"{design.seeds} seeds; results in {folder.path}"
         )
         if missing:
-            regions_of = partial(
-                readable_regions,
-                backbone,
-                cache=cache,
-                skip_unreadable=skip_unreadable,
-                workers=workers,
-                reporter=reporter,
-            )
-            kept, regions = regions_of(train.images, augmentation_of(design.recipe, design.order_seed))
-            kept_test, test_regions = regions_of(test.images)
+            settings = JobSettings(cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter)
+            augmentation = augmentation_of(design.recipe, design.order_seed)
+            kept, regions = readable_regions(backbone, train.images, augmentation, **settings)
+            kept_test, test_regions = readable_regions(backbone, test.images, **settings)
             world = World(
                 backbone,
                 train.class_names,

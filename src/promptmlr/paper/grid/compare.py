@@ -7,7 +7,6 @@ cross-validation every cell is trained once per fold.
 
 import hashlib
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
-from promptmlr.features import RegionCache, readable_regions
+from promptmlr.features import JobSettings, RegionCache, readable_regions
 from promptmlr.paper.grid.cells import Shared, finished_cells, outcome_of
 from promptmlr.paper.grid.folder import GridFolder, place_name
 from promptmlr.paper.grid.folds import Fold, folds_of
@@ -88,21 +87,15 @@ def compare(
         reporter.note(_extent(shared, cache))
         if grid.select == "test":
             reporter.note("warning: epochs are selected on test data; compare only with papers that do the same")
-        regions_of = partial(
-            readable_regions,
-            backbone,
-            cache=cache,
-            skip_unreadable=skip_unreadable,
-            workers=workers,
-            reporter=reporter,
-        )
-        to_score = regions_of(tested.images)
+        told = JobSettings(cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter)
+        to_score = readable_regions(backbone, tested.images, **told)
         for stack in [stack for method in grid.methods for stack in _stacks(method, shared)]:
             recipe, to_train = recipes[stack.method, stack.places[0][0]], None
             if test is None and recipe.augmentation == "none":
                 to_train = to_score
             elif shared.learns(stack.method, stack.places[0]):
-                to_train = regions_of(train.images, augmentation_of(recipe, grid.order_seed))
+                augmentation = augmentation_of(recipe, grid.order_seed)
+                to_train = readable_regions(backbone, train.images, augmentation, **told)
             for fold in folds[len(stack.done) :]:
                 stack.finish_fold(outcome_of(stack, fold, shared, to_train, to_score))
                 if len(stack.done) < len(folds):
