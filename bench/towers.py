@@ -3,7 +3,7 @@
 import torch
 
 from promptmlr.backbone import Backbone, bare_backbone
-from promptmlr.data.coco import COCO_CLASS_NAMES as CLASS_NAMES
+from promptmlr.data.formats.coco import COCO_CLASS_NAMES as CLASS_NAMES
 
 __all__ = ["CLASS_NAMES", "random_backbone", "random_labels"]
 

@@ -291,14 +291,15 @@ def test_a_way_to_pool_regions_is_a_file_and_two_lines(copy: Copy) -> None:
     assert copy.changes() == {"pooling/top.py": "new", "pooling/__init__.py": 2}
 
 
-def test_a_label_format_is_a_file_and_two_lines_and_its_writer_two(copy: Copy) -> None:
+def test_a_label_format_is_a_file_and_a_line(copy: Copy) -> None:
     copy.write(
-        "data/tags.py",
+        "data/formats/tags.py",
         '''
         """A line per image: its path, a colon, and the names of what is present, by commas."""
 
         from pathlib import Path
 
+        from promptmlr.data.formats.base import Format, Writer
         from promptmlr.data.images import ImageFile
         from promptmlr.data.options import DataOptions
         from promptmlr.data.output import Output
@@ -327,29 +328,28 @@ def test_a_label_format_is_a_file_and_two_lines_and_its_writer_two(copy: Copy) -
                 for _, name, labels in output.rows():
                     file.write(f"{name}: {', '.join(output.names(labels, PRESENT))}\\n")
             return []
+
+
+        FORMAT = Format(
+            "tags",
+            "a text file .tags with a line per image",
+            lambda source: source.suffix == ".tags",
+            read_tags,
+            writer=Writer(write_tags, ".tags", lists=True, class_list=False),
+        )
         ''',
     )
-    copy.insert("data/__init__.py", "from promptmlr.data.table", "from promptmlr.data.tags import read_tags")
-    copy.insert("data/__init__.py", '    "long-csv": read', '    "tags": read_tags,')
-    assert copy.changes() == {"data/tags.py": "new", "data/__init__.py": 2}
+    copy.insert("data/formats/__init__.py", '    "scenes",', '    "tags",')
+    assert copy.changes() == {"data/formats/tags.py": "new", "data/formats/__init__.py": 1}
 
     for name in ("a.png", "b.png"):
         Image.fromarray(np.full((8, 8, 3), len(name), np.uint8)).save(copy.folder / name)
     (copy.folder / "seen.tags").write_text("a.png: dog, cat\nb.png: dog\n")
-    copy.python(
-        "-m", "promptmlr", "convert", "seen.tags", "seen.csv", "--format", "tags", "--to", "csv", "--unlisted", "absent"
-    )
+    copy.python("-m", "promptmlr", "convert", "seen.tags", "seen.csv", "--to", "csv", "--unlisted", "absent")
     assert (copy.folder / "seen.csv").read_text() == "image,cat,dog\na.png,1,1\nb.png,0,1\n"
 
-    copy.insert("data/convert.py", "from promptmlr.data.rows", "from promptmlr.data.tags import write_tags")
-    copy.insert(
-        "data/convert.py",
-        '    "long-csv"',
-        '    "tags": _Target(write_tags, ".tags", _together, lists=True, class_list=False),',
-    )
     copy.python("-m", "promptmlr", "convert", "seen.csv", "again.tags", "--to", "tags")
     assert (copy.folder / "again.tags").read_text() == "a.png: cat, dog\nb.png: dog\n"
-    assert copy.changes() == {"data/tags.py": "new", "data/__init__.py": 2, "data/convert.py": 2}
 
 
 def test_a_kind_of_image_tower_is_a_file_and_two_lines(copy: Copy) -> None:

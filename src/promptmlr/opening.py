@@ -40,7 +40,7 @@ def open_data(
     purpose: Purpose,
     options: DataOptions,
     reporter: Reporter,
-    like: Mapping[str, str] | None = None,
+    like: Mapping[str, str | float] | None = None,
 ) -> LabelledImages:
     """`load_data`, and what was read is said."""
     labelled = load_data(data, purpose, options, like or {})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptmlr.data.classes import classes_of
-from promptmlr.data.features import has_features
+from promptmlr.data.formats.features import has_features
 from promptmlr.errors import UserError
 from promptmlr.more_classes import with_classes
 from promptmlr.names import first_names

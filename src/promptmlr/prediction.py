@@ -17,7 +17,7 @@ from torch import Tensor
 
 from promptmlr.backbone import GivenFeatures
 from promptmlr.calibration import margins
-from promptmlr.data.features import has_features, read_features
+from promptmlr.data.formats.features import has_features, read_features
 from promptmlr.data.given import given_images
 from promptmlr.data.images import ImageFile, ImageRef, UnreadableImage, find_images
 from promptmlr.errors import UserError

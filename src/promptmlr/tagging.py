@@ -8,7 +8,7 @@ import numpy as np
 
 from promptmlr.backbone import Backbone, Templates
 from promptmlr.data import LabelledImages
-from promptmlr.data.features import has_features
+from promptmlr.data.formats.features import has_features
 from promptmlr.data.images import ImageFile, find_images, spread
 from promptmlr.data.shares import shares_of
 from promptmlr.data.texts import texts_of

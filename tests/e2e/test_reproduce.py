@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from promptmlr import scenes
-from promptmlr.data.voc import VOC_CLASS_NAMES
+from promptmlr.data.formats.voc import VOC_CLASS_NAMES
 from promptmlr.paper.grid import cells
 from promptmlr.paper.grid.stack import Stack
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from promptmlr.data import DataOptions, ImageFile, LabelledImages, load_parts
-from promptmlr.data.convert import TARGETS, convert
+from promptmlr.data.convert import convert
+from promptmlr.data.formats import WRITERS
 from promptmlr.errors import UserError
 
 FILES = {"csv": ".csv", "long-csv": ".csv", "list-csv": ".csv", "label-studio": ".json", "huggingface": ".parquet"}
-PLACES = [(to, None) for to in sorted(TARGETS)] + [(to, suffix) for to, suffix in sorted(FILES.items())]
+PLACES = [(to, None) for to in sorted(WRITERS)] + [(to, suffix) for to, suffix in sorted(FILES.items())]
 NUMBERS = itertools.count()
 
 characters = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="_")
@@ -127,13 +128,13 @@ def test_what_a_format_cannot_hold_is_refused_and_nothing_is_written(tmp_path: P
     missing = LabelledImages.from_rows(
         ["b.png"], [ImageFile(tmp_path / "b.png")], np.array([[1]], dtype=np.int8), ["x"], "drawn"
     )
-    for to in TARGETS:
+    for to in WRITERS:
         with pytest.raises(UserError, match=r"b\.png"):
             convert({None: missing}, tmp_path / "out", to)
     assert set(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("to", sorted(TARGETS))
+@pytest.mark.parametrize("to", sorted(WRITERS))
 def test_images_of_one_name_stay_apart(tmp_path: Path, to: str) -> None:
     paths = [tmp_path / place for place in ("a/x.png", "b/x.png", "c/X.jpg", "c/x-2.png")]
     for shade, path in enumerate(paths):
@@ -174,14 +175,14 @@ def test_splits_without_a_folder_of_their_own_are_refused(tmp_path: Path, to: st
 
 
 @pytest.mark.parametrize("name", ["classes.png", ".hidden.png", "photo", "photo.jfif", ".png", "a\rb.png", "a\nb.png"])
-@pytest.mark.parametrize("to", sorted(TARGETS))
+@pytest.mark.parametrize("to", sorted(WRITERS))
 def test_images_of_odd_names_come_back(tmp_path: Path, to: str, name: str) -> None:
     convert({None: one_image(tmp_path / name)}, tmp_path / "out", to)
     place = {"label-studio": "out/tasks.json"}.get(to, "out/labels.csv" if "csv" in to else "out")
     unlisted = None if to in ("csv", "long-csv", "coco") else "absent"
     (back,) = load_parts(str(tmp_path / place), options=DataOptions(unlisted=unlisted)).values()
     assert [image.open().size for image in back.images] == [(2, 2)]
-    kept = {"x": 1, "y": 0} if TARGETS[to].class_list or "y" in back.class_names else {"x": 1}
+    kept = {"x": 1, "y": 0} if WRITERS[to].class_list or "y" in back.class_names else {"x": 1}
     assert dict(zip(back.class_names, back.labels[0].tolist(), strict=True)) == kept
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.data import LabelledImages
-from promptmlr.data.label_studio import pre_annotated
+from promptmlr.data.formats.label_studio import pre_annotated
 from promptmlr.errors import UserError
 from promptmlr.features import RegionCache, open_regions
 from promptmlr.files import replacing, write_text

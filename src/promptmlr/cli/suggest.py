@@ -35,7 +35,7 @@ def suggest(
     """
     from promptmlr.advice.suggestion import suggest as ranked
     from promptmlr.advice.suggestion import write_suggestions, write_tasks
-    from promptmlr.data.label_studio import serving
+    from promptmlr.data.formats.label_studio import serving
     from promptmlr.opening import open_cache, open_data, tower_of
     from promptmlr.run import load_run
 

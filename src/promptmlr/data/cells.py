@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from promptmlr.data.csv import CODES
+from promptmlr.data.formats.csv import CODES
 from promptmlr.data.table import delimiter_of
 from promptmlr.errors import UserError
 from promptmlr.names import checked_class_names

@@ -2,76 +2,28 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from promptmlr.data import detect_format
-from promptmlr.data.coco import COCO_SPLIT, write_coco
-from promptmlr.data.csv import write_csv
-from promptmlr.data.fiftyone import write_fiftyone
-from promptmlr.data.huggingface import write_huggingface
+from promptmlr.data.formats import WRITERS, detect_format
+from promptmlr.data.formats.base import Writer
 from promptmlr.data.images import ImageRef, UnreadableImage
-from promptmlr.data.label_studio import write_label_studio
 from promptmlr.data.labelled import LabelledImages
-from promptmlr.data.list_csv import write_list_csv
-from promptmlr.data.long_csv import write_long_csv
 from promptmlr.data.output import Output
 from promptmlr.data.rows import split_for, usual_split
-from promptmlr.data.text_files import write_text_files
 from promptmlr.errors import UserError, nearest
 from promptmlr.files import new_folder
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Observation, hide
 from promptmlr.names import first_names
 from promptmlr.reporting import Reporter
 
-__all__ = ["TARGETS", "convert", "held_out", "readable", "thinned"]
+__all__ = ["convert", "held_out", "readable", "thinned"]
 
 ALL = Observation()
-
-
-@dataclass(frozen=True)
-class _Target:
-    """A format to write.
-
-    Attributes:
-        write: fills an output, and says what to know about it.
-        suffix: of a destination that is one file; None where it is always a folder.
-        image_folder: split, or "" → where its images go.
-        lists: names alone: silence means absent or unknown, and the file does not say which.
-        negatives: a list format that has a place for absent classes.
-        class_list: whether classes are kept that no label names.
-    """
-
-    write: Callable[[Output], list[str]]
-    suffix: str | None
-    image_folder: Callable[[str], str]
-    lists: bool = False
-    negatives: bool = False
-    class_list: bool = True
-
-
-def _together(_split: str) -> str:
-    return "images"
-
-
-def _by_split(split: str) -> str:
-    return split
-
-
-TARGETS: dict[str, _Target] = {
-    "coco": _Target(write_coco, None, lambda split: split or COCO_SPLIT),
-    "csv": _Target(write_csv, ".csv", _together),
-    "fiftyone": _Target(write_fiftyone, None, lambda split: f"{split}/data" if split else "data", lists=True),
-    "folder": _Target(write_text_files, None, _by_split, lists=True),
-    "huggingface": _Target(write_huggingface, ".parquet", _by_split, lists=True, negatives=True, class_list=False),
-    "label-studio": _Target(write_label_studio, ".json", _together, lists=True, negatives=True, class_list=False),
-    "list-csv": _Target(write_list_csv, ".csv", _together, lists=True, negatives=True, class_list=False),
-    "long-csv": _Target(write_long_csv, ".csv", _together),
-}
 
 
 def convert(
@@ -90,7 +42,7 @@ def convert(
         parts: by split, with the same classes; under None where there are no splits.
         destination: a file with the format's suffix, which points at the images where they are (`.parquet` holds them);
             or a folder that does not exist yet, into which they are copied.
-        to: a key of `TARGETS`.
+        to: a key of `WRITERS`.
         link: link to the images instead of copying them.
         present_only: write lists of what is present where the format has no place for absent classes, although others
             are unknown.
@@ -104,9 +56,9 @@ def convert(
         UserError: the format cannot hold these labels, an image is missing, or the destination is taken.
         EnvironmentFault: it cannot be written.
     """
-    if to not in TARGETS:
-        raise UserError(f"unknown format {to!r}; {nearest(to, TARGETS)}")
-    target = TARGETS[to]
+    if to not in WRITERS:
+        raise UserError(f"unknown format {to!r}; {nearest(to, WRITERS)}")
+    target = WRITERS[to]
     given = next((part.source for part in parts.values() if part.features is not None), None)
     if given is not None:
         raise UserError(
@@ -115,7 +67,7 @@ def convert(
     is_file = target.suffix is not None and destination.suffix.lower() == target.suffix
     if is_file and (destination.is_dir() or (destination.exists() and not overwrite)):
         raise UserError(f"{destination} exists; name another file, or replace it with --overwrite")
-    if not is_file and destination.suffix.lower() in {one.suffix for one in TARGETS.values()}:
+    if not is_file and destination.suffix.lower() in {one.suffix for one in WRITERS.values()}:
         needs = "a folder" if target.suffix is None else f"a folder or a name that ends in {target.suffix}"
         raise UserError(f"{destination}: {to} is written to {needs}")
     if is_file:
@@ -243,7 +195,7 @@ def _misread(written: Path, to: str) -> list[str]:
     return [] if found == to else [f"it looks like {found}; read it with --format {to}"]
 
 
-def _lost(output: Output, target: _Target, to: str, *, is_file: bool, present_only: bool) -> list[str]:
+def _lost(output: Output, target: Writer, to: str, *, is_file: bool, present_only: bool) -> list[str]:
     """What the format does not hold, or a refusal."""
     if not target.lists:
         return []

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from promptmlr.data.features import class_vectors, regions_from
+from promptmlr.data.formats.features import class_vectors, regions_from
 from promptmlr.data.given import Features, GivenImage, given_images
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.options import DataOptions

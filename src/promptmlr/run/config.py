@@ -48,7 +48,7 @@ class DataRecord(BaseModel):
     mask_sha256: str
     known_labels: int
     features_sha256: str | None = None  # where features were given; None: images
-    reading: dict[str, str] = {}  # how labels were read (`DataOptions.recorded`)
+    reading: dict[str, str | float] = {}  # how labels were read (`DataOptions.recorded`)
 
     @classmethod
     def of(cls, labelled: LabelledImages, labels: Labels, keep: Keep, observed: float, protocol: str | None) -> Self:

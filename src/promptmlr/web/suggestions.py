@@ -7,7 +7,7 @@ from pathlib import Path
 
 from promptmlr.advice.suggestion import suggest
 from promptmlr.data import ImageFile, LabelledImages
-from promptmlr.data.csv import CODES, code_hint
+from promptmlr.data.formats.csv import CODES, code_hint
 from promptmlr.data.rows import split_for
 from promptmlr.data.table import read_table
 from promptmlr.errors import UserError, nearest

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from promptmlr.advice.suggestion import Suggestion, rank_cells, write_suggestions, write_tasks
 from promptmlr.data import LabelledImages
+from promptmlr.data.formats.label_studio import read_label_studio_rows
 from promptmlr.data.images import ImageFile
-from promptmlr.data.label_studio import read_label_studio_rows
 from promptmlr.data.options import DataOptions
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from promptmlr.data.coco import COCO_CLASS_NAMES
+from promptmlr.data.formats.coco import COCO_CLASS_NAMES
 from promptmlr.errors import UserError
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.paper.grid.outputs import GridOutputs

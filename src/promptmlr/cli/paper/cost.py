@@ -53,7 +53,7 @@ def cost(
 
 def _class_names(text: str) -> tuple[str, ...]:
     """Names by commas, or that many: COCO's, then numbered ones."""
-    from promptmlr.data.coco import COCO_CLASS_NAMES
+    from promptmlr.data.formats.coco import COCO_CLASS_NAMES
     from promptmlr.names import checked_class_names
 
     if not text.strip().removeprefix("-").isdecimal():

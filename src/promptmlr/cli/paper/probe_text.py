@@ -65,7 +65,7 @@ def probe_text(
 
 def _class_names(classes: str | None, labelled: "LabelledImages | None", backbone: str | None) -> tuple[str, ...]:
     """The classes of the data, or those asked for, or those of the drawn world, or COCO's."""
-    from promptmlr.data.coco import COCO_CLASS_NAMES
+    from promptmlr.data.formats.coco import COCO_CLASS_NAMES
     from promptmlr.names import checked_class_names
     from promptmlr.scenes import CLASS_NAMES
 

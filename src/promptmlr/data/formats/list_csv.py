@@ -6,6 +6,7 @@ fastai's own tables (`fname,labels,is_valid` of PASCAL 2007, `image_name,tags` o
 import csv
 from pathlib import Path
 
+from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -15,7 +16,7 @@ from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT
 from promptmlr.names import first_names
 
-__all__ = ["is_list", "read_list_csv_rows", "write_list_csv"]
+__all__ = ["FORMAT", "is_list", "read_list_csv_rows", "write_list_csv"]
 
 _IMAGES = ("image", "fname", "image_name", "file_name", "filename")
 _LABELS = ("labels", "tags")
@@ -136,3 +137,12 @@ def _splits(records: Records) -> list[str] | None:
             raise UserError(f"{records.where(row)}, column 'is_valid': cannot read {cell!r}; write True or False")
         splits.append(words[cell.lower()])
     return splits
+
+
+FORMAT = Format(
+    "list-csv",
+    "a table with a row per image and a column labels, which lists what is present",
+    lambda source: is_list(source.header),
+    read_list_csv_rows,
+    writer=Writer(write_list_csv, ".csv", lists=True, negatives=True, class_list=False),
+)

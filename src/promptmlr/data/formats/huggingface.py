@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from promptmlr.data.formats.base import Format, Writer, by_split
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output, image_content
@@ -31,7 +32,7 @@ from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_class_names
 
-__all__ = ["has_huggingface", "read_huggingface_rows", "write_huggingface"]
+__all__ = ["FORMAT", "has_huggingface", "read_huggingface_rows", "write_huggingface"]
 
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 _LABELS = ("labels", "label", "tags", "categories")
@@ -64,9 +65,9 @@ class _Table:
     class_names: dict[str, list[str]]
 
 
-def has_huggingface(folder: Path) -> bool:
-    """Whether a folder holds metadata files or Parquet, in itself, in `data`, or in a folder per split."""
-    return bool(_files(folder))
+def has_huggingface(path: Path) -> bool:
+    """Whether this is such a file, or a folder with some in itself, in `data`, or in a folder per split."""
+    return path.suffix.lower() == ".parquet" or path.name == _METADATA[0] or bool(_files(path))
 
 
 def read_huggingface_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
@@ -373,3 +374,13 @@ def _batches(output: Output, *, partial: bool) -> Iterator[list[dict[str, Any]]]
             batch = []
     if batch:
         yield batch
+
+
+FORMAT = Format(
+    "huggingface",
+    "an image folder of `datasets` with metadata.jsonl, or Parquet with images",
+    lambda source: has_huggingface(source.path),
+    read_huggingface_rows,
+    weak=True,
+    writer=Writer(write_huggingface, ".parquet", by_split, lists=True, negatives=True, class_list=False),
+)

@@ -28,6 +28,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from promptmlr.data.formats.base import Format
 from promptmlr.data.given import Features, given_images
 from promptmlr.data.options import DataOptions
 from promptmlr.data.rows import LabelledRows, check_rows
@@ -35,7 +36,15 @@ from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names, first_names
 
-__all__ = ["FeatureTable", "class_vectors", "has_features", "read_feature_rows", "read_features", "regions_from"]
+__all__ = [
+    "FORMAT",
+    "FeatureTable",
+    "class_vectors",
+    "has_features",
+    "read_feature_rows",
+    "read_features",
+    "regions_from",
+]
 
 _KEYS = ("features", "labels", "class_names", "text", "image", "ids", "split", "fold")
 _NOT_CLASSES = ("features", "image", "id", "split", "fold")
@@ -388,3 +397,12 @@ def _folds(array: NDArray[Any], count: int, what: str) -> NDArray[np.int64]:
 def _made_up(path: Path, count: int) -> list[str]:
     """Names for rows that have none, in their order: other files have other ones."""
     return [f"{path.name} {row:0{len(str(count - 1))}d}" for row in range(count)]
+
+
+FORMAT = Format(
+    "features",
+    "a .npz or .parquet of features instead of images",
+    lambda source: has_features(source.path),
+    read_feature_rows,
+    says_all=True,
+)

@@ -5,13 +5,14 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
+from promptmlr.data.formats.base import BySplit, Format
 from promptmlr.data.images import ImageFile
 from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 
-__all__ = ["VOC_CLASS_NAMES", "find_devkit", "read_voc"]
+__all__ = ["FORMAT", "VOC_CLASS_NAMES", "default_splits", "find_devkit", "read_voc"]
 
 # As the devkit and the released code write them, without spaces.
 VOC_CLASS_NAMES = (
@@ -91,6 +92,12 @@ def read_voc(
     return LabelledImages.from_rows(image_ids, files, labels, VOC_CLASS_NAMES, f"VOC {root}, split {split}", notes)
 
 
+def default_splits(path: Path) -> list[str]:
+    """The lists that are read to train and to test, as `read_voc` takes them."""
+    root = find_devkit(path)
+    return [] if root is None else [_default_split(root, purpose)[0] for purpose in ("train", "test")]
+
+
 def _default_split(root: Path, purpose: Purpose) -> tuple[str, list[str]]:
     listed = _image_list(root, "test") if (root / _LISTS / "test.txt").is_file() else []
     annotations = [root / "Annotations" / f"{image_id}.xml" for image_id in listed]
@@ -143,3 +150,12 @@ def _labels(path: Path) -> Labels:
         elif labels[column] == ABSENT:
             labels[column] = UNKNOWN
     return labels
+
+
+FORMAT = Format(
+    "voc",
+    "PASCAL VOC's devkit: a folder with JPEGImages, Annotations and ImageSets/Main",
+    lambda source: (root := find_devkit(source.path)) is not None and (root / "Annotations").is_dir(),
+    BySplit(read_voc, default_splits),
+    says_all=True,
+)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from promptmlr.data.csv import CODES, code_hint
+from promptmlr.data.formats.base import Format, Writer
+from promptmlr.data.formats.csv import CODES, code_hint
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -15,7 +16,7 @@ from promptmlr.errors import UserError, nearest
 from promptmlr.labels import UNKNOWN
 from promptmlr.names import checked_class_names
 
-__all__ = ["is_long", "read_long_csv_rows", "write_long_csv"]
+__all__ = ["FORMAT", "is_long", "read_long_csv_rows", "write_long_csv"]
 
 _COLUMNS = ("image", "label", "value", "split")
 
@@ -156,3 +157,12 @@ def write_long_csv(output: Output) -> list[str]:
             pending = []
             writer.writerows([*start, *row] for row in rows or [["", ""]])
     return []
+
+
+FORMAT = Format(
+    "long-csv",
+    "a table with a row per image and class: columns image, label and value",
+    lambda source: is_long(source.header),
+    read_long_csv_rows,
+    writer=Writer(write_long_csv, ".csv"),
+)

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
+from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -19,7 +20,7 @@ from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_jso
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT
 
-__all__ = ["is_label_studio", "pre_annotated", "read_label_studio_rows", "write_label_studio"]
+__all__ = ["FORMAT", "is_label_studio", "pre_annotated", "read_label_studio_rows", "write_label_studio"]
 
 MODEL_VERSION = "labels from promptmlr convert"
 
@@ -269,3 +270,13 @@ def _config(output: Output) -> str:
             ET.SubElement(choices, "Choice", value=name)
     ET.indent(view)
     return ET.tostring(view, encoding="unicode") + "\n"
+
+
+FORMAT = Format(
+    "label-studio",
+    "Label Studio's tasks in JSON",
+    lambda source: is_label_studio(source.content),
+    read_label_studio_rows,
+    weak=True,
+    writer=Writer(write_label_studio, ".json", lists=True, negatives=True, class_list=False),
+)

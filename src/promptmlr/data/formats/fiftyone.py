@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from promptmlr.data.formats.base import Format, Source, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -20,7 +21,7 @@ from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 from promptmlr.names import first_names
 
-__all__ = ["has_fiftyone", "is_fiftyone", "read_fiftyone_rows", "write_fiftyone"]
+__all__ = ["FORMAT", "has_fiftyone", "is_fiftyone", "read_fiftyone_rows", "write_fiftyone"]
 
 _FILES = ("labels.json", "samples.json")
 _Row = tuple[str, ImageFile, Names, str | None, str]  # name, image, labels, split by a tag, place for messages
@@ -201,3 +202,16 @@ def _field(samples: list[dict[str, Any]], file: Path) -> str:
         what = f"several fields of classifications: {first_names(found)}" if found else "no field of classifications"
         raise UserError(f"{file}: {what}; export the one that holds the labels, named ground_truth")
     return usual[0]
+
+
+def _is_one(source: Source) -> bool:
+    return (source.mentions("samples") or source.mentions("labels", "classes")) and is_fiftyone(source.content)
+
+
+FORMAT = Format(
+    "fiftyone",
+    "FiftyOne's labels.json or samples.json, or a folder with one",
+    lambda source: has_fiftyone(source.path) or _is_one(source),
+    read_fiftyone_rows,
+    writer=Writer(write_fiftyone, None, lambda split: f"{split}/data" if split else "data", lists=True),
+)

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from promptmlr.data.formats.base import BySplit, Format
 from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.errors import UserError, nearest
 from promptmlr.scenes import CLASS_NAMES, WORLDS, Scene, draw_scene, photograph
 
-__all__ = ["DrawnImage", "is_scenes", "read_scenes"]
+__all__ = ["FORMAT", "DrawnImage", "is_scenes", "read_scenes"]
 
 _SPLITS = ("train", "test")
 
@@ -94,3 +95,12 @@ def _world_and_number(name: str) -> tuple[str, int]:
     if more or not (number.isascii() and number.isdigit()) or len(number) > 9:
         raise UserError(f"{name}: drawn scenes are named scenes:WORLD:NUMBER, such as scenes:{world}:3")
     return world, int(number)
+
+
+FORMAT = Format(
+    "scenes",
+    "drawn scenes: scenes, scenes:WORLD or scenes:WORLD:NUMBER",
+    lambda source: is_scenes(source.name),
+    BySplit(read_scenes, lambda _path: _SPLITS),
+    says_all=True,
+)

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -11,7 +12,7 @@ from promptmlr.data.table import read_table
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 
-__all__ = ["CODES", "code_hint", "read_csv_rows", "write_csv"]
+__all__ = ["CODES", "FORMAT", "code_hint", "read_csv_rows", "write_csv"]
 
 CODES = {
     **dict.fromkeys(("1", "1.0", "y", "yes", "true"), PRESENT),
@@ -71,3 +72,14 @@ def code_hint(cell: str) -> str:
         "write 1 for present, 0 for absent, leave the cell blank for unknown "
         "(every column but image and split is read as a class)"
     )
+
+
+FORMAT = Format(
+    "csv",
+    "a table with a row per image, a column image and one column per class",
+    lambda source: source.suffix == ".csv",
+    read_csv_rows,
+    weak=True,
+    says_all=True,
+    writer=Writer(write_csv, ".csv"),
+)

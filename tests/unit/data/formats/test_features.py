@@ -11,7 +11,7 @@ import pytest
 
 from promptmlr.advice.inspection.images import check_images
 from promptmlr.data import DataOptions, detect_format, load_data, load_parts
-from promptmlr.data.features import read_features
+from promptmlr.data.formats.features import read_features
 from promptmlr.data.given import GivenImage, given_regions
 from promptmlr.errors import UserError
 

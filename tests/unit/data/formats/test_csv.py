@@ -108,9 +108,9 @@ def test_a_table_without_labels_is_where_everybody_begins(make_csv, purpose):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path, refused):
-    refused(["labels.csv", "No such file"], load_data, str(tmp_path / "labels.csv"))
+    refused(["labels.csv", "no such file"], load_data, str(tmp_path / "labels.csv"))
     (tmp_path / "folder.csv").mkdir()
-    refused(["folder.csv", "directory"], load_data, str(tmp_path / "folder.csv"))
+    refused(["folder.csv", "no data set"], load_data, str(tmp_path / "folder.csv"))
 
 
 def test_a_binary_file_is_refused(tmp_path, refused):

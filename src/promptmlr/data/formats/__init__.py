@@ -1,0 +1,76 @@
+"""The label formats, a file each; a new one is a file and a line of `_MODULES`."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+from promptmlr.data.formats.base import Format, Source
+from promptmlr.errors import UserError, nearest
+
+__all__ = ["FORMATS", "WRITERS", "detect_format", "format_named"]
+
+_MODULES = (
+    "celeba",
+    "coco",
+    "csv",
+    "cvat",
+    "datumaro",
+    "features",
+    "fiftyone",
+    "huggingface",
+    "label_studio",
+    "list_csv",
+    "long_csv",
+    "nus_wide",
+    "open_images",
+    "scenes",
+    "text_files",
+    "visual_genome",
+    "voc",
+    "voc_lists",
+    "yolo",
+)
+
+_FOUND: list[Format] = [import_module(f"{__name__}.{name}").FORMAT for name in _MODULES]
+
+FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _FOUND})
+"""Every format by its name; where several weak ones fit, the first is taken."""
+
+WRITERS = MappingProxyType({name: one.writer for name, one in FORMATS.items() if one.writer is not None})
+
+
+def format_named(name: str) -> Format:
+    """One of `FORMATS`.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    if name not in FORMATS:
+        raise UserError(f"unknown format {name!r}; {nearest(name, tuple(FORMATS))}")
+    return FORMATS[name]
+
+
+def detect_format(data: str) -> str:
+    """Which of `FORMATS` a file or folder is in, by its name and content.
+
+    Raises:
+        UserError: there is nothing, or it is none or several of them.
+    """
+    source = Source(data)
+    if not source.path.exists() and not FORMATS["scenes"].recognises(source):
+        raise UserError(f"no such file or folder: {data}")
+    strong = [one.name for one in FORMATS.values() if not one.weak and one.recognises(source)]
+    if len(strong) > 1:
+        choices = " or ".join(f"--format {name}" for name in strong)
+        raise UserError(f"{data} holds both {' and '.join(strong)} data; choose with {choices}")
+    found = strong or [one.name for one in FORMATS.values() if one.weak and one.recognises(source)]
+    if found:
+        return found[0]
+    tables = sorted(source.path.glob("*.csv"))
+    if tables:
+        raise UserError(f"{data} is a folder with a table in it; name the table: {tables[0]}")
+    raise UserError(
+        f"{data} is no data set: neither a .csv with a column per class, nor a folder with JPEGImages and "
+        f"ImageSets/Main (VOC) or annotations/instances_*.json (COCO), nor another of the formats "
+        f"{', '.join(FORMATS)}; --format says which it is"
+    )
