@@ -23,7 +23,7 @@ from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.overlays import grid_of
 from promptmlr.report.tables import csv_text
 
-__all__ = ["ClassMaps", "ExplainedImage", "class_strip", "explain_image", "number"]
+__all__ = ["ClassMaps", "ExplainedImage", "class_strip", "explain_image", "number", "numbers_beside"]
 
 SHOWN_CLASSES = 3  # of a run, when none is named
 
@@ -99,7 +99,7 @@ class ExplainedImage:
 
     def findings(self, picture: Path) -> list[Finding]:
         """The maps and how to read them; the numbers are beside the picture."""
-        table = _numbers_beside(picture)
+        table = numbers_beside(picture)
         shown = [*(one.class_name for one in self.classes), *(f"“{sentence}”" for sentence, _ in self.captions)]
         found: list[Finding] = [
             Picture(
@@ -120,7 +120,7 @@ class ExplainedImage:
         """The picture as PNG, and beside it every map with its numbers as a row of a CSV."""
         write_bytes(picture, figure_png(overlay_figure(self._strips()), WIDTH))
         records = self._records()
-        write_text(_numbers_beside(picture), csv_text(list(records[0]), records))
+        write_text(numbers_beside(picture), csv_text(list(records[0]), records))
 
     def _note(self) -> str:
         regions = len(self.classes[0].presence)
@@ -198,7 +198,8 @@ def explain_image(
     return ExplainedImage(image.name, shown_pixels(opened), subject, classes, sentences, share)
 
 
-def _numbers_beside(picture: Path) -> Path:
+def numbers_beside(picture: Path) -> Path:
+    """Where the numbers of a picture are written."""
     return picture.with_suffix(".maps.csv")
 
 
