@@ -60,7 +60,7 @@ def open_tower(
 
     Args:
         data: what it is to see, as `load_data` is told.
-        options: which one; of `NewTowerOptions` also the image size and the precision.
+        options: which one; of `NewTowerOptions` also the image size and the number type.
         reporter: where to say what is downloaded, and what the miniature is for.
         labelled: the data, which may be features.
         resumed: the run that goes on, with the dtypes that it began with.
@@ -76,7 +76,7 @@ def open_tower(
         reporter.note(f"{which}: the first time its weights are downloaded, some hundred megabytes")
     new = options if isinstance(options, NewTowerOptions) else NewTowerOptions()
     begun = None if resumed is None else RunInProgress.begun_dtypes(resumed)
-    tower = open_backbone(name, pretrained, new.image_size, new.precision or "auto", options.device, begun)
+    tower = open_backbone(name, pretrained, new.image_size, new.dtype or "auto", options.device, begun)
     if data and tower.name == "scenes" and not is_scenes(data):
         reporter.note(
             "note: the miniature CLIP knows drawings alone; on photographs it shows that the program runs, and its "

@@ -5,7 +5,6 @@ from pathlib import Path
 from promptmlr.cli.options import Batch, Cache, Data, NonNegativeInt, Precision, Reading, Report, RunFolder, Tower
 from promptmlr.cli.outcome import check_page
 from promptmlr.cli.progress import Terminal, note
-from promptmlr.errors import UserError
 from promptmlr.options import CacheOptions, DataOptions, TowerOptions
 
 __all__ = ["evaluate"]
@@ -35,13 +34,12 @@ def evaluate(
     """
     from promptmlr.hub import hub_name
     from promptmlr.opening import job_settings, open_data, tower_of
-    from promptmlr.run import FILES, load_run
+    from promptmlr.run import check_evaluation, load_run
     from promptmlr.scoring import score_run
     from promptmlr.thresholds import check_precision
 
     out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"
-    if out.suffix.lower() != ".json" or out.name in FILES:
-        raise UserError(f"--out {out}: name a .json file that no run holds, such as evaluation.json")
+    check_evaluation(out)
     check_page(out, report)
     if precision is not None:
         check_precision(precision)

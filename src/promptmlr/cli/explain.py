@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from promptmlr.cli.options import Cache, NewTower, PositiveInt, Reading, Report
-from promptmlr.cli.outcome import check_page, say
+from promptmlr.cli.options import Cache, NewTower, Overwrite, PositiveInt, Reading, Report
+from promptmlr.cli.outcome import check_free, check_page, say
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions
@@ -23,6 +23,7 @@ def explain(
     captions: Annotated[list[str] | None, Parameter(metavar="STR")] = None,
     templates: Literal["single", "imagenet"] = "single",
     out: Path | None = None,
+    overwrite: Overwrite = False,
     report: Report = None,
     top_share: float = 0.2,
     resamples: PositiveInt = 1000,
@@ -48,12 +49,15 @@ def explain(
     """
     from promptmlr.maps.explaining import Explanation
     from promptmlr.maps.explaining import explain as explained
+    from promptmlr.maps.image import numbers_beside
     from promptmlr.names import checked_class_names
 
     names = None if classes is None else checked_class_names(classes.split(","), "--classes")
     said = tuple(captions or ())
     asked = Explanation(subject, target, names, said, templates, top_share, resamples, tower, reading, regions)
     out = _out(out, report, target, ".csv" if asked.of_data else ".png")
+    for path in (out,) if asked.of_data else (out, numbers_beside(out)):
+        check_free(path, overwrite)
     check_page(out, report)
     found = explained(asked, Terminal())
     found.write(out)

@@ -1,5 +1,6 @@
 """`promptmlr serve`: a page in the browser, and a small service."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +67,8 @@ def serve(
         raise UserError(f"{len(runs)} runs; one can be served, or two side by side")
     if label is None and (queue is not None or journal is not None):
         raise UserError("--queue and --journal belong to --label, and that is not given")
+    for name in allow_host or ():
+        _check_name(name)
     limits = Limits(max_megabytes, max_pixels, max_images, concurrency, timeout)
     loaded = [load_run(path) for path in runs]
     store = open_cache(regions)
@@ -76,6 +79,16 @@ def serve(
     service = Service(served_runs(loaded), limits, asked)
     server = Server(create_app(service, host, allow_host or []), listen(host, port))
     run_service(service, server, tower, ranking, Terminal())
+
+
+def _check_name(given: str) -> None:
+    """Refuse what no browser sends as the name of a machine: a whole address, or a name with a port."""
+    if re.fullmatch(r"[\w.-]+", given) is None:
+        name = re.search(r"^(?:\w+://)?([\w.-]+)", given)
+        raise UserError(
+            f"--allow-host {given}: give the name alone, without port or path, as in "
+            f"--allow-host {name[1] if name else 'photos.example.org'}"
+        )
 
 
 def _check_installed() -> None:

@@ -105,15 +105,15 @@ def _check_tower(asked: Explanation, run: Run | None) -> None:
     if run is None:
         if tower.backbone is not None:
             raise UserError(f"--backbone says where a RUN finds its weights, and {asked.subject} is a backbone itself")
-    elif tower.image_size is not None or tower.precision is not None or asked.templates != "single":
-        raise UserError(f"run {run.path} has its own image size, precision and sides; leave out the options for them")
+    elif tower.image_size is not None or tower.dtype is not None or asked.templates != "single":
+        raise UserError(f"run {run.path} has its own image size, dtype and sides; leave out the options for them")
 
 
 def _subject(asked: Explanation, run: Run | None, class_names: Sequence[str], reporter: Reporter) -> Subject:
     """With its backbone loaded."""
     tower = asked.tower
     if run is None:
-        named = replace(tower, backbone=asked.subject, precision=tower.precision or "float32")
+        named = replace(tower, backbone=asked.subject, dtype=tower.dtype or "float32")
         return subject_of_backbone(open_tower(asked.target, named, reporter), class_names, asked.templates)
     run.use_backbone(tower.backbone, tower.pretrained, tower.device)
     return subject_of_run(run)

@@ -49,7 +49,7 @@ def probe_text(
     if data is not None:
         labelled = open_data(data, "test", reading, Terminal())
     names = _class_names(classes, labelled, tower.backbone)
-    backbone = open_tower(data or "", replace(tower, precision=tower.precision or "float32"), Terminal())
+    backbone = open_tower(data or "", replace(tower, dtype=tower.dtype or "float32"), Terminal())
     cosines = prompt_cosines(backbone, names, TEMPLATES[templates])
     scores = []
     if labelled is not None:
