@@ -33,7 +33,7 @@ def evaluate(
         resamples: Bootstrap resamples of the images.
     """
     from promptmlr.hub import hub_name
-    from promptmlr.opening import open_cache, open_data, tower_of
+    from promptmlr.opening import job_settings, open_data, tower_of
     from promptmlr.run import check_evaluation, load_run
     from promptmlr.scoring import score_run
     from promptmlr.thresholds import check_precision
@@ -51,11 +51,8 @@ def evaluate(
         labelled,
         precision=precision,
         resamples=resamples,
-        cache=open_cache(regions),
         batch_size=batch_size,
-        skip_unreadable=reading.skip_unreadable,
-        workers=tower.workers,
-        reporter=say,
+        **job_settings(regions, reading, tower, say),
     )
     print("\n".join(score.lines()))
     score.write(out)

@@ -53,11 +53,16 @@ PRIOR = "prior.json"
 WEIGHTS = "weights.safetensors"
 FILES = (CALIBRATION, CONFIG, EPOCHS, EPOCHS_TABLE, MASK, METRICS, PRIOR, WEIGHTS)
 """Of a run folder; whatever else lies there was added later."""
+EVALUATION = "evaluation.json"  # by `promptmlr evaluate`
+CARD = "README.md"  # for the Hub
+ON_HUB = (CARD, CALIBRATION, CONFIG, EVALUATION, METRICS, PRIOR, WEIGHTS)
+"""What a run consists of on the Hugging Face Hub; nothing else is downloaded."""
 
 STATE, ODDS = "state.safetensors", "odds.safetensors"
 OF_UNFINISHED = (STATE, ODDS, "lock")  # the last of a version before
 """They go when it is whole."""
-EVALUATION = "evaluation.json"  # added by `promptmlr evaluate`
+PARTIAL = ".partial"
+"""How the name of its folder ends until then."""
 
 TRAIN_AGAIN = "train the run again"
 Model = TypeVar("Model", bound=BaseModel)
@@ -85,7 +90,7 @@ class _Evaluation(BaseModel):
 
 def partial_of(path: str | Path) -> Path:
     """What a run folder is called until it is whole."""
-    return Path(f"{path}.partial")
+    return Path(f"{path}{PARTIAL}")
 
 
 def check_whole(path: Path, names: Iterable[str]) -> None:

@@ -38,7 +38,7 @@ def probe_text(
         out: A folder for settings.json, cosines.csv, classes.csv and auc.csv.
     """
     from promptmlr.maps.sentences import TEMPLATES
-    from promptmlr.opening import open_cache, open_data, open_images, open_tower
+    from promptmlr.opening import job_settings, open_data, open_images, open_tower
     from promptmlr.paper.text_probe.report import ProbeOutputs
     from promptmlr.paper.text_probe.scores import presence_scores, prompt_cosines
 
@@ -53,8 +53,7 @@ def probe_text(
     cosines = prompt_cosines(backbone, names, TEMPLATES[templates])
     scores = []
     if labelled is not None:
-        skip, cache = reading.skip_unreadable, open_cache(regions)
-        shown, source = open_images(labelled, backbone, cache, Terminal(), skip_unreadable=skip, workers=tower.workers)
+        shown, source = open_images(labelled, backbone, **job_settings(regions, reading, tower, Terminal()))
         scores = presence_scores(backbone, source, shown.labels, names)
     setting = {
         "backbone": backbone.identity(),
