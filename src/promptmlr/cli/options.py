@@ -39,6 +39,7 @@ __all__ = [
     "Precision",
     "Prompts",
     "Reading",
+    "ReadingHere",
     "Recipe",
     "Report",
     "RunFolder",
@@ -67,6 +68,8 @@ Prompts = Annotated[PromptOptions, _TRAINING]
 Hiding = Annotated[HidingOptions, _LABELS]
 Mask = Annotated[MaskOptions, _LABELS]
 Reading = Annotated[DataOptions, _READING]
+ReadingHere = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
+"""For a verb with a --classes of its own."""
 Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter")]
 Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
