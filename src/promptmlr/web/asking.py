@@ -105,7 +105,7 @@ def label_queue(asked: Asked, run: Run | None, reporter: Reporter) -> LabelQueue
     """
     data = asked.data if asked.classes is None else str(blank_table(Path(asked.data), asked.classes))
     kind = asked.reading.format or detect_format(data)
-    reading = replace(asked.reading, format=kind, skip_unreadable=True)
+    reading = replace(asked.reading.or_else({"coco_images": "all"}), format=kind, skip_unreadable=True)
     labelled = load_data(data, "train", reading, {} if run is None else run.config.data.reading)
     if labelled.features is not None:
         raise UserError(f"{data} holds features, and nobody can look at those; name the images")

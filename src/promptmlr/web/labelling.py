@@ -99,6 +99,7 @@ class _Person:
     mode: Mode = "grid"
     column: int | None = None
     pages: list[Page] = field(default_factory=list)
+    shown: str | None = None  # the page that is on the screen
     history: list[_Step] = field(default_factory=list)
 
 
@@ -274,6 +275,7 @@ class LabelQueue:
             lost = self.keeper.lost()
         except UserError as error:
             problem = problem or str(error)
+        person.shown = person.pages[0].id if person.pages else None
         return Standing(
             state="ranking" if self._proposals is None and self._problem is None else "ready",
             problem=problem,
@@ -290,14 +292,20 @@ class LabelQueue:
         )
 
     def _fill_up(self, name: str, person: _Person) -> None:
-        """Hold a person's pages for longer, but those that somebody else got or answered meanwhile; add new ones."""
-        before, person.pages = person.pages, []
-        for page in before:
+        """Hold a person's pages for longer, but those that somebody else got or answered meanwhile; add new ones.
+
+        The page that is on the screen stays there even where a cell was filled in the file meanwhile.
+        """
+        kept = []
+        for page in person.pages:
             places = [cell.place for cell in page.cells]
-            if all(self._labels[place] == UNKNOWN for place in places) and self._leases.take(name, places):
-                person.pages.append(page)
+            closed = [] if page.id == person.shown else self._closed(page.cells)
+            free = not closed and all(self._labels[place] == UNKNOWN for place in places)
+            if free and self._leases.take(name, places):
+                kept.append(page)
             else:
                 self._put_back(name, [page])
+        person.pages = kept
         while len(person.pages) < AHEAD and (cells := self._drawn(person)):
             self._number += 1
             self._leases.take(name, [cell.place for cell in cells])
@@ -314,10 +322,8 @@ class LabelQueue:
             present = (self._labels == PRESENT).sum(axis=0)
             choice = Choice(self._proposals, free, present, self._share, self._random, person.column)
             cells = MODES[person.mode](choice)
-            closed = [cell.place for cell in cells if not self._is_open(cell)]
-            if not closed:
+            if not self._closed(cells):
                 return cells
-            self._filled.update(closed)
 
     def _open(self) -> NDArray[np.bool_]:
         """(N, C) the cells that are still to be asked, whoever has them."""
@@ -328,11 +334,15 @@ class LabelQueue:
             free[place] = False
         return free
 
-    def _is_open(self, cell: Cell) -> bool:
-        code = self.keeper.code(*self._named(cell.place))
-        if code is not None:
-            self._labels[cell.place] = code
-        return code == UNKNOWN
+    def _closed(self, cells: Sequence[Cell]) -> list[tuple[int, int]]:
+        """Those of some cells that others have filled, as the place of the answers says now."""
+        codes = {cell.place: self.keeper.code(*self._named(cell.place)) for cell in cells}
+        closed = [place for place, code in codes.items() if code != UNKNOWN]
+        for place in closed:
+            code = codes[place]
+            self._labels[place] = UNKNOWN if code is None else code
+        self._filled.update(closed)
+        return closed
 
     def _take(self, page: Page, answers: Sequence[Answer]) -> tuple[Outcome, tuple[tuple[Cell, Entry], ...]]:
         given = [

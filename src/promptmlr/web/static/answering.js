@@ -1,11 +1,11 @@
 // What the modes share: the words of answers, the turn from one to the next, and buttons.
 import { element } from "./shared.js";
 
-export const WORDS = { present: "yes", absent: "no", skip: "not sure" };
+export const WORDS = { present: "yes", absent: "no", skip: "unsure" };
 
 const OPPOSITE = { present: "absent", absent: "present" };
 
-// Of an answer that was proposed first its opposite, then “not sure”, then the same again.
+// Of an answer that was proposed first its opposite, then “unsure”, then the same again.
 export function turned(now, proposed) {
   const first = OPPOSITE[proposed] ? proposed : "absent";
   return now === "skip" ? first : now === first ? OPPOSITE[first] : "skip";

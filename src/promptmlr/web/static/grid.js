@@ -39,7 +39,7 @@ export function drawGrid(page, answer) {
   const columns = () => getComputedStyle(tiles[0].parentElement).gridTemplateColumns.split(" ").length;
   return {
     question: `Where is “${name}”?`,
-    how: `Each image says what is proposed. Click the wrong ones: once for the opposite, twice for “not sure”. Then confirm.`,
+    how: `Each image says what is proposed. Click the wrong ones: once for the opposite, twice for “unsure”. Then confirm.`,
     parts: tiles,
     buttons: [confirm,
       answerButton("All yes", "Y", "all-present", () => all("present"), true),

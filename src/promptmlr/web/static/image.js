@@ -9,7 +9,7 @@ export function drawSingle(page, answer) {
   const give = wanted => () => { if (seen || wanted === "skip") answer([wanted]); };
   let seen = false;  // before the picture is there nobody can say yes or no
   const buttons = [answerButton("Yes", "Y", "present", give("present")), answerButton("No", "N", "absent", give("absent")),
-    answerButton("Not sure", "S", "skip", give("skip"), true)];
+    answerButton("Unsure", "S", "skip", give("skip"), true)];
   buttons[0].disabled = buttons[1].disabled = true;
   const large = photo(cell, "large", shown => {
     seen = shown;
@@ -59,7 +59,7 @@ export function drawImage(page, answer) {
   };
   return {
     question: "What is in this image?",
-    how: said(page.cells[0], ["click the wrong answers, once for the opposite, twice for “not sure”, then confirm"]),
+    how: said(page.cells[0], ["click the wrong answers, once for the opposite, twice for “unsure”, then confirm"]),
     parts: [element("div", { className: "seen" }, large, place), element("div", { className: "toggles" }, ...toggles)],
     buttons: [confirm, map],
     keys: { enter: send, m: () => map.click(), arrowdown: move(1), arrowup: move(-1), arrowright: move(1), arrowleft: move(-1) },
