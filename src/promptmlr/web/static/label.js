@@ -11,7 +11,7 @@ const STAY = 60000;  // between two signs of life, which keep the cells of this 
 
 let queue = null;  // what the service said last
 let shown = null;  // the page that is on the screen, as its mode drew it: { id, keys, answers(), ready }
-let busy = false;
+let busy = false, again = false;
 let mode = sessionStorage.getItem("mode") ?? "grid";
 
 // Another name in each tab, which is kept when the tab is loaded again.
@@ -43,20 +43,33 @@ export function startLabelling(classNames) {
 }
 
 export async function showLabelling() {
-  if (busy) return;
-  busy = true;
-  try {
+  if (busy) again = true;
+  else await alone(async () => {
     show(await ask("label", posted({ mode, class: (mode === "grid" && byId("class").value) || null }), 3));
     if (queue.state === "ranking") setTimeout(() => { if (visible()) showLabelling(); }, POLL);
+  });
+}
+
+// One request at a time; what was wanted meanwhile comes after it.
+async function alone(act) {
+  let problem = null;
+  busy = true;
+  try {
+    await act();
   } catch (error) {
-    byId("label-status").textContent = error.message;
-  } finally {
-    busy = false;
+    problem = error.message;
+    again ||= error.status === 404 || error.status === 409;  // the page is no longer this tab's: ask for another
   }
+  busy = false;
+  if (again) {
+    again = false;
+    await showLabelling();
+  }
+  if (problem) byId("label-status").textContent = problem;
 }
 
 function choose(wanted) {
-  if (busy || wanted === mode) return;
+  if (wanted === mode) return;
   mode = wanted;
   sessionStorage.setItem("mode", mode);
   byId("question").focus({ preventScroll: true });  // so that Enter answers, and does not choose the mode again
@@ -76,25 +89,12 @@ function answer(answers) {
   if (shown) send("label/answers", { page: shown.id, answers });
 }
 
-async function send(path, body) {
-  if (busy) return;
-  busy = true;
-  let lost = false;
-  try {
+function send(path, body) {
+  if (!busy) alone(async () => {
     const done = await ask(path, posted(body), 3);
     show(done.queue);
     byId("label-status").textContent = `${done.message}.`;
-  } catch (error) {
-    lost = error.status === 404 || error.status === 409;  // the page is no longer this tab's: ask for another
-    byId("label-status").textContent = error.message;
-  } finally {
-    busy = false;
-  }
-  if (lost) {
-    const why = byId("label-status").textContent;
-    await showLabelling();
-    byId("label-status").textContent = why;
-  }
+  });
 }
 
 function show(standing) {
