@@ -24,14 +24,14 @@ def audit(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Rank observed labels by how likely they are wrong, and find label errors as cleanlab does.
+    """Rank known labels by how likely they are wrong, and mark label errors as cleanlab does.
 
-    RUN says how to train (method, recipe, backbone): it is trained anew five times, each time without a fifth of the
-    labels, as a recognizer believes the labels that it was trained on.
+    RUN gives the settings (method, recipe, backbone). The method is trained again five times, each time without a fifth
+    of the labels, because a recognizer agrees too readily with the labels that it was trained on.
 
     Args:
-        out: Where all observed labels go, the most doubtful first.
-        seed: Seed of folds and starts.
+        out: File for all known labels, the most doubtful first.
+        seed: Random seed for folds and initial values.
     """
     from promptmlr.advice.audit import audit_run, require_cleanlab, write_doubts
     from promptmlr.opening import open_cache, open_data, tower_of

@@ -29,16 +29,16 @@ def learning_curve(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Train on parts of the observed labels; draw mAP against their number, and say what ten times more would buy.
+    """Train on parts of the observed labels, draw mAP against their number, and predict the gain from more.
 
-    Scored on the test split, or where there is none on a quarter of the images, which no training sees.
+    Scores are on the test split or, if there is none, on a quarter of the images, which is then never trained on.
 
     Args:
-        method: A name of `promptmlr methods`.
-        shares: Parts of the observed labels to train on, by commas. (default: 0.0625,0.125,0.25,0.5,0.75,1)
-        labels: Instead of --shares: numbers of the observed labels, by commas.
-        seeds: How many times labels are left out at each part.
-        out: A folder for curve.csv, ahead.csv and curve.png.
+        method: A name from `promptmlr methods`.
+        shares: Shares of the observed labels to train on, separated by commas. (default: 0.0625,0.125,0.25,0.5,0.75,1)
+        labels: Numbers of observed labels instead of --shares, separated by commas.
+        seeds: How many random choices of labels to train on for each share.
+        out: Folder for curve.csv, ahead.csv and curve.png.
     """
     from promptmlr.advice.curve_report import CurveOutputs
     from promptmlr.advice.learning_curve import check_parts, parted
