@@ -111,12 +111,12 @@ def audit_run(
     ticked = ticked_classes(labelled.labels)
     if not ticked.any():  # else what nobody ticked costs something, too
         labelled = labelled.rows(np.flatnonzero((labelled.labels != UNKNOWN).any(axis=1)))
-    labelled, source = open_images(labelled, run.backbone, cache, reporter, skip_unreadable=True, workers=workers)
+    labelled, source = open_images(
+        labelled, run.backbone, cache=cache, skip_unreadable=True, workers=workers, reporter=reporter
+    )
     subject = Subject(run.backbone, labelled.class_names, source, labelled.labels, seed)
     with reporter.progress(f"epochs of {FOLDS} trainings side by side") as say:
-        margins = out_of_fold(
-            subject, run.config.method, run.config.recipe, lambda report: say(report.epoch, report.epochs)
-        )
+        margins = out_of_fold(subject, run.config.method, run.config.recipe, say)
     found = doubts(labelled, margins)
     if ticked.any():
         which = [name for name, tick in zip(labelled.class_names, ticked, strict=True) if tick]

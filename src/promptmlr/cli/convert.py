@@ -14,7 +14,8 @@ def convert(
     destination: Path,
     /,
     *,
-    to: str,
+    to: str | None = None,
+    answers: Path | None = None,
     hold_out: float | None = None,
     limit: PositiveInt | None = None,
     present_only: bool = False,
@@ -25,6 +26,9 @@ def convert(
     reading: Reading = DataOptions(),
 ) -> None:
     """Write labels in another format. What that format cannot store is refused or reported.
+
+    With --answers and without --to, the file is written again in its own format, with the answers in it and everything
+    else as it was.
 
     --observed P hides labels in all splits except test. --observed single-positive, --observed positive-only:P and
     --labels hide training labels only. What is left is what `promptmlr train` uses with the same options.
@@ -37,7 +41,8 @@ def convert(
     Args:
         destination: A .csv or .json file, which refers to the images where they are; a .parquet file, which contains
             them; or a new folder, into which they are copied.
-        to: The format to write.
+        to: The format to write; may be left out with --answers.
+        answers: A journal of `promptmlr serve --label`, whose answers replace labels.
         hold_out: If DATA has no splits: put this share of the images into test and the others into train. File names
             and --seed decide, so an image stays in its split when others are added.
         limit: Keep at most this many images of each split, the first by name.
@@ -47,12 +52,23 @@ def convert(
         workers: Threads that decode images.
     """
     from promptmlr.data import load_parts
+    from promptmlr.data.answers import answered, correct, read_answers
     from promptmlr.data.convert import convert as write
     from promptmlr.data.convert import held_out, readable, thinned
+    from promptmlr.errors import UserError
     from promptmlr.labels import Observation
 
+    given = {} if answers is None else read_answers(answers)
+    if to is None:
+        if answers is None:
+            raise UserError("name the format to write with --to, or the answers to correct the file with by --answers")
+        for line in correct(data, given, destination, reading, overwrite=overwrite):
+            note(line)
+        print(f"{data} with these answers in {destination}")
+        return
     hidden = Observation.of(hiding)
     parts = load_parts(data, reading.or_else({"coco_images": "all"}))
+    parts = answered(parts, given)
     if hold_out is not None:
         parts = held_out(parts, hold_out, hiding.seed)
     parts = thinned(parts, hidden, hiding.seed, limit)

@@ -42,10 +42,10 @@ class NewTowerOptions(TowerOptions):
     Attributes:
         image_size: Images are resized to a square with sides of this many pixels. (default: 448 for open_clip's models,
             otherwise the backbone's own size)
-        precision: Number type of the frozen towers. auto: image tower in float32, text tower in bfloat16 if the
+        dtype: Number type of the frozen towers. auto: image tower in float32, text tower in bfloat16 if the
             processor is fast at it. bfloat16: both towers, which is several times faster if regions are not stored.
             (default: auto; float32 in commands that measure maps or sentences)
     """
 
     image_size: int | None = None
-    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    dtype: Literal["auto", "float32", "bfloat16"] | None = None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from promptmlr.data.finding import ImageFinder
-from promptmlr.data.formats.base import BySplit, Format, Writer
+from promptmlr.data.formats.base import BySplit, Changes, Format, Writer, as_json, present, spaced
 from promptmlr.data.images import ImageFile
 from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
@@ -96,13 +96,17 @@ def read_coco(
     if not options.skip_unreadable:
         require_files(files, lambda i: f"{source}, image {chosen[i]}")
     return LabelledImages.from_rows(
-        [f"{image_id:012d}" if isinstance(image_id, int) else str(image_id) for image_id in chosen],
+        [_image_id(image_id) for image_id in chosen],
         files,
         labels,
         checked_class_names(instances.category_names, str(source)),
         f"COCO {path}, split {split}",
         [note, *([f"{lone_crowds} labels rest on crowds alone: {options.crowd or 'present'}"] if lone_crowds else [])],
     )
+
+
+def _image_id(image_id: Any) -> str:
+    return f"{image_id:012d}" if isinstance(image_id, int) else str(image_id)
 
 
 def coco_splits(root: Path) -> list[str]:
@@ -148,6 +152,31 @@ def write_coco(output: Output) -> list[str]:
     bare = sum(not (entry.labels == PRESENT).any() for entry in output.entries)
     silent = [f"{bare} images show no class; --coco-images all reads them too"] if bare and not output.unknown else []
     return ["annotations have no boxes: there are none in labels", *silent]
+
+
+def amend_coco(path: Path, changes: Changes, _options: DataOptions) -> bytes:
+    """The same file with an annotation, without a box, for each class that is present now.
+
+    A class that is absent now gets into the image's `neg_category_ids`, where the file has them, and loses annotations
+    without a box; those with one stay.
+    """
+    content = read_json(path)
+    numbers = {spaced(str(category["name"])): category["id"] for category in content["categories"]}
+    federated = any("neg_category_ids" in image for image in content["images"])
+    new_id = max((one["id"] for one in content["annotations"] if isinstance(one.get("id"), int)), default=0) + 1
+    gone, added = set(), []
+    by_id = dict(zip(sorted(_image_id(image["id"]) for image in content["images"]), changes, strict=True))
+    for image in content["images"]:
+        changed = by_id[_image_id(image["id"])]
+        absent = {numbers[name] for name, code in changed.items() if code == ABSENT}
+        gone |= {(image["id"], numbers[name]) for name, code in changed.items() if code != PRESENT}
+        if federated:
+            kept = [number for number in image["neg_category_ids"] if number not in {numbers[name] for name in changed}]
+            image["neg_category_ids"] = [*kept, *sorted(absent)]
+        added += [{"image_id": image["id"], "category_id": numbers[name], "iscrowd": 0} for name in present(changed)]
+    stay = [one for one in content["annotations"] if (one["image_id"], one["category_id"]) not in gone or "bbox" in one]
+    content["annotations"] = [*stay, *({"id": new_id + n, **one} for n, one in enumerate(added))]
+    return as_json(path, content)
 
 
 def _choose_split(root: Path, split: str | None, purpose: Purpose) -> str:
@@ -291,5 +320,6 @@ FORMAT = Format(
     lambda source: has_instances(source.path) or source.mentions("images", "annotations", "categories"),
     BySplit(read_coco, coco_splits),
     says_all=True,
+    amend=amend_coco,
     writer=Writer(write_coco, None, lambda split: split or COCO_SPLIT),
 )

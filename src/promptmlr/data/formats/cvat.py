@@ -10,10 +10,11 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from promptmlr.data.finding import ImageFinder
-from promptmlr.data.formats.base import Format, Source
+from promptmlr.data.formats.base import Changes, Format, Source, spaced
 from promptmlr.data.options import DataOptions
 from promptmlr.data.rows import LabelledRows, Names, rows_of_names
 from promptmlr.errors import UserError
+from promptmlr.labels import PRESENT
 
 __all__ = ["FORMAT", "read_cvat"]
 
@@ -60,6 +61,24 @@ def read_cvat(path: Path, images: Path | None, options: DataOptions) -> Labelled
     )
 
 
+def amend_cvat(path: Path, changes: Changes, _options: DataOptions) -> bytes:
+    """The same file with a tag for each class that is present, and none for one that is not; shapes stay."""
+    parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))
+    root = ET.parse(path, parser).getroot()
+    names = [label.findtext("name", "").strip() for label in root.iterfind("./meta//label")]
+    written = {spaced(name): name for name in names}
+    for image, changed in zip(root.iterfind("image"), changes, strict=True):
+        for name, code in changed.items():
+            label = written.get(name, name)
+            if code == PRESENT:
+                ET.SubElement(image, "tag", {"label": label, "source": "manual"}).tail = image.tail
+            else:
+                for tag in [one for one in image.iterfind("tag") if one.get("label") == label]:
+                    image.remove(tag)
+    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content
+
+
 def _elements(path: Path) -> Iterator[ET.Element]:
     """The elements right below the outermost one, each forgotten once it was used."""
     try:
@@ -89,4 +108,5 @@ FORMAT = Format(
     "CVAT's annotations.xml, `CVAT for images 1.1`",
     _recognised,
     read_cvat,
+    amend=amend_cvat,
 )
