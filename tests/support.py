@@ -1,5 +1,6 @@
 """Paths and helpers that tests import."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from promptmlr import training
+from promptmlr import scenes, training
 from promptmlr.backbone import Backbone, load_backbone
 from promptmlr.data import DataOptions, load_data
 from promptmlr.data.images import ImageFile, find_images
@@ -30,6 +32,21 @@ def require_shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"../shared/{'/'.join(parts)} is not beside the project")
     return path
+
+
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table with a header, by its columns."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def draw_photos(folder: Path, count: int, seed: int = 7) -> list[tuple[Path, np.ndarray]]:
+    """Scenes as `00.png`, `01.png`, … of a new folder, each with its labels (20,)."""
+    folder.mkdir()
+    drawn = [(folder / f"{index:02d}.png", scenes.draw_scene(seed, index)) for index in range(count)]
+    for path, scene in drawn:
+        Image.fromarray(scene.image).save(path)
+    return [(path, scene.labels) for path, scene in drawn]
 
 
 class Heard(Reporter):

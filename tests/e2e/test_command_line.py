@@ -18,7 +18,7 @@ from promptmlr.labels import hide
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.recipes import load_recipe
 from promptmlr.run import FILES
-from support import interrupt_after, require_shared
+from support import csv_rows, interrupt_after, require_shared
 
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
 
@@ -76,8 +76,7 @@ def test_csv_to_predictions(promptmlr, photos: Path, method: str) -> None:
     out = photos / "predictions.csv"
     predicted = promptmlr("predict", run, photos / "photos", "--out", out, "--workers", "0")
     assert predicted.code == 0, predicted.err
-    with out.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(out)
     assert [Path(row["image"]).name for row in rows] == [f"{index:02d}.png" for index in range(48)]
     assert list(rows[0]) == ["image", "labels", *pm.load_run(run).class_names]
     for row in rows:
@@ -94,8 +93,7 @@ def test_predictions_agree_between_forms(promptmlr, photos: Path) -> None:
         done = promptmlr("predict", run, pattern, "--top", "2", "--out", photos / f"p.{suffix}")
         assert done.code == 0, done.err
     names = pm.load_run(run).class_names
-    with (photos / "p.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(photos / "p.csv")
     lines = [json.loads(line) for line in (photos / "p.jsonl").read_text().splitlines()]
     table = pq.read_table(photos / "p.parquet").to_pylist()
     expected = pm.load_run(run).predict(sorted((photos / "photos").glob("0*.png")))

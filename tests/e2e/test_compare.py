@@ -1,6 +1,5 @@
 """`promptmlr compare`: a grid, its files, and going on where it was interrupted."""
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from promptmlr.paper.design import running
 from promptmlr.paper.grid import cells as module
 from promptmlr.paper.grid import stack
 from promptmlr.paper.grid.folder import GridFolder
+from support import csv_rows
 
 NUMBER = re.compile(r"\d+\.\d+")
 
@@ -18,8 +18,7 @@ SMALL = ("--backbone", "scenes", "--epochs", "1", "--workers", "0", "--seeds", "
 
 
 def cells(out: Path) -> dict[tuple[str, str, str], dict[str, str]]:
-    with (out / "cells.csv").open(encoding="utf-8", newline="") as file:
-        return {(row["method"], row["observed"], row["seed"]): row for row in csv.DictReader(file)}
+    return {(row["method"], row["observed"], row["seed"]): row for row in csv_rows(out / "cells.csv")}
 
 
 def test_a_grid(promptmlr, photos: Path) -> None:
@@ -37,17 +36,15 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     assert "What mAP does not show" in text
     assert "with fewer than 100, intervals are too narrow" in done.err.partition("steps")[0]  # before it begins
     assert "the miniature CLIP knows drawings alone" in done.err
-    with (out / "table.csv").open(encoding="utf-8", newline="") as file:
-        moved = {
-            row["method"]: float(row["absence_moved"]) for row in csv.DictReader(file) if row["observed"] == "mean"
-        }
+    moved = {
+        row["method"]: float(row["absence_moved"]) for row in csv_rows(out / "table.csv") if row["observed"] == "mean"
+    }
     assert moved["zeroshot"] == 0 < moved["positivecoop"]
     assert "seen by scenes at 128 px" in text
     assert "Recipe default, but epochs 1." in text
     assert NUMBER.findall(text) == NUMBER.findall(done.out)  # the same, set as lines
     assert "mAP in percent (table.csv)\nmethod" in done.out
-    with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
-        places = {(row["method"], row["reference"], row["observed"]) for row in csv.DictReader(file)}
+    places = {(row["method"], row["reference"], row["observed"]) for row in csv_rows(out / "differences.csv")}
     assert places == {("positivecoop", "zeroshot", share) for share in ("0.5", "1.0", "mean")}
     assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
 
@@ -69,8 +66,7 @@ def test_numbers_of_labels_and_zero_shot_beside(promptmlr, photos: Path) -> None
         "Differences to zeroshot",
     ]
     assert "Numbers of labels: so many of the known ones, chosen at random" in done.out
-    with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
-        pairs = {(row["method"], row["reference"]) for row in csv.DictReader(file)}
+    pairs = {(row["method"], row["reference"]) for row in csv_rows(out / "differences.csv")}
     assert pairs == {
         *(("baseline", "dualembedding"), ("zeroshot", "dualembedding")),
         *(("baseline", "zeroshot"), ("dualembedding", "zeroshot")),

@@ -1,6 +1,5 @@
 """`promptmlr export`, `runs` and `train --log` through the command line."""
 
-import csv
 import json
 import shutil
 import sys
@@ -13,7 +12,7 @@ from PIL import Image
 
 import promptmlr as pm
 from promptmlr.export import checking
-from support import scenes_run
+from support import csv_rows, scenes_run
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +94,5 @@ def test_runs_are_listed_and_compared(promptmlr, run: Path, photos: Path) -> Non
     assert listed.code == compared.code == 0
     assert "runs/scenes" in listed.out
     assert f"left out: {photos / 'own'} is no whole run folder" in listed.err
-    with (photos / "list.csv").open(newline="") as file:
-        assert [row["run"] for row in csv.DictReader(file)] == ["runs/scenes"]
+    assert [row["run"] for row in csv_rows(photos / "list.csv")] == ["runs/scenes"]
     assert "no setting differs" in compared.out

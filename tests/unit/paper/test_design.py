@@ -1,6 +1,5 @@
 """The design: its cells and their starts, the rule that trains them, and the effects that are read off."""
 
-import csv
 import math
 import os
 
@@ -26,6 +25,7 @@ from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report.findings import as_markdown, as_text
 from promptmlr.report.page import as_page
 from promptmlr.scenes import CLASS_NAMES
+from support import csv_rows
 
 RULE = Rule(epochs=10, most_epochs=80, gain=0.01, extensions=1)
 
@@ -213,8 +213,7 @@ def test_an_effect_of_one_pair_is_seen_beside_it_alone(tmp_path) -> None:
     choices = [Found(cell.name, share, choice, 0.0) for cell in CELLS for share in (0.1, 0.9)]
     outputs = DesignOutputs(results, choices, Rule(most_epochs=40), "some images")
     outputs.write(tmp_path)
-    with (tmp_path / "parts.csv").open(encoding="utf-8", newline="") as file:
-        records = [one for one in csv.DictReader(file) if one["effect"] == "prompt − embedding-text"]
+    records = [one for one in csv_rows(tmp_path / "parts.csv") if one["effect"] == "prompt − embedding-text"]
     found = {
         one["beside"]: float(one["points"]) for one in records if (one["side"], one["observed"]) == ("absence", "0.9")
     }
