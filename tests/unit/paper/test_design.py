@@ -1,7 +1,6 @@
 """The design: its cells and their starts, the rule that trains them, and the effects that are read off."""
 
 import math
-import os
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import torch
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import DataOptions, load_data
-from promptmlr.errors import EnvironmentFault
 from promptmlr.files import write_text
 from promptmlr.methods import create_recognizer
 from promptmlr.paper.design.cells import CELLS, SATURATED, VARIANTS, build, saturated_share
@@ -19,7 +17,6 @@ from promptmlr.paper.design.outputs import DesignOutputs
 from promptmlr.paper.design.search import Choice, Rule, Trial, choose
 from promptmlr.paper.design.training import World, saturated_at_start
 from promptmlr.paper.grid.results import GridResults
-from promptmlr.paper.jobs import finished
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report.findings import as_markdown, as_text
@@ -268,25 +265,3 @@ def test_what_is_shown_of_a_design(tmp_path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert "effects.csv" in page
     assert page.count("<img") == 2
-
-
-def add(world: int, task: int) -> int:
-    if task < 0:
-        raise ValueError(f"task {task}")
-    return world + task
-
-
-def die(_world: int, _task: int) -> None:
-    os._exit(9)
-
-
-def test_a_process_that_dies_is_said() -> None:
-    with pytest.raises(EnvironmentFault, match="fewer --jobs"):
-        list(finished(die, 0, [1, 2], 2))
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_jobs_bring_every_task_its_result(jobs: int) -> None:
-    assert dict(finished(add, 10, [1, 2, 3], jobs)) == {1: 11, 2: 12, 3: 13}
-    with pytest.raises(ValueError, match="task -1"):
-        list(finished(add, 10, [1, -1, 3], jobs))
