@@ -53,7 +53,22 @@ def drawn(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def trained(promptmlr, drawn: Path, tmp_path_factory) -> Path:
+    """A run on `drawn`: the default method, two epochs on the miniature CLIP. Change copies alone."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    done = promptmlr("train", drawn / "labels.csv", "--out", out, *("--backbone", "scenes", "--epochs", "2"))
+    assert done.code == 0, done.err
+    return out
+
+
 @pytest.fixture
 def photos(drawn: Path, tmp_path: Path) -> Path:
     """A folder with `photos/*.png`, and `labels.csv` with a split column and six cells of ten blank."""
     return Path(shutil.copytree(drawn, tmp_path, dirs_exist_ok=True))
+
+
+@pytest.fixture
+def run(trained: Path, photos: Path) -> Path:
+    """A run on `photos`, beside them."""
+    return Path(shutil.copytree(trained, photos / "run"))

@@ -85,9 +85,7 @@ def test_csv_to_predictions(promptmlr, photos: Path, method: str) -> None:
         assert set(filter(None, row["labels"].split(";"))) == above
 
 
-def test_predictions_agree_between_forms(promptmlr, photos: Path) -> None:
-    run = photos / "run"
-    assert promptmlr("train", photos / "labels.csv", "--out", run, *SMALL).code == 0
+def test_predictions_agree_between_forms(promptmlr, photos: Path, run: Path) -> None:
     pattern = str(photos / "photos" / "0*.png")
     for suffix in ("csv", "jsonl", "parquet"):
         done = promptmlr("predict", run, pattern, "--top", "2", "--out", photos / f"p.{suffix}")
@@ -193,9 +191,7 @@ def test_training_images_as_test_images_are_warned_of(promptmlr, photos: Path) -
     assert "trained on" in evaluated.out
 
 
-def test_a_run_refuses_another_backbone(promptmlr, photos: Path, parity_checkpoint: Path) -> None:
-    run = photos / "run"
-    assert promptmlr("train", photos / "labels.csv", "--out", run, *SMALL).code == 0
+def test_a_run_refuses_another_backbone(promptmlr, photos: Path, run: Path, parity_checkpoint: Path) -> None:
     done = promptmlr("evaluate", run, photos / "labels.csv", "--backbone", parity_checkpoint)
     assert done.code == 2
     assert "needs the weights of scenes" in done.err
@@ -236,9 +232,8 @@ def test_missing_images_are_left_out_with_the_unreadable(promptmlr, photos: Path
     assert elsewhere.code == 2
 
 
-def test_a_score_on_the_training_images_says_so_wherever_it_goes(promptmlr, photos: Path) -> None:
-    table, run, page = photos / "labels.csv", photos / "run", photos / "page.html"
-    assert promptmlr("train", table, "--out", run, *SMALL).code == 0
+def test_a_score_on_the_training_images_says_so_wherever_it_goes(promptmlr, photos: Path, run: Path) -> None:
+    table, page = photos / "labels.csv", photos / "page.html"
     warning = "the run was trained on images of these names"
     on_new = promptmlr("evaluate", run, table, "--report", page)
     assert on_new.code == 0, on_new.err
@@ -252,9 +247,7 @@ def test_a_score_on_the_training_images_says_so_wherever_it_goes(promptmlr, phot
     assert card.count("the images it was trained on") == 2  # the table's heading and the front matter
 
 
-def test_full_disk_is_the_environments_fault(promptmlr, photos: Path, monkeypatch) -> None:
-    run = photos / "run"
-    assert promptmlr("train", photos / "labels.csv", "--out", run, *SMALL).code == 0
+def test_full_disk_is_the_environments_fault(promptmlr, photos: Path, run: Path, monkeypatch) -> None:
     (photos / "p.csv").write_text("kept")
 
     def full(_handle: int) -> None:

@@ -27,14 +27,6 @@ def regions_of(backbone, path: Path) -> torch.Tensor:
     return backbone.encode_image(backbone.preprocessing.normalise(pixels))
 
 
-@pytest.fixture
-def run(promptmlr, photos: Path) -> Path:
-    out = photos / "runs" / "x"
-    options = ("--backbone", "scenes", "--epochs", 1, "--workers", 0, "--out", out)
-    assert promptmlr("train", photos / "labels.csv", *options).code == 0
-    return out
-
-
 def test_an_image_through_a_bare_backbone(promptmlr, photos: Path, scenes_backbone) -> None:
     wide = photos / "wide.png"
     with Image.open(photos / "photos" / "00.png") as image:
@@ -142,6 +134,7 @@ def test_a_run_meets_data_that_knows_other_classes(promptmlr, photos: Path, run:
 def test_mistakes_are_one_line_and_leave_nothing(promptmlr, photos: Path, run: Path, monkeypatch) -> None:
     monkeypatch.chdir(photos)
     Path("broken.png").write_bytes(b"\x89PNG broken")
+    Path("runs").mkdir()
     before = sorted(photos.rglob("*"))
     image, table = "photos/00.png", "labels.csv"
     for arguments, word in (

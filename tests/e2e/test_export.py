@@ -12,12 +12,13 @@ from PIL import Image
 
 import promptmlr as pm
 from promptmlr.export import checking
-from support import csv_rows, scenes_run
+from support import csv_rows
 
 
-@pytest.fixture(scope="module")
-def run(scenes_backbone, tmp_path_factory) -> Path:
-    return scenes_run(tmp_path_factory.mktemp("trained") / "run", backbone=scenes_backbone)
+@pytest.fixture
+def run(run_folders: list[Path]) -> Path:
+    """A run of all drawn classes."""
+    return run_folders[0]
 
 
 @pytest.mark.slow

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from promptmlr.run import load_run
 from promptmlr.web.journal import Journal
 from promptmlr.web.label_file import LabelFile
 from promptmlr.web.labelling import LabelQueue
 from promptmlr.web.limits import Limits
 from promptmlr.web.suggestions import Cell
-from web_support import Served, scene_png, serve, train_runs
+from web_support import Served, scene_png, serve
 
 CHROMIUM = Path("/usr/bin/chromium")
 PHONE = {"width": 390, "height": 844}
@@ -36,11 +35,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def loaded(scenes_backbone, tmp_path_factory):
-    return [load_run(path) for path in train_runs(tmp_path_factory.mktemp("runs"), scenes_backbone)]
 
 
 @pytest.fixture

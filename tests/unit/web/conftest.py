@@ -1,24 +1,11 @@
-"""Trained runs, and services that end with their test."""
+"""Services that end with their test."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from promptmlr.run import Run, load_run
 from promptmlr.web.limits import Limits
-from web_support import Served, scene_png, serve, train_runs
-
-
-@pytest.fixture(scope="session")
-def run_folders(scenes_backbone, tmp_path_factory) -> list[Path]:
-    """Two runs of the drawn world's classes."""
-    return train_runs(tmp_path_factory.mktemp("runs"), scenes_backbone)
-
-
-@pytest.fixture(scope="session")
-def loaded(run_folders) -> list[Run]:
-    return [load_run(path) for path in run_folders]
+from web_support import Served, scene_png, serve
 
 
 @pytest.fixture(scope="session")
