@@ -43,7 +43,8 @@ def csv_rows(path: Path) -> list[dict[str, str]]:
 def draw_photos(folder: Path, count: int, seed: int = 7) -> list[tuple[Path, np.ndarray]]:
     """Scenes as `00.png`, `01.png`, … of a new folder, each with its labels (20,)."""
     folder.mkdir()
-    drawn = [(folder / f"{index:02d}.png", scenes.draw_scene(seed, index)) for index in range(count)]
+    digits = len(str(count - 1))
+    drawn = [(folder / f"{index:0{digits}d}.png", scenes.draw_scene(seed, index)) for index in range(count)]
     for path, scene in drawn:
         Image.fromarray(scene.image).save(path)
     return [(path, scene.labels) for path, scene in drawn]
