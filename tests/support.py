@@ -17,11 +17,13 @@ from promptmlr.data.images import ImageFile, find_images
 from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, stored_regions
 from promptmlr.files import write_text
+from promptmlr.following import Follower
 from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
 from promptmlr.reporting import Reporter
 from promptmlr.run import RunInProgress, load_run
+from promptmlr.training import EpochReport
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -68,6 +70,24 @@ def store_photos(checkpoint: Path, photos: Path, cache: Path, notes: Path) -> No
     fresh = FreshRegions(load_backbone(checkpoint), images, workers=1)
     stored_regions(fresh, RegionCache(cache, "float32"), batch_size=1, reporter=heard)
     notes.write_text("\n".join(heard.notes))
+
+
+class StopAfter(Follower):
+    """Ctrl-C once so many epochs are trained."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_epoch(self, report: EpochReport) -> None:
+        if report.epoch == self.epochs:
+            raise KeyboardInterrupt
+
+
+def assert_same_tensors(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    """The same names, and under each the same bits."""
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
 
 
 def interrupt_after(epochs: int, patch: pytest.MonkeyPatch) -> None:

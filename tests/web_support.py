@@ -3,10 +3,11 @@
 import io
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import httpx
+import pytest
 from PIL import Image
 
 from promptmlr.run import Run
@@ -67,3 +68,17 @@ def serve(
         time.sleep(0.005)
     client = httpx.Client(base_url=f"http://127.0.0.1:{server.address[1]}", timeout=20)
     return Served(service, client, server, thread)
+
+
+@pytest.fixture
+def serving(loaded) -> Iterator[Callable[..., Served]]:
+    """Start services of the runs in `loaded`; they end with the test."""
+    started: list[Served] = []
+
+    def start(runs: int = 1, queue=None, hosts=(), host: str = "", ready: bool = True, **limits) -> Served:
+        started.append(serve(loaded[:runs], queue, hosts, ready, Limits(**limits), host))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()

@@ -18,19 +18,13 @@ from promptmlr.labels import hide
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.recipes import load_recipe
 from promptmlr.run import FILES
-from support import csv_rows, interrupt_after, require_shared
+from support import assert_same_tensors, csv_rows, interrupt_after, require_shared
 
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "weights.safetensors")
-
-
-def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
 
 
 @pytest.mark.parametrize(
@@ -143,7 +137,7 @@ def test_same_seed_same_weights_other_seed_others(promptmlr, photos: Path, metho
         arguments = ("--method", method, "--seed", seed, "--observed", "0.5", *SMALL)
         done = promptmlr("train", photos / "labels.csv", "--out", photos / name, *arguments)
         assert done.code == 0, done.err
-    assert_same(weights(photos / "a"), weights(photos / "b"))
+    assert_same_tensors(weights(photos / "a"), weights(photos / "b"))
     a, c = (weights(photos / name)[f"learned.{tensor}"] for name in "ac")
     assert not torch.equal(a, c)
 

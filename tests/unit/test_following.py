@@ -16,7 +16,7 @@ from promptmlr.following import Follower, TensorBoard, follower
 from promptmlr.reporting import Progress, Reporter
 from promptmlr.run import RunConfig, RunInProgress
 from promptmlr.training import EpochReport
-from support import csv_rows, scenes_run
+from support import StopAfter, csv_rows, scenes_run
 
 
 class Diary(Follower):
@@ -117,17 +117,12 @@ def test_the_time_left_of_a_resumed_run_is_that_of_what_is_left(scenes_backbone,
         def progress(self, label: str) -> AbstractContextManager[Progress]:
             return nullcontext(heard if re.fullmatch(r"epochs( after \d+)?", label) else (lambda *_: None))
 
-    class Stop(Follower):
-        def on_epoch(self, report: EpochReport) -> None:
-            if report.epoch == 3:
-                raise KeyboardInterrupt
-
     def heard(done: int, total: int) -> None:
         said.append((done, total))
 
     options = {"epochs": 5, "backbone": scenes_backbone, "reporter": Says()}
     with pytest.raises(KeyboardInterrupt):
-        scenes_run(tmp_path / "run", followers=[Stop()], **options)
+        scenes_run(tmp_path / "run", followers=[StopAfter(3)], **options)
     assert said == [(1, 5), (2, 5)]
     scenes_run(tmp_path / "run", resume=True, **options)
     assert said[2:] == [(1, 2), (2, 2)]
