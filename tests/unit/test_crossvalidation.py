@@ -1,6 +1,5 @@
 """Out-of-fold margins are of recognizers that did not see the label; choice, audit and curve are built on them."""
 
-import csv
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +18,7 @@ from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
 from promptmlr.reporting import Reporter
 from promptmlr.training import fit_runs
+from support import csv_rows
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,7 @@ def test_the_best_method_is_found_and_the_others_are_behind(subject: Subject, tm
         assert one.behind.mean == pytest.approx(found[0].mean_ap - one.mean_ap, abs=0.02)
         assert one.log_loss > found[0].log_loss
     write_candidates(tmp_path / "methods.csv", found)
-    with (tmp_path / "methods.csv").open(encoding="utf-8", newline="") as file:
-        assert [row["method"] for row in csv.DictReader(file)] == [one.method for one in found]
+    assert [row["method"] for row in csv_rows(tmp_path / "methods.csv")] == [one.method for one in found]
     assert described(found)[-1].startswith("dualembedding is taken")
 
 
@@ -150,8 +149,7 @@ def test_among_ticks_a_method_that_collapses_is_not_chosen(subject: Subject, dat
     assert all(np.isnan(one.log_loss) for one in found)
     assert "–" in described(found)[1]
     write_candidates(tmp_path / "methods.csv", found)
-    with (tmp_path / "methods.csv").open(encoding="utf-8", newline="") as file:
-        assert {row["log_loss"] for row in csv.DictReader(file)} == {""}
+    assert {row["log_loss"] for row in csv_rows(tmp_path / "methods.csv")} == {""}
 
 
 def test_ticks_of_some_classes_leave_the_log_loss_of_the_others(subject: Subject) -> None:
@@ -189,8 +187,7 @@ def test_planted_errors_are_found(subject: Subject, data, tmp_path) -> None:
     quality = [one.quality for one in found]
     assert sorted(quality[: issues.sum()]) == quality[: issues.sum()]
     write_doubts(tmp_path / "doubts.csv", found)
-    with (tmp_path / "doubts.csv").open(encoding="utf-8", newline="") as file:
-        written = list(csv.DictReader(file))
+    written = csv_rows(tmp_path / "doubts.csv")
     assert [row["issue"] for row in written] == ["yes" if one.issue else "" for one in found]
     assert {row["label"] for row in written} == {"0", "1"}
 

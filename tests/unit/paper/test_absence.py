@@ -1,6 +1,5 @@
 """What is read off the experiment on captions of absence: planted effects are found, and words follow numbers."""
 
-import csv
 import inspect
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ from promptmlr.report.findings import as_markdown, as_text
 from promptmlr.report.page import as_page
 from promptmlr.scenes.captions import ABSENCE_RATE
 from promptmlr.scenes.text_side import TextSideConfig
+from support import csv_rows
 
 PLAN = Plan(rates=(0.0, ABSENCE_RATE, 0.6), observed=(0.1, 0.9), rule=Rule(most_epochs=40))
 
@@ -130,10 +130,8 @@ def test_what_is_written(tmp_path) -> None:
     write_text(tmp_path / "page.html", as_page(outputs.title, outputs.lead, outputs.findings()))
     assert (tmp_path / "absence.md").read_text() == as_markdown(outputs.findings())
     for name, rows in (("methods", 3 * (3 * 7 + 1)), ("worths", 6 * 3 * 3), ("changes", 6 * 2)):
-        with (tmp_path / f"{name}.csv").open(newline="") as file:
-            assert len(list(csv.DictReader(file))) == rows
-    with (tmp_path / "changes.csv").open(newline="") as file:
-        first = next(row for row in csv.DictReader(file) if row["rate"] == "0.6")
+        assert len(csv_rows(tmp_path / f"{name}.csv")) == rows
+    first = next(row for row in csv_rows(tmp_path / "changes.csv") if row["rate"] == "0.6")
     assert float(first["points"]) == pytest.approx(3, abs=0.2)
     page = (tmp_path / "page.html").read_text()
     assert page.count("<img") == 2

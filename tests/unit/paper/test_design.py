@@ -1,8 +1,6 @@
 """The design: its cells and their starts, the rule that trains them, and the effects that are read off."""
 
-import csv
 import math
-import os
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ import torch
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import DataOptions, load_data
-from promptmlr.errors import EnvironmentFault
 from promptmlr.files import write_text
 from promptmlr.methods import create_recognizer
 from promptmlr.paper.design.cells import CELLS, SATURATED, VARIANTS, build, saturated_share
@@ -20,12 +17,12 @@ from promptmlr.paper.design.outputs import DesignOutputs
 from promptmlr.paper.design.search import Choice, Rule, Trial, choose
 from promptmlr.paper.design.training import World, saturated_at_start
 from promptmlr.paper.grid.results import GridResults
-from promptmlr.paper.jobs import finished
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report.findings import as_markdown, as_text
 from promptmlr.report.page import as_page
 from promptmlr.scenes import CLASS_NAMES
+from support import csv_rows
 
 RULE = Rule(epochs=10, most_epochs=80, gain=0.01, extensions=1)
 
@@ -213,8 +210,7 @@ def test_an_effect_of_one_pair_is_seen_beside_it_alone(tmp_path) -> None:
     choices = [Found(cell.name, share, choice, 0.0) for cell in CELLS for share in (0.1, 0.9)]
     outputs = DesignOutputs(results, choices, Rule(most_epochs=40), "some images")
     outputs.write(tmp_path)
-    with (tmp_path / "parts.csv").open(encoding="utf-8", newline="") as file:
-        records = [one for one in csv.DictReader(file) if one["effect"] == "prompt − embedding-text"]
+    records = [one for one in csv_rows(tmp_path / "parts.csv") if one["effect"] == "prompt − embedding-text"]
     found = {
         one["beside"]: float(one["points"]) for one in records if (one["side"], one["observed"]) == ("absence", "0.9")
     }
@@ -269,25 +265,3 @@ def test_what_is_shown_of_a_design(tmp_path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert "effects.csv" in page
     assert page.count("<img") == 2
-
-
-def add(world: int, task: int) -> int:
-    if task < 0:
-        raise ValueError(f"task {task}")
-    return world + task
-
-
-def die(_world: int, _task: int) -> None:
-    os._exit(9)
-
-
-def test_a_process_that_dies_is_said() -> None:
-    with pytest.raises(EnvironmentFault, match="fewer --jobs"):
-        list(finished(die, 0, [1, 2], 2))
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_jobs_bring_every_task_its_result(jobs: int) -> None:
-    assert dict(finished(add, 10, [1, 2, 3], jobs)) == {1: 11, 2: 12, 3: 13}
-    with pytest.raises(ValueError, match="task -1"):
-        list(finished(add, 10, [1, -1, 3], jobs))

@@ -1,12 +1,12 @@
 """What is said of published and of chosen settings is what the recipe says, place by place."""
 
-import csv
 from pathlib import Path
 
 import pytest
 
 from promptmlr.paper.grid.origins import SettingOrigins
 from promptmlr.paper.grid.plan import Grid
+from support import csv_rows
 
 METHODS = ("dualcoop", "baseline", "negativecoop", "positivecoop")
 SHARES = (0.1, 0.5, 0.9)
@@ -38,8 +38,7 @@ def test_what_is_asked_for_was_not_published() -> None:
 
 def test_each_cell_and_setting_is_a_line(tmp_path: Path) -> None:
     SettingOrigins(grid("voc2007")).write(tmp_path / "origins.csv")
-    with (tmp_path / "origins.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(tmp_path / "origins.csv")
     settings: dict[str, set[str]] = {}
     for row in rows:
         settings.setdefault(row["method"], set()).add(row["setting"])

@@ -1,6 +1,5 @@
 """The text probe on a backbone whose text features are made up, so that every answer is known."""
 
-import csv
 import json
 
 import numpy as np
@@ -14,6 +13,7 @@ from promptmlr.paper.text_probe.report import ProbeOutputs, cosine_rows
 from promptmlr.paper.text_probe.scores import SENTENCES, PresenceScore, presence_scores, prompt_cosines
 from promptmlr.regions import InMemoryRegions
 from promptmlr.report.findings import as_text
+from support import csv_rows
 
 NAMES = ("dog", "cat", "tea cup")
 SET = Templates(("a {}", "one {}", "my {}"), ("a {}", "one {}", "my {}"), ("no {}", "not a {}"))
@@ -137,8 +137,7 @@ def test_what_is_printed_is_in_the_files(tmp_path) -> None:
     outputs.write(tmp_path)
 
     def rows(name: str) -> list[dict[str, str]]:
-        with (tmp_path / name).open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        return csv_rows(tmp_path / name)
 
     first = rows("cosines.csv")[0]
     values = cosines.positive_negative

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.special import expit
 
-from prior_support import CLASSES, NAMES, world
+from prior_support import CLASSES, NAMES, odds_of, recipe, world
 from promptmlr.labels import UNKNOWN
 from promptmlr.prediction import predict_margins
 from promptmlr.prior import fitting, sample
@@ -21,14 +21,6 @@ from promptmlr.prior.zero_shot import Moments, assumed_share, fit_scaling
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recipes import load_recipe
 from promptmlr.training import TrainingState, fit_runs
-
-
-def recipe(**changes):
-    return load_recipe("default", "anchored", **changes)
-
-
-def odds_of(run, source) -> np.ndarray:
-    return predict_margins(run.recognizer.fold(), source)[1]
 
 
 def test_it_begins_at_the_calibrated_zero_shot() -> None:

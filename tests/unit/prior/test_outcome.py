@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import expit
 
-from prior_support import NAMES, world
+from prior_support import NAMES, recipe, world
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.prediction import predict_margins
 from promptmlr.prior import strength
@@ -15,14 +15,13 @@ from promptmlr.prior.fitting import BegunRun, begin_run
 from promptmlr.prior.influence import label_influence
 from promptmlr.prior.outcome import calibrated_by_prior, described_prior
 from promptmlr.prior.reference import Reference
-from promptmlr.recipes import load_recipe
 from promptmlr.regions import InMemoryRegions
 from promptmlr.training import fit_runs
 
 
 def trained(known: float = 0.5, kind: str = "right", share: float | None = None, seed: int = 0, **changes) -> tuple:
     recognizer, source, labels = world(known=known, labels=kind, seed=seed)
-    begun = begin_run(recognizer, source, labels, load_recipe("default", "anchored", **changes), share=share)
+    begun = begin_run(recognizer, source, labels, recipe(**changes), share=share)
     fit_runs([begun.run], source)
     return begun, source, labels
 
@@ -129,7 +128,7 @@ def test_labels_count_more_the_more_there_are_and_the_weaker_the_prior_is() -> N
 def test_a_class_without_labels_is_clips_alone() -> None:
     recognizer, source, labels = world()
     labels[:, 2] = UNKNOWN
-    begun = begin_run(recognizer, source, labels, load_recipe("default", "anchored", prior_strength=500.0))
+    begun = begin_run(recognizer, source, labels, recipe(prior_strength=500.0))
     fit_runs([begun.run], source)
     influence = label_influence(begun.run, source)
     assert influence[2] == 0
@@ -138,7 +137,7 @@ def test_a_class_without_labels_is_clips_alone() -> None:
 
 def test_the_reference_is_the_run_before_it_is_trained() -> None:
     recognizer, source, labels = world()
-    begun = begin_run(recognizer, source, labels, load_recipe("default", "anchored", prior_strength=200.0))
+    begun = begin_run(recognizer, source, labels, recipe(prior_strength=200.0))
     start = recognizer.presence.embedding.detach().clone()
     reference = Reference.of_run(begun)
     fit_runs([begun.run], source)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from prior_support import recipe
 from promptmlr.labels import UNKNOWN
 from promptmlr.prior.ticks import COST_OF_TICKS, described_ticks, settled, taken_as_absent, ticked_classes
-from promptmlr.recipes import load_recipe
 
 NAMES = ("cat", "dog", "owl")
 
@@ -38,10 +38,6 @@ def test_only_what_nobody_ticked_is_taken_as_absent() -> None:
     assert (given == labels_of("111..", "0011.", "1.0..")).all()
     blank = labels_of(".....", "....0", ".....")
     assert (taken_as_absent(blank) == blank).all()
-
-
-def recipe(**changes):
-    return load_recipe("default", "anchored", **changes)
 
 
 def test_auto_is_settled_by_the_labels() -> None:

@@ -15,6 +15,7 @@ from promptmlr.errors import UserError
 from promptmlr.scenes import CLASS_NAMES, draw_scene, miniature, pretraining
 from promptmlr.scenes.captions import vocabulary
 from promptmlr.scenes.pretraining import PretrainingConfig, pretrain, pretrain_to_file
+from support import assert_same_tensors
 
 TINY = PretrainingConfig(scenes=12, batch_size=6, word_steps=3, text_steps=2, joint_steps=2)
 SHIPPED = Path(promptmlr.backbone.__file__).with_name("scenes.safetensors")
@@ -25,16 +26,10 @@ def tiny() -> dict[str, Tensor]:
     return pretrain(TINY)
 
 
-def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for key in one:
-        assert torch.equal(one[key], other[key]), key
-
-
 def test_a_seed_gives_one_result(tiny: dict[str, Tensor]) -> None:
     torch.manual_seed(1234)
     before = torch.get_rng_state()
-    assert_same(pretrain(TINY), tiny)
+    assert_same_tensors(pretrain(TINY), tiny)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -59,7 +54,7 @@ def test_an_interrupted_run_ends_at_the_same_bits(
     calls: list[tuple[int, int]] = []
     resumed = pretrain(TINY, lambda done, total: calls.append((done, total)), partial)
     assert calls[0] == (interrupted_after + 1, TINY.steps)
-    assert_same(resumed, tiny)
+    assert_same_tensors(resumed, tiny)
 
 
 def test_unfinished_work_of_other_settings_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
