@@ -39,7 +39,9 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     assert "the miniature CLIP knows drawings alone" in done.err
     with (out / "table.csv").open(encoding="utf-8", newline="") as file:
         moved = {
-            row["method"]: float(row["absence_moved"]) for row in csv.DictReader(file) if row["observed"] == "mean"
+            row["method"]: float(row["absence_displacement"])
+            for row in csv.DictReader(file)
+            if row["observed"] == "mean"
         }
     assert moved["zeroshot"] == 0 < moved["positivecoop"]
     assert "seen by scenes at 128 px" in text
@@ -68,7 +70,7 @@ def test_numbers_of_labels_and_zero_shot_beside(promptmlr, photos: Path) -> None
         "Differences to dualembedding",
         "Differences to zeroshot",
     ]
-    assert "Numbers of labels: so many of the known ones, chosen at random" in done.out
+    assert "Numbers of labels: that many of the known labels, chosen at random" in done.out
     with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
         pairs = {(row["method"], row["reference"]) for row in csv.DictReader(file)}
     assert pairs == {

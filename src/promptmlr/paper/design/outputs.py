@@ -12,7 +12,7 @@ from promptmlr.paper.design.choices import Found
 from promptmlr.paper.design.effects import EFFECTS, Effect, parts
 from promptmlr.paper.design.search import STEP, Rule
 from promptmlr.paper.estimates import Corrected, corrected, ends, percent, spread
-from promptmlr.paper.grid.beside import beside_findings
+from promptmlr.paper.grid.other_metrics import other_metrics_findings
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.report.figures import COLOURS, figure_png, plain
 from promptmlr.report.findings import Finding, Heading, Lines, Picture, Table
@@ -103,7 +103,7 @@ class DesignOutputs(Outputs):
             *scores,
             self._score_note(),
             *self.remarks,
-            *beside_findings(self.results),
+            *other_metrics_findings(self.results),
             Heading("Training"),
             *self._training_notes(),
             Picture(

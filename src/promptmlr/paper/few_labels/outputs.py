@@ -171,7 +171,7 @@ class FewLabelsOutputs(Outputs):
 
 def _cells(grid: GridResults, quantity: str, method: str) -> NDArray[np.float64]:
     """(F, K) of a method."""
-    values = grid.scores if quantity == "mean_ap" else grid.beside[quantity]
+    values = grid.scores if quantity == "mean_ap" else grid.other_metrics[quantity]
     found: NDArray[np.float64] = values[list(grid.methods).index(method)]
     return found
 
