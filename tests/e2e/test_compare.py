@@ -376,7 +376,7 @@ def test_a_design_and_going_on_with_it(promptmlr, photos: Path, monkeypatch) -> 
     assert len(calls) == 4 + 22
     assert len(cells(out)) == 25 * 2
     assert NUMBER.findall((out / "design.md").read_text()) == NUMBER.findall(done.out)  # the same, set as lines
-    assert "What the presence side gains" in page.read_text()
+    assert "Main effects of the presence side" in page.read_text()
     assert "with fewer than 100, intervals are too narrow" in page.read_text()
     before = (out / "cells.csv").read_bytes()
     assert promptmlr(*arguments).code == 0

@@ -152,8 +152,8 @@ def _quirks(grid: "Grid", options: DataOptions) -> str:
         ]
     on = [f"{what} ({option} turns it off)" for what, active, option in quirks if active]
     off = [what for what, active, _ in quirks if not active]
-    parts = [f"As the released code does, and the paper does not say: {'; '.join(on) if on else 'nothing'}."]
+    simple_effects = [f"As the released code does, and the paper does not say: {'; '.join(on) if on else 'nothing'}."]
     if off:
-        parts.append(f"Turned off: {'; '.join(off)}.")
-    parts.append("Labels are hidden by a seeded generator (released: an unseeded one).")
-    return " ".join(parts)
+        simple_effects.append(f"Turned off: {'; '.join(off)}.")
+    simple_effects.append("Labels are hidden by a seeded generator (released: an unseeded one).")
+    return " ".join(simple_effects)
