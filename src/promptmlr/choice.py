@@ -12,7 +12,7 @@ from promptmlr.crossvalidation import Subject, calibrated, folds_of, out_of_fold
 from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, log_loss, paired_difference
 from promptmlr.files import write_text
 from promptmlr.labels import UNKNOWN, Labels
-from promptmlr.prior.ticks import taken_as_absent, ticked_classes
+from promptmlr.prior.positive_only import assume_negative, positive_only_classes
 from promptmlr.recipes import Recipe
 from promptmlr.report.tables import csv_text, percent_interval, signed, table_lines
 from promptmlr.reporting import Reporter
@@ -31,7 +31,7 @@ class Candidate:
     Attributes:
         method: its name.
         mean_ap: mAP on the observed labels, each seen by a recognizer that was not trained on it; unknown labels of
-            classes with ticks alone count as absent (`taken_as_absent`).
+            classes with ticks alone count as absent (`assume_negative`).
         interval: of it, over images.
         log_loss: of the calibrated probabilities, in nats per label; a little low, as the lines are of the same labels.
             NaN where all classes have ticks alone: what is certain of everything would have none.
@@ -65,7 +65,7 @@ def choose_method(
     """
     reporter = reporter or Reporter()
     folds_of(subject.labels, subject.seed)
-    ticks = bool(ticked_classes(subject.labels).any())
+    ticks = bool(positive_only_classes(subject.labels).any())
     if ticks:
         reporter.note(
             "to compare methods, what nobody ticked counts as absent in the classes that have ticks alone: mAP is too "
@@ -77,7 +77,7 @@ def choose_method(
             found[method] = out_of_fold(subject, method, recipe, everywhere=ticks)
             say(done, len(recipes))
     first = next(iter(found.values()))
-    labels = np.where(np.isnan(first), np.int8(UNKNOWN), taken_as_absent(subject.labels))
+    labels = np.where(np.isnan(first), np.int8(UNKNOWN), assume_negative(subject.labels))
     scored = {method: _scored(margins, labels, subject.class_names, resamples) for method, margins in found.items()}
     order = sorted(scored, key=lambda method: scored[method].mean_ap, reverse=True)
     return [
@@ -99,7 +99,7 @@ def _scored(margins: NDArray[np.float64], labels: Labels, class_names: Sequence[
 
 
 def _log_loss(margins: NDArray[np.float64], labels: Labels) -> float:
-    known = (labels != UNKNOWN) & ~np.isnan(margins) & ~ticked_classes(labels)
+    known = (labels != UNKNOWN) & ~np.isnan(margins) & ~positive_only_classes(labels)
     if not known.any():
         return math.nan
     return log_loss(calibrated(margins, labels), np.where(known, labels, np.int8(UNKNOWN)))

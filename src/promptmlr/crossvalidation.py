@@ -14,7 +14,7 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels, label_folds
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.fitting import BegunRun, begin_run
-from promptmlr.prior.ticks import settled, ticked_classes
+from promptmlr.prior.positive_only import positive_only_classes, resolve_unknown
 from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.training import EpochReport, TrainingRun, fit_runs
@@ -97,7 +97,7 @@ def out_of_fold(
 
 def _fold_runs(subject: Subject, method: str, recipe: Recipe, fold: NDArray[np.int64]) -> list[TrainingRun]:
     """A run for each fold that does not see its labels; all settled alike."""
-    recipe, ticked = settled(recipe, subject.labels)
+    recipe, costly = resolve_unknown(recipe, subject.labels)
 
     def begun(labels: Labels, recipe: Recipe) -> BegunRun:
         start = recipe.start_options()
@@ -109,7 +109,7 @@ def _fold_runs(subject: Subject, method: str, recipe: Recipe, fold: NDArray[np.i
             recipe,
             seed=subject.seed,
             order_seed=subject.order_seed,
-            ticked=ticked,
+            costly=costly,
         )
 
     if recipe.has_prior and METHOD_TABLE[method].trained:
@@ -138,7 +138,7 @@ def calibrated(margins: NDArray[np.float64], labels: Labels) -> NDArray[np.float
     certain.
     Without labels of both kinds no line can be told, and margins are taken as log odds.
     """
-    seen = np.where(np.isnan(margins) | ticked_classes(labels), np.int8(UNKNOWN), labels)
+    seen = np.where(np.isnan(margins) | positive_only_classes(labels), np.int8(UNKNOWN), labels)
     if not (seen == PRESENT).any() or not (seen == ABSENT).any():
         odds: NDArray[np.float64] = expit(margins)
         return odds

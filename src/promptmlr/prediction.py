@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from promptmlr.backbone import GivenFeatures
+from promptmlr.backbone import PrecomputedFeatures
 from promptmlr.calibration import margins
 from promptmlr.data.formats.features import has_features, read_features
-from promptmlr.data.given import given_images
 from promptmlr.data.images import ImageFile, ImageRef, UnreadableImage, find_images
+from promptmlr.data.precomputed import precomputed_images
 from promptmlr.errors import UserError
 from promptmlr.files import replacing
 from promptmlr.functional import presence_probability
@@ -45,7 +45,7 @@ ROW_GROUP = (
     8192  # rows of Parquet that are written together: the writer keeps a description of each group until the end
 )
 
-GIVEN_AT_ONCE = 1024  # rows of features
+FEATURES_AT_ONCE = 1024  # rows of features
 
 Model = Callable[[Tensor], Tensor]
 Rows = list[tuple[str, list[str], NDArray[np.float32]]]
@@ -156,7 +156,7 @@ def predict_to_file(
     check_wanted(out, threshold, top, run.class_names)
     cut = threshold if threshold is not None else (-1.0 if top else run.thresholds)
     if any(has_features(Path(argument)) for argument in arguments):
-        stream = _given_stream(run, arguments, device)
+        stream = _feature_stream(run, arguments, device)
     else:
         images = (ImageFile(path) for path in find_images(arguments))
         stream = encode_stream(run.backbone, images, batch_size, workers)
@@ -180,13 +180,13 @@ def predict_to_file(
     return summary
 
 
-def _given_stream(run: Run, files: Sequence[str], device: str) -> Stream:
+def _feature_stream(run: Run, files: Sequence[str], device: str) -> Stream:
     """As `encode_stream`, from files of features; each is held while it is predicted."""
     for file in files:
         table = read_features(checked_path(file))
-        run.adopt(GivenFeatures(table.features.width, table.features.text, device))
-        images = given_images(table.features, table.image_ids)
-        for indices in index_batches(len(images), GIVEN_AT_ONCE):
+        run.adopt(PrecomputedFeatures(table.features.width, table.features.text, device))
+        images = precomputed_images(table.features, table.image_ids)
+        for indices in index_batches(len(images), FEATURES_AT_ONCE):
             regions = torch.from_numpy(table.features.regions[indices]).to(run.backbone.device)
             yield [images[index] for index in indices], [None] * len(indices), regions
 

@@ -30,8 +30,8 @@ class PriorRecord(BaseModel):
         prior_log_scale: C, what classes like these have before their own labels are seen.
         prior_shift: C, the same.
         common: what all classes share; lines of classes to come follow from it (`CommonScaling`).
-        unknown: what unknown labels cost, in `ticked` classes.
-        ticked: C.
+        unknown: what unknown labels cost, in `costly` classes.
+        costly: C.
         level: where it comes from how probable classes are on the whole.
     """
 
@@ -46,12 +46,12 @@ class PriorRecord(BaseModel):
     prior_shift: tuple[Finite, ...]
     common: dict[str, Finite]
     unknown: str
-    ticked: tuple[bool, ...]
+    costly: tuple[bool, ...]
     level: Level
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if len({len(getattr(self, name)) for name in (*COLUMNS, "ticked")}) != 1:
+        if len({len(getattr(self, name)) for name in (*COLUMNS, "costly")}) != 1:
             raise ValueError("its columns have different numbers of classes")
         return self
 

@@ -23,15 +23,15 @@ from promptmlr.files import replacing
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import first_names
 from promptmlr.opening import open_images
-from promptmlr.prior.ticks import ticked_classes
+from promptmlr.prior.positive_only import positive_only_classes
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run
 
-__all__ = ["Doubt", "audit_run", "doubts", "require_cleanlab", "write_doubts"]
+__all__ = ["LabelQuality", "audit_run", "label_qualities", "require_cleanlab", "write_label_qualities"]
 
 
 @dataclass(frozen=True)
-class Doubt:
+class LabelQuality:
     """An observed label, and how much speaks for it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Doubt:
     issue: bool
 
 
-def doubts(labelled: LabelledImages, margins: NDArray[np.float64]) -> list[Doubt]:
+def label_qualities(labelled: LabelledImages, margins: NDArray[np.float64]) -> list[LabelQuality]:
     """All observed labels that have a margin, the most doubtful first.
 
     Args:
@@ -70,7 +70,7 @@ def doubts(labelled: LabelledImages, margins: NDArray[np.float64]) -> list[Doubt
     rows, columns = np.nonzero(judged)
     order = np.lexsort((quality[rows, columns], ~issue[rows, columns]))
     return [
-        Doubt(
+        LabelQuality(
             labelled.image_ids[row],
             labelled.class_names[column],
             int(labels[row, column]),
@@ -89,8 +89,8 @@ def audit_run(
     cache: RegionCache | None = None,
     workers: int = 2,
     reporter: Reporter | None = None,
-) -> list[Doubt]:
-    """`doubts` about all observed labels, by trainings like the run's that did not see them.
+) -> list[LabelQuality]:
+    """`label_qualities` about all observed labels, by trainings like the run's that did not see them.
 
     Images that cannot be read are left out.
 
@@ -108,8 +108,8 @@ def audit_run(
     reporter = reporter or Reporter()
     if not (labelled.labels != UNKNOWN).any():
         raise UserError(f"{labelled.source}: no label is known, so there is none to audit")
-    ticked = ticked_classes(labelled.labels)
-    if not ticked.any():  # else what nobody ticked costs something, too
+    positive_only = positive_only_classes(labelled.labels)
+    if not positive_only.any():  # else what nobody ticked costs something, too
         labelled = labelled.rows(np.flatnonzero((labelled.labels != UNKNOWN).any(axis=1)))
     labelled, source = open_images(labelled, run.backbone, cache, reporter, skip_unreadable=True, workers=workers)
     subject = Subject(run.backbone, labelled.class_names, source, labelled.labels, seed)
@@ -117,9 +117,9 @@ def audit_run(
         margins = out_of_fold(
             subject, run.config.method, run.config.recipe, lambda report: say(report.epoch, report.epochs)
         )
-    found = doubts(labelled, margins)
-    if ticked.any():
-        which = [name for name, tick in zip(labelled.class_names, ticked, strict=True) if tick]
+    found = label_qualities(labelled, margins)
+    if positive_only.any():
+        which = [name for name, tick in zip(labelled.class_names, positive_only, strict=True) if tick]
         reporter.note(
             f"no label says where these are absent: {first_names(which)}; issues are found where labels of both kinds "
             "compare, so theirs are ranked and none is called one"
@@ -127,7 +127,7 @@ def audit_run(
     return found
 
 
-def write_doubts(path: Path, found: Sequence[Doubt]) -> None:
+def write_label_qualities(path: Path, found: Sequence[LabelQuality]) -> None:
     """A CSV with the columns image, class, label, quality and issue, in rank order; whole or not at all."""
     with replacing(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

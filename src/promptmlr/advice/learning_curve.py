@@ -23,7 +23,7 @@ from promptmlr.labels import PRESENT, UNKNOWN, Labels, Observation, hide
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.fitting import begin_run
-from promptmlr.prior.ticks import settled
+from promptmlr.prior.positive_only import resolve_unknown
 from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.reporting import Reporter
@@ -159,13 +159,13 @@ def _margins(
     subject: Subject, parts: Sequence[Labels], method: str, recipe: Recipe, test: RegionSource
 ) -> list[NDArray[np.float64]]:
     """(N', C) margins of the test images by a training on each part, in the order of the test images."""
-    recipe, ticked = settled(recipe, subject.labels)  # of all parts alike
+    recipe, costly = resolve_unknown(recipe, subject.labels)  # of all parts alike
     runs = []
     for seed, part in enumerate(parts):
         start = recipe.start_options()
         recognizer = create_recognizer(method, subject.backbone, subject.class_names, seed=seed, **start)
         begun = begin_run(
-            recognizer, subject.source, part, recipe, seed=seed, order_seed=subject.order_seed, ticked=ticked
+            recognizer, subject.source, part, recipe, seed=seed, order_seed=subject.order_seed, costly=costly
         )
         runs.append(begun.run)
     if METHOD_TABLE[method].trained:

@@ -22,7 +22,7 @@ from promptmlr.files import replacing, write_text
 from promptmlr.labels import PRESENT, UNKNOWN
 from promptmlr.names import first_names
 from promptmlr.prediction import predict_source
-from promptmlr.prior.ticks import ticked_classes
+from promptmlr.prior.positive_only import positive_only_classes
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run
@@ -57,7 +57,7 @@ def rank_cells(
     unknown: NDArray[np.bool_],
     present: NDArray[np.integer],
     count: int,
-    ticked: NDArray[np.bool_] | None = None,
+    positive_only: NDArray[np.bool_] | None = None,
 ) -> list[tuple[int, int, float]]:
     """The `count` most informative unknown cells, the best first.
 
@@ -74,7 +74,7 @@ def rank_cells(
         unknown: (N, C) bool, the cells to choose from.
         present: (C,) how many labels of each class are known to be present.
         count: how many; fewer where fewer are unknown.
-        ticked: (C,) classes that are known to be present somewhere, and absent nowhere; None are none.
+        positive_only: (C,) classes that are known to be present somewhere, and absent nowhere; None are none.
 
     Returns:
         (image, class, gain) of each.
@@ -97,7 +97,7 @@ def rank_cells(
         of_image[row] += 1
         of_class[column] += 1
 
-    for row, column in [] if ticked is None else absent_first(probabilities, unknown, ticked)[:count]:
+    for row, column in [] if positive_only is None else absent_first(probabilities, unknown, positive_only)[:count]:
         take(row, column)
     while heap and len(chosen) < count:
         before, row, column = heap[0]
@@ -112,7 +112,7 @@ def rank_cells(
 
 
 def absent_first(
-    probabilities: NDArray[np.floating], unknown: NDArray[np.bool_], ticked: NDArray[np.bool_]
+    probabilities: NDArray[np.floating], unknown: NDArray[np.bool_], positive_only: NDArray[np.bool_]
 ) -> list[tuple[int, int]]:
     """Up to `ABSENT_FIRST` unknown cells of each ticked class that are probably absent, but not beyond doubt.
 
@@ -123,7 +123,7 @@ def absent_first(
     Args:
         probabilities: as in `rank_cells`; so are the others.
         unknown: see `probabilities`.
-        ticked: see `probabilities`.
+        positive_only: see `probabilities`.
 
     Returns:
         (image, class) of each.
@@ -132,7 +132,7 @@ def absent_first(
     cost = np.where(unknown, np.abs(_log_odds(probabilities) - _log_odds(share)), np.inf)
     asked: list[tuple[int, int]] = []
     before = np.zeros(len(cost))
-    for column in np.tile(np.flatnonzero(ticked), ABSENT_FIRST).tolist():
+    for column in np.tile(np.flatnonzero(positive_only), ABSENT_FIRST).tolist():
         row = int((cost[:, column] + before).argmin())
         if np.isfinite(cost[row, column]):
             asked.append((row, column))
@@ -187,11 +187,11 @@ def suggest(
     images = wanted[kept][found]
     probabilities = probabilities[:, [run.class_names.index(name) for name in names]]
     unknown, present = labels[images] == UNKNOWN, (labels == PRESENT).sum(axis=0)
-    ticked = ticked_classes(labels) & (present > 0)
-    ranked = rank_cells(probabilities, unknown, present, count, ticked)
-    if ticked.any():
-        which = [name for name, tick in zip(names, ticked, strict=True) if tick]
-        first = min(len(absent_first(probabilities, unknown, ticked)), count)
+    positive_only = positive_only_classes(labels) & (present > 0)
+    ranked = rank_cells(probabilities, unknown, present, count, positive_only)
+    if positive_only.any():
+        which = [name for name, tick in zip(names, positive_only, strict=True) if tick]
+        first = min(len(absent_first(probabilities, unknown, positive_only)), count)
         reporter.note(
             f"no label says where these are absent: {first_names(which)}. So the first {first} cells are probable "
             "absences of them: without any, nobody knows how probable these classes are"

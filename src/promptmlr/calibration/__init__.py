@@ -6,7 +6,7 @@ precision, stay as they are.
 """
 
 from promptmlr.calibration.fitting import calibration_of, fit_calibration
-from promptmlr.calibration.lines import common_line, log_loss
+from promptmlr.calibration.lines import log_loss, shared_scaling
 from promptmlr.calibration.record import FITTED, Basis, CalibratedRecognizer, Calibration, margins
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "CalibratedRecognizer",
     "Calibration",
     "calibration_of",
-    "common_line",
     "fit_calibration",
     "log_loss",
     "margins",
+    "shared_scaling",
 ]

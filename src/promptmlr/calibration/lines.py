@@ -17,7 +17,7 @@ from scipy.special import expit
 from promptmlr.calibration.record import LOG_SCALES, SHIFTS, Margins
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 
-__all__ = ["Cells", "Lines", "common_line", "fit_lines", "log_loss"]
+__all__ = ["Cells", "Lines", "fit_lines", "log_loss", "shared_scaling"]
 
 FOLDS = 5
 SPREADS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
@@ -99,7 +99,7 @@ def fit_lines(cells: Cells, around: tuple[float, float] | None) -> tuple[Lines, 
     return _fit(cells, [spread], centre)[0], spread, loss
 
 
-def common_line(found: Margins, labels: Labels, spread: float) -> tuple[float, float]:
+def shared_scaling(found: Margins, labels: Labels, spread: float) -> tuple[float, float]:
     """Log scale and shift of the line that all classes have in common, drawn to "as it is".
 
     Args:

@@ -90,7 +90,7 @@ class Calibration(BaseModel):
         return next(point for point in self.precision if point.asked >= precision - NEAR)
 
     @classmethod
-    def untouched(cls, thresholds: NDArray[np.float64]) -> Self:
+    def identity(cls, thresholds: NDArray[np.float64]) -> Self:
         """Of C classes whose logits stay as they are trained, with (C,) thresholds."""
         ones, zeros = (1.0,) * len(thresholds), (0,) * len(thresholds)
         return cls(

@@ -12,9 +12,9 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from promptmlr.augmentation import Augmentation
-from promptmlr.backbone import GivenFeatures
-from promptmlr.data.given import given_regions
+from promptmlr.backbone import PrecomputedFeatures
 from promptmlr.data.images import UnreadableImage
+from promptmlr.data.precomputed import precomputed_regions
 from promptmlr.errors import UserError
 from promptmlr.features.extraction import WantedViews, fill, has_room
 from promptmlr.features.storage import Storage
@@ -153,9 +153,9 @@ def open_regions(
         UserError: features are given where pixels are needed.
     """
     reporter = reporter or Reporter()
-    given = given_regions(fresh.images)
+    given = precomputed_regions(fresh.images)
     if given is not None:
-        _check_given(fresh)
+        _check_precomputed(fresh)
         return np.arange(len(fresh)), InMemoryRegions(torch.from_numpy(given).to(fresh.backbone.device))
     augmentation = fresh.augmentation
     if cache is not None and (augmentation is None or augmentation.views is not None):
@@ -183,9 +183,9 @@ def readable_regions(
     return kept, source
 
 
-def _check_given(fresh: FreshRegions) -> None:
+def _check_precomputed(fresh: FreshRegions) -> None:
     """Refuse to see features through a tower, or to augment them."""
-    if not isinstance(fresh.backbone, GivenFeatures):
+    if not isinstance(fresh.backbone, PrecomputedFeatures):
         raise UserError(f"{fresh.backbone.name} sees pixels, and these are features: name a data set of images for it")
     if fresh.augmentation is not None:
         raise UserError("features cannot be augmented as pixels can; take a recipe without, such as --recipe default")

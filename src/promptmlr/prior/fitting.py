@@ -1,4 +1,4 @@
-"""A run that begins at the calibrated zero-shot and is held there as strongly as the known labels advise.
+"""A run that starts at the calibrated zero-shot, with a prior whose strength is chosen on the known labels.
 
 Letters: N images, C classes.
 """
@@ -14,8 +14,8 @@ from torch import Tensor
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 from promptmlr.platt import PlattScaling
 from promptmlr.prediction import predict_margins
+from promptmlr.prior.positive_only import resolve_unknown
 from promptmlr.prior.strength import INFINITE, StrengthChoice, choose_strength
-from promptmlr.prior.ticks import settled
 from promptmlr.prior.zero_shot import CommonScaling, Moments, assumed_share, fit_scaling, level_shift
 from promptmlr.prior_record import Level, PriorRecord
 from promptmlr.recipes import Recipe
@@ -26,8 +26,8 @@ from promptmlr.training import Prior, TrainingRun, TrainingState
 
 __all__ = ["BegunRun", "begin_run", "sample_images"]
 
-SCALING_SAMPLE = 5_000  # images at most that scale and shift are fitted on,
-PATH_SAMPLE = 1_000  # and that the strength is chosen on: in all folds together less than two epochs of COCO
+SCALING_SAMPLE = 5_000  # most images that scale and shift are fitted on
+PATH_SAMPLE = 1_000  # most images that the strength is chosen on: less than two epochs of COCO for all folds together
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class BegunRun:
 
     Attributes:
         run: with a prior, its recognizer is the calibrated zero-shot.
-        record: of the prior, what a run folder keeps; None without one.
-        odds: (N, C) log odds of known labels out of fold, at the chosen strength; NaN elsewhere, None where none was
-            chosen.
+        record: the prior as a run folder stores it; None without a prior.
+        odds: (N, C) log odds of known labels out of fold, at the chosen strength; NaN elsewhere. None if no strength
+            was chosen.
     """
 
     run: TrainingRun
@@ -58,45 +58,45 @@ def begin_run(
     record: PriorRecord | None = None,
     odds: NDArray[np.float64] | None = None,
     share: float | Sequence[float] | None = None,
-    ticked: NDArray[np.bool_] | None = None,
+    costly: NDArray[np.bool_] | None = None,
     reporter: Reporter | None = None,
 ) -> BegunRun:
-    """Settle what unknown labels cost; where the recipe has a prior, scale the recognizer and choose the strength.
+    """Decide the cost of unknown labels and, if the recipe has a prior, scale the recognizer and choose the strength.
 
     Args:
         recognizer: at its start, unscaled; scaled in place.
         source: regions of N images.
-        labels: (N, C) int8; with a prior, none needs to be known.
+        labels: (N, C) int8; with a prior, all may be unknown.
         recipe: of the training.
-        seed: of folds and of the images that are looked at where there are many.
+        seed: of folds, and of the sample of images if there are many.
         order_seed: of the order of images.
-        state: where an interrupted run stood.
-        record: of an interrupted run: nothing is fitted or chosen again.
-        odds: that came with it.
-        share: how often classes are present, one number for all or one each, where a person knows it.
-        ticked: (C,) classes whose unknown labels cost what the recipe, then settled, says; None settles it here.
-        reporter: where to say how it goes.
+        state: training state of an interrupted run.
+        record: prior of an interrupted run; nothing is fitted or chosen again.
+        odds: log odds that belong to `record`.
+        share: known prevalence, one number for all classes or one for each; None if unknown.
+        costly: (C,) classes whose unknown labels have the recipe's cost; None applies `resolve_unknown`.
+        reporter: receives progress.
     """
-    if ticked is None:
-        recipe, ticked = settled(recipe, labels)
+    if costly is None:
+        recipe, costly = resolve_unknown(recipe, labels)
     state = state or TrainingState()
     if not recipe.has_prior:
-        return BegunRun(TrainingRun(recognizer, labels, recipe, state, costly=ticked))
+        return BegunRun(TrainingRun(recognizer, labels, recipe, state, costly=costly))
     if record is None:
-        fitted, moments, level = _zero_shot(recognizer, source, labels, recipe, ticked, seed, share)
-        choice, odds = _choice(recognizer, source, labels, recipe, ticked, moments, seed, order_seed, reporter)
-        record = _record(choice, *fitted, recipe.unknown, ticked, level)
+        fitted, moments, level = _zero_shot(recognizer, source, labels, recipe, costly, seed, share)
+        choice, odds = _choice(recognizer, source, labels, recipe, costly, moments, seed, order_seed, reporter)
+        record = _record(choice, *fitted, recipe.unknown, costly, level)
     recognizer.scaling = record.scaling().to(next(recognizer.parameters()).device)
     prior = Prior.of(recognizer, record.lambda_)
-    return BegunRun(TrainingRun(recognizer, labels, recipe, state, prior, ticked), record, odds)
+    return BegunRun(TrainingRun(recognizer, labels, recipe, state, prior, costly), record, odds)
 
 
-def sample_images(labels: Labels, most: int, seed: int, ticks: bool = False) -> Indices:
-    """At most so many images, in order: those with a known label first; with ticks, as they come."""
+def sample_images(labels: Labels, most: int, seed: int, uniform: bool = False) -> Indices:
+    """Sorted indices of at most `most` random images; images with a known label have precedence unless `uniform`."""
     if len(labels) <= most:
         return np.arange(len(labels))
     order = np.random.default_rng([seed, most]).permutation(len(labels))
-    if not ticks:
+    if not uniform:
         known = (labels[order] != UNKNOWN).any(axis=1)
         order = order[np.argsort(~known, kind="stable")]
     return np.sort(order[:most])
@@ -107,16 +107,16 @@ def _zero_shot(
     source: RegionSource,
     labels: Labels,
     recipe: Recipe,
-    ticked: NDArray[np.bool_],
+    costly: NDArray[np.bool_],
     seed: int,
     share: float | Sequence[float] | None,
 ) -> tuple[tuple[PlattScaling, CommonScaling], Moments, Level]:
-    chosen = sample_images(labels, SCALING_SAMPLE, seed, ticks=bool(ticked.any()))
+    chosen = sample_images(labels, SCALING_SAMPLE, seed, uniform=bool(costly.any()))
     kept, margins = predict_margins(recognizer, SelectedRegions(source, chosen))
     seen = labels[chosen][kept]
     moments = Moments.of(margins)
-    scaling, common = fit_scaling(margins, seen, moments, recipe.unknown, ticked)
-    level: Level = "labels" if not ticked.any() else "loss"
+    scaling, common = fit_scaling(margins, seen, moments, recipe.unknown, costly)
+    level: Level = "labels" if not costly.any() else "loss"
     wanted: float | NDArray[np.float64] | None = None if share is None else np.asarray(share, dtype=np.float64)
     if wanted is None and not (labels != UNKNOWN).any():
         wanted, level = assumed_share(labels.shape[1]), "assumed"
@@ -137,7 +137,7 @@ def _choice(
     source: RegionSource,
     labels: Labels,
     recipe: Recipe,
-    ticked: NDArray[np.bool_],
+    costly: NDArray[np.bool_],
     moments: Moments,
     seed: int,
     order_seed: int,
@@ -149,8 +149,8 @@ def _choice(
         return StrengthChoice(recipe.prior_strength), None
     if not (labels == PRESENT).any():
         return StrengthChoice(INFINITE), None
-    useful = np.arange(len(labels)) if ticked.any() else np.flatnonzero((labels != UNKNOWN).any(axis=1))
-    chosen = useful[sample_images(labels[useful], PATH_SAMPLE, seed, ticks=bool(ticked.any()))]
+    useful = np.arange(len(labels)) if costly.any() else np.flatnonzero((labels != UNKNOWN).any(axis=1))
+    chosen = useful[sample_images(labels[useful], PATH_SAMPLE, seed, uniform=bool(costly.any()))]
     kept, regions = held(SelectedRegions(source, chosen))
     with (reporter or Reporter()).progress("strengths of the prior tried") as say:
         choice = choose_strength(
@@ -159,7 +159,7 @@ def _choice(
             labels[chosen[kept]],
             moments,
             recipe,
-            ticked=ticked,
+            costly=costly,
             seed=seed,
             order_seed=order_seed,
             on_strength=say,
@@ -176,7 +176,7 @@ def _record(
     scaling: PlattScaling,
     common: CommonScaling,
     unknown: str,
-    ticked: NDArray[np.bool_],
+    costly: NDArray[np.bool_],
     level: Level,
 ) -> PriorRecord:
     def name(strength: float) -> str:
@@ -195,6 +195,6 @@ def _record(
         prior_shift=listed(scaling.prior_shift),
         common=dict(vars(common)),
         unknown=unknown,
-        ticked=tuple(ticked.tolist()),
+        costly=tuple(costly.tolist()),
         level=level,
     )

@@ -82,7 +82,7 @@ def test_a_loss_is_no_growth() -> None:
     outputs = AbsenceOutputs(made(growth=-0.03, auc=0.5))
     assert {change.verdict for change in outputs.changes if change.rate == 0.6} == {"lower"}
     assert "does not measurably grow" in outputs.conclusion()[1]
-    assert "says nothing of presence" in outputs.conclusion()[0]
+    assert "no measurable relation to presence" in outputs.conclusion()[0]
 
 
 def test_the_command_line_offers_the_plan_of_the_experiment() -> None:

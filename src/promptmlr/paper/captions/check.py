@@ -1,10 +1,10 @@
 """Precision and recall of the rule of `promptmlr.paper.captions.words`, on sentences written to measure it.
 
-`sentences.csv` holds captions written for this purpose, in the style of photo captions and of the web's alt texts; about
-half of them state the absence of a thing, and some are hard cases. All were written and labelled before the
-rule was coded; the rule was then corrected on the part "development" and never on the part "held out". One author wrote
-both, and no caption was taken from a data set: precision and recall on real captions will be lower, and precision falls
-where absence is rarer than here.
+`sentences.csv` holds captions written for this purpose, in the style of photo captions and of the web's alt texts;
+about half of them state the absence of a thing, and some are hard cases. All were written and labelled before the rule
+was coded; the rule was then corrected on the part "development" and never on the part "held out". One author wrote
+both, and no caption was taken from a data set: precision and recall on real captions will be lower, and precision
+falls where absence is rarer than here.
 """
 
 import csv

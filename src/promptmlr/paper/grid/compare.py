@@ -25,7 +25,7 @@ from promptmlr.paper.grid.results import GridResults
 from promptmlr.paper.grid.stack import Stack
 from promptmlr.paper.grid.unseen import class_groups
 from promptmlr.pipeline import training_images
-from promptmlr.prior.ticks import settled
+from promptmlr.prior.positive_only import resolve_unknown
 from promptmlr.recipes import Recipe
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter, counted
@@ -138,7 +138,7 @@ def _stacks(method: str, shared: Shared) -> list[Stack]:
         own = (
             condition
             if recipe.has_prior
-            else [settled(recipe, shared.observed_labels(condition, fold))[0].unknown for fold in shared.folds]
+            else [resolve_unknown(recipe, shared.observed_labels(condition, fold))[0].unknown for fold in shared.folds]
         )
         common = recipe.batch_size, recipe.epochs, recipe.augmentation, recipe.views, tuple(own)
         together.setdefault(common, []).append(condition)

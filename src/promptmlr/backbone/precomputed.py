@@ -15,10 +15,10 @@ from promptmlr.backbone.text import TextTower
 from promptmlr.backbone.tower import ImageTower
 from promptmlr.errors import UserError, nearest
 
-__all__ = ["GivenFeatures"]
+__all__ = ["PrecomputedFeatures"]
 
 
-class GivenFeatures(Backbone):
+class PrecomputedFeatures(Backbone):
     """The space that some features are in; class texts are looked up in it, everything that needs a tower is refused.
 
     Args:
