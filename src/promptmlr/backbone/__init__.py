@@ -1,4 +1,4 @@
-"""The frozen CLIP: images → regions, text → features. `load_backbone` is the way in."""
+"""The frozen CLIP: images → regions, text → features. `load_backbone` opens one."""
 
 from promptmlr.backbone.base import Backbone
 from promptmlr.backbone.catalogue import catalogue
