@@ -1,4 +1,4 @@
-"""Which method to take: cross-validation on the observed labels, and by how much the best one is ahead."""
+"""Choice of a method by cross-validation on the observed labels."""
 
 import math
 from collections.abc import Sequence
@@ -26,16 +26,16 @@ COLUMNS = ("method", "mean_ap", "low", "high", "log_loss", "behind", "behind_low
 
 @dataclass(frozen=True)
 class Candidate:
-    """A method as cross-validation sees it.
+    """Cross-validated scores of a method.
 
     Attributes:
         method: its name.
-        mean_ap: mAP on the observed labels, each seen by a recognizer that was not trained on it; unknown labels of
-            classes with ticks alone count as absent (`assume_negative`).
-        interval: of it, over images.
-        log_loss: of the calibrated probabilities, in nats per label; a little low, as the lines are of the same labels.
-            NaN where all classes have ticks alone: what is certain of everything would have none.
-        behind: how far the best is ahead of it, over the same resamples of the images; None for the best.
+        mean_ap: mAP on the observed labels, each predicted by a recognizer that was not trained on it; unknown labels
+            of positive-only classes count as absent (`assume_negative`).
+        interval: of `mean_ap`, over images.
+        log_loss: of the calibrated probabilities, in nats per label; slightly too low, because calibration uses the
+            same labels. NaN if all classes are positive-only, where constant certainty would have no loss.
+        behind: difference of the best method to it, over the same resamples of the images; None for the best.
     """
 
     method: str
@@ -58,7 +58,7 @@ def choose_method(
         subject: what is trained on.
         recipes: of each method that is tried.
         resamples: of the images, for intervals.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Raises:
         UserError: fewer labels are present than there are folds.
@@ -106,17 +106,17 @@ def _log_loss(margins: NDArray[np.float64], labels: Labels) -> float:
 
 
 def taken(candidates: Sequence[Candidate]) -> Candidate:
-    """The best of `choose_method`, or the preferred method where it is within noise of that.
+    """The best of `choose_method`, or the preferred method if the best is within noise of it.
 
-    Of methods that the labels cannot tell apart, the one that is held back the most: the idea of the one standard error
-    rule (Breiman et al., "Classification and Regression Trees", 1984).
+    Among methods that the labels cannot distinguish, the most regularised is taken, as in the one-standard-error rule
+    (Breiman et al., "Classification and Regression Trees", 1984).
     """
     level = (one for one in candidates[1:] if one.behind is not None and one.behind.within_noise)
     return next((one for one in level if one.method == PREFERRED), candidates[0])
 
 
 def described(candidates: Sequence[Candidate]) -> list[str]:
-    """The candidates as a table, and which one is taken."""
+    """The candidates as a table, and a line on the chosen one."""
     best, *others = candidates
     rows = [
         (
@@ -139,7 +139,7 @@ def described(candidates: Sequence[Candidate]) -> list[str]:
 
 
 def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
-    """The same as a CSV, mAP in 0..1."""
+    """Write the candidates as a CSV, mAP in 0..1."""
     records: list[dict[str, object]] = []
     for one in candidates:
         record = {"method": one.method, "mean_ap": one.mean_ap, "low": one.interval[0], "high": one.interval[1]}

@@ -39,7 +39,7 @@ def out_of_fold_probabilities(
         cache: where regions are stored; None holds them in memory.
         skip_unreadable: leave unreadable images out instead of refusing them.
         workers: threads that decode images.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Returns:
         (N, C), calibrated on the known labels; NaN for images that cannot be read.

@@ -75,7 +75,7 @@ def test_ticks_are_ranked_and_none_is_called_wrong(promptmlr, photos: Path) -> N
     done = promptmlr("audit", photos / "run", table, "--out", out)
     assert done.code == 0, done.err
     assert "no label says where these are absent: tree, house, cloud, car, flower" in done.err
-    assert "theirs are ranked and none is called one" in done.err
+    assert "the labels of these classes are ranked and none is called an issue" in done.err
     found = rows(out)
     assert {(row["label"], row["issue"]) for row in found} == {("1", "")}
     assert done.err.splitlines()[-1].startswith(f"0 of {len(found)} observed labels may be wrong")

@@ -89,7 +89,7 @@ def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: boo
     """
     try:
         _check_numbers(state, source)
-        state = _with_whole_vocabulary(state)
+        state = _with_full_vocabulary(state)
         # cast_dtype is that of the norms, which could not be cast to another dtype later if it were float16.
         model = open_clip.model.build_model_from_openai_state_dict(dict(state), quick_gelu, cast_dtype=torch.float32)
         model.float()
@@ -146,7 +146,7 @@ def _check_numbers(state: Mapping[str, Tensor], source: str) -> None:
             raise UserError(f"the checkpoint {source} holds NaN or infinity in {key}; get the file again")
 
 
-def _with_whole_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _with_full_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state = unpack(dict(state)) if is_packed(state) else dict(state)
     rows = len(state["token_embedding.weight"])
     if rows != VOCABULARY_SIZE:

@@ -102,7 +102,7 @@ class PrecomputedFeatures(Backbone):
             "preprocessing": None,
         }
 
-    def may_be(self, weights_sha256: str, class_names: Sequence[str]) -> bool:
+    def may_match(self, weights_sha256: str, class_names: Sequence[str]) -> bool:
         """Whether features of that identity can be in this space.
 
         Other data of the same space may have no text features, or those of more classes.

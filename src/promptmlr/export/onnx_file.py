@@ -86,7 +86,9 @@ class OnnxFile:
                 f"({_megabytes(self.float_size)}), {before / after:.2f} times as fast on this CPU (medians: "
                 f"{1000 * after:.1f} ms per image, float32 {1000 * before:.1f} ms)"
             )
-            lines.append(f"8 bits against float32, {RANDOM_PHOTOS} random photos: {said(self.agreement)}")
+            lines.append(
+                f"8 bits against float32, {RANDOM_PHOTOS} random photos: {difference_in_words(self.agreement)}"
+            )
         return lines
 
 
@@ -97,7 +99,7 @@ def scores(run: Run, made: OnnxFile, labelled: LabelledImages, reporter: Reporte
         run: what was exported.
         made: its file.
         labelled: N images and their labels; those that cannot be read are left out, and said.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Raises:
         UserError: the run knows none of the classes.
@@ -113,12 +115,12 @@ def scores(run: Run, made: OnnxFile, labelled: LabelledImages, reporter: Reporte
         score = evaluate(probabilities[:, rows], labels, names, resamples=0).mean_ap
         line = f"{name}: mAP {100 * score:.2f} on {len(kept):,} images"
         if probabilities is not found[0]:
-            line += f"; against PyTorch {said(Agreement.of(found[0], probabilities, run.thresholds))}"
+            line += f"; against PyTorch {difference_in_words(Agreement.of(found[0], probabilities, run.thresholds))}"
         lines.append(line)
     return lines
 
 
-def said(agreement: Agreement) -> str:
+def difference_in_words(agreement: Agreement) -> str:
     """In words."""
     return (
         f"probabilities differ by {agreement.mean:.1g} on average, {agreement.largest:.1g} at most; "

@@ -123,7 +123,7 @@ class Run:
                 f"run {self.path} was trained on features of width {wanted.feature_width}, and these have "
                 f"{given.feature_width}: they are of another CLIP"
             )
-        if not given.may_be(wanted.weights_sha256, self.class_names):
+        if not given.may_match(wanted.weights_sha256, self.class_names):
             raise UserError(
                 f"run {self.path} was trained with other text features of its classes than these features come with, "
                 "so these may be of another CLIP; if not, give them the same `text`, or none"

@@ -29,7 +29,7 @@ _CANVAS = 256
 _WHITE = np.float32(255)
 _ANGLES = (-20, -10, 0, 10, 20)
 _OWN_BACKDROP = 0.7
-_SEEN = 0.65  # the share of an object that must stay in view, or it is not put there
+_LEAST_IN_VIEW = 0.65  # the share of an object that must stay in view, or it is not put there
 _PLACES = 12  # places tried for an object before it is left out
 
 
@@ -121,7 +121,7 @@ def _cuts(weights: list[float]) -> Floats:
 
 _THEME_CUTS = _cuts([theme.weight for theme in THEMES.values()])
 _WORLD_CUTS = _cuts(list(FREQUENCIES.values()))
-_COMPANY_CUTS = {name: _cuts([FREQUENCIES[kind] for kind in theme.classes]) for name, theme in THEMES.items()}
+_THEME_CLASS_CUTS = {name: _cuts([FREQUENCIES[kind] for kind in theme.classes]) for name, theme in THEMES.items()}
 
 
 def _pick(rng: np.random.Generator, cuts: Floats) -> int:
@@ -131,8 +131,8 @@ def _pick(rng: np.random.Generator, cuts: Floats) -> int:
 def _classes(rng: np.random.Generator, theme: str, world: World) -> list[int]:
     """The classes of the objects asked for; a class may come twice."""
     names = [
-        THEMES[theme].classes[_pick(rng, _COMPANY_CUTS[theme])]
-        if rng.random() < world.company
+        THEMES[theme].classes[_pick(rng, _THEME_CLASS_CUTS[theme])]
+        if rng.random() < world.co_occurrence
         else CLASS_NAMES[_pick(rng, _WORLD_CUTS)]
         for _ in range(1 + _pick(rng, _cuts(list(world.object_counts))))
     ]
@@ -149,7 +149,7 @@ def _free_corner(
         left, top = int(rng.integers(IMAGE_SIZE - width + 1)), int(rng.integers(IMAGE_SIZE - height + 1))
         covered = owners[top : top + height, left : left + width][mask]
         hidden = np.bincount(covered[covered >= 0], minlength=len(areas))
-        if np.all(in_view - hidden >= _SEEN * np.asarray(areas)):
+        if np.all(in_view - hidden >= _LEAST_IN_VIEW * np.asarray(areas)):
             return left, top
     return None
 

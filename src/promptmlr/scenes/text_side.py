@@ -19,7 +19,7 @@ from promptmlr.scenes.drawing import draw_scene
 from promptmlr.scenes.modality_gap import add_gap_to_texts, common_image_part
 from promptmlr.scenes.pretraining import FIRST_SCENE, WEIGHT_DECAY, Stage, contrastive_loss
 
-__all__ = ["SeenScenes", "TextSideConfig", "pretrain_text_side", "see_scenes"]
+__all__ = ["EncodedScenes", "TextSideConfig", "encode_scenes", "pretrain_text_side"]
 
 _AT_ONCE = 100  # scenes through the image tower
 _PEAK_RATE = 2e-3  # as the second stage of `pretraining`
@@ -47,7 +47,7 @@ class TextSideConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class SeenScenes:
+class EncodedScenes:
     """Scenes, without their pixels, as a frozen image tower sees them.
 
     Attributes:
@@ -64,9 +64,9 @@ class SeenScenes:
 
 
 @torch.no_grad()
-def see_scenes(
+def encode_scenes(
     tower: dict[str, Tensor], count: int, seed: int = 0, progress: Callable[[int, int], None] | None = None
-) -> SeenScenes:
+) -> EncodedScenes:
     """Draw scenes and encode them; no one trains or tests on them with the same seed.
 
     Args:
@@ -87,10 +87,10 @@ def see_scenes(
             progress(len(scenes), count)
     pooled, regions = (torch.cat(parts) for parts in zip(*found, strict=True))
     common = common_image_part(regions)
-    return SeenScenes(tower, scenes, pooled - common, regions - common)
+    return EncodedScenes(tower, scenes, pooled - common, regions - common)
 
 
-def pretrain_text_side(seen: SeenScenes, config: TextSideConfig) -> dict[str, Tensor]:
+def pretrain_text_side(seen: EncodedScenes, config: TextSideConfig) -> dict[str, Tensor]:
     """Train a text side from nothing.
 
     Args:

@@ -97,13 +97,13 @@ def test_the_identity_is_that_of_width_and_text(given: PrecomputedFeatures) -> N
 
 def test_what_speaks_against_another_space(given: PrecomputedFeatures) -> None:
     few = PrecomputedFeatures(8, {name: TEXT[name] for name in NAMES[:2]})
-    assert given.may_be(few.weights_sha256, NAMES[:2])  # text of more classes
-    assert few.may_be(given.weights_sha256, NAMES)  # of fewer
-    assert PrecomputedFeatures(8).may_be(given.weights_sha256, NAMES)
-    assert given.may_be(PrecomputedFeatures(8).weights_sha256, NAMES)
+    assert given.may_match(few.weights_sha256, NAMES[:2])  # text of more classes
+    assert few.may_match(given.weights_sha256, NAMES)  # of fewer
+    assert PrecomputedFeatures(8).may_match(given.weights_sha256, NAMES)
+    assert given.may_match(PrecomputedFeatures(8).weights_sha256, NAMES)
     moved = PrecomputedFeatures(8, TEXT | {"cat": TEXT["cat"] + 1})
-    assert not moved.may_be(given.weights_sha256, NAMES)
-    assert not given.may_be("of RN101", NAMES)
+    assert not moved.may_match(given.weights_sha256, NAMES)
+    assert not given.may_match("of RN101", NAMES)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, RegionSource, extract
 from promptmlr.reporting import Reporter
 from promptmlr.scenes.captions import ABSENCE_RATE
-from promptmlr.scenes.text_side import TextSideConfig, see_scenes
+from promptmlr.scenes.text_side import TextSideConfig, encode_scenes
 
 __all__ = ["Results", "row_name", "run_absence"]
 
@@ -61,7 +61,7 @@ def run_absence(
         out: a folder: `towers/`, `probes.csv`, `choices.csv`, `curves.csv`, and the cells as `GridFolder` keeps them.
         jobs: processes.
         minutes: after which no more cells are begun; None is no limit.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Raises:
         OutOfTime: `minutes` are over.
@@ -83,7 +83,7 @@ def run_absence(
             tower = own_state_dict("scenes")
             assert tower is not None
             with reporter.progress("drawing and encoding scenes") as say:
-                seen = see_scenes(tower[1], plan.scenes, progress=say)
+                seen = encode_scenes(tower[1], plan.scenes, progress=say)
             pretrain_towers(seen, plan, missing, out, jobs, deadline, reporter)
         shared = _shared_by_cells(plan, out, reporter)
         probes = probe_towers(plan, out, shared.test, shared.test_labels, shared.class_names, reporter)

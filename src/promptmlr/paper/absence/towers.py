@@ -20,7 +20,7 @@ from promptmlr.pipeline import score_on
 from promptmlr.regions import RegionSource
 from promptmlr.report.tables import csv_text
 from promptmlr.reporting import Reporter
-from promptmlr.scenes.text_side import SeenScenes, TextSideConfig, pretrain_text_side
+from promptmlr.scenes.text_side import EncodedScenes, TextSideConfig, pretrain_text_side
 
 __all__ = ["Probe", "checkpoint_path", "pretrain_towers", "probe_towers"]
 
@@ -49,7 +49,7 @@ def checkpoint_path(out: Path, tower: Tower) -> Path:
 
 
 def pretrain_towers(
-    seen: SeenScenes,
+    seen: EncodedScenes,
     plan: Plan,
     towers: Sequence[Tower],
     out: Path,
@@ -74,7 +74,7 @@ def pretrain_towers(
         write_bytes(checkpoint_path(out, tower), save({key: value.contiguous() for key, value in state.items()}))
 
 
-def _pretrain(seen: SeenScenes, task: tuple[Tower, TextSideConfig]) -> dict[str, Tensor]:
+def _pretrain(seen: EncodedScenes, task: tuple[Tower, TextSideConfig]) -> dict[str, Tensor]:
     return pretrain_text_side(seen, task[1])
 
 

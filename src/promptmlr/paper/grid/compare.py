@@ -58,7 +58,7 @@ def compare(
         cache: where regions are stored.
         skip_unreadable: leave unreadable images out instead of refusing them.
         workers: threads that decode images.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Returns:
         Their scores, in the order of the grid.
