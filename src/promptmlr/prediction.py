@@ -55,7 +55,7 @@ Stream = Iterator[tuple[list[ImageRef], list[UnreadableImage | None], Tensor | N
 
 @dataclass
 class PredictionSummary:
-    """What became of the images of one call."""
+    """Counts of the images of one call."""
 
     predicted: int = 0
     unreadable: int = 0
@@ -76,10 +76,10 @@ def predict_together(
     batch_size: int = 128,
     progress: Progress | None = None,
 ) -> tuple[Indices, list[NDArray[np.float32]]]:
-    """P(present) for all images of a region source, which is gone through once for all recognizers.
+    """P(present) for all images of a region source, in one pass for all recognizers.
 
     Args:
-        recognizers: regions (B, R, D) → logits (B, 2, C); folded, or their texts are encoded again for every batch.
+        recognizers: regions (B, R, D) → logits (B, 2, C); unfolded ones encode their texts again for every batch.
         source: regions of N images.
         batch_size: images at once.
         progress: called with (done, N).
@@ -102,7 +102,7 @@ def predict_together(
 
 @torch.no_grad()
 def predict_margins(model: Model, source: RegionSource, batch_size: int = 128) -> tuple[Indices, NDArray[np.float64]]:
-    """Margins, which is what `fit_calibration` takes, of all images of a region source.
+    """Margins of all images of a region source, for `fit_calibration`.
 
     Args:
         model: regions (B, R, D) → logits (B, 2, C).
@@ -181,7 +181,7 @@ def predict_to_file(
 
 
 def _feature_stream(run: Run, files: Sequence[str], device: str) -> Stream:
-    """As `encode_stream`, from files of features; each is held while it is predicted."""
+    """`encode_stream` for files of features; one file at a time is in memory."""
     for file in files:
         table = read_features(checked_path(file))
         run.adopt(PrecomputedFeatures(table.features.width, table.features.text, device))
@@ -192,10 +192,10 @@ def _feature_stream(run: Run, files: Sequence[str], device: str) -> Stream:
 
 
 def check_wanted(out: Path, threshold: float | None, top: int | None, class_names: Sequence[str] = ()) -> None:
-    """Refuse what `predict_to_file` cannot do, before any image is seen; arguments as there.
+    """Check the arguments of `predict_to_file` before any image is read.
 
     Raises:
-        UserError: an unknown suffix, a number out of its range, or a class called as a column of a CSV.
+        UserError: an unknown suffix, a number out of range, or a class named like a column of the CSV.
     """
     if top is not None and top < 1:
         raise UserError(f"--top {top}: it must be at least 1")

@@ -1,4 +1,4 @@
-"""`promptmlr export --to onnx`: one file, checked before it gets its name, and what it costs to have it in 8 bits."""
+"""`promptmlr export --to onnx`: one file, checked before it gets its name, and the effect of 8-bit weights."""
 
 import contextlib
 import itertools
@@ -40,7 +40,7 @@ RANDOM_PHOTOS = 16  # that stand for photos where none are given
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """An exported file, and what was measured of it.
+    """An exported file and its measurements.
 
     Attributes:
         path: the file.
@@ -67,7 +67,7 @@ class OnnxFile:
     tower_difference: float | None = None
 
     def lines(self) -> list[str]:
-        """What to say of it."""
+        """Lines on the measurements."""
         step = "" if self.quantisation is None else "before the step to 8 bits, "
         lines = [
             f"{self.path}: {_megabytes(self.size)}",
@@ -121,7 +121,7 @@ def scores(run: Run, made: OnnxFile, labelled: LabelledImages, reporter: Reporte
 
 
 def difference_in_words(agreement: Agreement) -> str:
-    """In words."""
+    """A difference of probabilities in words."""
     return (
         f"probabilities differ by {agreement.mean:.1g} on average, {agreement.largest:.1g} at most; "
         f"{100 * agreement.labels:.1f} % of labels are the same"
@@ -141,9 +141,9 @@ def export_onnx(
     Args:
         run: its backbone is used as it is loaded.
         out: the file.
-        inputs: what `images` are; see `graph.INPUTS`.
-        int8: the image tower in 8 bits.
-        calibration: images that show 8-bit activations their ranges; see `quantisation.quantised`.
+        inputs: the kind of `images`; see `graph.INPUTS`.
+        int8: whether to quantise the image tower to 8 bits.
+        calibration: images on which ranges of 8-bit activations are measured; see `quantisation.quantised`.
 
     Raises:
         UserError: the extra is not installed, or the weights do not fit one file.
@@ -192,7 +192,7 @@ def _megabytes(size: int) -> str:
 
 
 def _batches(session: OnnxSession, images: Sequence[ImageRef]) -> list[Any]:
-    """Some of the images, evenly over all, as they are fed."""
+    """Some of the images, evenly spaced, as inputs."""
     step = max(len(images) // CALIBRATION_IMAGES, 1)
     photos = []
     for image in itertools.islice(images[::step], CALIBRATION_IMAGES):

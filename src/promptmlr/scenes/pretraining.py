@@ -5,8 +5,8 @@
 2. text: contrastive, with a frozen image tower; the text tower learns to describe what the image tower sees.
 3. joint: contrastive, both towers.
 
-Steps are counted, never seconds, and each step draws from its own generator: a seed gives one result, and a run
-that was interrupted continues to that same result.
+The schedule counts steps, not seconds, and each step has its own generator: a seed gives one result, and an interrupted
+run continues to the same result.
 """
 
 import functools
@@ -43,9 +43,9 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
-"""Called after each step with the steps done and the steps in all."""
+"""Called after each step with the number of finished steps and of all steps."""
 
-FIRST_SCENE = 1_000_000_000  # far from the scenes that anyone trains or tests on with the same seed
+FIRST_SCENE = 1_000_000_000  # beyond all scenes of training and test sets with the same seed
 _CHECKPOINT_EVERY = 250  # steps
 _WARM_UP = 100  # steps
 WEIGHT_DECAY = 0.02
@@ -53,7 +53,7 @@ WEIGHT_DECAY = 0.02
 
 @dataclass(frozen=True)
 class PretrainingConfig:
-    """What makes a pretraining.
+    """The settings of a pretraining.
 
     Attributes:
         seed: of the scenes, the initial weights, the batches and the captions.
@@ -119,7 +119,7 @@ class _Student(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
     def word_loss(self, images: Tensor, rows: Tensor) -> Tensor:
-        """Which words does the caption hold? Summed over words; asked of the pooled image and of its regions."""
+        """Binary cross-entropy of the caption's words, summed over words, for the pooled image and its regions."""
         target = torch.zeros(len(rows), len(self.words)).scatter_(1, rows, 1.0)
         pooled, regions = self._encode_images(images)
         logits = [self.log_scale.exp() * score + self.bias for score in _similarities(pooled, regions, self.words)]

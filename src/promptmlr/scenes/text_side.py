@@ -1,7 +1,7 @@
-"""Pretraining of the miniature CLIP's text side alone, against an image tower that stays as it is.
+"""Pretraining of the miniature CLIP's text tower alone, with a frozen image tower.
 
-Text towers that differ in nothing but their captions: the same scenes, the same image features, the same initial
-weights and batches for the same seed, and a share of captions that speak of absence.
+The text towers differ only in their captions: scenes, image features, and for one seed initial weights and batches are
+the same, and a given share of captions states an absence.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ _PEAK_RATE = 2e-3  # as the second stage of `pretraining`
 
 @dataclass(frozen=True)
 class TextSideConfig:
-    """What makes a text side.
+    """The settings of a text side's pretraining.
 
     Attributes:
         absence_rate: share of captions with a statement of absence, in [0, 1].
@@ -48,11 +48,11 @@ class TextSideConfig:
 
 @dataclass(frozen=True, eq=False)
 class EncodedScenes:
-    """Scenes, without their pixels, as a frozen image tower sees them.
+    """Scenes encoded by a frozen image tower, without their pixels.
 
     Attributes:
         tower: the whole CLIP, packed (`promptmlr.backbone.packing`); its text side is replaced.
-        scenes: N scenes, to be described.
+        scenes: N scenes, for which captions are drawn.
         pooled: (N, D) image features, without the common part of all images.
         regions: (N, R, D) of them, without it too.
     """
@@ -67,7 +67,7 @@ class EncodedScenes:
 def encode_scenes(
     tower: dict[str, Tensor], count: int, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> EncodedScenes:
-    """Draw scenes and encode them; no one trains or tests on them with the same seed.
+    """Draw and encode scenes that no training or test set of the same seed contains.
 
     Args:
         tower: a miniature CLIP, packed.
@@ -91,11 +91,11 @@ def encode_scenes(
 
 
 def pretrain_text_side(seen: EncodedScenes, config: TextSideConfig) -> dict[str, Tensor]:
-    """Train a text side from nothing.
+    """Train a text side from random weights.
 
     Args:
-        seen: what it is to describe.
-        config: what makes it.
+        seen: the encoded scenes.
+        config: the settings.
 
     Returns:
         The tower with this text side, packed: every tensor of the image side is the one that `seen` has.
