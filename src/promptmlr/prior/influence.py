@@ -15,7 +15,7 @@ from promptmlr.training import TrainingRun
 
 __all__ = ["label_influence"]
 
-INFLUENCE_SAMPLE = 600  # images at most that influence is told on
+INFLUENCE_SAMPLE = 600  # most images that influence is computed on
 TINY = 1e-9  # instead of a division by zero
 
 

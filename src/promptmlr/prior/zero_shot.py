@@ -25,7 +25,7 @@ from promptmlr.unknown import unknown_cost
 
 __all__ = ["CommonScaling", "Moments", "assumed_share", "fit_scaling", "level_shift"]
 
-LABELS_PER_IMAGE = 2.0  # that are present where nobody says how many are: two classes of an image,
+LABELS_PER_IMAGE = 2.0  # assumed number of present classes per image if it is unknown,
 MOST_SHARE = 0.2  # but not more than a fifth of the images of a class
 LEAST_SPREAD = 1e-3  # of margins: one image has none
 PRECISE = {"gtol": 1e-3, "ftol": 1e-9, "maxcor": 50}  # lines are then found to 1e-3
