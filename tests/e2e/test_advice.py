@@ -65,7 +65,7 @@ def test_labels_that_look_wrong(promptmlr, photos: Path, run: Path) -> None:
     assert len(found) == 63
     assert all(known[row["image"]][row["class"]] == row["label"] for row in found)
     assert done.err.splitlines()[-1].endswith(
-        f"of 63 observed labels may be wrong; all of them, the lowest quality first: {photos / 'label_qualities.csv'}"
+        f"of 63 observed labels may be wrong; all of them, the lowest quality first: {photos / 'label-quality.csv'}"
     )
 
 
