@@ -1,4 +1,4 @@
-"""Peak memory of training many classes: python bench/memory.py [--classes 1000 10000] [--precision float32]
+"""Peak memory of training many classes: python bench/memory.py [--classes 1000 10000] [--dtype float32]
 
 PositiveCoOp with contexts of its own for every class (M = 16) on ViT-B-32's text tower of random weights, cast as
 `promptmlr train` does, two steps of Adam through `fit` over batches of 32 images of 50 regions. Every number of classes
@@ -24,8 +24,8 @@ from promptmlr.training import fit
 STEPS, BATCH = 2, 32
 
 
-def train(classes: int, precision: Precision) -> None:
-    backbone = random_backbone("ViT-B-32", 224, *tower_dtypes(precision))
+def train(classes: int, dtype: Precision) -> None:
+    backbone = random_backbone("ViT-B-32", 224, *tower_dtypes(dtype))
     names = [f"{CLASS_NAMES[index % 80]} {index // 80}" for index in range(classes)]
     recipe = load_recipe("default", "positivecoop", epochs=1, batch_size=BATCH)
     recipe = recipe.model_copy(update={"optimizer": "adam"})
@@ -43,14 +43,14 @@ def train(classes: int, precision: Precision) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--classes", type=int, nargs="+", default=[1000, 10_000])
-    parser.add_argument("--precision", choices=get_args(Precision), default="auto")
+    parser.add_argument("--dtype", choices=get_args(Precision), default="auto")
     asked = parser.parse_args()
-    classes, precision = asked.classes, asked.precision
+    classes, dtype = asked.classes, asked.dtype
     if len(classes) == 1:
-        train(classes[0], precision)
+        train(classes[0], dtype)
     else:
         for count in classes:
-            command = [sys.executable, __file__, "--classes", str(count), "--precision", precision]
+            command = [sys.executable, __file__, "--classes", str(count), "--dtype", dtype]
             subprocess.run(command, check=True)
 
 

@@ -162,7 +162,7 @@ def measure(bench: Bench, cache: Path) -> None:
     released_baseline = Timing.of(bench.released_step(baseline, exact), REFERENCE, warm_up=False)
     bench.row("Baseline step from the store", step, released_baseline, 200)
     made = bench.step(ours("positivecoop", fast), lambda: fast.encode_image(bench.images(fast)))
-    bench.row("PositiveCoOp step, exact mode, --precision bfloat16", Timing.of(made, OURS), released_own, 4)
+    bench.row("PositiveCoOp step, exact mode, --dtype bfloat16", Timing.of(made, OURS), released_own, 4)
 
     images = bench.images(exact, EVALUATED)
     released_evaluation = Timing.of(lambda: released.evaluate(own, images, BATCH), REFERENCE, warm_up=False)
@@ -172,9 +172,9 @@ def measure(bench: Bench, cache: Path) -> None:
             yield backbone.encode_image(backbone.preprocessing.normalise(batch, backbone.dtype))
 
     evaluation = Timing.of(lambda: evaluate(ours("positivecoop", fast), fresh(fast)), OURS)
-    bench.row(f"evaluation of {EVALUATED} images, --precision bfloat16", evaluation, released_evaluation, 4)
+    bench.row(f"evaluation of {EVALUATED} images, --dtype bfloat16", evaluation, released_evaluation, 4)
     evaluation = Timing.of(lambda: evaluate(ours("positivecoop", exact), fresh(exact)), REFERENCE, warm_up=False)
-    bench.row(f"evaluation of {EVALUATED} images, --precision auto", evaluation, released_evaluation)
+    bench.row(f"evaluation of {EVALUATED} images, --dtype auto", evaluation, released_evaluation)
     kept = (stored() for _ in itertools.count())
     evaluation = Timing.of(
         lambda: evaluate(ours("positivecoop", exact), itertools.islice(kept, EVALUATED // BATCH)), OURS

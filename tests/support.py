@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from promptmlr import training
 from promptmlr.backbone import Backbone, load_backbone
@@ -89,3 +90,9 @@ def scenes_run(
     found = evaluate(run.probabilities(regions.regions), test.labels, test.class_names, resamples=20)
     write_text(out / "evaluation.json", json.dumps({"data": test.source, "select": "last", **found.as_dict()}))
     return out
+
+
+def write_image(path: Path) -> None:
+    """Write a red image of 2 × 2 pixels, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (2, 2), "red").save(path)

@@ -1,6 +1,6 @@
 """Cross-validation over observed labels: K trainings side by side, each without one of K folds of the labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ from promptmlr.prior.fitting import BegunRun, begin_run
 from promptmlr.prior.positive_only import positive_only_classes, resolve_unknown
 from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
-from promptmlr.training import EpochReport, TrainingRun, fit_runs
+from promptmlr.reporting import Progress
+from promptmlr.training import TrainingRun, fit_runs
 
 __all__ = ["FOLDS", "Subject", "calibrated", "folds_of", "out_of_fold"]
 
@@ -63,7 +64,7 @@ def out_of_fold(
     subject: Subject,
     method: str,
     recipe: Recipe,
-    on_epoch: Callable[[EpochReport], None] | None = None,
+    progress: Progress | None = None,
     *,
     fold: NDArray[np.int64] | None = None,
     everywhere: bool = False,
@@ -76,7 +77,7 @@ def out_of_fold(
         subject: what is trained on.
         method: a name of `METHODS`.
         recipe: of each training.
-        on_epoch: called after each epoch of all K together.
+        progress: called after each epoch of all K together.
         fold: (N, C) of each known label, -1 of unknown ones; None takes `folds_of`.
         everywhere: return the mean margin of all K recognizers at unknown labels instead of NaN.
 
@@ -90,7 +91,7 @@ def out_of_fold(
             runs,
             subject.source,
             order_seed=subject.order_seed,
-            on_epoch=None if on_epoch is None else lambda reports: on_epoch(reports[0]),
+            on_epoch=None if progress is None else lambda reports: progress(reports[0].epoch, reports[0].epochs),
         )
     return _gathered(runs, subject.source, fold, everywhere=everywhere)
 

@@ -30,8 +30,8 @@ from promptmlr.data.precomputed import Features
 from promptmlr.data.targets import Unlisted, image_refs, labels_from, precomputed_features, text_from
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
-from promptmlr.features import RegionCache, open_regions
-from promptmlr.files import write_folder, write_text
+from promptmlr.features import JobSettings, RegionCache, open_regions
+from promptmlr.files import write_folder
 from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.opening import open_cache
 from promptmlr.options import CacheOptions
@@ -43,6 +43,7 @@ from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 from promptmlr.run import FILES, BackboneRecord, Run, load_run
+from promptmlr.run.folder import CALIBRATION, WEIGHTS, write_json
 
 __all__ = ["MultiLabelRecognizer"]
 
@@ -156,12 +157,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         on top. See `out_of_fold_probabilities`. Args and errors as `fit`.
         """
         job, tower = self._job(X, y, None)
-        return out_of_fold_probabilities(
-            job,
-            tower,
-            **self._where(),
-            reporter=self.reporter,
-        )
+        return out_of_fold_probabilities(job, tower, **self._settings())
 
     def partial_fit(self, X: Any, y: Any) -> Self:  # noqa: N803
         """Train on, from where it stands, with these labels alone; the first call is `fit`.
@@ -295,10 +291,8 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         recipe_of = partial(self._recipe, float((labels != UNKNOWN).mean()))
         method = self.method if before is None else before.config.method
         if method == AUTO:
-            seed, reporter = int(self.random_state), self.reporter or Reporter()
-            method = taken(
-                compared_methods(labelled, keep, tower, recipe_of, seed, seed, **self._where(), reporter=reporter)
-            ).method
+            seed = int(self.random_state)
+            method = taken(compared_methods(labelled, keep, tower, recipe_of, seed, seed, **self._settings())).method
         job = TrainingJob(
             method=method,
             recipe=recipe_of(method),
@@ -316,16 +310,21 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
     def _train(self, X: Any, y: Any, before: Run | None) -> Self:  # noqa: N803
         job, tower = self._job(X, y, before)
         with tempfile.TemporaryDirectory(prefix="promptmlr-") as folder:
-            path = train_run(job, tower, Path(folder) / "run", **self._where(), reporter=self.reporter)
+            path = train_run(job, tower, Path(folder) / "run", **self._settings())
             if before is not None:
                 _keep_calibration(path, before, (job.labelled.labels != UNKNOWN).any(axis=0))
             self._take(load_run(path))
         self.run_.adopt(tower)
         return self
 
-    def _where(self) -> dict[str, Any]:
+    def _settings(self) -> JobSettings:
         """What every job is told."""
-        return {"cache": self._cache(), "skip_unreadable": self.skip_unreadable, "workers": self.workers}
+        return JobSettings(
+            cache=self._cache(),
+            skip_unreadable=self.skip_unreadable,
+            workers=self.workers,
+            reporter=self.reporter or Reporter(),
+        )
 
     def _recipe(self, observed: float, method: str) -> Recipe:
         """How a method is trained on this share of all labels."""
@@ -379,7 +378,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
 
     def _learned(self) -> dict[str, Tensor]:
         """The learned tensors of the run, as they were before folding."""
-        tensors = safetensors.torch.load(self._files["weights.safetensors"])
+        tensors = safetensors.torch.load(self._files[WEIGHTS])
         return {name.removeprefix("learned."): part for name, part in tensors.items() if name.startswith("learned.")}
 
     def _fitted(self) -> Run:
@@ -413,7 +412,7 @@ def _keep_calibration(path: Path, before: Run, seen: NDArray[np.bool_]) -> None:
         found = found.for_classes(seen, before.calibration, before.config.threshold)
     found = found or before.calibration
     if found is not None:
-        write_text(path / "calibration.json", found.model_dump_json(indent=2) + "\n")
+        write_json(path / CALIBRATION, found)
 
 
 @lru_cache(maxsize=1)

@@ -5,25 +5,14 @@ Only files that a run is read from come down, and none of them can run code: JSO
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from promptmlr.errors import EnvironmentFault, UserError
 
-__all__ = ["RUN_FILES", "HubName", "download_run", "hub_name", "push_folder"]
-
-RUN_FILES = (
-    "README.md",
-    "calibration.json",
-    "config.json",
-    "evaluation.json",
-    "metrics.json",
-    "prior.json",
-    "weights.safetensors",
-)
-"""What a run consists of on the Hub; nothing else is downloaded."""
+__all__ = ["HubName", "download_run", "hub_name", "push_folder"]
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _NO_NAME = "{!r} names no repository of the Hugging Face Hub; write owner/name, such as ann/shop-tags"
@@ -53,8 +42,12 @@ def hub_name(text: str | Path) -> HubName | None:
     return HubName(_checked(match["repository"]), match["revision"])
 
 
-def download_run(name: HubName) -> Path:
+def download_run(name: HubName, files: Sequence[str]) -> Path:
     """The folder that holds the run, in the cache of huggingface_hub; downloaded where it is not there yet.
+
+    Args:
+        name: where it lies.
+        files: what comes down; nothing else does.
 
     Raises:
         UserError: there is no such repository or revision, or it may not be seen.
@@ -64,7 +57,7 @@ def download_run(name: HubName) -> Path:
 
     with _one_line(name):
         found = huggingface_hub.snapshot_download(
-            name.repository, revision=name.revision, allow_patterns=list(RUN_FILES), library_name="promptmlr"
+            name.repository, revision=name.revision, allow_patterns=list(files), library_name="promptmlr"
         )
     return Path(str(found))
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from promptmlr.errors import UserError, nearest
 from promptmlr.report.tables import csv_text, percent_interval, signed, table_lines
-from promptmlr.run import BackboneRecord, RunConfig, load_run, read_config, read_evaluation, read_metrics
+from promptmlr.run import BackboneRecord, RunConfig, load_run, partial_of, read_config, read_evaluation, read_metrics
+from promptmlr.run.folder import CONFIG, EPOCHS, MASK, METRICS, PARTIAL, WEIGHTS
 
 __all__ = ["SORTED_BY", "Comparison", "RunRow", "compare_runs", "find_runs", "list_runs", "rows_as_csv", "rows_as_text"]
 
-OF_A_RUN = frozenset({"config.json", "mask.npy", "metrics.json", "metrics.jsonl", "weights.safetensors"})
-PARTIAL = ".partial"
 LONG = ("backbone", "data")
 SHARED = ("state", "method", *LONG, "observed", "seed", "epochs")
 UNKNOWN = "–"
@@ -71,8 +70,8 @@ def find_runs(folder: Path) -> Iterator[Path]:
     """Folders that are runs, whole or not, at any depth, sorted; hidden and linked ones are left out."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found = OF_A_RUN.intersection(files)
-        unfinished = place.endswith(PARTIAL) and "config.json" in found
+        found = {CONFIG, EPOCHS, MASK, METRICS, WEIGHTS}.intersection(files)
+        unfinished = place.endswith(PARTIAL) and CONFIG in found
         if unfinished or len(found) > 1:
             folders.clear()
             yield Path(place)
@@ -197,7 +196,7 @@ def _row(path: Path, name: str) -> RunRow:
     state = f"epoch {len(lines)} of {config.recipe.epochs}" if partial else "finished"
     evaluation = read_evaluation(path) or {}
     low, high = evaluation.get("mean_ap_interval") or (None, None)
-    written = path / ("metrics.json" if not partial else "metrics.jsonl" if lines else "config.json")
+    written = path / (METRICS if not partial else EPOCHS if lines else CONFIG)
     date = datetime.fromtimestamp(written.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
     tower = config.backbone
     return RunRow(
@@ -223,11 +222,11 @@ def _row(path: Path, name: str) -> RunRow:
 
 def _config(path: Path) -> RunConfig:
     """Of a run; a whole one is read whole, so that damage is noticed."""
-    return read_config(path / "config.json") if path.name.endswith(PARTIAL) else load_run(path).config
+    return read_config(path / CONFIG) if path.name.endswith(PARTIAL) else load_run(path).config
 
 
 def _epochs(path: Path) -> list[dict[str, Any]]:
-    file = path / "metrics.jsonl"
+    file = path / EPOCHS
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
@@ -264,8 +263,8 @@ def _cells(row: RunRow) -> dict[str, str]:
 
 
 def _named(folder: Path, name: str) -> Path:
-    for path in (folder / name, Path(name), folder / f"{name}{PARTIAL}"):
-        if (path / "config.json").is_file():
+    for path in (folder / name, Path(name), partial_of(folder / name)):
+        if (path / CONFIG).is_file():
             return path
     known = [path.relative_to(folder).as_posix() for path in find_runs(folder)]
     raise UserError(f"no run {name!r} in {folder}; {nearest(name, known)}")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -48,6 +49,8 @@ def only_process(
         lock.parent.mkdir(parents=True, exist_ok=True)
         held, since, seen, told = FileLock(lock), time.monotonic(), progress(), False
         while not _acquired(held):
+            if not lock.exists():  # to filelock, a folder where nothing can be made is one whose lock is held
+                tempfile.TemporaryFile(dir=lock.parent).close()
             if progress() != seen:
                 since, seen = time.monotonic(), progress()
             if time.monotonic() - since > patience:

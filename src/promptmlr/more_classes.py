@@ -61,15 +61,16 @@ def with_classes(
     features = ensemble_features(run.backbone, names, run.config.recipe.templates)
     presence = EmbeddingSide.from_features(features).embedding
     absence = background[:1].expand_as(presence)
-    weighting, pooling = run.recognizer.weighting, run.recognizer.pooling
-    added = Recognizer(EmbeddingSide(presence), EmbeddingSide(absence), names, weighting, pooling=pooling)
+    own = run.recognizer
+    added = Recognizer(EmbeddingSide(presence), EmbeddingSide(absence), names, own.weighting, pooling=own.pooling)
     margins = _margins(run, added, images, workers)
     record = _record(prior, margins)
     config = run.config.model_copy(update={"class_names": (*run.class_names, *names)})
 
     def joined(recognizer: Recognizer) -> Recognizer:
         sides = _below(recognizer.presence, presence), _below(recognizer.absence, absence)
-        return Recognizer(*sides, config.class_names, recognizer.weighting, pooling=pooling).requires_grad_(False)
+        more = Recognizer(*sides, config.class_names, recognizer.weighting, pooling=recognizer.pooling)
+        return more.requires_grad_(False)
 
     assert run.zero_shot is not None
     zero_shot = joined(run.zero_shot)

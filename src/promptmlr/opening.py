@@ -2,21 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
 from promptmlr.backbone import Backbone, PrecomputedFeatures, is_downloaded, open_backbone
 from promptmlr.data import LabelledImages, is_scenes, load_data
 from promptmlr.data.options import Purpose
 from promptmlr.errors import UserError
-from promptmlr.features import RegionCache, default_cache_folder, readable_regions
+from promptmlr.features import JobSettings, RegionCache, default_cache_folder, readable_regions
 from promptmlr.methods import METHODS, methods_on
 from promptmlr.names import first_names
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions, TowerOptions
-from promptmlr.regions import FreshRegions, RegionSource
+from promptmlr.regions import RegionSource
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run, RunInProgress
 
 __all__ = [
     "common_classes",
+    "job_settings",
     "open_cache",
     "open_data",
     "open_images",
@@ -26,12 +28,19 @@ __all__ = [
 ]
 
 
+def job_settings(regions: CacheOptions, reading: DataOptions, tower: TowerOptions, reporter: Reporter) -> JobSettings:
+    """As options say."""
+    return JobSettings(
+        cache=open_cache(regions), skip_unreadable=reading.skip_unreadable, workers=tower.workers, reporter=reporter
+    )
+
+
 def open_data(
     data: str,
     purpose: Purpose,
     options: DataOptions,
     reporter: Reporter,
-    like: Mapping[str, str] | None = None,
+    like: Mapping[str, str | float] | None = None,
 ) -> LabelledImages:
     """`load_data`, and what was read is said."""
     labelled = load_data(data, purpose, options, like or {})
@@ -51,7 +60,7 @@ def open_tower(
 
     Args:
         data: what it is to see, as `load_data` is told.
-        options: which one; of `NewTowerOptions` also the image size and the precision.
+        options: which one; of `NewTowerOptions` also the image size and the number type.
         reporter: where to say what is downloaded, and what the miniature is for.
         labelled: the data, which may be features.
         resumed: the run that goes on, with the dtypes that it began with.
@@ -67,7 +76,7 @@ def open_tower(
         reporter.note(f"{which}: the first time its weights are downloaded, some hundred megabytes")
     new = options if isinstance(options, NewTowerOptions) else NewTowerOptions()
     begun = None if resumed is None else RunInProgress.begun_dtypes(resumed)
-    tower = open_backbone(name, pretrained, new.image_size, new.precision or "auto", options.device, begun)
+    tower = open_backbone(name, pretrained, new.image_size, new.dtype or "auto", options.device, begun)
     if data and tower.name == "scenes" and not is_scenes(data):
         reporter.note(
             "note: the miniature CLIP knows drawings alone; on photographs it shows that the program runs, and its "
@@ -108,21 +117,14 @@ def open_cache(options: CacheOptions) -> RegionCache | None:
 
 
 def open_images(
-    labelled: LabelledImages,
-    tower: Backbone,
-    cache: RegionCache | None,
-    reporter: Reporter,
-    *,
-    skip_unreadable: bool = False,
-    workers: int = 2,
+    labelled: LabelledImages, tower: Backbone, **settings: Unpack[JobSettings]
 ) -> tuple[LabelledImages, RegionSource]:
     """The images that can be read and their labels, with their regions from wherever they are cheapest.
 
     Raises:
         UnreadableImage: an image cannot be read, and is not to be left out.
     """
-    fresh = FreshRegions(tower, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
-    kept, source = readable_regions(fresh, cache, reporter)
+    kept, source = readable_regions(tower, labelled.images, **settings)
     return labelled.rows(kept), source
 
 

@@ -1,6 +1,7 @@
 """Out-of-fold probabilities of all labels, and the refusal of scikit-learn's `cross_val_predict` for them."""
 
 import sys
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +9,9 @@ from numpy.typing import NDArray
 from promptmlr.backbone import Backbone
 from promptmlr.crossvalidation import Subject, calibrated, out_of_fold
 from promptmlr.errors import UserError
-from promptmlr.features import RegionCache, readable_regions
+from promptmlr.features import JobSettings, readable_regions
 from promptmlr.labels import hide
 from promptmlr.pipeline import TrainingJob
-from promptmlr.regions import FreshRegions
-from promptmlr.reporting import Reporter
 
 __all__ = ["check_not_renumbered", "out_of_fold_probabilities"]
 
@@ -20,13 +19,7 @@ RENUMBERED = ("decision_function", "predict_log_proba", "predict_proba")
 
 
 def out_of_fold_probabilities(
-    job: TrainingJob,
-    backbone: Backbone,
-    *,
-    cache: RegionCache | None = None,
-    skip_unreadable: bool = False,
-    workers: int = 2,
-    reporter: Reporter | None = None,
+    job: TrainingJob, backbone: Backbone, **settings: Unpack[JobSettings]
 ) -> NDArray[np.float64]:
     """P(present) of every cell by recognizers that did not see its label.
 
@@ -36,10 +29,7 @@ def out_of_fold_probabilities(
     Args:
         job: what to train; its epochs are the recipe's, whatever `select` says.
         backbone: the frozen CLIP.
-        cache: where regions are stored; None holds them in memory.
-        skip_unreadable: leave unreadable images out instead of refusing them.
-        workers: threads that decode images.
-        reporter: receives progress and messages.
+        settings: what every job is told.
 
     Returns:
         (N, C), calibrated on the known labels; NaN for images that cannot be read.
@@ -47,15 +37,12 @@ def out_of_fold_probabilities(
     Raises:
         UserError: fewer labels are present than there are folds, or an image cannot be read.
     """
-    labelled, reporter = job.labelled, reporter or Reporter()
-    fresh = FreshRegions(backbone, labelled.images, workers=workers, skip_unreadable=skip_unreadable)
-    kept, source = readable_regions(fresh, cache, reporter)
+    labelled = job.labelled
+    kept, source = readable_regions(backbone, labelled.images, **settings)
     seen = hide(labelled.labels, job.keep)[kept]
     subject = Subject(backbone, labelled.class_names, source, seen, job.seed, job.order_seed)
-    with reporter.progress("epochs of five folds") as say:
-        margins = out_of_fold(
-            subject, job.method, job.recipe, lambda report: say(report.epoch, report.epochs), everywhere=True
-        )
+    with settings["reporter"].progress("epochs of five folds") as say:
+        margins = out_of_fold(subject, job.method, job.recipe, say, everywhere=True)
     found = np.full(labelled.labels.shape, np.nan)
     found[kept] = calibrated(margins, seen)
     return found

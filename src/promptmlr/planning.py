@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self, Unpack
 
 from torch import cuda
 
@@ -18,16 +18,17 @@ from promptmlr.data import LabelledImages, load_data, load_keep_mask
 from promptmlr.data.shares import shares_of
 from promptmlr.data.texts import texts_of
 from promptmlr.errors import UserError
-from promptmlr.features import RegionCache
+from promptmlr.features import JobSettings
 from promptmlr.following import Follower
 from promptmlr.labels import UNKNOWN, Keep, Observation, hide
 from promptmlr.methods import METHODS, reads_texts, takes_start
-from promptmlr.opening import open_cache, open_data, open_images, open_tower, usable_methods
+from promptmlr.opening import job_settings, open_data, open_images, open_tower, usable_methods
 from promptmlr.options import CacheOptions, DataOptions, MaskOptions, NewTowerOptions, PromptOptions
 from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.reporting import Reporter
 from promptmlr.run import RunInProgress, Selection, partial_of, read_config
+from promptmlr.run.folder import CONFIG
 
 __all__ = ["AUTO", "Plan", "Trained", "as_compared", "compared_methods", "train"]
 
@@ -108,11 +109,11 @@ def train(
     seen = _Seen.of(plan.seen, hiding, labelled, reporter)
     recipe_of = _recipes(plan, seen, labelled.class_names)
     tower = open_tower(plan.data, plan.tower, reporter, labelled, out if resume else None)
-    where = _Where(open_cache(plan.regions), plan.reading.skip_unreadable, plan.tower.workers, reporter)
+    settings = job_settings(plan.regions, plan.reading, plan.tower, reporter)
     candidates: list[choice.Candidate] = []
     if method == AUTO:
         seeds = plan.seen.seed, plan.recipe.order_seed
-        candidates = compared_methods(labelled, seen.keep, tower, recipe_of, *seeds, **where._asdict())
+        candidates = compared_methods(labelled, seen.keep, tower, recipe_of, *seeds, **settings)
         method = choice.taken(candidates).method
     job = TrainingJob(
         method=method,
@@ -132,19 +133,10 @@ def train(
     )
     if tower.device.type == "cpu" and cuda.is_available():
         reporter.note("note: this runs on the CPU; --device cuda uses the GPU")
-    path = train_run(job, tower, out, resume=resume, followers=followers, **where._asdict())
+    path = train_run(job, tower, out, resume=resume, followers=followers, **settings)
     if candidates:
         choice.write_candidates(path / "methods.csv", candidates)
     return Trained(path, following)
-
-
-class _Where(NamedTuple):
-    """What every job is told."""
-
-    cache: RegionCache | None
-    skip_unreadable: bool
-    workers: int
-    reporter: Reporter
 
 
 def compared_methods(
@@ -154,11 +146,7 @@ def compared_methods(
     recipe_of: RecipeOf,
     seed: int = 0,
     order_seed: int = 0,
-    *,
-    cache: RegionCache | None = None,
-    skip_unreadable: bool = False,
-    workers: int = 2,
-    reporter: Reporter,
+    **settings: Unpack[JobSettings],
 ) -> list[choice.Candidate]:
     """All methods that the backbone has everything for, in cross-validation on the observed labels, the best first.
 
@@ -169,16 +157,14 @@ def compared_methods(
         recipe_of: method → how it is trained.
         seed: of folds and starts.
         order_seed: of the order of images.
-        cache: where regions are stored.
-        skip_unreadable: leave unreadable images out instead of refusing them.
-        workers: threads that decode images.
-        reporter: where to say how it goes, and what came out.
+        settings: what every job is told.
 
     Raises:
         UserError: fewer labels are present than there are folds.
     """
     hidden = replace(labelled, labels=hide(labelled.labels, keep))
-    kept, source = open_images(hidden, tower, cache, reporter, skip_unreadable=skip_unreadable, workers=workers)
+    kept, source = open_images(hidden, tower, **settings)
+    reporter = settings["reporter"]
     subject = Subject(tower, kept.class_names, source, kept.labels, seed, order_seed)
     recipes = {name: recipe_of(name) for name in usable_methods(tower, reporter)}
     candidates = choice.choose_method(subject, recipes, reporter=reporter)
@@ -234,7 +220,7 @@ def _hiding(options: MaskOptions) -> Observation:
 
 def _going_on(out: str | Path, reporter: Reporter) -> str:
     """The method that an interrupted run had chosen."""
-    method = read_config(partial_of(out) / "config.json").method
+    method = read_config(partial_of(out) / CONFIG).method
     reporter.note(f"going on with {method}, which --method auto had chosen")
     return method
 

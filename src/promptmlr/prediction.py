@@ -25,7 +25,7 @@ from promptmlr.files import replacing
 from promptmlr.functional import presence_probability
 from promptmlr.names import checked_path
 from promptmlr.regions import Indices, RegionSource, encode_stream, index_batches
-from promptmlr.reporting import Progress
+from promptmlr.reporting import Progress, Reporter
 from promptmlr.run import Run
 from promptmlr.threads import threads_for
 
@@ -124,7 +124,7 @@ def predict_margins(model: Model, source: RegionSource, batch_size: int = 128) -
 
 def predict_to_file(
     run: Run,
-    arguments: list[str],
+    arguments: Sequence[str],
     out: Path,
     *,
     threshold: float | None = None,
@@ -133,7 +133,7 @@ def predict_to_file(
     batch_size: int | None = None,
     workers: int = 2,
     device: str = "cpu",
-    on_batch: Callable[[PredictionSummary, list[UnreadableImage]], None] | None = None,
+    reporter: Reporter | None = None,
 ) -> PredictionSummary:
     """Predict images and write one row each, in the order given; memory does not grow with their number.
 
@@ -148,7 +148,7 @@ def predict_to_file(
         batch_size: images through the tower at once; None chooses.
         workers: decoding threads.
         device: for features; images are seen where the run's backbone is.
-        on_batch: called after every batch with the counts so far and what could not be read in it.
+        reporter: where to say how it goes, and what could not be read.
 
     Raises:
         UserError: an unknown suffix, no images, an unreadable one under `strict`, or features that do not fit the run.
@@ -160,8 +160,8 @@ def predict_to_file(
     else:
         images = (ImageFile(path) for path in find_images(arguments))
         stream = encode_stream(run.backbone, images, batch_size, workers)
-    summary = PredictionSummary()
-    with _WRITERS[out.suffix.lower()](out, run.class_names) as write:
+    summary, reporter = PredictionSummary(), reporter or Reporter()
+    with _WRITERS[out.suffix.lower()](out, run.class_names) as write, reporter.progress("predicted") as say:
         for refs, errors, regions in stream:
             bad = [error for error in errors if error is not None]
             if bad and strict:
@@ -173,8 +173,9 @@ def predict_to_file(
                 write(list(zip(names, labels, probabilities, strict=True)))
             summary.predicted += len(names)
             summary.unreadable += len(bad)
-            if on_batch is not None:
-                on_batch(summary, bad)
+            for error in bad:
+                reporter.note(f"unreadable, left out: {error}")
+            say(summary.predicted + summary.unreadable, None)
         if not summary.predicted:
             raise UnreadableImage(f"none of {summary.unreadable} images could be read, so nothing is written to {out}")
     return summary

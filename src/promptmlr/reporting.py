@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 __all__ = ["Progress", "ProgressAlone", "Reporter", "counted"]
 
-Progress = Callable[[int, int], None]  # (done, total)
+Progress = Callable[[int, int | None], None]  # (done, total, where it is known)
 
 
 class Reporter:
@@ -30,7 +30,7 @@ class ProgressAlone(Reporter):
         return self._reporter.progress(label)
 
 
-def _ignore(_done: int, _total: int) -> None:
+def _ignore(_done: int, _total: int | None) -> None:
     pass
 
 

@@ -22,6 +22,7 @@ from promptmlr.prior.zero_shot import assumed_share
 from promptmlr.recipes import load_recipe
 from promptmlr.reporting import ProgressAlone, Reporter
 from promptmlr.run import Run, load_run
+from promptmlr.run.folder import CONFIG
 
 __all__ = ["MOST_IMAGES", "run_of_classes", "zero_shot_run"]
 
@@ -104,7 +105,7 @@ def run_of_classes(
     """
     reporter, texts = reporter or Reporter(), texts or TextOptions()
     for name in images:
-        if hub_name(name) is not None or Path(name, "config.json").is_file():
+        if hub_name(name) is not None or Path(name, CONFIG).is_file():
             raise UserError(f"{name} is a run, and knows its classes; leave out either the run or --classes")
         if has_features(Path(name)):
             raise UserError(

@@ -33,11 +33,10 @@ def test_regions_stored_beforehand_are_used(promptmlr, photos: Path, cache: Path
 
 
 def test_a_tower_in_bfloat16_has_a_store_of_its_own(promptmlr, photos: Path, cache: Path) -> None:
-    table, kept = photos / "labels.csv", ("--cache", cache, "--precision")
+    table, kept = photos / "labels.csv", ("--cache", cache, "--dtype")
     assert promptmlr("cache", table, "--backbone", "scenes", *kept, "bfloat16").code == 0
     trained = [
-        promptmlr("train", table, "--out", photos / precision, *SMALL, *kept, precision)
-        for precision in ("bfloat16", "float32")
+        promptmlr("train", table, "--out", photos / dtype, *SMALL, *kept, dtype) for dtype in ("bfloat16", "float32")
     ]
     assert [(run.code, ENCODED in run.err) for run in trained] == [(0, False), (0, True)]
 

@@ -15,7 +15,8 @@ from huggingface_hub import constants
 import promptmlr as pm
 from hub_server import TOKEN, Hub, serving
 from promptmlr.errors import EnvironmentFault, UserError
-from promptmlr.hub import RUN_FILES, HubName, hub_name
+from promptmlr.hub import HubName, hub_name
+from promptmlr.run.folder import ON_HUB
 from support import scenes_run
 
 
@@ -51,7 +52,7 @@ def test_pushed_and_used_from_the_hub(promptmlr, hub: Hub, run: Path, tmp_path: 
     assert hub.private == {"ann/shop-tags": True}
     files = hub.files["ann/shop-tags"]
     assert {"README.md", "config.json", "weights.safetensors", "metrics.json", "evaluation.json"} <= files.keys()
-    assert files.keys() <= set(RUN_FILES)
+    assert files.keys() <= set(ON_HUB)
     assert str(tmp_path).encode() not in b"".join(files.values())
 
     card = files["README.md"].decode()
@@ -69,7 +70,7 @@ def test_pushed_and_used_from_the_hub(promptmlr, hub: Hub, run: Path, tmp_path: 
     for name in ("hf://ann/shop-tags", f"hf://ann/shop-tags@{commit}", Path("hf://ann/shop-tags@main")):
         loaded = pm.load_run(name)
         assert np.array_equal(loaded.predict(photos), wanted)
-        assert {path.name for path in loaded.path.iterdir()} <= set(RUN_FILES)
+        assert {path.name for path in loaded.path.iterdir()} <= set(ON_HUB)
     assert not [line for line in hub.requests if "evil.py" in line or "mask.npy" in line]
 
     out = tmp_path / "p.csv"

@@ -85,12 +85,25 @@ def test_a_resumed_run_keeps_the_dtypes_it_began_with(promptmlr, photos: Path, m
         interrupt_after(2, patch)
         assert promptmlr("train", photos / "labels.csv", "--out", photos / "run", *SMALL).code == 130
     monkeypatch.setattr(precision, "has_fast_bfloat16", lambda _: False)
-    asked = resume(promptmlr, photos / "run", "--precision", "float32")
+    asked = resume(promptmlr, photos / "run", "--dtype", "float32")
     assert asked.code == 2
     assert "backbone.text_dtype: bfloat16, now float32" in asked.err
     done = resume(promptmlr, photos / "run")
     assert done.code == 0, done.err
     assert json.loads((photos / "run" / "config.json").read_text())["backbone"]["text_dtype"] == "bfloat16"
+
+
+def test_a_run_of_a_version_before_is_gone_on_with_though_it_wrote_less_down(promptmlr, stopped: Path) -> None:
+    path = stopped.parent / "run.partial" / "config.json"
+    config = json.loads(path.read_text())
+    assert config["backbone"].pop("activation")
+    assert config["backbone"].pop("text_activation")
+    assert config["data"].pop("reading")
+    path.write_text(json.dumps(config))
+    other = resume(promptmlr, stopped, "--order-seed", "5")
+    assert (other.code, "order_seed: 0, now 5" in other.err) == (2, True)
+    done = resume(promptmlr, stopped)
+    assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize("lost", ["metrics.jsonl", "mask.npy"])

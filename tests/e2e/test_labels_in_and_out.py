@@ -202,3 +202,27 @@ def test_broken_images_are_left_out_when_asked(promptmlr, photos: Path, to: str)
     assert done.code == 0, done.err
     assert done.err.count("unreadable, left out: ") == 2
     assert labels(made, to, coco_images="all").keys() == {f"{index:02d}" for index in range(48)} - {"03", "40"}
+
+
+def test_answers_go_back_into_the_file_they_are_about(promptmlr, photos: Path) -> None:
+    image = labels_in(photos / "labels.csv")[0]
+    promptmlr("convert", photos / "labels.csv", photos / "tasks.json", "--to", "label-studio")
+    journal = photos / "answers.jsonl"
+    class_name = load_data(str(photos / "labels.csv")).class_names[0]
+    journal.write_text(json.dumps({"image": image, "class": class_name, "value": "1"}) + "\n")
+    given = ("--answers", journal)
+    done = promptmlr("convert", photos / "tasks.json", photos / "corrected.json", *given)
+    assert done.code == 0, done.err
+    assert "of 1 answers change a label" in done.err
+    assert labels(photos / "corrected.json")[Path(image).stem][class_name] == 1
+    done = promptmlr("convert", photos / "labels.csv", photos / "other.csv", "--to", "csv", *given)
+    assert done.code == 0, done.err
+    assert labels(photos / "other.csv")[Path(image).stem][class_name] == 1
+    done = promptmlr("convert", photos / "tasks.json", photos / "more.json")
+    assert (done.code, "--to" in done.err, "--answers" in done.err) == (2, True, True)
+
+
+def labels_in(table: Path) -> list[str]:
+    """The images of a CSV."""
+    with table.open(newline="") as file:
+        return [row["image"] for row in csv.DictReader(file)]

@@ -1,6 +1,7 @@
 """An option is said once: in the help of every verb that has it, in the run, and by the run to the verbs after it."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,6 +101,13 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         (("train", "--out", "x"), ("DATA requires an argument",)),
         (("train", "scenes", "--out", "x", "--select", "lst"), ("--select", '"last"')),
         (("train", "scenes", "--out", "x", "--epochs", "three"), ("--epochs", "three")),
+        (("train", "scenes", "--out", "x", "--epochs", "1.5"), ("--epochs", "1.5")),
+        (("train", "scenes", "--out", "x", "--views", "1.5"), ("--views", "1.5")),
+        (("train", "scenes", "--out", "x", "--precision", "bfloat16"), ("Unknown option: --precision",)),
+        (("experiment", "few-labels", "--out", "x", "--seeds=1.5"), ("--seeds", "1.5")),
+        (("serve", "x", "--allow-host", "https://example.org/"), ("--allow-host example.org",)),
+        (("serve", "x", "--allow-host", "example.org:80"), ("--allow-host example.org",)),
+        (("serve", "x", "--allow-host", "*.example.org"), ("give the name alone",)),
         (("compare", "scenes", "--out", "x", "--folds", "1"), ("--folds",)),
         (("cache", "scenes", "--no-cache"), ("--no-cache",)),
     ],
@@ -125,14 +133,58 @@ def test_help_names_the_verb_alone(promptmlr: Callable) -> None:
     assert promptmlr("train", "--help", "--nope").out.endswith("\npromptmlr train --help --all explains these.\n")
 
 
-@pytest.mark.parametrize("name", ["labels.csv", "run/config.json", "run/calibration.json"])
-def test_a_score_takes_the_place_of_nothing_else(promptmlr: Callable, photos: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("labels.csv", "name a .json file that no run holds"),
+        ("run/config.json", "name a .json file that no run holds"),
+        ("run/calibration.json", "name a .json file that no run holds"),
+        ("tasks.json", "tasks.json exists, and is no evaluation; name another file with --out"),
+    ],
+)
+def test_a_score_takes_the_place_of_nothing_else(promptmlr: Callable, photos: Path, name: str, words: str) -> None:
     (photos / "run").mkdir()
     (photos / name).touch()
     before = (photos / name).read_bytes()
     done = promptmlr("evaluate", photos / "run", photos / "labels.csv", "--out", photos / name)
-    assert (done.code, "name a .json file that no run holds" in done.err) == (2, True)
+    assert (done.code, words in done.err) == (2, True)
     assert (photos / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("explain", "scenes", "labels.csv"), "explain.csv"),
+        (("explain", "scenes", "photos/00.png", "--classes", "car"), "explain.png"),
+        (("explain", "scenes", "photos/00.png", "--classes", "car"), "explain.maps.csv"),
+        (("runs", ".", "--out", "list.csv"), "list.csv"),
+        (("pretrain-scenes", "--out", "weights.safetensors"), "weights.safetensors"),
+    ],
+)
+def test_no_file_is_replaced_unasked(promptmlr: Callable, photos: Path, monkeypatch, arguments, name: str) -> None:
+    monkeypatch.chdir(photos)
+    Path(name).write_text("mine")
+    done = promptmlr(*arguments)
+    assert (done.code, f"{name} exists; " in done.err, "--overwrite" in done.err) == (2, True, True)
+    assert Path(name).read_text() == "mine"
+
+
+def test_a_score_takes_the_place_of_an_earlier_one(promptmlr: Callable, photos: Path) -> None:
+    table, run, out = photos / "labels.csv", photos / "run", photos / "score.json"
+    assert promptmlr("train", table, "--out", run, "--method", "zeroshot", *SMALL).code == 0
+    for resamples in ("0", "20"):
+        done = promptmlr("evaluate", run, table, "--resamples", resamples, "--workers", "0", "--out", out)
+        assert done.code == 0, done.err
+    assert json.loads(out.read_text())["mean_ap_interval"][0] is not None
+
+
+def test_a_table_of_labels_may_be_blank_where_nothing_is_known(promptmlr: Callable, photos: Path) -> None:
+    table, run = photos / "labels.csv", photos / "run"
+    done = promptmlr("train", table, "--out", run, "--mask", table, "--unknown-code", "", *SMALL)
+    assert done.code == 0, done.err
+    cells = [cell for line in table.read_text().splitlines()[1:] if ",train," in line for cell in line.split(",")[2:]]
+    known = json.loads((run / "config.json").read_text())["data"]["known_labels"]
+    assert known == sum(cell != "" for cell in cells) < len(cells)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +205,19 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == b""
+
+
+def test_letters_that_a_terminal_cannot_show_are_named_in_errors(tmp_path: Path) -> None:
+    code = "import sys\nfrom promptmlr.cli import main\nsys.argv = ['promptmlr', *sys.argv[1:]]\nmain()\n"
+    for arguments, left in ((["train", "--help"], 0), (["runs", str(tmp_path / "späti")], 2)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == left, done.stderr
+    assert "sp\\xe4ti" in done.stderr
 
 
 def test_another_process_that_trains_is_said_before_anything_is_read(promptmlr: Callable, photos: Path) -> None:

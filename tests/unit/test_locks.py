@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 from errno import ENOSYS
+from pathlib import Path
 
 import pytest
 
-from promptmlr.errors import UserError
+from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.locks import only_process
 
 NO_LOCKS = """
@@ -90,6 +91,16 @@ def test_of_a_process_on_another_host_the_host_the_process_and_the_file_are_name
     lock.unlink()
     with only_process(lock, "busy"):
         assert lock.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder in which nobody can make a file")
+def test_a_folder_where_no_lock_can_be_made_is_no_busy_one() -> None:
+    with (
+        pytest.raises(EnvironmentFault, match=r"cannot write /proc/self: .*; name another place") as error,
+        only_process(Path("/proc/self/lock"), "busy", 60),
+    ):
+        pass
+    assert "busy" not in str(error.value)
 
 
 def test_the_wait_goes_on_as_long_as_the_other_process_gets_on(tmp_path) -> None:

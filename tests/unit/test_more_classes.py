@@ -16,8 +16,9 @@ from promptmlr.data.images import ImageFile
 from promptmlr.errors import UserError
 from promptmlr.more_classes import MEAN_COUNTS, SPREAD_COUNTS, with_classes
 from promptmlr.pipeline import TrainingJob, train_run
+from promptmlr.pooling import POOLINGS, Pooling
 from promptmlr.prior.zero_shot import Moments, fit_scaling
-from promptmlr.recipes import load_recipe
+from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.regions import FreshRegions, extract
 from promptmlr.run import Run, load_run
 from promptmlr.tagging import zero_shot_run
@@ -39,16 +40,21 @@ def run(scenes_backbone, files) -> Run:
     return zero_shot_run(scenes_backbone, files, OLD, workers=0)
 
 
-@pytest.fixture(scope="module")
-def trained(scenes_backbone, tmp_path_factory) -> Run:
+def run_on_scenes(backbone, out: Path, method: str, recipe: Recipe) -> Run:
     """On all labels of five classes of 100 drawn scenes."""
     few = load_data("scenes", options=DataOptions(scenes_train=100))
     columns = [few.class_names.index(name) for name in OLD]
     some = type(few)(few.image_ids, few.images, few.labels[:, columns], OLD, "drawn scenes")
-    job = TrainingJob("anchored", load_recipe("default", "anchored", epochs=5), some, np.ones(some.labels.shape, bool))
-    found = load_run(train_run(job, scenes_backbone, tmp_path_factory.mktemp("runs") / "run", workers=0))
-    found.adopt(scenes_backbone)
+    job = TrainingJob(method, recipe, some, np.ones(some.labels.shape, bool))
+    found = load_run(train_run(job, backbone, out, workers=0))
+    found.adopt(backbone)
     return found
+
+
+@pytest.fixture(scope="module")
+def trained(scenes_backbone, tmp_path_factory) -> Run:
+    recipe = load_recipe("default", "anchored", epochs=5)
+    return run_on_scenes(scenes_backbone, tmp_path_factory.mktemp("runs") / "run", "anchored", recipe)
 
 
 def margins_by_hand(run: Run, names, files: list[Path]) -> np.ndarray:
@@ -117,6 +123,18 @@ def test_classes_are_added_one_after_the_other(run: Run, files) -> None:
     before, after = (one.zero_shot(regions.regions) for one in (run, together))
     torch.testing.assert_close(after[:, :, :5], before)
     assert len(together.prior.centre) == 7
+
+
+def test_the_zero_shot_beside_a_run_pools_as_it_did(scenes_backbone, files, tmp_path: Path, monkeypatch) -> None:
+    """Without a prior, the recipe's pooling is that of the run alone."""
+    even = Pooling("all regions alike", "this test", lambda found: torch.full_like(found, 1 / found.shape[-1]))
+    monkeypatch.setitem(POOLINGS, "even", even)
+    recipe = load_recipe("default", "dualembedding", epochs=1).model_copy(update={"pooling": "even"})
+    run = run_on_scenes(scenes_backbone, tmp_path / "run", "dualembedding", recipe)
+    more = with_classes(run, NEW, files, workers=0)
+    _, found = extract(FreshRegions(scenes_backbone, [ImageFile(path) for path in files[:4]], workers=0))
+    for before, after in ((run.zero_shot, more.zero_shot), (run.recognizer, more.recognizer)):
+        torch.testing.assert_close(after(found.regions)[:, :, :5], before(found.regions))
 
 
 def test_one_image_does_not_say_what_is_usual(run: Run, files) -> None:

@@ -42,6 +42,10 @@ def test_what_cannot_be_meant_is_refused(group: type, given: dict, words: str) -
     assert words in str(caught.value)
 
 
+def test_blank_may_be_a_code() -> None:
+    assert MaskOptions(mask=Path("labels.csv"), unknown_code="").unknown_code == ""
+
+
 def test_what_was_said_of_labels_is_recorded_and_the_rest_is_not() -> None:
     said = DataOptions(format="list-csv", unlisted="absent", images=Path("photos"), skip_unreadable=True)
     assert said.recorded() == {"format": "list-csv", "unlisted": "absent"}

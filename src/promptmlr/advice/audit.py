@@ -111,12 +111,12 @@ def audit_run(
     positive_only = positive_only_classes(labelled.labels)
     if not positive_only.any():  # else unknown labels have a cost too
         labelled = labelled.rows(np.flatnonzero((labelled.labels != UNKNOWN).any(axis=1)))
-    labelled, source = open_images(labelled, run.backbone, cache, reporter, skip_unreadable=True, workers=workers)
+    labelled, source = open_images(
+        labelled, run.backbone, cache=cache, skip_unreadable=True, workers=workers, reporter=reporter
+    )
     subject = Subject(run.backbone, labelled.class_names, source, labelled.labels, seed)
     with reporter.progress(f"epochs of {FOLDS} trainings side by side") as say:
-        margins = out_of_fold(
-            subject, run.config.method, run.config.recipe, lambda report: say(report.epoch, report.epochs)
-        )
+        margins = out_of_fold(subject, run.config.method, run.config.recipe, say)
     found = label_qualities(labelled, margins)
     if positive_only.any():
         which = [name for name, tick in zip(labelled.class_names, positive_only, strict=True) if tick]

@@ -27,8 +27,10 @@ def find_weights(entry: CatalogueEntry, pretrained: str) -> tuple[str, Path | No
         return pretrained, None
     if checked_path(pretrained).is_file():
         return "", Path(pretrained).resolve()
-    tag, _, file = pretrained.partition("=")
-    if file and tag in entry.tags:
+    tag, equals, file = pretrained.partition("=")
+    if equals and tag in entry.tags:
+        if not file:
+            raise UserError(f"{pretrained} names no file after '='; write {tag}=FILE, or {tag} alone to download it")
         if checked_path(file).is_file():
             return tag, Path(file).resolve()
         raise UserError(f"no checkpoint at {file}; give the path of an existing file, as in --pretrained {tag}=FILE")

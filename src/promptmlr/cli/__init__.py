@@ -5,9 +5,9 @@ import io
 import itertools
 import os
 import sys
-from typing import NoReturn
+from typing import NoReturn, get_args
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Group, Parameter
 from cyclopts.help import DefaultFormatter
 
 from promptmlr.cli.help import ALL, Short
@@ -66,6 +66,19 @@ def _shown(default: object) -> str | None:
     return None if default in (None, False, ()) else str(default)
 
 
+def _check_whole_numbers(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuse 1.5 where a whole number is asked for: cyclopts would round it.
+
+    Raises:
+        CoercionError: as for any other word that is no number.
+    """
+    for argument in arguments:
+        if int in (argument.hint, *get_args(argument.hint)):
+            for token in argument.tokens:
+                if "." in token.value:
+                    raise CoercionError(argument=argument, token=token, target_type=int)
+
+
 app = App(
     name="promptmlr",
     help="Tag photos with every class that applies, learning from a table with blank cells.",
@@ -78,6 +91,7 @@ app = App(
     verbose=False,
     suppress_keyboard_interrupt=False,
     result_action="return_value",
+    config=_check_whole_numbers,
 )
 for place, (heading, modules) in enumerate(VERBS.items()):
     group = Group(heading, sort_key=place)
@@ -92,9 +106,10 @@ def main() -> None:
 
     2: a mistake of the user; 1: the environment (disk, memory, network); 130: Ctrl-C.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # of a terminal that cannot write …
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="replace"
+        )  # of a terminal that cannot write …; stderr escapes such letters itself
     try:
         _run(sys.argv[1:])
         sys.stdout.flush()

@@ -14,7 +14,8 @@ def convert(
     destination: Path,
     /,
     *,
-    to: str,
+    to: str | None = None,
+    answers: Path | None = None,
     hold_out: float | None = None,
     limit: PositiveInt | None = None,
     present_only: bool = False,
@@ -25,6 +26,9 @@ def convert(
     reading: Reading = DataOptions(),
 ) -> None:
     """Write labels in another format, all splits or one; what the format cannot hold is refused or reported.
+
+    With --answers and without --to, the file is written once more in its own format, with the answers in it and
+    everything else as it was.
 
     --observed P hides labels of all splits but test, its protocols and --labels those of training alone: they are what
     `promptmlr train` sees with the same options.
@@ -37,7 +41,8 @@ def convert(
     Args:
         destination: A .csv, .json or .parquet file, which points at the images where they are (.parquet holds them); or
             a new folder, which the images are copied into.
-        to: The format to write.
+        to: The format to write; may be left out with --answers.
+        answers: A journal of `promptmlr serve --label`, whose answers replace labels.
         hold_out: Of data without splits, put this share of the images into test and the others into train, by their
             names and --seed: an image stays where it is when others are added.
         limit: Only this many images of each split, the first by name.
@@ -47,12 +52,23 @@ def convert(
         workers: Threads that decode images.
     """
     from promptmlr.data import load_parts
+    from promptmlr.data.answers import answered, correct, read_answers
     from promptmlr.data.convert import convert as write
     from promptmlr.data.convert import held_out, readable, thinned
+    from promptmlr.errors import UserError
     from promptmlr.labels import Observation
 
+    given = {} if answers is None else read_answers(answers)
+    if to is None:
+        if answers is None:
+            raise UserError("name the format to write with --to, or the answers to correct the file with by --answers")
+        for line in correct(data, given, destination, reading, overwrite=overwrite):
+            note(line)
+        print(f"{data} with these answers in {destination}")
+        return
     hidden = Observation.of(hiding)
     parts = load_parts(data, reading.or_else({"coco_images": "all"}))
+    parts = answered(parts, given)
     if hold_out is not None:
         parts = held_out(parts, hold_out, hiding.seed)
     parts = thinned(parts, hidden, hiding.seed, limit)

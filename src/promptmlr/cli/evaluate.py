@@ -5,7 +5,6 @@ from pathlib import Path
 from promptmlr.cli.options import Batch, Cache, Data, NonNegativeInt, Precision, Reading, Report, RunFolder, Tower
 from promptmlr.cli.outcome import check_page
 from promptmlr.cli.progress import Terminal, note
-from promptmlr.errors import UserError
 from promptmlr.options import CacheOptions, DataOptions, TowerOptions
 
 __all__ = ["evaluate"]
@@ -34,14 +33,13 @@ def evaluate(
         resamples: Bootstrap resamples of the images.
     """
     from promptmlr.hub import hub_name
-    from promptmlr.opening import open_cache, open_data, tower_of
-    from promptmlr.run import FILES, load_run
+    from promptmlr.opening import job_settings, open_data, tower_of
+    from promptmlr.run import check_evaluation, load_run
     from promptmlr.scoring import score_run
     from promptmlr.thresholds import check_precision
 
     out = out or (run if hub_name(run) is None else Path()) / "evaluation.json"
-    if out.suffix.lower() != ".json" or out.name in FILES:
-        raise UserError(f"--out {out}: name a .json file that no run holds, such as evaluation.json")
+    check_evaluation(out)
     check_page(out, report)
     if precision is not None:
         check_precision(precision)
@@ -53,11 +51,8 @@ def evaluate(
         labelled,
         precision=precision,
         resamples=resamples,
-        cache=open_cache(regions),
         batch_size=batch_size,
-        skip_unreadable=reading.skip_unreadable,
-        workers=tower.workers,
-        reporter=say,
+        **job_settings(regions, reading, tower, say),
     )
     print("\n".join(score.lines()))
     score.write(out)

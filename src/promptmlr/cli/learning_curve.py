@@ -45,10 +45,10 @@ def learning_curve(
     from promptmlr.advice.learning_curve import learning_curve as measured
     from promptmlr.crossvalidation import Subject
     from promptmlr.labels import UNKNOWN
-    from promptmlr.opening import open_cache, open_data, open_images, open_tower
+    from promptmlr.opening import job_settings, open_data, open_images, open_tower
     from promptmlr.recipes import load_recipe
 
-    terminal, cache = Terminal(), open_cache(regions)
+    terminal = Terminal()
     check_page(out, report)
     parts = observations(shares, labels, SHARES, "--shares")
     check_parts(parts)
@@ -57,10 +57,8 @@ def learning_curve(
     test = train if train.without_splits else open_data(data, "test", replace(reading, split=None), terminal)
     train, test = with_test_part(train, test, terminal)
     backbone = open_tower(data, tower, terminal, train)
-    (train, shown), (tested, scored) = (
-        open_images(part, backbone, cache, terminal, skip_unreadable=reading.skip_unreadable, workers=tower.workers)
-        for part in (train, test)
-    )
+    settings = job_settings(regions, reading, tower, terminal)
+    (train, shown), (tested, scored) = (open_images(part, backbone, **settings) for part in (train, test))
     known = float((train.labels != UNKNOWN).mean())
     curve = measured(
         Subject(backbone, train.class_names, shown, train.labels, order_seed=recipe.order_seed),

@@ -68,7 +68,7 @@ Hiding = Annotated[HidingOptions, _LABELS]
 Mask = Annotated[MaskOptions, _LABELS]
 Reading = Annotated[DataOptions, _READING]
 Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter")]
-Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "precision")]
+Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
 Texts = Annotated[TextOptions, _TEXTS]
 

@@ -5,13 +5,23 @@ import sys
 from pathlib import Path
 
 from promptmlr.cli.lists import words
+from promptmlr.cli.options import Overwrite
+from promptmlr.cli.outcome import check_free
 from promptmlr.cli.progress import note
 from promptmlr.errors import UserError
 
 __all__ = ["runs"]
 
 
-def runs(folder: Path, /, *, sort: str = "run", compare: str | None = None, out: Path | None = None) -> None:
+def runs(
+    folder: Path,
+    /,
+    *,
+    sort: str = "run",
+    compare: str | None = None,
+    out: Path | None = None,
+    overwrite: Overwrite = False,
+) -> None:
     """List run folders, finished and unfinished ones, with settings and scores; or compare two of them.
 
     Args:
@@ -33,8 +43,10 @@ def runs(folder: Path, /, *, sort: str = "run", compare: str | None = None, out:
             raise UserError("--out is the list as CSV; leave it out with --compare")
         print("\n".join(compare_runs(folder, *names).lines(width)))
         return
-    if out is not None and out.suffix.lower() != ".csv":
-        raise UserError(f"--out {out}: the suffix must be .csv")
+    if out is not None:
+        if out.suffix.lower() != ".csv":
+            raise UserError(f"--out {out}: the suffix must be .csv")
+        check_free(out, overwrite)
     rows, damaged = list_runs(folder, sort)
     if rows:
         print("\n".join(rows_as_text(rows, width)))

@@ -1,6 +1,6 @@
 """`promptmlr serve`: a page in the browser, and a small service."""
 
-import contextlib
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from cyclopts.types import Port
 
 from promptmlr.cli.options import Cache, Tower
-from promptmlr.cli.progress import Terminal, note
+from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError, of_extra
 from promptmlr.options import CacheOptions, TowerOptions
 
@@ -52,21 +52,23 @@ def serve(
         timeout: Seconds for a request to arrive, and for its answer to be ready.
     """
     from promptmlr.opening import open_cache
-    from promptmlr.reporting import counted
     from promptmlr.run import load_run
 
     _check_installed()
     from promptmlr.web.app import create_app
     from promptmlr.web.asking import label_queue, ranking_of
     from promptmlr.web.limits import Limits
-    from promptmlr.web.served import load_backbones, served_runs
+    from promptmlr.web.served import served_runs
     from promptmlr.web.server import Server, listen
     from promptmlr.web.service import Service
+    from promptmlr.web.serving import run_service
 
     if len(runs) > 2:
         raise UserError(f"{len(runs)} runs; one can be served, or two side by side")
     if label is None and (queue is not None or journal is not None):
         raise UserError("--queue and --journal belong to --label, and that is not given")
+    for name in allow_host or ():
+        _check_name(name)
     limits = Limits(max_megabytes, max_pixels, max_images, concurrency, timeout)
     loaded = [load_run(path) for path in runs]
     store = open_cache(regions)
@@ -76,43 +78,20 @@ def serve(
         ranking = ranking_of(loaded[0], label, queue, images, store, tower.workers, Terminal())
     service = Service(served_runs(loaded), limits, asked)
     server = Server(create_app(service, host, allow_host or []), listen(host, port))
-    _say_where(server.address)
+    run_service(service, server, tower, ranking, Terminal())
 
-    def prepare() -> None:
-        load_backbones(service.runs, tower.backbone, tower.pretrained, tower.device)
-        service.ready = True
-        note("ready")
-        if asked is not None and ranking is not None:
-            try:
-                asked.offer(ranking())
-            except UserError as error:  # the page is of use without it
-                note(f"no suggestions: {error}")
-                asked.fail("there are no suggestions; the terminal says why")
-            else:
-                note(f"the queue asks about {counted(asked.standing().total, 'cell')}")
 
-    service.worker.start()
-    try:
-        with contextlib.suppress(KeyboardInterrupt):  # the usual end
-            server.run(prepare)
-    finally:
-        service.worker.stop()
-    note("stopped")
+def _check_name(given: str) -> None:
+    """Refuse what no browser sends as the name of a machine: a whole address, or a name with a port."""
+    if re.fullmatch(r"[\w.-]+", given) is None:
+        name = re.search(r"^(?:\w+://)?([\w.-]+)", given)
+        raise UserError(
+            f"--allow-host {given}: give the name alone, without port or path, as in "
+            f"--allow-host {name[1] if name else 'photos.example.org'}"
+        )
 
 
 def _check_installed() -> None:
     with of_extra("web"):
         for package in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):
             import_module(package)
-
-
-def _say_where(address: tuple[str, int]) -> None:
-    """The address to open; and a warning where others can open it as well."""
-    import ipaddress
-
-    host, port = address
-    ip = ipaddress.ip_address(host.partition("%")[0])
-    if not ip.is_loopback:
-        note("warning: whoever reaches this machine can use the page and fill labels: there is no password")
-    shown = "localhost" if ip.is_unspecified else f"[{host}]" if ip.version == 6 else host
-    note(f"http://{shown}:{port}/ (Ctrl-C ends it)")

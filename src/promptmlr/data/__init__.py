@@ -36,11 +36,11 @@ __all__ = [
 ]
 
 _DEFAULTS = DataOptions()
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NOTHING: Mapping[str, str | float] = MappingProxyType({})
 
 
 def load_data(
-    data: str, purpose: Purpose = "train", options: DataOptions = _DEFAULTS, like: Mapping[str, str] = _NOTHING
+    data: str, purpose: Purpose = "train", options: DataOptions = _DEFAULTS, like: Mapping[str, str | float] = _NOTHING
 ) -> LabelledImages:
     """Read a data set in any of the formats.
 
@@ -86,7 +86,9 @@ def load_parts(data: str, options: DataOptions = _DEFAULTS) -> dict[str | None, 
     }
 
 
-def _settled(data: str, options: DataOptions, like: Mapping[str, str] = _NOTHING) -> tuple[Reader, Path, DataOptions]:
+def _settled(
+    data: str, options: DataOptions, like: Mapping[str, str | float] = _NOTHING
+) -> tuple[Reader, Path, DataOptions]:
     """How the data are read, where they are, and the options with what is known of data in the same format."""
     path = checked_path(data)
     kind = format_named(options.format or detect_format(data))

@@ -34,23 +34,20 @@ class ImageFinder:
         self._below: _Files | None = None
         self._taken: dict[Path, str] = {}
 
-    def find(self, written: str, where: str) -> ImageFile:
+    def find(self, written: str, where: str, *others: str) -> ImageFile:
         """The file of an image; where there is none, the name as written, which whoever opens it will miss.
 
         Args:
             written: its name in the annotations.
             where: the place of that name, for messages.
+            others: what else the annotations call it, for when there is no file of the first name.
 
         Raises:
             UserError: several files fit, or two different names lead to one file.
         """
-        path = self.folder / written
-        if path.name in self._listing(path.parent):
-            found: Path | None = path
-        else:
-            found = next(self._candidates(written, where), None)
+        found = next((path for name in (written, *others) for path in self._candidates(name, where)), None)
         if found is None:
-            return ImageFile(path)
+            return ImageFile(self.folder / written)
         first = self._taken.setdefault(found, written)
         if first != written and PurePosixPath(first) != PurePosixPath(written):
             raise UserError(f"{where}: image {written!r} would be {found}, as {first!r} is already; name both in full")
@@ -58,6 +55,9 @@ class ImageFinder:
 
     def _candidates(self, written: str, where: str) -> Iterator[Path]:
         """Files that a name may mean, the most literal first."""
+        path = self.folder / written
+        if path.name in self._listing(path.parent):
+            yield path
         parts = [part for part in _path_of(written).split("/") if part not in ("", ".", "..")]
         for name in dict.fromkeys((parts[-1], _UPLOADED.sub("", parts[-1], count=1))) if parts else ():
             for listing in self._listed(parts[:-1]):

@@ -48,7 +48,7 @@ class LabelledImages:
     without_splits: bool = False
     features: Features | None = None
     folds: NDArray[np.int64] | None = None
-    reading: Mapping[str, str] = field(default_factory=dict)
+    reading: Mapping[str, str | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count, shape = len(self.image_ids), (len(self.image_ids), len(self.class_names))

@@ -27,6 +27,7 @@ __all__ = [
     "labels_of_names",
     "malformed_refused",
     "read_json",
+    "read_lines",
     "rows_of_names",
     "split_for",
     "usual_split",
@@ -279,6 +280,20 @@ def read_json(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged JSON ({error}); export it again") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that hold anything, stripped.
+
+    Raises:
+        UserError: it cannot be read, or is no text.
+    """
+    try:
+        return [clean for line in path.read_text(encoding="utf-8-sig").split("\n") if (clean := line.strip())]
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a UTF-8 text file; save it as UTF-8") from error
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
 from promptmlr.files import check_writable, write_bytes, write_text
 from promptmlr.labels import PRESENT, hide, keep_mask
-from promptmlr.methods import METHOD_TABLE, Method
+from promptmlr.methods import METHOD_TABLE, takes_start
 from promptmlr.pipeline import TrainingJob, build, check_labels
 from promptmlr.prediction import predict_source
 from promptmlr.prior.fitting import begin_run
@@ -201,20 +201,12 @@ def _row(
     _, probabilities = predict_source(folded, test.regions)
     return Row(
         method=job.method,
-        start=job.recipe.start if _starts_by_recipe(method) else None,
+        start=job.recipe.start if takes_start(method) else None,
         learned=recognizer.learned_parameters() if method.trained else 0,
         seconds=seconds,
         probabilities=probabilities,
         evaluation=evaluate(probabilities, test.data.labels, test.data.class_names),
         recognizer=folded,
-    )
-
-
-def _starts_by_recipe(method: Method) -> bool:
-    """Whether a learned embedding starts where the recipe says, and not where the method itself does."""
-    return method.trained and (
-        (method.presence == "embedding" and method.presence_start is None)
-        or (method.absence == "embedding" and method.absence_start is None)
     )
 
 

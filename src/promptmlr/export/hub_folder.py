@@ -6,8 +6,8 @@ from pathlib import Path
 
 from promptmlr.export.card import model_card
 from promptmlr.files import write_folder
-from promptmlr.hub import RUN_FILES
 from promptmlr.run import Run, RunConfig, read_evaluation, read_metrics
+from promptmlr.run.folder import CARD, CONFIG, EVALUATION, ON_HUB
 
 __all__ = ["public_config", "write_hub_folder"]
 
@@ -34,12 +34,12 @@ def write_hub_folder(run: Run, out: Path, repository: str = "OWNER/NAME") -> Pat
 
 def _files(run: Run, repository: str) -> dict[str, bytes]:
     config, metrics, evaluation = public_config(run.config), read_metrics(run.path), read_evaluation(run.path)
-    files = {name: (run.path / name).read_bytes() for name in RUN_FILES if (run.path / name).is_file()}
-    files["config.json"] = (config.model_dump_json(indent=2) + "\n").encode()
+    files = {name: (run.path / name).read_bytes() for name in ON_HUB if (run.path / name).is_file()}
+    files[CONFIG] = (config.model_dump_json(indent=2) + "\n").encode()
     if evaluation is not None:
         evaluation["data"] = _FOLDERS.sub("", str(evaluation["data"]))
-        files["evaluation.json"] = (json.dumps(evaluation, indent=2) + "\n").encode()
-    files["README.md"] = model_card(run, config, metrics, evaluation, repository).encode()
+        files[EVALUATION] = (json.dumps(evaluation, indent=2) + "\n").encode()
+    files[CARD] = model_card(run, config, metrics, evaluation, repository).encode()
     return files
 
 

@@ -1,6 +1,7 @@
 """Regions kept on disk: extracted once, for every run that asks for the same images, tower and preprocessing."""
 
 from promptmlr.features.source import (
+    JobSettings,
     RegionCache,
     StoredRegions,
     default_cache_folder,
@@ -13,6 +14,7 @@ from promptmlr.features.store import RegionStore
 
 __all__ = [
     "STORAGES",
+    "JobSettings",
     "RegionCache",
     "RegionStore",
     "RowFormat",

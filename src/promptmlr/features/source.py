@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from promptmlr.augmentation import Augmentation
-from promptmlr.backbone import PrecomputedFeatures
-from promptmlr.data.images import UnreadableImage
+from promptmlr.backbone import Backbone, PrecomputedFeatures
+from promptmlr.data.images import ImageRef, UnreadableImage
 from promptmlr.data.precomputed import precomputed_regions
 from promptmlr.errors import UserError
 from promptmlr.features.extraction import WantedViews, fill, has_room
@@ -31,7 +32,15 @@ from promptmlr.regions import (
 )
 from promptmlr.reporting import Reporter
 
-__all__ = ["RegionCache", "StoredRegions", "default_cache_folder", "open_regions", "readable_regions", "stored_regions"]
+__all__ = [
+    "JobSettings",
+    "RegionCache",
+    "StoredRegions",
+    "default_cache_folder",
+    "open_regions",
+    "readable_regions",
+    "stored_regions",
+]
 
 MEMORY_FOR_REGIONS = 4 << 30  # bytes; more than that is read from the store, or made fresh, batch by batch
 SHARE_OF_DEVICE = 0.6  # of an accelerator's free memory
@@ -63,6 +72,22 @@ class RegionCache:
     folder: Path | None
     storage: Storage = "float16"
     by_content: bool = False
+
+
+class JobSettings(TypedDict):
+    """What every job is told besides its own arguments.
+
+    Attributes:
+        cache: where regions are stored; None holds them in memory or makes them fresh.
+        skip_unreadable: leave unreadable images out instead of refusing them.
+        workers: threads that decode images.
+        reporter: where to say how it goes.
+    """
+
+    cache: RegionCache | None
+    skip_unreadable: bool
+    workers: int
+    reporter: Reporter
 
 
 class StoredRegions:
@@ -173,11 +198,16 @@ def open_regions(
 
 
 def readable_regions(
-    fresh: FreshRegions, cache: RegionCache | None, reporter: Reporter
+    backbone: Backbone,
+    images: Sequence[ImageRef],
+    augmentation: Augmentation | None = None,
+    **settings: Unpack[JobSettings],
 ) -> tuple[Indices, RegionSource]:
-    """`open_regions`, with a note on unreadable images."""
+    """As `open_regions`; what cannot be read is said."""
+    skip, workers, reporter = settings["skip_unreadable"], settings["workers"], settings["reporter"]
+    fresh = FreshRegions(backbone, images, augmentation=augmentation, workers=workers, skip_unreadable=skip)
     with part("finding or decoding images"):
-        kept, source = open_regions(fresh, cache, reporter=reporter)
+        kept, source = open_regions(fresh, settings["cache"], reporter=reporter)
     for reason in fresh.unreadable.values():
         reporter.note(f"unreadable, left out: {reason}")
     return kept, source

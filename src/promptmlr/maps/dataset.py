@@ -3,34 +3,29 @@
 Letters: N images, C classes, R regions.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.data import LabelledImages
 from promptmlr.data.images import ImageRef
-from promptmlr.errors import UserError, nearest
-from promptmlr.features import RegionCache
 from promptmlr.files import write_text
-from promptmlr.labels import PRESENT, UNKNOWN, Labels
+from promptmlr.labels import PRESENT, Labels
 from promptmlr.maps.agreement import chance_overlap, image_agreements
 from promptmlr.maps.figure import WIDTH, Strip, agreement_chart, overlay_figure, shown_pixels
 from promptmlr.maps.image import ClassMaps, class_strip, number
 from promptmlr.maps.means import QUANTITIES, Agreement, Interval, agreements
 from promptmlr.maps.subject import Subject
-from promptmlr.opening import common_classes, open_images
 from promptmlr.regions import RegionSource
 from promptmlr.report.figures import figure_jpeg, figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.tables import csv_text
 from promptmlr.reporting import Reporter
-from promptmlr.run import Run
 
-__all__ = ["ExplainedData", "explain_data", "explain_images"]
+__all__ = ["ExplainedData", "explain_data"]
 
 HEADER = ("class", "images", "correlation", "with other classes", "overlap", "with other classes")
 MEAN_HEADER = ("images", "measure", "same class", "other classes", "difference", "verdict")
@@ -195,68 +190,6 @@ def explain_data(
         subject.backbone.regions,
         share,
     )
-
-
-def explain_images(
-    explained: Callable[[Sequence[str]], Subject],
-    labelled: LabelledImages,
-    class_names: Sequence[str] | None = None,
-    *,
-    run: Run | None = None,
-    share: float = 0.2,
-    resamples: int = 1000,
-    cache: RegionCache | None = None,
-    skip_unreadable: bool = False,
-    workers: int = 2,
-    reporter: Reporter,
-) -> ExplainedData:
-    """`explain_data` of labelled images.
-
-    Args:
-        explained: makes the subject for the classes of the data.
-        labelled: N images and their labels.
-        class_names: the classes to report; None means all that have labels and maps.
-        run: its classes have maps; None means those of the data.
-        share: of the regions that count as a map's highest.
-        resamples: of the images, for intervals.
-        cache: where regions are stored.
-        skip_unreadable: leave unreadable images out instead of refusing them.
-        workers: threads that decode images.
-        reporter: receives progress and messages.
-
-    Raises:
-        UserError: as `explain_data`; or the run and the data have no class in common.
-    """
-    common, labels = _labels_of(run, labelled, reporter)
-    for name in class_names or ():
-        if name not in common:
-            raise UserError(f"--classes: there are no labels for {name!r}; {nearest(name, common)}")
-    subject = explained(labelled.class_names)
-    shown = replace(labelled, labels=labels, class_names=subject.class_names)
-    kept, source = open_images(
-        shown, subject.backbone, cache, reporter, skip_unreadable=skip_unreadable, workers=workers
-    )
-    return explain_data(
-        subject,
-        source,
-        kept.images,
-        kept.labels,
-        class_names or common,
-        labelled.source,
-        share=share,
-        resamples=resamples,
-        reporter=reporter,
-    )
-
-
-def _labels_of(run: Run | None, labelled: LabelledImages, reporter: Reporter) -> tuple[tuple[str, ...], Labels]:
-    """Classes with labels, and (N, C) labels for the C classes that have maps; unknown where the data has none."""
-    if run is None:
-        return labelled.class_names, labelled.labels
-    rows, columns = common_classes(run.class_names, labelled.class_names, reporter)
-    labels = np.full((len(labelled.labels), len(run.class_names)), UNKNOWN, dtype=np.int8)
-    labels[:, rows] = labelled.labels[:, columns]
-    return tuple(run.class_names[row] for row in rows), labels
 
 
 def _examples(

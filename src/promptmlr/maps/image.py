@@ -23,7 +23,7 @@ from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.overlays import grid_of
 from promptmlr.report.tables import csv_text
 
-__all__ = ["ClassMaps", "ExplainedImage", "class_strip", "explain_image", "number"]
+__all__ = ["ClassMaps", "ExplainedImage", "class_strip", "explain_image", "number", "numbers_beside"]
 
 SHOWN_CLASSES = 3  # of a run, when none is named
 
@@ -97,8 +97,9 @@ class ExplainedImage:
         what = f"the presence and the absence of {classes}" if classes else "sentences"
         return f"{self.subject.name} on {self.name}: similarity maps of {what}."
 
-    def findings(self, table: Path) -> list[Finding]:
-        """The maps and how to read them; `table` is the CSV with all numbers."""
+    def findings(self, picture: Path) -> list[Finding]:
+        """The maps and how to read them; the numbers are beside the picture."""
+        table = numbers_beside(picture)
         shown = [*(one.class_name for one in self.classes), *(f"“{sentence}”" for sentence, _ in self.captions)]
         found: list[Finding] = [
             Picture(
@@ -115,11 +116,11 @@ class ExplainedImage:
             found += [Heading("In numbers"), Table(f"Per class, for this image ({table})", HEADER, cells), self._note()]
         return found
 
-    def write(self, picture: Path, table: Path) -> None:
-        """The picture as PNG, and every map with its numbers as a row of a CSV."""
+    def write(self, picture: Path) -> None:
+        """The picture as PNG, and beside it every map with its numbers as a row of a CSV."""
         write_bytes(picture, figure_png(overlay_figure(self._strips()), WIDTH))
         records = self._records()
-        write_text(table, csv_text(list(records[0]), records))
+        write_text(numbers_beside(picture), csv_text(list(records[0]), records))
 
     def _note(self) -> str:
         regions = len(self.classes[0].presence)
@@ -195,6 +196,11 @@ def explain_image(
     ]
     sentences = list(zip(captions, subject.text_maps(regions, captions)[0], strict=True)) if captions else []
     return ExplainedImage(image.name, shown_pixels(opened), subject, classes, sentences, share)
+
+
+def numbers_beside(picture: Path) -> Path:
+    """Where the numbers of a picture are written."""
+    return picture.with_suffix(".maps.csv")
 
 
 def _record(

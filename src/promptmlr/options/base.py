@@ -6,10 +6,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from promptmlr.errors import UserError, nearest
 
-__all__ = ["FROM_ZERO", "Options", "option"]
+__all__ = ["FROM_ZERO", "MAY_BE_EMPTY", "Options", "option"]
 
 FROM_ZERO = {"least": 0}
 """Metadata of a field whose numbers begin at 0 instead of 1."""
+MAY_BE_EMPTY = {"may_be_empty": True}
+"""Metadata of a field for which no text at all means something."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +19,14 @@ class Options:
     """A group of options, said once: for the command line, for Python, and for what a run records.
 
     Raises:
-        UserError: on construction, for a choice that is none, or a whole number that is too small.
+        UserError: on construction, for a choice that is none, an empty text, or a whole number that is too small.
     """
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for field in fields(self):
             value, least = getattr(self, field.name), field.metadata.get("least", 1)
-            if value == "":
+            if value == "" and not field.metadata.get("may_be_empty"):
                 raise UserError(f"{field.name} is empty; give it a value, or leave it out")
             if isinstance(value, int) and not isinstance(value, bool) and value < least:
                 raise UserError(f"{field.name} is {value}; give a whole number from {least}")

@@ -9,7 +9,16 @@ from promptmlr.options.base import Options, option
 
 __all__ = ["DataOptions"]
 
-RECORDED = ("format", "unlisted", "delimiter", "difficult", "coco_images", "crowd")
+RECORDED = (
+    "format",
+    "unlisted",
+    "delimiter",
+    "difficult",
+    "coco_images",
+    "crowd",
+    "annotated_categories",
+    "machine_labels",
+)
 """What labels mean, which a run keeps; where files are and which are read is another matter in every data set."""
 
 
@@ -29,6 +38,10 @@ class DataOptions(Options):
         coco_images: COCO: use the images that have annotations, or all. (default: annotated, as released; all in
             inspect and convert)
         crowd: COCO: what a class is that an image shows only as a crowd. (default: present, as released)
+        annotated_categories: COCO: which categories each image was annotated for, so that others are unknown in it: a
+            field of its images that lists their ids, or a .json file of image id → ids. (default: all)
+        machine_labels: Open Images: from which confidence on a label that no person verified counts as present.
+            (default: it does not count)
         skip_unreadable: Leave out images that are missing or cannot be read, instead of refusing the data.
         scenes_train: How many scenes are drawn to train on.
         scenes_test: How many scenes are drawn to test on.
@@ -42,6 +55,8 @@ class DataOptions(Options):
     difficult: Literal["skip", "unknown"] | None = None
     coco_images: Literal["annotated", "all"] | None = None
     crowd: Literal["present", "unknown", "absent"] | None = None
+    annotated_categories: str | None = None
+    machine_labels: float | None = None
     skip_unreadable: bool = False
     scenes_train: int = 2000
     scenes_test: int = 1000
@@ -51,7 +66,7 @@ class DataOptions(Options):
         unsaid = [name for name in RECORDED if getattr(self, name) is None and name in defaults]
         return replace(self, **{name: defaults[name] for name in unsaid})
 
-    def recorded(self) -> dict[str, str]:
+    def recorded(self) -> dict[str, str | float]:
         """What was said of the meaning of labels, for the record of a run."""
         return {name: value for name in RECORDED if (value := getattr(self, name)) is not None}
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from promptmlr.errors import UserError
-from promptmlr.options.base import FROM_ZERO, Options
+from promptmlr.options.base import FROM_ZERO, MAY_BE_EMPTY, Options
 
 __all__ = ["HidingOptions", "MaskOptions"]
 
@@ -42,11 +42,11 @@ class MaskOptions(HidingOptions):
 
     Attributes:
         mask: Which labels are kept, from a file instead of --observed: the released code's .pt, a .npy or a .csv.
-        unknown_code: How a --mask CSV of labels writes 'unknown'.
+        unknown_code: How a --mask CSV of labels writes 'unknown'; '' where such cells are blank.
     """
 
     mask: Path | None = None
-    unknown_code: str | None = None
+    unknown_code: str | None = field(default=None, metadata=MAY_BE_EMPTY)
 
     def __post_init__(self) -> None:
         super().__post_init__()

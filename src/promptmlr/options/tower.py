@@ -42,10 +42,10 @@ class NewTowerOptions(TowerOptions):
     Attributes:
         image_size: Side of the square that images are resized to, in pixels. (default: 448 for open_clip's models, else
             the backbone's own)
-        precision: Number type of the frozen towers. auto: the image tower in float32, the text tower in bfloat16 where
+        dtype: Number type of the frozen towers. auto: the image tower in float32, the text tower in bfloat16 where
             that is fast; bfloat16 for both is several times faster where regions are not stored. (default: auto;
             float32 where maps or sentences are measured)
     """
 
     image_size: int | None = None
-    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    dtype: Literal["auto", "float32", "bfloat16"] | None = None

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
+from promptmlr.features import JobSettings
 from promptmlr.labels import Observation
 from promptmlr.methods import METHODS, create_recognizer, methods_on
-from promptmlr.opening import open_cache, open_data, open_tower, usable_methods
+from promptmlr.opening import job_settings, open_data, open_tower, usable_methods
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions, RecipeOptions
 from promptmlr.paper.design.outputs import DesignOutputs
 from promptmlr.paper.design.running import Design, run_design
@@ -22,7 +22,7 @@ from promptmlr.paper.grid.compare import compare
 from promptmlr.paper.grid.folds import draw_folds
 from promptmlr.paper.grid.observed import in_words, observed_as
 from promptmlr.paper.grid.outputs import GridOutputs
-from promptmlr.paper.grid.plan import Grid, with_zero_shot
+from promptmlr.paper.grid.plan import Grid, reference_of, with_zero_shot
 from promptmlr.paper.grid.published import published_scores
 from promptmlr.paper.grid.remarks import remarks_on
 from promptmlr.paper.grid.unseen import choose_classes, unseen_findings
@@ -70,11 +70,14 @@ class Comparison:
             UserError: the reference is not among them, or the recipe does not fit one of them.
         """
         chosen = with_zero_shot(METHODS if self.methods is None else self.methods)
-        if self.reference is not None and self.reference not in chosen:
-            raise UserError(f"--reference {self.reference!r} is none of the compared methods: {', '.join(chosen)}")
+        reference_of(chosen, self.reference)
         for method in chosen:
             load_recipe(self.recipe.recipe, method, batch_size=self.recipe.batch_size, unknown=self.recipe.unknown)
         return chosen
+
+    def settings(self, reporter: Reporter) -> JobSettings:
+        """What every job is told."""
+        return job_settings(self.regions, self.reading, self.tower, reporter)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOut
     seen = [observed_as(hiding) for hiding in asked.hidings]
     recipe = asked.recipe.recipe
     grid = Grid(chosen, seen, asked.seeds, asked.recipe.order_seed, recipe, changes, unseen=opened.hidden)
-    results = compare(grid, opened.train, opened.test, opened.backbone, out, **_where(asked, reporter))
+    results = compare(grid, opened.train, opened.test, opened.backbone, out, **asked.settings(reporter))
     test, hidden = opened.test, opened.hidden
     changed = [f"{key.replace('_', ' ')} {value}" for key, value in changes.items() if value]
     changed += ["one context for all classes"] * asked.recipe.shared_context
@@ -131,7 +134,7 @@ def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOut
     ]
     return GridOutputs(
         results,
-        asked.reference or chosen[0],
+        reference_of(chosen, asked.reference),
         {} if test is None or hidden else published_scores(benchmark_of(test)),
         str(opened),
         opened.remarks,
@@ -168,7 +171,7 @@ def compare_sides(
     shares = [hiding.amount for hiding in asked.hidings]
     sides = Design(shares, asked.seeds, recipe, rule, asked.recipe.order_seed)
     found, choices = run_design(
-        sides, opened.train, opened.test, opened.backbone, out, jobs=jobs, **_where(asked, reporter)
+        sides, opened.train, opened.test, opened.backbone, out, jobs=jobs, **asked.settings(reporter)
     )
     return DesignOutputs(found, choices, rule, str(opened), opened.remarks)
 
@@ -210,13 +213,3 @@ def _without_text_tower(asked: Comparison, opened: _Opened, reporter: Reporter) 
         start = load_recipe(asked.recipe.recipe, method, start=asked.recipe.start).start_options()
         create_recognizer(method, opened.backbone, opened.train.class_names, **start)
     return chosen
-
-
-def _where(asked: Comparison, reporter: Reporter) -> dict[str, Any]:
-    """Arguments that both kinds of comparison pass on."""
-    return {
-        "cache": open_cache(asked.regions),
-        "skip_unreadable": asked.reading.skip_unreadable,
-        "workers": asked.tower.workers,
-        "reporter": reporter,
-    }

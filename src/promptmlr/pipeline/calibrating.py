@@ -95,4 +95,4 @@ def _out_of_fold(job: TrainingJob, subject: Subject, reporter: Reporter) -> NDAr
     fold = label_folds(subject.labels, job.seed, min(FOLDS, int((subject.labels == PRESENT).sum()) + 1))
     reporter.note(f"to calibrate, {int(fold.max()) + 1} more trainings side by side, each without a part of the labels")
     with reporter.progress("epochs of all of them") as say:
-        return out_of_fold(subject, job.method, job.recipe, lambda report: say(report.epoch, report.epochs), fold=fold)
+        return out_of_fold(subject, job.method, job.recipe, say, fold=fold)

@@ -1,56 +1,46 @@
 """Regions of a job's images: as its recipe shows them, and as they are."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Unpack
 
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
-from promptmlr.data import LabelledImages
 from promptmlr.data.images import ImageRef
-from promptmlr.features import RegionCache, Storage, StoredRegions, readable_regions
+from promptmlr.features import JobSettings, Storage, StoredRegions, readable_regions
+from promptmlr.pipeline.job import TrainingJob
 from promptmlr.recipes import Recipe
-from promptmlr.regions import FreshRegions, Indices, RegionSource
-from promptmlr.reporting import Reporter
+from promptmlr.regions import Indices, RegionSource
 
-__all__ = ["JobRegions", "training_images"]
+__all__ = ["JobRegions", "augmentation_of"]
 
 
-def training_images(
-    labelled: LabelledImages,
-    recipe: Recipe,
-    backbone: Backbone,
-    order_seed: int,
-    *,
-    skip_unreadable: bool = False,
-    workers: int = 2,
-) -> FreshRegions:
-    """The images as the recipe shows them, fresh from pixels."""
-    augmentation = None
-    if recipe.augmentation != "none":
-        augmentation = Augmentation(order_seed, None if recipe.views == "exact" else recipe.views)
-    images = labelled.images
-    return FreshRegions(backbone, images, augmentation=augmentation, workers=workers, skip_unreadable=skip_unreadable)
+def augmentation_of(recipe: Recipe, order_seed: int) -> Augmentation | None:
+    """How a recipe shows images; None as they are."""
+    if recipe.augmentation == "none":
+        return None
+    return Augmentation(order_seed, None if recipe.views == "exact" else recipe.views)
 
 
 class JobRegions:
-    """Regions of N images, from wherever they are cheapest.
+    """Regions of a job's N images, from wherever they are cheapest.
 
     Args:
-        images: as the recipe shows them.
-        cache: where regions are stored; None holds them in memory or makes them fresh.
-        reporter: where to say how it goes.
+        job: whose images, shown as its recipe says.
+        backbone: the frozen CLIP.
+        settings: where regions are stored, and how images are read.
 
     Attributes:
         kept: (N',) the indices of those that can be read.
         source: their regions.
     """
 
-    def __init__(self, images: FreshRegions, cache: RegionCache | None, reporter: Reporter) -> None:
-        self.images = images
-        self.augmented = images.augmentation is not None
-        self._cache = cache
-        self._reporter = reporter
-        self.kept, self.source = readable_regions(images, cache, reporter)
+    def __init__(self, job: TrainingJob, backbone: Backbone, **settings: Unpack[JobSettings]) -> None:
+        self._images = job.labelled.images
+        self._open = partial(readable_regions, backbone, **settings)
+        augmentation = augmentation_of(job.recipe, job.order_seed)
+        self.augmented = augmentation is not None
+        self.kept, self.source = self._open(self._images, augmentation)
 
     @property
     def storage(self) -> Storage | None:
@@ -60,10 +50,8 @@ class JobRegions:
     @cached_property
     def as_they_are(self) -> tuple[Indices, RegionSource]:
         """The same images without augmentation: which of them can be read, and their regions."""
-        return self.of(self.images.images) if self.augmented else (self.kept, self.source)
+        return self.of(self._images) if self.augmented else (self.kept, self.source)
 
     def of(self, images: Sequence[ImageRef]) -> tuple[Indices, RegionSource]:
         """Other images through the same tower, without augmentation."""
-        own = self.images
-        fresh = FreshRegions(own.backbone, images, workers=own.workers, skip_unreadable=own.skip_unreadable)
-        return readable_regions(fresh, self._cache, self._reporter)
+        return self._open(images)

@@ -9,7 +9,7 @@ from promptmlr.features import RegionCache
 from promptmlr.following import Follower, Followers
 from promptmlr.pipeline.calibrating import calibration_of_run
 from promptmlr.pipeline.epochs import train_epochs
-from promptmlr.pipeline.images import JobRegions, training_images
+from promptmlr.pipeline.images import JobRegions
 from promptmlr.pipeline.job import TrainingJob, build
 from promptmlr.pipeline.observed import observed_labels
 from promptmlr.pipeline.record import config_of, metrics_of
@@ -61,10 +61,9 @@ def train_run(
     begin = time.perf_counter()
     with progress.held(resume) as saved, Followers(followers) as told:
         told.on_start(progress.partial, progress.config, progress.reports)
-        images = training_images(
-            job.labelled, job.recipe, backbone, job.order_seed, skip_unreadable=skip_unreadable, workers=workers
+        regions = JobRegions(
+            job, backbone, cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter
         )
-        regions = JobRegions(images, cache, reporter)
         progress.settle_storage(regions.storage)
         begun, reference = start_run(job, recognizer, backbone, observed, regions, saved, reporter)
         if reference is not None:

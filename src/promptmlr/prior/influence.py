@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from promptmlr.functional import LOGIT_SCALE, SIMILARITY_SCALE
 from promptmlr.labels import UNKNOWN
-from promptmlr.prior.fitting import sample_images
-from promptmlr.regions import RegionSource, SelectedRegions, held
+from promptmlr.prior.sample import sampled_regions
+from promptmlr.regions import RegionSource
 from promptmlr.training import TrainingRun
 
 __all__ = ["label_influence"]
@@ -30,10 +30,8 @@ def label_influence(run: TrainingRun, source: RegionSource) -> NDArray[np.float6
         source: regions of its images.
     """
     assert run.prior is not None
-    known = run.labels != UNKNOWN
-    chosen = sample_images(run.labels, INFLUENCE_SAMPLE, 0)
-    kept, found = held(SelectedRegions(source, chosen))
-    known, regions = known[chosen[kept]], found.regions
+    images, found = sampled_regions(source, run.labels, INFLUENCE_SAMPLE, seed=0)
+    known, regions = run.labels[images] != UNKNOWN, found.regions
     with torch.no_grad():
         logits = run.recognizer.fold()(regions)
         present = torch.sigmoid(logits[:, 1] - logits[:, 0]).cpu().double().numpy()

@@ -10,13 +10,12 @@ from scipy.special import expit
 
 from promptmlr.calibration import Calibration, calibration_of
 from promptmlr.labels import UNKNOWN
-from promptmlr.prediction import predict_margins
-from promptmlr.prior.fitting import SCALING_SAMPLE, BegunRun, sample_images
+from promptmlr.prior.fitting import BegunRun
 from promptmlr.prior.influence import label_influence
-from promptmlr.prior.strength import INFINITE
+from promptmlr.prior.sample import sampled_margins
+from promptmlr.prior.strength import INFINITE, strength_name
 from promptmlr.prior.zero_shot import assumed_share, level_shift
-from promptmlr.prior_record import PriorRecord
-from promptmlr.regions import RegionSource, SelectedRegions
+from promptmlr.regions import RegionSource
 
 __all__ = ["calibrated_by_prior", "describe_prior"]
 
@@ -35,9 +34,7 @@ def calibrated_by_prior(
     run, record = begun.run, begun.record
     assert record is not None
     assert run.recognizer.scaling is not None
-    chosen = sample_images(run.labels, SCALING_SAMPLE, seed, uniform=any(record.costly))
-    kept, odds = predict_margins(run.recognizer.fold(), SelectedRegions(source, chosen))
-    images = chosen[kept]
+    images, odds = sampled_margins(run.recognizer.fold(), source, run.labels, seed, uniform=any(record.costly))
     labels = run.labels[images]
     scale, shift = (part.cpu().double().numpy() for part in run.recognizer.scaling.line())
     held = np.full(labels.shape, np.nan) if begun.odds is None else begun.odds[images]
@@ -54,7 +51,7 @@ def calibrated_by_prior(
         unseen,
         spread=0.0,
         log_loss_before=losses.get("infinite"),
-        log_loss_after=losses.get(_name(record)),
+        log_loss_after=losses.get(strength_name(record.lambda_)),
         basis="out of fold" if record.costs else "prior",
     )
 
@@ -73,7 +70,11 @@ def describe_prior(begun: BegunRun, source: RegionSource, class_names: Sequence[
             for number, index in enumerate(dict.fromkeys(order[-1:] + order[:1]))
         ]
         tried = f" of {len(costs)} tried" if costs else ""
-        gained = f"; {loss} out of fold {costs[_name(record)]:.3f}, zero-shot {costs['infinite']:.3f}" if costs else ""
+        gained = (
+            f"; {loss} out of fold {costs[strength_name(record.lambda_)]:.3f}, zero-shot {costs['infinite']:.3f}"
+            if costs
+            else ""
+        )
         lines.append(
             f"prior of strength {record.strength:g}{tried}{gained}: labels count {', '.join(ratios) or 'nothing'}"
         )
@@ -91,10 +92,6 @@ def describe_prior(begun: BegunRun, source: RegionSource, class_names: Sequence[
     if record.level == "share":
         lines.append("how often classes are present comes from --share")
     return lines
-
-
-def _name(record: PriorRecord) -> str:
-    return record.strength if isinstance(record.strength, str) else f"{record.strength:g}"
 
 
 def _times(ratio: float) -> str:

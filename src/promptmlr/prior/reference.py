@@ -7,7 +7,9 @@ from promptmlr.backbone import Backbone
 from promptmlr.errors import UserError
 from promptmlr.labels import Labels
 from promptmlr.methods import create_recognizer
-from promptmlr.prior.fitting import BegunRun, begin_run
+from promptmlr.prior.calibrated import calibrated_zero_shot
+from promptmlr.prior.fitting import BegunRun
+from promptmlr.prior.positive_only import resolve_unknown
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.recognizer import Recognizer
@@ -60,9 +62,11 @@ def reference_zero_shot(
         seed: of the sample of images if there are many.
         share: known prevalence, for all classes or for each; None if unknown.
     """
-    own = load_recipe("default", METHOD, prior_strength="infinite", templates=recipe.templates, texts=recipe.texts)
+    own = load_recipe("default", METHOD, templates=recipe.templates, texts=recipe.texts)
+    own, costly = resolve_unknown(own, labels)
     try:
         recognizer = create_recognizer(METHOD, backbone, class_names, **own.start_options())
     except UserError:
         return None
-    return Reference.of_run(begin_run(recognizer, source, labels, own, seed=seed, share=share))
+    record, _ = calibrated_zero_shot(recognizer, source, labels, own, costly, seed=seed, share=share)
+    return Reference(recognizer.fold(), record)

@@ -22,7 +22,7 @@ from promptmlr.regions import InMemoryRegions
 from promptmlr.training import Prior, TrainingRun, fit_runs
 from promptmlr.unknown import unknown_cost
 
-__all__ = ["INFINITE", "STRENGTHS", "StrengthChoice", "choose_strength"]
+__all__ = ["INFINITE", "STRENGTHS", "StrengthChoice", "choose_strength", "strength_name"]
 
 INFINITE = math.inf
 STRENGTHS = (30_000.0, 10_000.0, 3_000.0, 1_000.0, 300.0, 100.0)
@@ -52,6 +52,11 @@ class StrengthChoice:
     strength: float
     costs: dict[float, float] = field(default_factory=dict)
     odds: NDArray[np.float64] | None = None
+
+
+def strength_name(strength: float) -> str:
+    """As records and messages call it."""
+    return "infinite" if strength == INFINITE else f"{strength:g}"
 
 
 def choose_strength(

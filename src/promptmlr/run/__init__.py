@@ -10,7 +10,15 @@ from promptmlr.run.config import (
     versions,
 )
 from promptmlr.run.finished import Run, load_run
-from promptmlr.run.folder import FILES, partial_of, read_config, read_evaluation, read_metrics, read_prior
+from promptmlr.run.folder import (
+    FILES,
+    check_evaluation,
+    partial_of,
+    read_config,
+    read_evaluation,
+    read_metrics,
+    read_prior,
+)
 from promptmlr.run.unfinished import RunInProgress
 from promptmlr.run.weights import read_tensors
 
@@ -22,6 +30,7 @@ __all__ = [
     "RunConfig",
     "RunInProgress",
     "Selection",
+    "check_evaluation",
     "images_sha256",
     "labels_sha256",
     "load_run",

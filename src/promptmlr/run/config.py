@@ -29,6 +29,9 @@ __all__ = [
 
 Selection = Literal["last", "val", "test"]
 
+WRITTEN_LATER = ("activation", "text_activation", "reading")
+"""Settings that configs of versions before lack."""
+
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -48,7 +51,7 @@ class DataRecord(BaseModel):
     mask_sha256: str
     known_labels: int
     features_sha256: str | None = None  # where features were given; None: images
-    reading: dict[str, str] = {}  # how labels were read (`DataOptions.recorded`)
+    reading: dict[str, str | float] = {}  # how labels were read (`DataOptions.recorded`)
 
     @classmethod
     def of(cls, labelled: LabelledImages, labels: Labels, keep: Keep, observed: float, protocol: str | None) -> Self:
@@ -160,12 +163,16 @@ def versions() -> dict[str, str]:
 
 
 def first_difference(saved: BaseModel, wanted: BaseModel, where: str = "") -> str | None:
-    """The first setting in which two configs differ, as "recipe.epochs: 5, now 6"; versions may differ."""
+    """The first setting in which two configs differ, as "recipe.epochs: 5, now 6"; versions may differ.
+
+    What versions before did not write down is none: hashes of weights and labels stand beside it.
+    """
     for name in type(wanted).model_fields:
         one, other = getattr(saved, name), getattr(wanted, name)
-        if one == other or name == "versions":
+        if one == other or name == "versions" or (name in WRITTEN_LATER and not one):
             continue
-        if isinstance(one, BaseModel) and isinstance(other, BaseModel):
-            return first_difference(one, other, f"{where}{name}.")
-        return f"{where}{name}: {one!s:.80}, now {other!s:.80}"
+        if not (isinstance(one, BaseModel) and isinstance(other, BaseModel)):
+            return f"{where}{name}: {one!s:.80}, now {other!s:.80}"
+        if difference := first_difference(one, other, f"{where}{name}."):
+            return difference
     return None

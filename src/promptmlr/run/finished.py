@@ -179,7 +179,7 @@ def load_run(path: str | Path) -> Run:
         EnvironmentFault: the Hub cannot be reached.
     """
     on_hub = hub_name(path)
-    path = Path(path) if on_hub is None else download_run(on_hub)
+    path = Path(path) if on_hub is None else download_run(on_hub, folder.ON_HUB)
     if not path.is_dir():
         partial = folder.partial_of(path)
         hint = f"; {partial} holds an unfinished one: go on with --resume" if partial.is_dir() else ""

@@ -33,6 +33,7 @@ from promptmlr.run.config import RunConfig
 
 __all__ = [
     "FILES",
+    "check_evaluation",
     "check_whole",
     "partial_of",
     "read_calibration",
@@ -52,11 +53,16 @@ PRIOR = "prior.json"
 WEIGHTS = "weights.safetensors"
 FILES = (CALIBRATION, CONFIG, EPOCHS, EPOCHS_TABLE, MASK, METRICS, PRIOR, WEIGHTS)
 """Of a run folder; whatever else lies there was added later."""
+EVALUATION = "evaluation.json"  # by `promptmlr evaluate`
+CARD = "README.md"  # for the Hub
+ON_HUB = (CARD, CALIBRATION, CONFIG, EVALUATION, METRICS, PRIOR, WEIGHTS)
+"""What a run consists of on the Hugging Face Hub; nothing else is downloaded."""
 
 STATE, ODDS = "state.safetensors", "odds.safetensors"
 OF_UNFINISHED = (STATE, ODDS, "lock")  # the last of a version before
 """They go when it is whole."""
-EVALUATION = "evaluation.json"  # added by `promptmlr evaluate`
+PARTIAL = ".partial"
+"""How the name of its folder ends until then."""
 
 TRAIN_AGAIN = "train the run again"
 Model = TypeVar("Model", bound=BaseModel)
@@ -84,7 +90,7 @@ class _Evaluation(BaseModel):
 
 def partial_of(path: str | Path) -> Path:
     """What a run folder is called until it is whole."""
-    return Path(f"{path}.partial")
+    return Path(f"{path}{PARTIAL}")
 
 
 def check_whole(path: Path, names: Iterable[str]) -> None:
@@ -143,7 +149,24 @@ def read_evaluation(run: Path) -> dict[str, Any] | None:
         UserError: it is damaged.
     """
     path = run / EVALUATION
-    return _read_object(path, _Evaluation, "repeat `promptmlr evaluate`, or remove it") if path.exists() else None
+    return _read_object(path, _Evaluation, "remove it, and repeat `promptmlr evaluate`") if path.exists() else None
+
+
+def check_evaluation(path: Path) -> None:
+    """Refuse to write an evaluation where it would take the place of anything but an earlier one.
+
+    Raises:
+        UserError: it is no JSON file, is called like a file of a run folder, or there is something else.
+    """
+    if path.suffix.lower() != ".json" or path.name in FILES:
+        raise UserError(f"--out {path}: name a .json file that no run holds, such as {EVALUATION}")
+    if path.exists():
+        try:
+            _read(path, _Evaluation)
+        except UserError as error:
+            raise UserError(
+                f"{path} exists, and is no evaluation; name another file with --out, or remove it"
+            ) from error
 
 
 def write_json(path: Path, content: BaseModel | dict[str, Any]) -> None:

@@ -119,6 +119,7 @@ def test_only_what_is_not_at_hand_is_downloaded(open_clip_knows, vit_file) -> No
     ("arguments", "message"),
     [
         (("Tiny", "quik"), "Tiny has no pretrained tag 'quik' and there is no such file; did you mean 'quick'?"),
+        (("Tiny", "quick="), "quick= names no file after '='; write quick=FILE, or quick alone to download it"),
         (("Tiny", "quick=gone.pt"), "no checkpoint at gone.pt; give the path of an existing file"),
         (
             ("Tiny", "quik=gone.pt"),

@@ -5,14 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from PIL import Image
+
+from support import write_image
 
 Object = tuple[str, bool]
-
-
-def write_image(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (2, 2), "red").save(path)
 
 
 @pytest.fixture

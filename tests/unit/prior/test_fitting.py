@@ -12,9 +12,10 @@ from scipy.special import expit
 from prior_support import CLASSES, NAMES, world
 from promptmlr.labels import UNKNOWN
 from promptmlr.prediction import predict_margins
-from promptmlr.prior import fitting
-from promptmlr.prior.fitting import begin_run, sample_images
+from promptmlr.prior import fitting, sample
+from promptmlr.prior.fitting import begin_run
 from promptmlr.prior.positive_only import POSITIVE_ONLY_COST
+from promptmlr.prior.sample import sample_images
 from promptmlr.prior.strength import INFINITE, StrengthChoice
 from promptmlr.prior.zero_shot import Moments, assumed_share, fit_scaling
 from promptmlr.prior_record import PriorRecord
@@ -59,7 +60,7 @@ def test_a_given_record_is_used_as_it_is(monkeypatch) -> None:
     recognizer, source, labels = world()
     again = copy.deepcopy(recognizer)
     begun = begin_run(recognizer, source, labels, recipe(), share=0.4)
-    for name in ("choose_strength", "fit_scaling", "predict_margins", "held"):
+    for name in ("choose_strength", "calibrated_zero_shot", "sampled_regions"):
         monkeypatch.setattr(fitting, name, None)
     record = PriorRecord.model_validate_json(begun.record.model_dump_json())
     state = TrainingState(epoch=2)
@@ -143,11 +144,11 @@ def test_of_many_images_a_sample_is_looked_at(monkeypatch) -> None:
     recognizer, source, labels = world(images=300)
     labels[100:] = UNKNOWN
     looked, tried = [], []
-    margins = fitting.predict_margins
-    monkeypatch.setattr(fitting, "SCALING_SAMPLE", 90)
+    margins = sample.predict_margins
+    monkeypatch.setattr(sample, "MARGINS_SAMPLE", 90)
     monkeypatch.setattr(fitting, "PATH_SAMPLE", 40)
     monkeypatch.setattr(
-        fitting, "predict_margins", lambda model, some: looked.append(some.chosen) or margins(model, some)
+        sample, "predict_margins", lambda model, some: looked.append(some.chosen) or margins(model, some)
     )
 
     def choose(recognizer, regions, seen, *rest, **options):

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from promptmlr.cli.options import NonNegativeInt
+from promptmlr.cli.options import NonNegativeInt, Overwrite
+from promptmlr.cli.outcome import check_free
 
 __all__ = ["pretrain_scenes"]
 
 
-def pretrain_scenes(*, out: Path, seed: NonNegativeInt = 0) -> None:
+def pretrain_scenes(*, out: Path, overwrite: Overwrite = False, seed: NonNegativeInt = 0) -> None:
     """Pretrain the drawn world's miniature CLIP from nothing; it goes on where an earlier call was interrupted.
 
     Args:
@@ -17,6 +18,7 @@ def pretrain_scenes(*, out: Path, seed: NonNegativeInt = 0) -> None:
     from promptmlr.cli.progress import note, progress
     from promptmlr.scenes.pretraining import PretrainingConfig, pretrain_to_file
 
+    check_free(out, overwrite)
     with progress("pretraining") as say:
         pretrain_to_file(out, PretrainingConfig(seed=seed), say)
     note(f"{out}; use it with --backbone {out}")

@@ -38,7 +38,7 @@ def probe_text(
         out: A folder for settings.json, cosines.csv, classes.csv and auc.csv.
     """
     from promptmlr.maps.sentences import TEMPLATES
-    from promptmlr.opening import open_cache, open_data, open_images, open_tower
+    from promptmlr.opening import job_settings, open_data, open_images, open_tower
     from promptmlr.paper.text_probe.report import ProbeOutputs
     from promptmlr.paper.text_probe.scores import presence_scores, prompt_cosines
 
@@ -49,12 +49,11 @@ def probe_text(
     if data is not None:
         labelled = open_data(data, "test", reading, Terminal())
     names = _class_names(classes, labelled, tower.backbone)
-    backbone = open_tower(data or "", replace(tower, precision=tower.precision or "float32"), Terminal())
+    backbone = open_tower(data or "", replace(tower, dtype=tower.dtype or "float32"), Terminal())
     cosines = prompt_cosines(backbone, names, TEMPLATES[templates])
     scores = []
     if labelled is not None:
-        skip, cache = reading.skip_unreadable, open_cache(regions)
-        shown, source = open_images(labelled, backbone, cache, Terminal(), skip_unreadable=skip, workers=tower.workers)
+        shown, source = open_images(labelled, backbone, **job_settings(regions, reading, tower, Terminal()))
         scores = presence_scores(backbone, source, shown.labels, names)
     setting = {
         "backbone": backbone.identity(),

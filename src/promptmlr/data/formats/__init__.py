@@ -10,17 +10,25 @@ from promptmlr.errors import UserError, nearest
 __all__ = ["FORMATS", "WRITERS", "detect_format", "format_named"]
 
 _MODULES = (
+    "celeba",
     "coco",
     "csv",
+    "cvat",
+    "datumaro",
     "features",
     "fiftyone",
     "huggingface",
     "label_studio",
     "list_csv",
     "long_csv",
+    "nus_wide",
+    "open_images",
     "scenes",
     "text_files",
+    "visual_genome",
     "voc",
+    "voc_lists",
+    "yolo",
 )
 
 _FOUND: list[Format] = [import_module(f"{__name__}.{name}").FORMAT for name in _MODULES]
@@ -61,8 +69,6 @@ def detect_format(data: str) -> str:
     tables = sorted(source.path.glob("*.csv"))
     if tables:
         raise UserError(f"{data} is a folder with a table in it; name the table: {tables[0]}")
-    if isinstance(source.content, dict) and "annotations" in source.content:
-        raise UserError(f"{data}: COCO is read from the folder above annotations/instances_*.json; name that folder")
     raise UserError(
         f"{data} is no data set: neither a .csv with a column per class, nor a folder with JPEGImages and "
         f"ImageSets/Main (VOC) or annotations/instances_*.json (COCO), nor another of the formats "

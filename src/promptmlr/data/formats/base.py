@@ -1,6 +1,9 @@
 """What a label format is: how it is recognised, read and written. Each has a file of its own in this package."""
 
-from collections.abc import Callable, Sequence
+import json
+import mmap
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +14,33 @@ from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, read_json
 from promptmlr.data.table import table_header
+from promptmlr.labels import PRESENT
 
-__all__ = ["BySplit", "Format", "Reader", "Source", "Writer", "by_split", "together"]
+__all__ = [
+    "Amend",
+    "BySplit",
+    "Changes",
+    "Format",
+    "Reader",
+    "Source",
+    "Writer",
+    "as_json",
+    "by_split",
+    "present",
+    "spaced",
+    "together",
+]
+
+Changes = Sequence[dict[str, int]]
+"""For each image: class name → 1 present, 0 absent, -1 unknown, where that changes.
+
+Images are in the order of the file, or by their ids where the format is read by split.
+"""
+
+Amend = Callable[[Path, Changes, DataOptions], bytes]
+"""File, changes, options → the file with these labels in it, as far as it can hold them, and all else as it was."""
+
+_START = 1 << 14  # bytes; a line of CelebA's names is 500
 
 
 @dataclass(frozen=True)
@@ -37,9 +65,24 @@ class Source:
         return table_header(self.path) if self.suffix == ".csv" else []
 
     @cached_property
+    def start(self) -> list[str]:
+        """The first lines of a text file; none of anything else."""
+        if not self.suffix:
+            return []
+        with self.path.open("rb") as file:
+            return file.read(_START).decode("utf-8-sig", errors="replace").splitlines()
+
+    @cached_property
     def content(self) -> Any:
-        """What a .json file holds; None for anything else."""
+        """What a .json file holds; None for anything else. Ask `mentions` first: such files may be gigabytes."""
         return read_json(self.path) if self.suffix == ".json" else None
+
+    def mentions(self, *keys: str) -> bool:
+        """Whether a .json file has all of these texts in quotation marks, wherever they are in it."""
+        if self.suffix != ".json" or not self.path.stat().st_size:
+            return False
+        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return all(content.find(f'"{key}"'.encode()) >= 0 for key in keys)
 
 
 @dataclass(frozen=True)
@@ -57,6 +100,23 @@ class BySplit:
 
 Reader = Callable[[Path, Path | None, DataOptions], LabelledRows] | BySplit
 """Path, folder of images and options → all rows; or a split at a time."""
+
+
+def spaced(name: str) -> str:
+    """A class as `LabelledImages` calls it, with spaces for underscores."""
+    return name.replace("_", " ").strip()
+
+
+def present(changed: Mapping[str, int]) -> list[str]:
+    """The classes that are present now."""
+    return [name for name, code in changed.items() if code == PRESENT]
+
+
+def as_json(path: Path, content: Any) -> bytes:
+    """JSON with the indentation of the file that it was read from."""
+    with path.open(encoding="utf-8-sig") as file:
+        start = re.match(r"\s*[{\[]\n( *)\S", file.read(_START))
+    return json.dumps(content, ensure_ascii=False, indent=len(start[1]) if start else None).encode() + b"\n"
 
 
 def together(_split: str) -> str:
@@ -102,6 +162,7 @@ class Format:
         weak: whether its sign may be there by chance, as a stray .txt beside photos: asked when no other fits.
         says_all: whether it says of every class what it is, so that `--unlisted` has no meaning.
         writer: for formats that `convert` writes.
+        amend: for files that can be corrected.
     """
 
     name: str
@@ -111,3 +172,4 @@ class Format:
     weak: bool = False
     says_all: bool = False
     writer: Writer | None = None
+    amend: Amend | None = None

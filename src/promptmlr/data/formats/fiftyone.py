@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from promptmlr.data.formats.base import Format, Writer
+from promptmlr.data.formats.base import Changes, Format, Source, Writer, as_json, present, spaced
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -101,6 +101,29 @@ def write_fiftyone(output: Output) -> list[str]:
             json.dump({"classes": list(output.class_names), "labels": labels}, file, ensure_ascii=False)
             file.write("\n")
     return []
+
+
+def amend_fiftyone(path: Path, changes: Changes, _options: DataOptions) -> bytes:
+    """The same file with a classification for each class that is present, and none for one that is not."""
+    content = read_json(path)
+    if "samples" in content:
+        field = _field(content["samples"], path)
+        for sample, changed in zip(content["samples"], changes, strict=True):
+            if changed:
+                held = sample.get(field)
+                each = [] if held is None else [held] if held["_cls"] == "Classification" else held["classifications"]
+                kept = [one for one in each if spaced(one["label"]) not in changed]
+                added = [{"_cls": "Classification", "tags": [], "label": name} for name in present(changed)]
+                sample[field] = {"_cls": "Classifications", "classifications": [*kept, *added]}
+        return as_json(path, content)
+    classes = content["classes"]
+    numbers = {spaced(name): number for number, name in enumerate(classes or ())}
+    for (name, targets), changed in zip(content["labels"].items(), changes, strict=True):
+        if changed:
+            each = targets if isinstance(targets, list) else [] if targets is None else [targets]
+            kept = [one for one in each if spaced(_name(one, classes, str(path))) not in changed]
+            content["labels"][name] = [*kept, *(numbers.get(one, one) for one in present(changed))]
+    return as_json(path, content)
 
 
 def _exports(folder: Path) -> dict[str | None, Path]:
@@ -204,10 +227,15 @@ def _field(samples: list[dict[str, Any]], file: Path) -> str:
     return usual[0]
 
 
+def _is_one(source: Source) -> bool:
+    return (source.mentions("samples") or source.mentions("labels", "classes")) and is_fiftyone(source.content)
+
+
 FORMAT = Format(
     "fiftyone",
     "FiftyOne's labels.json or samples.json, or a folder with one",
-    lambda source: is_fiftyone(source.content) or has_fiftyone(source.path),
+    lambda source: has_fiftyone(source.path) or _is_one(source),
     read_fiftyone_rows,
+    amend=amend_fiftyone,
     writer=Writer(write_fiftyone, None, lambda split: f"{split}/data" if split else "data", lists=True),
 )

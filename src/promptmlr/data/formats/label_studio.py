@@ -4,6 +4,7 @@ Choices of a control named `absent` (or `negatives`) are classes that are known 
 such word of its own. A labelling configuration beside the file (`label_config.xml`, `config.xml`) names all classes.
 """
 
+import copy
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
-from promptmlr.data.formats.base import Format, Writer
+from promptmlr.data.formats.base import Changes, Format, Writer, as_json, present, spaced
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -113,6 +114,54 @@ def write_label_studio(output: Output) -> list[str]:
             file.write(_config(output))
     served = output.destination.parent if output.root is None else output.destination
     return [serving(served)]
+
+
+def amend_label_studio(path: Path, changes: Changes, options: DataOptions) -> bytes:
+    """The same file with these choices in every annotation of a task, or in a new one where it has none.
+
+    Classes that are absent are choices of the control `absent`, unless whatever is not chosen is absent anyway.
+    """
+    tasks = _tasks(path)
+    if any("data" not in task for task in tasks):
+        raise UserError(f"{path}: JSON-MIN has no place for what annotators chose; export it as JSON")
+    control = next((name for task in tasks for name, _ in _results(task) if name not in _ABSENT_CONTROLS), "labels")
+    for task, changed in zip(tasks, changes, strict=True):
+        if not changed:
+            continue
+        if not (task.get("annotations") or task.get("completions")):
+            ours = [one for one in task.get("predictions") or [] if one.get("model_version") == MODEL_VERSION]
+            task["annotations"] = [{"result": copy.deepcopy(ours[0]["result"]) if ours else [], "was_cancelled": False}]
+        for annotation in task.get("annotations") or task["completions"]:
+            result = annotation["result"]
+            for part in result:
+                if part.get("type", "choices") == "choices":
+                    part["value"]["choices"] = [one for one in part["value"]["choices"] if spaced(one) not in changed]
+            absent = [] if options.unlisted == "absent" else [name for name, code in changed.items() if code == ABSENT]
+            for name, chosen in ((control, present(changed)), (_ABSENT_CONTROLS[0], absent)):
+                _choose(result, name, chosen)
+    return as_json(path, tasks)
+
+
+def _results(task: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The control and the part of every choice in a task's annotations."""
+    annotations = task.get("annotations", task.get("completions")) or []
+    parts = [
+        part for one in annotations for part in one.get("result") or [] if part.get("type", "choices") == "choices"
+    ]
+    return [(str(part.get("from_name", "")), part) for part in parts]
+
+
+def _choose(result: list[dict[str, Any]], control: str, names: Sequence[str]) -> None:
+    """Add names to the choices of a control."""
+    if not names:
+        return
+    part = next(
+        (part for part in result if part.get("from_name") == control and "choices" in part.get("value", {})), None
+    )
+    if part is None:
+        part = {"from_name": control, "to_name": "image", "type": "choices", "value": {"choices": []}}
+        result.append(part)
+    part["value"]["choices"] += names
 
 
 def serving(root: Path) -> str:
@@ -277,5 +326,7 @@ FORMAT = Format(
     "Label Studio's tasks in JSON",
     lambda source: is_label_studio(source.content),
     read_label_studio_rows,
+    weak=True,
+    amend=amend_label_studio,
     writer=Writer(write_label_studio, ".json", lists=True, negatives=True, class_list=False),
 )

@@ -1,8 +1,9 @@
 """A folder of images, each with a text file of class names: as image taggers write them, or in YOLO's layout.
 
-The text file of `a.jpg` is `a.txt` beside it, or in `labels/` where the image is in `images/`. It holds one name per
-line, or several apart by commas (taggers), or YOLO's lines `class x y width height`, of which the class alone counts.
-`classes.txt` in the folder, or in `labels/`, lists all classes, one per line. Folders train, val and test are splits.
+The text file of `a.jpg` is `a.txt` or `a.jpg.txt` beside it, or in `labels/` where the image is in `images/`. It
+holds one name per line, or several apart by commas (taggers), or YOLO's lines `class x y width height`, of which the
+class alone counts. `classes.txt` in the folder, or in `labels/`, lists all classes, one per line. Folders train, val
+and test are splits.
 """
 
 import re
@@ -13,15 +14,16 @@ from promptmlr.data.formats.base import Format, Writer, by_split
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, rows_of_names, usual_split
+from promptmlr.data.rows import LabelledRows, Names, read_lines, rows_of_names, usual_split
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 from promptmlr.names import shown
 
-__all__ = ["FORMAT", "has_text_files", "read_text_file_rows", "write_text_files"]
+__all__ = ["FORMAT", "has_text_files", "read_text_file_rows", "text_names", "write_text_files"]
 
 _CLASSES = "classes.txt"
 _BOX = re.compile(r"(\d+)(\s+-?\d+(\.\d+)?(e-?\d+)?){4,}")  # class x y width height, or the outline of a shape
+_ESCAPED = re.compile(r"\\([()])")  # taggers in Danbooru's style: `miku \(vocaloid\)`
 _LOOKED_AT = 100  # images, when it is asked whether a folder is one of these
 
 
@@ -56,7 +58,7 @@ def read_text_file_rows(path: Path, images: Path | None, options: DataOptions) -
     if not any(text.is_file() for text in texts):
         raise UserError(f"{path}: no image has a text file beside it, or in labels/ where images are in images/")
     classes = _classes(path)
-    names = [_names(text, classes) for text in texts]
+    names = [text_names(text, classes) for text in texts]
     image_ids = [shown(file.relative_to(path).as_posix()) for file in files]
     return rows_of_names(
         names,
@@ -84,41 +86,43 @@ def write_text_files(output: Output) -> list[str]:
 
 
 def _text_file(root: Path, image: Path) -> Path:
+    text = next((text for text in (image.with_suffix(".txt"), Path(f"{image}.txt")) if text.is_file()), None)
+    if text is not None:
+        return text
     text = image.with_suffix(".txt")
     parts = list(image.relative_to(root).parts)
-    if "images" in parts and not text.is_file():
+    if "images" in parts:
         parts[parts.index("images")] = "labels"
         return (root / Path(*parts)).with_suffix(".txt")
     return text
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a UTF-8 text file; save it as UTF-8") from error
-    return [clean for line in text.split("\n") if (clean := line.strip())]
-
-
 def _classes(root: Path) -> list[str] | None:
     found = next((path for path in (root / _CLASSES, root / "labels" / _CLASSES) if path.is_file()), None)
-    return None if found is None else _lines(found)
+    return None if found is None else read_lines(found)
 
 
-def _names(path: Path, classes: Sequence[str] | None) -> Names:
+def text_names(path: Path, classes: Sequence[str] | None) -> Names:
+    """What the text file of an image lists; nobody looked where there is none.
+
+    Args:
+        path: the text file.
+        classes: all classes, by which lines of YOLO are named; None where only names are to be expected.
+
+    Raises:
+        UserError: the file cannot be read, or a line of YOLO names no class.
+    """
     if not path.is_file():
         return Names((), looked=False)
     present = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         box = _BOX.fullmatch(line)
         if classes is not None and line in classes:
             present.append(line)
         elif box:
             present.append(_numbered(int(box[1]), classes, f"{path}, line {number}"))
         else:
-            present += [clean for word in line.split(",") if (clean := word.strip())]
+            present += [clean for word in line.split(",") if (clean := _ESCAPED.sub(r"\1", word).strip())]
     return Names(present)
 
 

@@ -155,7 +155,7 @@ def _labels(path: Path) -> Labels:
 FORMAT = Format(
     "voc",
     "PASCAL VOC's devkit: a folder with JPEGImages, Annotations and ImageSets/Main",
-    lambda source: find_devkit(source.path) is not None,
+    lambda source: (root := find_devkit(source.path)) is not None and (root / "Annotations").is_dir(),
     BySplit(read_voc, default_splits),
     says_all=True,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
-from promptmlr.features import RegionCache, readable_regions
+from promptmlr.features import JobSettings, RegionCache, readable_regions
 from promptmlr.paper.design.cells import CELLS
 from promptmlr.paper.design.choices import CellChoice, read_choices, write_choices
 from promptmlr.paper.design.search import SearchRule
@@ -16,9 +16,8 @@ from promptmlr.paper.grid.compare import decides
 from promptmlr.paper.grid.folder import GridFolder
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.paper.jobs import completed_tasks
-from promptmlr.pipeline import training_images
+from promptmlr.pipeline import augmentation_of
 from promptmlr.recipes import Recipe
-from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 
 __all__ = ["Design", "run_design"]
@@ -96,12 +95,10 @@ def run_design(
             f"{design.seeds} seeds; results in {folder.path}"
         )
         if missing:
-            images = training_images(
-                train, design.recipe, backbone, design.order_seed, skip_unreadable=skip_unreadable, workers=workers
-            )
-            kept, regions = readable_regions(images, cache, reporter)
-            tested = FreshRegions(backbone, test.images, workers=workers, skip_unreadable=skip_unreadable)
-            kept_test, test_regions = readable_regions(tested, cache, reporter)
+            settings = JobSettings(cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter)
+            augmentation = augmentation_of(design.recipe, design.order_seed)
+            kept, regions = readable_regions(backbone, train.images, augmentation, **settings)
+            kept_test, test_regions = readable_regions(backbone, test.images, **settings)
             shared = Shared(
                 backbone,
                 train.class_names,

@@ -15,7 +15,7 @@ import numpy as np
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
-from promptmlr.features import RegionCache, readable_regions
+from promptmlr.features import JobSettings, RegionCache, readable_regions
 from promptmlr.paper.grid.cells import Shared, finished_cells, outcome_of
 from promptmlr.paper.grid.folder import GridFolder, settings_key
 from promptmlr.paper.grid.folds import Fold, folds_of
@@ -24,10 +24,9 @@ from promptmlr.paper.grid.plan import Condition, Grid
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.paper.grid.stack import Stack
 from promptmlr.paper.grid.unseen import class_groups
-from promptmlr.pipeline import training_images
+from promptmlr.pipeline import augmentation_of
 from promptmlr.prior.positive_only import resolve_unknown
 from promptmlr.recipes import Recipe
-from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter, counted
 from promptmlr.run import images_sha256, labels_sha256
 
@@ -88,17 +87,15 @@ def compare(
         reporter.note(_extent(shared, cache))
         if grid.select == "test":
             reporter.note("warning: epochs are selected on test data; compare only with papers that do the same")
-        fresh = FreshRegions(backbone, tested.images, workers=workers, skip_unreadable=skip_unreadable)
-        to_score = readable_regions(fresh, cache, reporter)
+        told = JobSettings(cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter)
+        to_score = readable_regions(backbone, tested.images, **told)
         for stack in [stack for method in grid.methods for stack in _stacks(method, shared)]:
             recipe, to_train = recipes[stack.method, stack.conditions[0][0]], None
             if test is None and recipe.augmentation == "none":
                 to_train = to_score
             elif shared.uses_labels(stack.method, stack.conditions[0]):
-                images = training_images(
-                    train, recipe, backbone, grid.order_seed, skip_unreadable=skip_unreadable, workers=workers
-                )
-                to_train = readable_regions(images, cache, reporter)
+                augmentation = augmentation_of(recipe, grid.order_seed)
+                to_train = readable_regions(backbone, train.images, augmentation, **told)
             for fold in folds[len(stack.done) :]:
                 stack.finish_fold(outcome_of(stack, fold, shared, to_train, to_score))
                 if len(stack.done) < len(folds):

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from promptmlr.data.options import Benchmark
+from promptmlr.errors import UserError
 from promptmlr.labels import Labels
 from promptmlr.paper.grid.observed import Observed, observation_of
 from promptmlr.recipes import Recipe, load_recipe
 
-__all__ = ["ZERO_SHOT", "Condition", "Grid", "with_zero_shot"]
+__all__ = ["ZERO_SHOT", "Condition", "Grid", "reference_of", "with_zero_shot"]
 
 ZERO_SHOT = "zeroshot"  # the method that all others must beat: nothing is trained
 
@@ -67,6 +68,17 @@ class Grid:
 def with_zero_shot(methods: Sequence[str]) -> list[str]:
     """The methods, with zero-shot added at the end unless it is among them."""
     return [*methods, *([] if ZERO_SHOT in methods else [ZERO_SHOT])]
+
+
+def reference_of(methods: Sequence[str], reference: str | None) -> str:
+    """The method that the others are compared with: the one that was named, or the first.
+
+    Raises:
+        UserError: it is not among them.
+    """
+    if reference is not None and reference not in methods:
+        raise UserError(f"--reference {reference!r} is none of the compared methods: {', '.join(methods)}")
+    return reference or methods[0]
 
 
 def _share(observed: Observed, labels: Labels | None) -> float:

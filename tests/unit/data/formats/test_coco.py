@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from promptmlr.data import DataOptions, load_data
+from promptmlr.data import DataOptions, load_data, load_parts
 from promptmlr.data.formats.coco import COCO_CLASS_NAMES
 from support import require_shared
 
@@ -44,9 +44,9 @@ def test_usual_image_folders(make_coco, folder):
 
 
 def test_another_image_folder(make_coco, refused):
-    root = make_coco(OBJECTS, images="elsewhere")
+    root = make_coco(OBJECTS, images="../elsewhere")
     refused(["000000000100.jpg", "train2017", "--images"], load_data, str(root))
-    assert len(load_data(str(root), options=DataOptions(images=root / "elsewhere")).images) == 2
+    assert len(load_data(str(root), options=DataOptions(images=root.parent / "elsewhere")).images) == 2
 
 
 def test_the_purpose_chooses_the_split_and_two_years_need_a_name(make_coco, refused):
@@ -139,6 +139,88 @@ def test_bad_json_is_refused(make_coco, refused, text):
     root = make_coco(OBJECTS)
     (root / "annotations" / "instances_train2017.json").write_text(text)
     refused(["instances_train2017.json"], load_data, str(root))
+
+
+def edited(root, change, name="instances_train2017.json"):
+    path = root / "annotations" / name
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_one_file_is_a_data_set(make_coco, refused):
+    path = make_coco(OBJECTS) / "annotations" / "instances_train2017.json"
+    data = load_data(str(path))
+    np.testing.assert_array_equal(data.labels, load_data(str(path.parent.parent)).labels)
+    assert data.image_ids == ("000000000007", "000000000100")
+    assert list(load_parts(str(path))) == ["train2017"]
+    refused(["no split 'val'", "train2017"], load_data, str(path), "test", DataOptions(split="val"))
+    elsewhere = path.parent.parent.parent / "mine.json"
+    elsewhere.write_bytes(path.read_bytes())
+    assert len(load_data(str(elsewhere), options=DataOptions(images=path.parent.parent)).images) == 2
+
+
+def test_lvis_says_what_is_absent_and_names_images_by_address(make_coco, tmp_path):
+    def as_lvis(content):
+        for image in content["images"]:
+            image["coco_url"] = f"http://images.cocodataset.org/train2017/{image.pop('file_name')}"
+            image["neg_category_ids"] = {7: [], 30: [18], 100: [3]}[image["id"]]
+            image["not_exhaustive_category_ids"] = []
+        for annotation in content["annotations"]:
+            del annotation["iscrowd"]
+
+    data = load_data(str(edited(make_coco(OBJECTS), as_lvis)))
+    assert data.image_ids == ("000000000007", "000000000030", "000000000100")
+    np.testing.assert_array_equal(data.labels, [[1, 1], [-1, 0], [0, 1]])
+    assert all(image.exists() for image in data.images)
+
+    def called_as_in_2014(content):
+        for image in content["images"]:
+            image["file_name"] = f"COCO_train2014_{image['id']:012d}.jpg"
+
+    path = edited(tmp_path / "coco", called_as_in_2014)
+    assert all(image.exists() for image in load_data(str(path)).images)
+
+
+LOOKED_FOR = {30: [3], 7: [3, 18], 100: []}
+
+
+def test_images_annotated_for_some_categories_alone(make_coco, tmp_path, refused):
+    def with_field(content):
+        for image in content["images"]:
+            image["looked_for"] = LOOKED_FOR[image["id"]]
+
+    path = edited(make_coco(OBJECTS[:2]), with_field)
+    data = load_data(str(path), options=DataOptions(annotated_categories="looked_for"))
+    np.testing.assert_array_equal(data.labels, [[1, 0], [0, -1], [-1, 1]])
+    sidecar = tmp_path / "looked.json"
+    sidecar.write_text(json.dumps(LOOKED_FOR))
+    again = load_data(str(path), options=DataOptions(annotated_categories=str(sidecar)))
+    np.testing.assert_array_equal(again.labels, data.labels)
+    refused(["'looked'", "did you mean"], load_data, str(path), options=DataOptions(annotated_categories="looked"))
+    sidecar.write_text(json.dumps({"7": []}))
+    refused([str(sidecar), "image 30"], load_data, str(path), options=DataOptions(annotated_categories=str(sidecar)))
+    sidecar.write_text("[]")
+    refused([str(sidecar)], load_data, str(path), options=DataOptions(annotated_categories=str(sidecar)))
+
+
+def test_a_category_id_that_is_none_is_refused(make_coco, refused):
+    def odd(content):
+        for image in content["images"]:
+            image["neg_category_ids"] = [99]
+
+    refused(["99", "instances_train2017.json"], load_data, str(edited(make_coco(OBJECTS), odd)))
+
+
+def test_real_lvis_labels():
+    path = require_shared("labels", "lvis_val_100.json")
+    data = load_data(str(path), options=DataOptions(skip_unreadable=True, coco_images="all"))
+    content = json.loads(path.read_text())
+    assert len(data.image_ids) == len(content["images"]) == 100
+    assert np.count_nonzero(data.labels == 0) == sum(len(set(one["neg_category_ids"])) for one in content["images"])
+    shown = {(entry["image_id"], entry["category_id"]) for entry in content["annotations"]}
+    assert np.count_nonzero(data.labels == 1) == len(shown)
 
 
 def test_real_photos():

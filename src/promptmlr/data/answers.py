@@ -1,0 +1,177 @@
+"""Answers of people, back into the file that the labels came from: everything else in it stays as it was."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from promptmlr.data import DataOptions, load_data
+from promptmlr.data.formats import FORMATS, detect_format, format_named
+from promptmlr.data.formats.base import BySplit, Changes, Format
+from promptmlr.data.labelled import LabelledImages
+from promptmlr.errors import UserError, nearest
+from promptmlr.files import replacing
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+
+__all__ = ["answered", "correct", "read_answers"]
+
+Rows = list[tuple[str, dict[str, int]]]  # image id, and class name → label
+_CODES = {"1": PRESENT, "0": ABSENT, "": UNKNOWN}
+
+
+def read_answers(path: Path) -> dict[str, dict[str, int]]:
+    """The last answer to each cell in a journal of `promptmlr serve --label`.
+
+    A line is a JSON object with `image`, `class` and `value`: "1", "0" or, for an answer that was taken back, "". What
+    has the state "dropped" does not count, nor does a last line that a crash cut short.
+
+    Returns:
+        Image id → class name → 1, 0 or -1.
+
+    Raises:
+        UserError: the file cannot be read, or a line is none of these.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not a UTF-8 text file'}") from error
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            image, name, code = record["image"], record["class"], _CODES[record["value"]]
+            dropped = record.get("state") == "dropped"
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):
+                break
+            raise UserError(f"{path}, line {number}: no answer with image, class and value in it") from error
+        if dropped:
+            found[image].pop(name, None)
+        else:
+            found[image][name] = code
+    return {image: answers for image, answers in found.items() if answers}
+
+
+def correct(
+    data: str,
+    answers: Mapping[str, Mapping[str, int]],
+    destination: Path,
+    options: DataOptions,
+    *,
+    overwrite: bool = False,
+) -> list[str]:
+    """Write a label file once more, with these answers in it.
+
+    Args:
+        data: a file in a format that can be corrected.
+        answers: image id → class name → 1, 0 or -1, as `read_answers` gives them.
+        destination: the new file; `data` itself under `overwrite`.
+        options: how the data are read.
+        overwrite: replace an existing file.
+
+    Returns:
+        Lines for the user: how many answers change a label, and those that the file cannot hold.
+
+    Raises:
+        UserError: the format cannot be corrected, or not without changing other labels; an image or a class is not
+            in the data; the destination is taken.
+        EnvironmentFault: it cannot be written.
+    """
+    path, kind = Path(data), format_named(options.format or detect_format(data))
+    amend = kind.amend
+    if amend is None or not path.is_file():
+        able = ", ".join(name for name, one in FORMATS.items() if one.amend is not None)
+        raise UserError(
+            f"{data}: only files can be corrected, of the formats {able}; others are written anew with --to"
+        )
+    if destination.exists() and not overwrite:
+        raise UserError(f"{destination} exists; name another file, or replace it with --overwrite")
+    before = _in_order(path, kind, options)
+    _check(answers, [image_id for image_id, _ in before], list(before[0][1]), data)
+    changes = [
+        {name: code for name, code in answers.get(image_id, {}).items() if known[name] != code}
+        for image_id, known in before
+    ]
+    with replacing(destination) as file:
+        file.write(amend(path, changes, options))
+        file.flush()
+        lost = _lost(before, changes, _in_order(Path(file.name), kind, options))
+        others = [(place, name) for place, name in lost if name not in changes[place]]
+        if others:
+            raise UserError(
+                f"{data}: with these answers, {kind.name} would also change what {before[others[0][0]][0]!r} says of "
+                f"{others[0][1]!r} ({len(others):,} labels in all); --to csv writes a file that holds them"
+            )
+    count, given = sum(map(len, changes)), sum(map(len, answers.values()))
+    notes = [f"{count - len(lost):,} of {given:,} answers change a label"]
+    if lost:
+        place, name = lost[0]
+        notes.append(
+            f"{len(lost):,} answers are not in it, as {kind.name} cannot hold them, or a shape says otherwise; first "
+            f"{name!r} in {before[place][0]!r}"
+        )
+    return notes
+
+
+def _lost(before: Rows, changes: Changes, after: Rows) -> list[tuple[int, str]]:
+    """Place and class of every label that is not what it should be in the file that was written.
+
+    A class that a list format no longer names is no loss where it is not present.
+    """
+    return [
+        (place, name)
+        for place, ((_, was), changed, (_, now)) in enumerate(zip(before, changes, after, strict=True))
+        for name, code in ({**was, **changed}).items()
+        if now.get(name, ABSENT if code == PRESENT else code) != code
+    ]
+
+
+def answered(
+    parts: Mapping[str | None, LabelledImages], answers: Mapping[str, Mapping[str, int]]
+) -> dict[str | None, LabelledImages]:
+    """Labelled images by split, with these answers in the place of their labels.
+
+    Raises:
+        UserError: an image or a class of the answers is not in the data.
+    """
+    some = next(iter(parts.values()))
+    _check(answers, [image_id for part in parts.values() for image_id in part.image_ids], some.class_names, some.source)
+    columns = {name: column for column, name in enumerate(some.class_names)}
+    found = {}
+    for split, part in parts.items():
+        labels = part.labels.copy()
+        for row, image_id in enumerate(part.image_ids):
+            for name, code in answers.get(image_id, {}).items():
+                labels[row, columns[name]] = code
+        found[split] = replace(part, labels=labels)
+    return found
+
+
+def _check(answers: Mapping[str, Mapping[str, int]], image_ids: Sequence[str], names: Sequence[str], data: str) -> None:
+    """Refuse answers about an image or a class that is not there."""
+    known = set(image_ids)
+    for image_id, one in answers.items():
+        if image_id not in known:
+            raise UserError(f"{data}: no image {image_id!r}, which is answered; {nearest(image_id, image_ids)}")
+        odd = next((name for name in one if name not in names), None)
+        if odd is not None:
+            raise UserError(f"{data}: no class {odd!r}, which is answered; {nearest(odd, names)}")
+
+
+def _in_order(path: Path, kind: Format, options: DataOptions) -> Rows:
+    """Every image with its labels by class: in the order of the file, or by image id where it is read by split."""
+    reader = kind.reader
+    if isinstance(reader, BySplit):
+        alike = replace(options, format=kind.name, coco_images="all", skip_unreadable=True)
+        part = load_data(str(path), options=alike)
+        return _rows(part.image_ids, part.labels, part.class_names)
+    rows = reader(path, options.images, options)
+    return _rows(rows.image_ids, rows.labels, rows.class_names)
+
+
+def _rows(image_ids: Sequence[str], labels: Labels, class_names: Sequence[str]) -> Rows:
+    return [
+        (image_id, dict(zip(class_names, row.tolist(), strict=True)))
+        for image_id, row in zip(image_ids, labels, strict=True)
+    ]

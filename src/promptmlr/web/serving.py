@@ -1,0 +1,69 @@
+"""A service from its address to its end: answers while its backbones are loaded, then while questions are ranked."""
+
+import contextlib
+import ipaddress
+
+from promptmlr.errors import UserError
+from promptmlr.options import TowerOptions
+from promptmlr.reporting import Reporter, counted
+from promptmlr.web.served import load_backbones
+from promptmlr.web.server import Server
+from promptmlr.web.service import Service
+from promptmlr.web.suggestions import Ranking
+
+__all__ = ["run_service"]
+
+
+def run_service(
+    service: Service, server: Server, tower: TowerOptions, ranking: Ranking | None, reporter: Reporter
+) -> None:
+    """Serve until Ctrl-C.
+
+    Args:
+        service: what answers.
+        server: where it listens already.
+        tower: where the runs find their backbones.
+        ranking: gives the suggestions of the service's queue, once the backbones are there.
+        reporter: told the address, and when all is ready.
+
+    Raises:
+        UserError: a backbone is not that of its run.
+    """
+
+    def prepare() -> None:
+        load_backbones(service.runs, tower.backbone, tower.pretrained, tower.device)
+        service.ready = True
+        reporter.note("ready")
+        if ranking is not None:
+            _offer(service, ranking, reporter)
+
+    _say_where(server.address, reporter)
+    service.worker.start()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end
+            server.run(prepare)
+    finally:
+        service.worker.stop()
+    reporter.note("stopped")
+
+
+def _offer(service: Service, ranking: Ranking, reporter: Reporter) -> None:
+    """Give the queue its suggestions; the page is of use without them."""
+    assert service.queue is not None
+    try:
+        service.queue.offer(ranking())
+    except UserError as error:
+        reporter.note(f"no suggestions: {error}")
+        service.queue.fail("there are no suggestions; the terminal says why")
+    else:
+        reporter.note(f"the queue asks about {counted(service.queue.standing().total, 'cell')}")
+
+
+def _say_where(address: tuple[str, int], reporter: Reporter) -> None:
+    """The address to open; and a warning where others can open it as well."""
+    host, port = address
+    ip = ipaddress.ip_address(host.partition("%")[0])
+    if not ip.is_loopback:
+        reporter.note("warning: whoever reaches this machine can use the page and fill labels: there is no password")
+    shown = "localhost" if ip.is_unspecified else f"[{host}]" if ip.version == 6 else host
+    reporter.note(f"http://{shown}:{port}/ (Ctrl-C ends it)")
