@@ -85,7 +85,7 @@ def test_effects_of_the_design_follow_from_its_cells() -> None:
 def test_effects_are_the_means_of_their_parts() -> None:
     effects = {(row["side"], row["effect"], row["observed"]): row for row in csv_rows(DOCS / "design" / "effects.csv")}
     parts: dict[tuple[str, str, str], list[float]] = {}
-    for row in csv_rows(DOCS / "design" / "parts.csv"):
+    for row in csv_rows(DOCS / "design" / "simple-effects.csv"):
         parts.setdefault((row["side"], row["effect"], row["observed"]), []).append(float(row["points"]))
     assert len(parts) == 24
     for place, points in parts.items():

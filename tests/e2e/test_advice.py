@@ -54,24 +54,24 @@ def test_cells_to_label_next(promptmlr, photos: Path, run: Path) -> None:
 
 
 def test_labels_that_look_wrong(promptmlr, photos: Path, run: Path) -> None:
-    done = promptmlr("audit", run, photos / "labels.csv", "--out", photos / "doubts.csv")
+    done = promptmlr("audit", run, photos / "labels.csv", "--out", photos / "label-quality.csv")
     assert done.code == 0, done.err
     known = {row["image"]: row for row in csv_rows(photos / "labels.csv")}
-    found = csv_rows(photos / "doubts.csv")
+    found = csv_rows(photos / "label-quality.csv")
     assert len(found) == 63
     assert all(known[row["image"]][row["class"]] == row["label"] for row in found)
     assert done.err.splitlines()[-1].endswith(
-        f"of 63 observed labels may be wrong; all of them, the most doubtful first: {photos / 'doubts.csv'}"
+        f"of 63 observed labels may be wrong; all of them, the lowest quality first: {photos / 'label-quality.csv'}"
     )
 
 
 def test_ticks_are_ranked_and_none_is_called_wrong(promptmlr, photos: Path) -> None:
-    table, out = ticks_of(photos), photos / "doubts.csv"
+    table, out = ticks_of(photos), photos / "label-quality.csv"
     assert promptmlr("train", table, "--out", photos / "run", *SMALL).code == 0
     done = promptmlr("audit", photos / "run", table, "--out", out)
     assert done.code == 0, done.err
     assert "no label says where these are absent: tree, house, cloud, car, flower" in done.err
-    assert "theirs are ranked and none is called one" in done.err
+    assert "the labels of these classes are ranked and none is called an issue" in done.err
     found = csv_rows(out)
     assert {(row["label"], row["issue"]) for row in found} == {("1", "")}
     assert done.err.splitlines()[-1].startswith(f"0 of {len(found)} observed labels may be wrong")

@@ -38,7 +38,9 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     assert "with fewer than 100, intervals are too narrow" in done.err.partition("steps")[0]  # before it begins
     assert "the miniature CLIP knows drawings alone" in done.err
     moved = {
-        row["method"]: float(row["absence_moved"]) for row in csv_rows(out / "table.csv") if row["observed"] == "mean"
+        row["method"]: float(row["absence_displacement"])
+        for row in csv_rows(out / "table.csv")
+        if row["observed"] == "mean"
     }
     assert moved["zeroshot"] == 0 < moved["positivecoop"]
     assert "seen by scenes at 128 px" in text
@@ -66,7 +68,7 @@ def test_numbers_of_labels_and_zero_shot_beside(promptmlr, photos: Path) -> None
         "Differences to dualembedding",
         "Differences to zeroshot",
     ]
-    assert "Numbers of labels: so many of the known ones, chosen at random" in done.out
+    assert "Numbers of labels: that many of the known labels, chosen at random" in done.out
     pairs = {(row["method"], row["reference"]) for row in csv_rows(out / "differences.csv")}
     assert pairs == {
         *(("baseline", "dualembedding"), ("zeroshot", "dualembedding")),
@@ -382,7 +384,7 @@ def test_a_design_and_going_on_with_it(promptmlr, photos: Path, monkeypatch) -> 
     assert len(calls) == 4 + 22
     assert len(cells(out)) == 25 * 2
     assert NUMBER.findall((out / "design.md").read_text()) == NUMBER.findall(done.out)  # the same, set as lines
-    assert "What the presence side gains" in page.read_text()
+    assert "Main effects of the presence side" in page.read_text()
     assert "with fewer than 100, intervals are too narrow" in page.read_text()
     before = (out / "cells.csv").read_bytes()
     assert promptmlr(*arguments[: -len(("--report", page))]).code == 0

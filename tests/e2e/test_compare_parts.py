@@ -62,8 +62,8 @@ def test_folds_are_trainings_on_all_others(promptmlr, photos: Path) -> None:
         assert float(folded["mean_ap"]) == pytest.approx(expected, abs=1e-6)
         losses = [float(one["log_loss"]) for one in alone]
         assert float(folded["log_loss"]) == pytest.approx(np.average(losses, weights=known), rel=1e-5)
-        assert float(folded["presence_moved"]) == pytest.approx(
-            np.mean([float(one["presence_moved"]) for one in alone]), rel=1e-4
+        assert float(folded["presence_displacement"]) == pytest.approx(
+            np.mean([float(one["presence_displacement"]) for one in alone]), rel=1e-4
         )
 
 
@@ -181,7 +181,7 @@ def test_shared_contexts_reach_unseen_classes(promptmlr, photos: Path) -> None:
     assert float(found["own"]["log_loss"]) == pytest.approx(np.log(2), abs=1e-4)
     assert abs(float(found["shared"]["log_loss"]) - np.log(2)) > 1e-3
     assert "one context for all classes" in done.out
-    assert "dualcoop: its name in the contexts that were learned from the seen classes." in done.out
+    assert "dualcoop: the class's name in the contexts that were learned from the seen classes." in done.out
 
 
 def test_unseen_classes_in_folds(promptmlr, photos: Path) -> None:

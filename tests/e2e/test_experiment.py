@@ -23,7 +23,7 @@ def test_a_small_experiment_is_stopped_and_goes_on(promptmlr, tmp_path: Path, mo
     stopped = promptmlr(*command, "--minutes", "0")
     assert (stopped.code, stopped.err.splitlines()[-1]) == (
         2,
-        "error: the --minutes of this stretch are over; repeat the command to go on",
+        "error: --minutes are over; repeat the command to continue",
     )
     assert not (out / "cells.csv").exists()
 

@@ -81,9 +81,9 @@ def test_advice(promptmlr, data: Path, run: Path) -> None:
     for row in csv_rows(data.with_name("next.csv")):
         cell = train.labels[train.image_ids.index(row["image"]), train.class_names.index(row["class"])]
         assert cell == -1
-    done = promptmlr("audit", run, data, "--out", data.with_name("doubts.csv"))
+    done = promptmlr("audit", run, data, "--out", data.with_name("label-quality.csv"))
     assert done.code == 0, done.err
-    assert len(csv_rows(data.with_name("doubts.csv"))) == (train.labels != -1).sum()
+    assert len(csv_rows(data.with_name("label-quality.csv"))) == (train.labels != -1).sum()
     done = promptmlr("learning-curve", data, "--method", "zeroshot", "--seeds", "2", "--shares", "0.3,0.6,1")
     assert done.code == 0, done.err
     assert "on 120 labels of images that no training saw" in " ".join(done.out.split())

@@ -26,11 +26,11 @@ def test_tables_follow_from_the_cells_of_the_grids(promptmlr, folder: Path) -> N
     rows = {(row["world"], row["labels"], row["method"]): row for row in csv_rows(folder / "cells.csv")}
     assert len(rows) == 2 * (2 * 3 + 2)
     for (world, labels, method), row in rows.items():
-        grid = "ticks-40" if labels.startswith("one tick") else "labels"
+        grid = "single-positive-40" if labels.startswith("one tick") else "labels"
         cells = [
             cell
             for cell in csv_rows(folder / world.replace(":", "-") / grid / "cells.csv")
-            if cell["method"] == method and (grid == "ticks-40" or cell["observed"] == labels)
+            if cell["method"] == method and (grid == "single-positive-40" or cell["observed"] == labels)
         ]
         assert len(cells) == 2
         for name in ("mean_ap", "log_loss", "calibration_error"):

@@ -20,7 +20,7 @@ def test_on_labelled_images(promptmlr, photos: Path, scenes_backbone) -> None:
     assert [row["class"] for row in classes] == list(CLASS_NAMES[:5])
     a, b = scenes_backbone.encode_text(["photo of a tree", "Not a photo of a tree"])
     assert float(classes[0]["positive_negative"]) == pytest.approx(float(a @ b / a.norm() / b.norm()), abs=1e-5)
-    aucs = {(row["sentence"], row["place"]): float(row["mean"]) for row in csv_rows(out / "auc.csv")}
+    aucs = {(row["sentence"], row["scope"]): float(row["mean"]) for row in csv_rows(out / "auc.csv")}
     assert aucs["a photo of a {}", "local"] > 0.6  # the miniature knows its classes
     assert f"{aucs['no {}', 'local']:.3f}" in done.out
     column = [float(row["auc of 'no {}', local"] or "nan") for row in classes]

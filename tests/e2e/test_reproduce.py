@@ -91,8 +91,8 @@ def test_the_whole_table_on_a_small_voc_tree(promptmlr, tmp_path: Path, small) -
     assert "The paper's tower is RN101 at 448 px, and this is" in text
     assert "| dualcoop, paper | 90.3 | 92.2 |" in text
     assert "| dualcoop, ours − paper | −" in text
-    assert "not the whole of VOC2007: 10 training and 8 test images of 20 classes, where it has 5,011" in text
-    assert "0 of 36 places of the table run on published rates, " in text  # epochs are asked for
+    assert "not all of VOC2007: 10 training and 8 test images of 20 classes, where it has 5,011" in text
+    assert "0 of 36 cells of the table run on published rates, " in text  # epochs are asked for
     assert "36 runs (4 methods, fractions of labels: 9, 1 seed; 0 finished before)" in done.err
     assert "epochs of new views" in done.err
     assert "(--select last turns it off)" in done.err

@@ -17,7 +17,7 @@ def audit(
     data: Data,
     /,
     *,
-    out: Path = Path("doubts.csv"),
+    out: Path = Path("label-quality.csv"),
     overwrite: Overwrite = False,
     seed: NonNegativeInt = 0,
     tower: Tower = TowerOptions(),
@@ -33,7 +33,7 @@ def audit(
         out: File for all known labels, the most doubtful first.
         seed: Random seed for folds and initial values.
     """
-    from promptmlr.advice.audit import audit_run, require_cleanlab, write_doubts
+    from promptmlr.advice.audit import audit_run, require_cleanlab, write_label_qualities
     from promptmlr.opening import open_cache, open_data, tower_of
     from promptmlr.run import load_run
 
@@ -44,10 +44,10 @@ def audit(
     tower_of(loaded, labelled, tower)
     cache = open_cache(regions)
     found = audit_run(loaded, labelled, seed=seed, cache=cache, workers=tower.workers, reporter=Terminal())
-    write_doubts(out, found)
+    write_label_qualities(out, found)
     issues = [one for one in found if one.issue]
     width = max((len(one.image_id) for one in issues[:SHOWN]), default=0)
     for one in issues[:SHOWN]:
         said = "present" if one.label else "absent"
         print(f"{one.image_id.ljust(width)}  {one.class_name}: {said}?  {100 * one.quality:.1f} % speak for it")
-    note(f"{len(issues)} of {len(found)} observed labels may be wrong; all of them, the most doubtful first: {out}")
+    note(f"{len(issues)} of {len(found)} observed labels may be wrong; all of them, the lowest quality first: {out}")

@@ -41,7 +41,7 @@ def learning_curve(
         out: Folder for curve.csv, ahead.csv and curve.png.
     """
     from promptmlr.advice.curve_report import CurveOutputs
-    from promptmlr.advice.learning_curve import check_parts, parted
+    from promptmlr.advice.learning_curve import check_parts, with_test_part
     from promptmlr.advice.learning_curve import learning_curve as measured
     from promptmlr.crossvalidation import Subject
     from promptmlr.labels import UNKNOWN
@@ -55,7 +55,7 @@ def learning_curve(
     load_recipe(recipe.recipe, method, **recipe.changes())  # before anything is read
     train = open_data(data, "train", reading, terminal)
     test = train if train.without_splits else open_data(data, "test", replace(reading, split=None), terminal)
-    train, test = parted(train, test, terminal)
+    train, test = with_test_part(train, test, terminal)
     backbone = open_tower(data, tower, terminal, train)
     settings = job_settings(regions, reading, tower, terminal)
     (train, shown), (tested, scored) = (open_images(part, backbone, **settings) for part in (train, test))

@@ -1,4 +1,4 @@
-"""What is said of published and of chosen settings is what the recipe says, place by place."""
+"""What is said of published and of chosen settings is what the recipe says, cell by cell."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def grid(benchmark: str, **changes) -> Grid:
 )
 def test_one_place_of_each_benchmark_was_published_whole(benchmark: str, place: str) -> None:
     first, *rest = SettingOrigins(grid(benchmark)).notes()
-    assert first.startswith("1 of 12 places")
+    assert first.startswith("1 of 12 cells")
     assert first.endswith(f"alone: {place}.")
     kinds = [note.split(" ", 1)[0] for note in rest]
     assert kinds == sorted(kinds, reverse=True)  # published before chosen
@@ -30,7 +30,7 @@ def test_one_place_of_each_benchmark_was_published_whole(benchmark: str, place: 
 
 def test_what_is_asked_for_was_not_published() -> None:
     notes = SettingOrigins(grid("voc2007", epochs=3, offset=None)).notes()
-    assert notes[0].startswith("0 of 12 places")
+    assert notes[0].startswith("0 of 12 cells")
     assert any(
         "(asked for): dualcoop and baseline and negativecoop and positivecoop: epochs." in note for note in notes
     )

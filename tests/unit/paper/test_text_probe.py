@@ -59,7 +59,7 @@ def test_cosines_are_means_over_pairs(templates) -> None:
         assert found.nearest_class[c] == pytest.approx(max(per_class), abs=1e-6)
 
 
-def test_one_class_has_no_yardstick() -> None:
+def test_one_class_has_no_reference() -> None:
     with pytest.raises(UserError, match="two classes"):
         prompt_cosines(MadeUp(), ["dog"], SET)
 
@@ -96,7 +96,7 @@ def world() -> tuple[MadeUp, InMemoryRegions, np.ndarray]:
 def test_presence_is_scored_from_the_right_regions(world) -> None:
     made_up, regions, labels = world
     scores = {
-        (one.sentence, one.place): one
+        (one.sentence, one.scope): one
         for one in presence_scores(made_up, regions, labels, ("dog", "cat"), resamples=50)
     }
     assert len(scores) == 6

@@ -13,7 +13,7 @@ from promptmlr.prediction import predict_margins
 from promptmlr.prior import strength
 from promptmlr.prior.fitting import BegunRun, begin_run
 from promptmlr.prior.influence import label_influence
-from promptmlr.prior.outcome import calibrated_by_prior, described_prior
+from promptmlr.prior.outcome import calibrated_by_prior, describe_prior
 from promptmlr.prior.reference import Reference
 from promptmlr.regions import InMemoryRegions
 from promptmlr.training import fit_runs
@@ -84,7 +84,7 @@ def test_costs_of_ticks_are_no_log_losses() -> None:
 
 def test_what_was_chosen_is_said_in_one_line() -> None:
     begun, source, _ = trained()
-    [line] = described_prior(begun, source, NAMES)
+    [line] = describe_prior(begun, source, NAMES)
     record = begun.record
     tried = f"prior of strength {record.strength:g} of {len(record.costs)} tried; log loss out of fold "
     assert line.startswith(
@@ -106,7 +106,7 @@ def test_what_was_chosen_is_said_in_one_line() -> None:
 )
 def test_other_outcomes_are_said(kind: str, known: float, changes: dict, share: float | None, said: list[str]) -> None:
     begun, source, _ = trained(known, kind, share, **changes)
-    lines = described_prior(begun, source, NAMES)
+    lines = describe_prior(begun, source, NAMES)
     assert len(lines) == len(said)
     for line, words in zip(lines, said, strict=True):
         assert words in line
@@ -115,7 +115,7 @@ def test_other_outcomes_are_said(kind: str, known: float, changes: dict, share: 
 def test_that_nothing_moves_is_said(monkeypatch) -> None:
     monkeypatch.setattr(strength, "SPREAD", 1e9)  # or a wide prior on the strength has a say
     begun, source, _ = trained(kind="noise", seed=3)
-    [line] = described_prior(begun, source, NAMES)
+    [line] = describe_prior(begun, source, NAMES)
     assert line.startswith("prior of infinite strength: no weaker one did better on labels out of fold")
 
 

@@ -109,14 +109,14 @@ def test_open_clip_builds_a_model_from_it(tiny: dict[str, Tensor]) -> None:
 
 def test_batches_hold_the_normalised_scenes() -> None:
     ids = miniature.vocabulary_ids()
-    images, rows = pretraining._Album(TINY, ids).batch(0)
+    images, rows = pretraining._SceneBatches(TINY, ids).batch(0)
     assert images.shape == (6, 3, 128, 128)
     assert int(rows.max()) == len(ids) - 1
     mean, std = torch.tensor([0.48145466, 0.4578275, 0.40821073]), torch.tensor([0.26862954, 0.26130258, 0.27577711])
     pixels = (images.permute(0, 2, 3, 1) * std + mean) * 255
-    album = [torch.from_numpy(draw_scene(0, pretraining.FIRST_SCENE + i).image).float() for i in range(12)]
+    batches = [torch.from_numpy(draw_scene(0, pretraining.FIRST_SCENE + i).image).float() for i in range(12)]
     for image in pixels:
-        gaps = [min((image - scene).abs().max(), (image.flip(1) - scene).abs().max()) for scene in album]
+        gaps = [min((image - scene).abs().max(), (image.flip(1) - scene).abs().max()) for scene in batches]
         assert min(gaps) < 0.01
 
 

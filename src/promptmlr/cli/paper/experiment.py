@@ -57,7 +57,7 @@ def absence(
     from promptmlr.paper.absence.outputs import AbsenceOutputs
     from promptmlr.paper.absence.plan import Plan
     from promptmlr.paper.absence.running import run_absence
-    from promptmlr.paper.design.search import Rule
+    from promptmlr.paper.design.search import SearchRule
 
     plan = Plan(
         rates=sorted(fractions(rates, "--rates")),
@@ -68,7 +68,7 @@ def absence(
         steps=steps,
         train_scenes=train_scenes,
         test_scenes=test_scenes,
-        rule=Rule(epochs=epochs, most_epochs=max(epochs, most_epochs)),
+        rule=SearchRule(epochs=epochs, most_epochs=max(epochs, most_epochs)),
     )
     with kept_in(out, report):
         results = run_absence(plan, out, jobs=jobs, minutes=minutes, reporter=Terminal())
@@ -111,7 +111,7 @@ def few_labels(
     plan = FewLabels(
         worlds=words(worlds),
         labels=sorted(counts(labels, "--labels")),
-        ticked_images=sorted(counts(ticked, "--ticked")),
+        single_positive_images=sorted(counts(ticked, "--ticked")),
         methods=words(methods),
         seeds=seeds,
         train_scenes=train_scenes,
