@@ -23,13 +23,16 @@ def inspect(
 ) -> None:
     """Count labels, find images that are broken or there twice, and class names that CLIP is likely to misread.
 
+    Of missing labels it says what kind of missing this is (complete, positive-only, single positive, partial), tests
+    whether being known depends on the class, the image, other labels or the split, and names the training that follows.
+
     Of pairs of classes, those are shown that come together, or avoid each other, more than chance explains. Duplicates
     are images of the same bytes, of the same pixels, or alike by a perceptual hash; those across splits and with labels
     that contradict each other stand first. With --backbone, class names also by the cosine of their texts.
 
     Args:
         labels_only: Do not read the images: nothing is said of unreadable ones and duplicates.
-        out: A folder for inspection.md, classes.csv, pairs.csv, names.csv, duplicates.csv …
+        out: A folder for inspection.md, classes.csv, pairs.csv, missingness.csv, names.csv, duplicates.csv …
     """
     from promptmlr.advice.inspection.inspecting import inspect_data
     from promptmlr.data import load_parts
@@ -43,7 +46,8 @@ def inspect(
     first = next(iter(parts.values()))
     given = first.features is not None and bool(first.features.text)
     seen = open_tower(data, tower, Terminal(), first) if tower.backbone or given else None
+    told = [*reading.words(), *(["--backbone", tower.backbone] if tower.backbone else [])]
     found = inspect_data(
-        data, parts, backbone=seen, read_images=not labels_only, workers=tower.workers, reporter=Terminal()
+        data, parts, backbone=seen, read_images=not labels_only, workers=tower.workers, told=told, reporter=Terminal()
     )
     publish(found, out, report)

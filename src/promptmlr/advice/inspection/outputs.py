@@ -7,6 +7,7 @@ from pathlib import Path
 
 from promptmlr.advice.inspection.images import Duplicates, ImageCheck
 from promptmlr.advice.inspection.labels import ClassCount, Pair
+from promptmlr.advice.inspection.missingness_outputs import MissingLabels
 from promptmlr.advice.inspection.names import NameRemark
 from promptmlr.data import LabelledImages
 from promptmlr.files import write_text
@@ -46,6 +47,7 @@ class Inspection:
         data: its name.
         parts: labelled images by split.
         counts: of every class.
+        missing: which labels are unknown, and what follows for training.
         pairs: classes that come together, or avoid each other.
         names: class names that CLIP may misread.
         close: class names that lie near each other for a CLIP; None without one.
@@ -57,6 +59,7 @@ class Inspection:
     data: str
     parts: dict[str | None, LabelledImages]
     counts: Sequence[ClassCount]
+    missing: MissingLabels
     pairs: Sequence[Pair]
     names: Sequence[NameRemark]
     close: CloseTexts | None
@@ -81,6 +84,8 @@ class Inspection:
             Heading("Labels"),
             *self._classes(),
             *self._pairs(),
+            Heading("Missing labels"),
+            *self.missing.findings(),
             Heading("Images"),
             *self._images(),
             Heading("Class names"),
@@ -109,6 +114,7 @@ class Inspection:
         )
         pair_columns = ["first", "second", "images", "together", "expected", "correlation", "chance"]
         write_text(folder / "pairs.csv", csv_text(pair_columns, (vars(pair) for pair in self.pairs)))
+        self.missing.write(folder)
         write_text(folder / "names.csv", csv_text(["name", "problem", "advice"], (vars(one) for one in self.names)))
         if self.images is not None:
             unreadable = ({"image": self.image_names[i], "problem": p} for i, p in self.images.unreadable.items())
