@@ -23,13 +23,17 @@ def inspect(
 ) -> None:
     """Count labels; find broken and duplicate images, and class names that CLIP is likely to misread.
 
+    It says what kind of missing labels these are (complete, positive-only, single positive, partial), tests whether
+    being known depends on the class, the image, other labels or the split, and names the options of `train` that
+    follow.
+
     It shows pairs of classes that occur together, or avoid each other, more than chance explains. Duplicates are images
     with the same bytes, with the same pixels, or similar by a perceptual hash; duplicates across splits or with
     contradicting labels come first. With --backbone it also compares class names by the cosine of their texts.
 
     Args:
         labels_only: Do not open the images: unreadable ones and duplicates are not reported.
-        out: Folder for inspection.md, classes.csv, pairs.csv, names.csv, duplicates.csv …
+        out: Folder for inspection.md, classes.csv, pairs.csv, missingness.csv, names.csv, duplicates.csv …
     """
     from promptmlr.advice.inspection.inspecting import inspect_data
     from promptmlr.data import load_parts
@@ -43,7 +47,8 @@ def inspect(
     first = next(iter(parts.values()))
     given = first.features is not None and bool(first.features.text)
     seen = open_tower(data, tower, Terminal(), first) if tower.backbone or given else None
+    told = [*reading.words(), *(["--backbone", tower.backbone] if tower.backbone else [])]
     found = inspect_data(
-        data, parts, backbone=seen, read_images=not labels_only, workers=tower.workers, reporter=Terminal()
+        data, parts, backbone=seen, read_images=not labels_only, workers=tower.workers, told=told, reporter=Terminal()
     )
     publish(found, out, report)

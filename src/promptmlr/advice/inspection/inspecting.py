@@ -1,16 +1,22 @@
 """One inspection, from a data set's parts to what is said of it."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
 import numpy as np
 from open_clip.tokenizer import SimpleTokenizer
 
 from promptmlr.advice.inspection.images import check_images
-from promptmlr.advice.inspection.labels import class_counts, pairs
+from promptmlr.advice.inspection.labels import Together, class_counts, pairs
+from promptmlr.advice.inspection.missingness import missingness
+from promptmlr.advice.inspection.missingness_outputs import MissingLabels
 from promptmlr.advice.inspection.names import Pieces, name_remarks
 from promptmlr.advice.inspection.outputs import CloseTexts, Inspection
+from promptmlr.advice.inspection.training_options import following
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
+from promptmlr.data.rows import split_for
 from promptmlr.reporting import Reporter
 
 __all__ = ["inspect_data"]
@@ -26,6 +32,7 @@ def inspect_data(
     backbone: Backbone | None = None,
     read_images: bool = True,
     workers: int = 2,
+    told: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> Inspection:
     """Look at labels, images and class names.
@@ -36,6 +43,7 @@ def inspect_data(
         backbone: a CLIP whose text tower says which class names are one to it.
         read_images: whether to read every image.
         workers: threads that decode.
+        told: how the data were read, as words of the command line that training will need too.
         reporter: where to say how far it is.
     """
     class_names = next(iter(parts.values())).class_names
@@ -47,11 +55,21 @@ def inspect_data(
     if read_images:
         with (reporter or Reporter()).progress("images") as say:
             checked = check_images(images, labels, splits, workers=workers, progress=say)
+    together = {split: Together.of(part.labels) for split, part in parts.items()}
+    usual = split_for("train", [split for split in parts if split])
+    trained = usual or next(iter(parts))
+    missing = missingness({split: part.labels for split, part in parts.items()}, trained, together[trained])
+    words = [
+        *told,
+        *([] if usual or trained is None else ["--split", trained]),
+        *(["--skip-unreadable"] if checked is not None and checked.unreadable else []),
+    ]
     return Inspection(
         data,
         parts,
         class_counts(labels, class_names, by_split),
-        pairs(labels, class_names),
+        MissingLabels(missing, class_names, following(missing, data, words)),
+        pairs(reduce(add, together.values()), class_names),
         name_remarks(class_names, _pieces()),
         None if backbone is None else _close(backbone, class_names),
         checked,
