@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from promptmlr.cli.options import Cache, NewTower, PositiveInt, Reading, Report
+from promptmlr.cli.options import Cache, NewTower, PositiveInt, Report, Unnamed
 from promptmlr.cli.outcome import check_page, say
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
@@ -34,7 +34,7 @@ def explain(
     top_share: float = 0.2,
     resamples: PositiveInt = 1000,
     tower: NewTower = NewTowerOptions(),
-    reading: Reading = DataOptions(),
+    reading: Unnamed = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
     """Show where an image is most similar to the presence and to the absence of a class, and how far the two agree.

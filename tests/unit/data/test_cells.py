@@ -66,7 +66,7 @@ def test_what_cells_say() -> None:
     ("content", "complaint"),
     [
         (b"", "not a CSV file"),
-        (b"name,dog\na,1\n", "0 columns are named 'image'"),
+        (b"name,dog\na,1\n", "no column of images"),
         (b"image,image,dog\na,a,1\n", "2 columns"),
         (b"image,dog\na,1,1\n", "row 2: 3 cells where the header has 2"),
         (b"image,dog\na,1\n a ,0\n", "row 3: image ' a ' is in row 2 already"),
