@@ -13,7 +13,7 @@ from promptmlr.options.data import DataOptions, Unclear, between_commas
 __all__ = ["LABELS", "NEGATIVES", "Columns", "columns_of", "folded", "has_images", "shape_of"]
 
 IMAGES = (
-    *("image", "imagepath", "imageid", "imagename", "imageindex", "img"),
+    *("image", "imagepath", "imageid", "imagename", "imageindex", "img", "dicomid"),
     *("filename", "filepath", "fname", "file", "path", "id"),
 )
 LABELS = ("labels", "tags", "target", "targets", "findinglabels", "label")
@@ -174,9 +174,7 @@ def _image(path: Path, header: Sequence[str], options: DataOptions, cells: Cells
     choices = likely or found
     if not choices:
         raise UserError(f"{path}: no column of images; --image-column says which it is of {first_names(header)}")
-    problem = (
-        "more than one column may name the images" if len(choices) > 1 else "no column of images that is called so"
-    )
+    problem = "more than one column may name the images" if len(choices) > 1 else "no column of images by its name"
     readings = {f"{header[column]!r} names the images": {"image_column": header[column]} for column in choices}
     raise Unclear(f"{path}: {problem}", readings)
 

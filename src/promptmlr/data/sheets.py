@@ -34,7 +34,7 @@ def sheet_rows(path: Path, sheet: str | None) -> Iterator[list[str]]:
                 shown = [name for name in shown if book.get_sheet_by_name(name).height] or shown[:1]
                 if len(shown) > 1:
                     readings = {f"the labels are in {name!r}": {"sheet": name} for name in shown}
-                    raise Unclear(f"{path} has {len(shown)} sheets: {first_names(shown)}; say which is read", readings)
+                    raise Unclear(f"{path} has {len(shown)} sheets: {first_names(shown)}", readings)
             elif sheet not in book.sheet_names:
                 raise UserError(f"{path}: no sheet {sheet!r}; {nearest(sheet, book.sheet_names)}")
             name = sheet if sheet is not None else shown[0]

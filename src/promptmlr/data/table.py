@@ -26,6 +26,7 @@ _DELIMITER = re.compile("[,;\t]")
 _LONGEST = 1 << 24  # characters of a line: 100,000 columns of long names, and less than a broken file can ask for
 _SEP = ["sep=", ""]  # what Excel reads in a first line, as its delimiter cuts it
 _NO_CODE = -128
+_CHUNK = 4096  # rows that are translated together
 
 Rows = Iterator[tuple[int, list[str]]]
 
@@ -73,7 +74,11 @@ class Table:
         """
         found = (label(text) for text in self.texts)
         codes = np.array([_NO_CODE if code is None else code for code in found], dtype=np.int8)
-        labels = codes[self.cells[:, np.asarray(columns, dtype=np.intp)]]
+        chosen = np.asarray(columns, dtype=np.intp)
+        labels = np.empty((len(self.rows), len(chosen)), dtype=np.int8)
+        for start in range(0, len(labels), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            labels[part] = codes[self.cells[part, chosen]]
         return labels, np.argwhere(labels == _NO_CODE)
 
 

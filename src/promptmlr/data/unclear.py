@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 
 from promptmlr.data.codes import MEANINGS, Codes, cell_key
 from promptmlr.data.columns import LABELS, Columns, folded
-from promptmlr.data.table import Table
+from promptmlr.data.table import Table, read_table
 from promptmlr.errors import SHOWN, UserError, first_names
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.options.data import DataOptions, Unclear, with_commas
 
-__all__ = ["broken_cells", "checked_columns", "decoded", "deepened"]
+__all__ = ["broken_cells", "decoded", "labels_of", "read_rows"]
 
 T = TypeVar("T")
 
@@ -32,13 +33,29 @@ _DELIMITED = re.compile(r"[|;,]")
 _MOST_READINGS = 4
 
 
-def deepened(read: Callable[[DataOptions], T], options: DataOptions) -> T:
-    """Read; where that is unclear, follow each reading to its end, so that whatever is proposed reads all of it.
+def read_rows(path: Path, options: DataOptions, read: Callable[[Table, DataOptions], T]) -> T:
+    """Read a table; where that is unclear, follow each reading to its end, so that what is proposed reads all of it.
+
+    Args:
+        path: the file.
+        options: how it is read.
+        read: table and options → what becomes of it.
 
     Raises:
         UserError: no reading leads to an end.
         Unclear: with the readings that do.
     """
+    tables: dict[str | None, Table] = {}
+
+    def opened(chosen: DataOptions) -> T:
+        if chosen.sheet not in tables:
+            tables[chosen.sheet] = read_table(path, chosen.sheet)
+        return read(tables[chosen.sheet], chosen)
+
+    return _deepened(opened, options)
+
+
+def _deepened(read: Callable[[DataOptions], T], options: DataOptions) -> T:
     try:
         return read(options)
     except Unclear as unclear:
@@ -46,7 +63,7 @@ def deepened(read: Callable[[DataOptions], T], options: DataOptions) -> T:
         failure: UserError = unclear
         for when, fields in unclear.readings.items():
             try:
-                deepened(read, replace(options, **fields))
+                _deepened(read, replace(options, **fields))
                 readings[when] = fields
             except Unclear as deeper:
                 alone = len(deeper.readings) == 1
@@ -62,15 +79,31 @@ def deepened(read: Callable[[DataOptions], T], options: DataOptions) -> T:
         raise Unclear(unclear.problem, dict(list(readings.items())[:_MOST_READINGS])) from None
 
 
-def checked_columns(table: Table, columns: Columns, codes: Codes, options: DataOptions) -> None:
-    """Refuse columns that are no classes: texts, ages, dates.
+def labels_of(table: Table, columns: Columns, codes: Codes, options: DataOptions) -> Labels:
+    """Labels (N, C) of a table with a column per class.
 
     Raises:
-        UserError: no column is a class.
-        Unclear: some are not; the reading leaves them out.
+        UserError: see `decoded`; no column is a class.
+        Unclear: see `decoded`; some columns are no classes (texts, ages, dates), and the reading leaves them out.
     """
-    _refuse_unmatched(columns, options)
-    odd = {column: cell for column in columns.rest if (cell := _no_label(table.counts(column), codes)) is not None}
+    if columns.unmatched and not {"ignore", "classes"} & set(options.inherited):
+        name = "--classes" if options.classes is not None else "--ignore"
+        raise UserError(
+            f"{columns.path}: no column {columns.unmatched[0]!r}, which {name} names; columns: "
+            f"{first_names(columns.header)}"
+        )
+    labels, broken = table.decode(columns.rest, codes.label)
+    if not len(broken):
+        return labels
+    suspects = [columns.rest[place] for place in np.unique(broken[:, 1])]
+    _refuse_odd_columns(table, columns, suspects, codes, options)
+    return decoded(table, columns.rest, codes, options)
+
+
+def _refuse_odd_columns(
+    table: Table, columns: Columns, suspects: Sequence[int], codes: Codes, options: DataOptions
+) -> None:
+    odd = {column: cell for column in suspects if (cell := _no_label(table.counts(column), codes)) is not None}
     if not odd:
         return
     told = [
@@ -102,15 +135,16 @@ def decoded(table: Table, columns: Sequence[int], codes: Codes, options: DataOpt
     labels, broken = table.decode(columns, codes.label)
     if not len(broken):
         return labels
-    told = broken_cells(table, columns, broken)
     places = np.unique(table.cells[:, np.asarray(columns, dtype=np.intp)])
     texts = [table.texts[place] for place in places.tolist()]
     readings = _code_readings(texts, codes)
     if readings is None:
-        raise UserError(f"{told}; {_hint(options)}")
-    if any(cell_key(text) == "-1" and codes.label(text) is None for text in texts):
+        raise UserError(f"{broken_cells(table, columns, broken)}; {_hint(options)}")
+    first = {table.texts[table.cells[row, columns[place]]]: (row, place) for row, place in broken[::-1]}
+    told = broken_cells(table, columns, np.array(sorted(first.values())))
+    if any(cell_key(text) == "-1" for text in first):
         told += "; -1 means absent to some and unknown to others"
-    raise Unclear(told, readings)
+    raise Unclear(told + (f"; {len(broken):,} such cells" if len(broken) > len(first) else ""), readings)
 
 
 def broken_cells(table: Table, columns: Sequence[int], broken: NDArray[np.intp]) -> str:
@@ -128,15 +162,6 @@ def _hint(options: DataOptions) -> str:
     if options.codes is not None:
         return f"--codes says {options.codes}; add what is missing, or correct the cells"
     return "write 1 for present, 0 for absent, leave the cell blank for unknown, or say with --codes what cells mean"
-
-
-def _refuse_unmatched(columns: Columns, options: DataOptions) -> None:
-    if columns.unmatched and not {"ignore", "classes"} & set(options.inherited):
-        name = "--classes" if options.classes is not None else "--ignore"
-        raise UserError(
-            f"{columns.path}: no column {columns.unmatched[0]!r}, which {name} names; columns: "
-            f"{first_names(columns.header)}"
-        )
 
 
 def _no_label(counts: Mapping[str, int], codes: Codes) -> str | None:
@@ -195,6 +220,6 @@ def _written(labels: Mapping[str, int], spelled: Mapping[str, str]) -> str:
     return ",".join(
         f"{spelled.get(key, key)}={meaning}"
         for meaning, label in MEANINGS.items()
-        for key, one in labels.items()
+        for key, one in sorted(labels.items(), key=lambda item: item[0] == "")
         if one == label
     )

@@ -11,8 +11,8 @@ from promptmlr.data.formats.list_csv import list_rows
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, check_rows
-from promptmlr.data.table import TABLES, Table, read_table
-from promptmlr.data.unclear import checked_columns, decoded, deepened
+from promptmlr.data.table import TABLES, Table
+from promptmlr.data.unclear import labels_of, read_rows
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_class_names, first_names
@@ -34,8 +34,7 @@ def read_csv_rows(path: Path, images: Path | None, options: DataOptions) -> Labe
         UserError: see `read_table`, `columns_of`; cells that are no codes.
         Unclear: other options would read it.
     """
-    table = read_table(path, options.sheet)
-    return deepened(lambda chosen: _rows(table, images or path.parent, chosen), options)
+    return read_rows(path, options, lambda table, chosen: _rows(table, images or path.parent, chosen))
 
 
 def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
@@ -49,8 +48,7 @@ def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     names = checked_class_names(columns.names(columns.rest), str(path))
     image_ids = table.column(columns.image)
     check_rows(path, image_ids, table.where, folder)
-    checked_columns(table, columns, codes, options)
-    labels = decoded(table, columns.rest, codes, options)
+    labels = labels_of(table, columns, codes, options)
     finder = ImageFinder(folder)
     return LabelledRows(
         image_ids,

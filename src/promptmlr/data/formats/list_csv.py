@@ -16,8 +16,8 @@ from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, Names, check_rows, rows_of_names
-from promptmlr.data.table import Table, read_table
-from promptmlr.data.unclear import deepened
+from promptmlr.data.table import Table
+from promptmlr.data.unclear import read_rows
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT
 from promptmlr.names import first_names
@@ -46,8 +46,7 @@ def read_list_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
         UserError: the file cannot be read or lacks a column.
         Unclear: the delimiter, or what is unlisted.
     """
-    table = read_table(path, options.sheet)
-    return deepened(lambda chosen: list_rows(table, images or path.parent, chosen), options)
+    return read_rows(path, options, lambda table, chosen: list_rows(table, images or path.parent, chosen))
 
 
 def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool = False) -> LabelledRows:

@@ -12,8 +12,8 @@ from promptmlr.data.formats.list_csv import Chosen, Images, list_rows
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, Names, rows_of_names
-from promptmlr.data.table import Table, read_table
-from promptmlr.data.unclear import decoded, deepened
+from promptmlr.data.table import Table
+from promptmlr.data.unclear import decoded, read_rows
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import first_names
@@ -39,16 +39,12 @@ def read_long_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
             splits.
         Unclear: without `value`, `options.unlisted` is open.
     """
-    table = read_table(path, options.sheet)
-    read = _rows if "value" in map(folded, table.header) else _present
-    return deepened(lambda chosen: read(table, images or path.parent, chosen), options)
-
-
-def _present(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
-    return list_rows(table, folder, options, merged=True)
+    return read_rows(path, options, lambda table, chosen: _rows(table, images or path.parent, chosen))
 
 
 def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
+    if "value" not in map(folded, table.header):
+        return list_rows(table, folder, options, merged=True)
     columns = columns_of(table.path, table.header, options, table.column)
     label, value = columns.one_of(LABELS, options.label_column), columns.one_of(("value",))
     if label is None or value is None:
