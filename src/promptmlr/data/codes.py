@@ -14,6 +14,7 @@ MEANINGS = {"present": PRESENT, "absent": ABSENT, "unknown": UNKNOWN}
 _PAIRS = (("1", "0"), ("1.0", "0.0"), ("yes", "no"), ("y", "n"), ("true", "false"))
 _WHOLE = re.compile(r"([+-]?[0-9]{1,9})(?:[.,]0*)?")
 _CODE = re.compile(rf"(.*?)=\s*({'|'.join(MEANINGS)})\s*(?:,|\Z)", re.DOTALL)
+_MEANT = re.compile(rf"=\s*({'|'.join(MEANINGS)})\b")
 _EXAMPLE = "such as --codes 1=present,0=absent,-1=unknown,=unknown"
 
 
@@ -51,7 +52,7 @@ class Codes:
         position = 0
         while position < len(said):
             match = _CODE.match(said, position)
-            if match is None:
+            if match is None or _MEANT.search(match[1]):
                 raise UserError(
                     f"--codes: cannot read {said[position:]!r}; write CELL=present, =absent or =unknown, {_EXAMPLE}"
                 )

@@ -67,6 +67,16 @@ class Columns:
         """The same, with other uses for some of the rest."""
         return replace(self, rest=tuple(column for column in self.rest if column not in columns))
 
+    def require_all(self, options: DataOptions) -> None:
+        """Refuse names of columns that are none, unless they were said of other data.
+
+        Raises:
+            UserError: as above.
+        """
+        if self.unmatched and not {"ignore", "classes"} & set(options.inherited):
+            said, name = "--classes" if options.classes is not None else "--ignore", self.unmatched[0]
+            raise UserError(f"{self.path}: no column {name!r}, which {said} names; {nearest(name, self.header)}")
+
     def splits(self, cells: Cells, where: Callable[[int], str]) -> list[str] | None:
         """The split of each row, if the table says it."""
         if self.split is None:

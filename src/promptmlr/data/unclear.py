@@ -86,12 +86,6 @@ def labels_of(table: Table, columns: Columns, codes: Codes, options: DataOptions
         UserError: see `decoded`; no column is a class.
         Unclear: see `decoded`; some columns are no classes (texts, ages, dates), and the reading leaves them out.
     """
-    if columns.unmatched and not {"ignore", "classes"} & set(options.inherited):
-        name = "--classes" if options.classes is not None else "--ignore"
-        raise UserError(
-            f"{columns.path}: no column {columns.unmatched[0]!r}, which {name} names; columns: "
-            f"{first_names(columns.header)}"
-        )
     labels, broken = table.decode(columns.rest, codes.label)
     if not len(broken):
         return labels
@@ -170,9 +164,8 @@ def _no_label(counts: Mapping[str, int], codes: Codes) -> str | None:
     filled = sum(count for cell, count in counts.items() if cell)
     bad = sum(counts[cell] for cell in odd)
     numbers = sum(cell.lstrip("-").replace(".", "", 1).isdigit() for cell in odd)
-    if odd and (bad == filled or numbers >= _NUMBERS or bad > max(_FEW, _SHARE * filled)):
-        return odd[0]
-    return None
+    few = 1 if numbers > 1 else _FEW
+    return odd[0] if odd and (bad == filled or numbers >= _NUMBERS or bad > max(few, _SHARE * filled)) else None
 
 
 def _is_word(cell: str) -> bool:

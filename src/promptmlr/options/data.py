@@ -105,8 +105,8 @@ class Unclear(UserError):
         super().__init__(f"{problem}: {', '.join(told)}")
 
     def commands(self, start: Sequence[str]) -> list[str]:
-        """The whole command of each reading, after the words that began it."""
-        lines = [shlex.join([*start, *_words(fields)]) for fields in self.readings.values()]
+        """The whole command of each reading, after the words that began it, less what the reading says anew."""
+        lines = [shlex.join([*_without(start, fields), *_words(fields)]) for fields in self.readings.values()]
         return (
             lines
             if len(lines) == 1
@@ -124,6 +124,16 @@ def with_commas(names: Iterable[str]) -> str:
     file = io.StringIO()
     csv.writer(file, lineterminator="").writerow(names)
     return file.getvalue()
+
+
+def _without(words: Sequence[str], fields: Iterable[str]) -> list[str]:
+    """A command without the options of these fields."""
+    names = {option(name) for name in fields}
+    return [
+        word
+        for before, word in zip(("", *words), words, strict=False)
+        if before not in names and word.partition("=")[0] not in names
+    ]
 
 
 def _words(fields: Mapping[str, Any]) -> list[str]:

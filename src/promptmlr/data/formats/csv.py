@@ -44,6 +44,7 @@ def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     if not table.rows:
         raise UserError(f"{path}: a header without rows; add one row per image")
     columns = columns_of(path, table.header, options, table.column)
+    columns.require_all(options)
     codes = Codes.of(options.codes)
     names = checked_class_names(columns.names(columns.rest), str(path))
     image_ids = table.column(columns.image)
@@ -67,7 +68,7 @@ def _codes_note(table: Table, codes: Codes, options: DataOptions) -> list[str]:
     if options.codes is None:
         return []
     seen = set(map(cell_key, table.texts))
-    idle = [repr(key) for key in codes.labels if key not in seen]
+    idle = [repr(key) if key else "blank" for key in codes.labels if key not in seen]
     return [f"cells: {options.codes}" + (f"; no cell says {first_names(idle)}" if idle else "")]
 
 
