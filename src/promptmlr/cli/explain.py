@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from promptmlr.cli.options import Cache, NewTower, Overwrite, PositiveInt, Reading, Report
+from promptmlr.cli.options import Cache, NewTower, Overwrite, PositiveInt, Report, Unnamed
 from promptmlr.cli.outcome import check_free, check_page, say
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
@@ -28,7 +28,7 @@ def explain(
     top_share: float = 0.2,
     resamples: PositiveInt = 1000,
     tower: NewTower = NewTowerOptions(),
-    reading: Reading = DataOptions(),
+    reading: Unnamed = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
     """Show where an image is most similar to the presence and the absence of a class, and compare both maps.

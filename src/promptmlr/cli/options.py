@@ -45,12 +45,13 @@ __all__ = [
     "Share",
     "Texts",
     "Tower",
+    "Unnamed",
 ]
 
 
 def _each(group: Group, *but: str) -> Parameter:
     """Fields of a dataclass, each an option of its own name; all but these, and what draws scenes in Python."""
-    left_out = "|".join(("scenes_train", "scenes_test", *but))
+    left_out = "|".join(("scenes_train", "scenes_test", "inherited", *but))
     return Parameter(name="*", group=group, parse=re.compile(f"^(?!({left_out})$)"))
 
 
@@ -67,7 +68,10 @@ Prompts = Annotated[PromptOptions, _TRAINING]
 Hiding = Annotated[HidingOptions, _LABELS]
 Mask = Annotated[MaskOptions, _LABELS]
 Reading = Annotated[DataOptions, _READING]
-Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter")]
+_TABLES = ("image_column", "label_column", "ignore", "classes", "codes", "sheet")
+Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
+"""For a verb with a --classes of its own."""
+Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter", *_TABLES)]
 Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
 Texts = Annotated[TextOptions, _TEXTS]
@@ -75,10 +79,11 @@ Texts = Annotated[TextOptions, _TEXTS]
 Data = Annotated[
     str,
     Parameter(
-        help="Labelled images: a .csv (wide, long or with lists), .json (Label Studio, FiftyOne) or .parquet file; a "
-        "folder (VOC, COCO, FiftyOne, Hugging Face, images with text files); features instead of images (.npz, "
-        ".parquet); or 'scenes', images that promptmlr draws itself (scenes:WORLD:NUMBER draws others, such as "
-        "scenes:crowded:1). If your own folder has the name scenes, write ./scenes."
+        help="Labelled images: a table (.csv, .tsv, .xlsx, .parquet; wide, long or with lists); .json (Label Studio, "
+        "FiftyOne, COCO, Datumaro); .xml (CVAT); data.yaml (YOLO); a .parquet with images in it; a folder (VOC, COCO, "
+        "FiftyOne, Hugging Face, images with text files); features instead of images (.npz, .parquet); or 'scenes', "
+        "images that promptmlr draws itself (scenes:WORLD:NUMBER draws others, such as scenes:crowded:1). If your own "
+        "folder has the name scenes, write ./scenes."
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="A run folder, or hf://owner/name or hf://owner/name@revision.")]

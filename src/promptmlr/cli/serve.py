@@ -11,7 +11,7 @@ from cyclopts.types import Port
 from promptmlr.cli.options import Cache, Tower
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError, of_extra
-from promptmlr.options import CacheOptions, TowerOptions
+from promptmlr.options import CacheOptions, DataOptions, TowerOptions
 
 __all__ = ["serve"]
 
@@ -75,8 +75,10 @@ def serve(
     store = open_cache(regions)
     asked, ranking = None, None
     if label is not None:
-        asked = label_queue(label, journal, images, Terminal())
-        ranking = ranking_of(loaded[0], label, queue, images, store, tower.workers, Terminal())
+        said = loaded[0].config.data.reading
+        reading = DataOptions().or_else(said if said.get("format") == "csv" else {})
+        asked = label_queue(label, journal, images, Terminal(), reading)
+        ranking = ranking_of(loaded[0], label, queue, images, store, tower.workers, Terminal(), reading)
     service = Service(served_runs(loaded), limits, asked)
     server = Server(create_app(service, host, allow_host or []), listen(host, port))
     run_service(service, server, tower, ranking, Terminal())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.precomputed import Features
 from promptmlr.errors import UnreadableImage, UserError
-from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+from promptmlr.labels import PRESENT, UNKNOWN, Labels
 
 __all__ = ["LabelledImages", "require_files"]
 
@@ -60,7 +60,8 @@ class LabelledImages:
             raise UserError(f"{self.source}: {len(self.images)} images for {count} image ids")
         if self.labels.shape != shape:
             raise UserError(f"{self.source}: labels of shape {self.labels.shape} where {shape} are needed")
-        if self.labels.dtype != np.int8 or not np.isin(self.labels, (ABSENT, PRESENT, UNKNOWN)).all():
+        beyond = self.labels.size and (self.labels.min() < UNKNOWN or self.labels.max() > PRESENT)
+        if self.labels.dtype != np.int8 or beyond:
             raise UserError(f"{self.source}: labels must be int8: 1 present, 0 absent, -1 unknown")
         order = self.annotation_order
         if order is not None and not np.array_equal(np.sort(order), np.arange(count)):

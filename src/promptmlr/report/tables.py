@@ -37,9 +37,7 @@ def write_csv(path: Path, columns: Sequence[str], records: Iterable[Mapping[str,
     if path.is_file():
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
             if file.readline() != text[: text.index("\n") + 1]:
-                raise UserError(
-                    f"{path} is another table and would be lost; rename it, or choose another folder"
-                )
+                raise UserError(f"{path} is another table and would be lost; rename it, or choose another folder")
     write_text(path, text)
 
 

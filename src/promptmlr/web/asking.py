@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from promptmlr.data import ImageFile
+from promptmlr.data import DataOptions, ImageFile
 from promptmlr.data.images import ImageRef
 from promptmlr.errors import UserError
 from promptmlr.features import RegionCache
+from promptmlr.labels import ABSENT, PRESENT
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run
 from promptmlr.web.journal import Journal
@@ -16,11 +17,17 @@ from promptmlr.web.suggestions import Cell, Ranking, ranked_by, read_suggestions
 
 __all__ = ["label_queue", "ranking_of"]
 
+_DEFAULTS = DataOptions()
 
-def label_queue(label: Path, journal: Path | None, images: Path | None, reporter: Reporter) -> LabelQueue:
-    """The labelling queue of a CSV, without suggestions yet."""
-    file = LabelFile(label)
-    file.read()
+
+def label_queue(
+    label: Path, journal: Path | None, images: Path | None, reporter: Reporter, options: DataOptions = _DEFAULTS
+) -> LabelQueue:
+    """The labelling queue of a CSV, without suggestions yet; `options` say how it is read and written."""
+    file = LabelFile(label, options)
+    cells = file.read()
+    for answer in (PRESENT, ABSENT):
+        cells.written(answer)  # refused now, and not at the first answer
     beside = journal or file.path.with_name(f"{file.name}.answers.jsonl")
     queue = LabelQueue(file, Journal(beside), images, reporter)
     waiting = queue.standing().waiting
@@ -37,6 +44,7 @@ def ranking_of(
     cache: RegionCache | None,
     workers: int,
     reporter: Reporter,
+    options: DataOptions = _DEFAULTS,
 ) -> Ranking:
     """What gives the suggestions, from a file or by the run; mistakes in either are found now."""
     if queue is not None:
@@ -47,7 +55,7 @@ def ranking_of(
             return suggestions
 
         return from_file
-    labelled = training_rows(label, images)
+    labelled = training_rows(label, images, options)
     if not set(labelled.class_names) & set(run.class_names):
         raise UserError(f"{label} has none of the run's classes, such as {run.class_names[0]!r}")
     _check_images(label, labelled.images, reporter)

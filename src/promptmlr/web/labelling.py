@@ -327,7 +327,7 @@ class LabelQueue:
         image, name, text = entry.image, entry.class_name, entry.value
 
         def edit(cells: LabelCells) -> LabelCells:
-            return cells.with_cell(image, name, text)
+            return cells.with_label(image, name, _CODES[text])
 
         before = self.file.change(image, name, UNKNOWN, edit)
         if before is not None:

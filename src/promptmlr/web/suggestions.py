@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptmlr.advice.suggestion import suggest
-from promptmlr.data import ImageFile, LabelledImages
-from promptmlr.data.formats.csv import CODES, code_hint
+from promptmlr.data import DataOptions, LabelledImages
+from promptmlr.data.formats.csv import read_csv_rows
 from promptmlr.data.rows import split_for
-from promptmlr.data.table import read_table
 from promptmlr.errors import UserError, nearest
 from promptmlr.features import RegionCache
 from promptmlr.reporting import Reporter
@@ -17,6 +16,7 @@ from promptmlr.run import Run
 
 __all__ = ["Cell", "Ranking", "ranked_by", "read_suggestions", "training_rows"]
 
+_DEFAULTS = DataOptions()
 COLUMNS = ("image", "class", "probability")
 
 
@@ -59,21 +59,19 @@ def read_suggestions(path: Path) -> list[Cell]:
         raise UserError(f"{path}: not a CSV file in UTF-8 ({error}); write it with `promptmlr suggest`") from error
 
 
-def training_rows(path: Path, images: Path | None = None) -> LabelledImages:
+def training_rows(path: Path, images: Path | None = None, options: DataOptions = _DEFAULTS) -> LabelledImages:
     """The images and labels of a CSV that training may see: without rows of other splits, known labels or none.
 
     Raises:
-        UserError: see `read_table`; a bad cell; no row is of split train.
+        UserError: see `read_csv_rows`; no row is of split train.
     """
-    table = read_table(path, images)
+    table = read_csv_rows(path, images, options)
     train = None if table.splits is None else split_for("train", table.splits)
-    chosen = [i for i, _ in enumerate(table.rows) if table.splits is None or table.splits[i] == train]
+    chosen = [i for i, _ in enumerate(table.image_ids) if table.splits is None or table.splits[i] == train]
     if not chosen:
         raise UserError(f"{path}: no rows of split 'train'; only those are asked about")
-    labels = table.decode(CODES, code_hint)
-    ids = [table.image_ids[i] for i in chosen]
-    files = [ImageFile((images or path.parent) / image_id) for image_id in ids]
-    return LabelledImages.from_rows(ids, files, labels[chosen], table.class_names, f"CSV {path}")
+    ids, files = [table.image_ids[i] for i in chosen], [table.images[i] for i in chosen]
+    return LabelledImages.from_rows(ids, files, table.labels[chosen], table.class_names, f"CSV {path}")
 
 
 def ranked_by(
