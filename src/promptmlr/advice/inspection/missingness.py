@@ -1,12 +1,13 @@
 """Which labels are unknown, and what that seems to depend on.
 
 Rubin ("Inference and missing data", Biometrika 63, 1976; Little and Rubin, "Statistical Analysis with Missing Data")
-tells apart labels that are missing completely at random (MCAR: whatever the labels are), at random (MAR: by what is
-known) and not at random (MNAR: by what is unknown). What is known can contradict the first. It cannot tell the last two
-apart: for every model of the one there is a model of the other that fits as well (Molenberghs et al., J. R. Statistical
-Society B 70, 2008). Letters: N images, C classes, G splits.
+tells apart labels that are missing completely at random (MCAR: whatever the labels are, though each class may have a
+rate of its own), at random (MAR: by what is known) and not at random (MNAR: by what is unknown). What is known can
+contradict the first. It cannot tell the last two apart: every model of the one has a counterpart of the other that fits
+as well (Molenberghs et al., J. R. Statistical Society B 70, 2008). Letters: N images, C classes, G splits.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -72,7 +73,7 @@ class Part:
     def share_present(self) -> float:
         """Of the known labels that are present; NaN of none."""
         known = int(self.known.sum())
-        return int(self.present.sum()) / known if known else float("nan")
+        return int(self.present.sum()) / known if known else math.nan
 
     @property
     def kind(self) -> Kind:
@@ -101,13 +102,20 @@ class Dependence:
         on: what.
         effect: Cramér's V, less what chance adds; NaN where nothing could be tested.
         p: corrected for all questions that were asked, and for the classes in this one (Holm).
+        share: that is known (or, of the label itself, present) on the whole.
         column: of the class that shows it, where all of them together do not.
     """
 
     on: Subject
     effect: float
     p: float
+    share: float
     column: int | None = None
+
+    @property
+    def spread(self) -> float:
+        """How far shares lie from `share`, as a standard deviation; where few labels are known, V is small even then."""
+        return self.effect * math.sqrt(self.share * (1 - self.share))
 
     @property
     def found(self) -> bool:
@@ -185,12 +193,14 @@ def missingness(parts: Mapping[str | None, Labels], trained: str | None, togethe
 
 def _on_class(part: Part) -> Dependence:
     images = np.full(len(part.known), len(part.known_of))
-    return Dependence("class", float(v_of_shares(part.known, images)), cochran_q(part.known, part.known_of))
+    return Dependence("class", float(v_of_shares(part.known, images)), cochran_q(part.known, part.known_of), part.share)
 
 
 def _on_image(part: Part) -> Dependence:
     classes = np.full(len(part.known_of), len(part.known))
-    return Dependence("image", float(v_of_shares(part.known_of, classes)), cochran_q(part.known_of, part.known))
+    return Dependence(
+        "image", float(v_of_shares(part.known_of, classes)), cochran_q(part.known_of, part.known), part.share
+    )
 
 
 def _on_labels(together: Together) -> tuple[Dependence, list[Companion], int, int]:
@@ -201,7 +211,7 @@ def _on_labels(together: Together) -> tuple[Dependence, list[Companion], int, in
     """
     given, known, tables = _tables(together)
     if not len(given):
-        return Dependence("other labels", float("nan"), 1.0), [], 0, 0
+        return Dependence("other labels", math.nan, 1.0, math.nan), [], 0, 0
     p_values = np.array(holm(likelihood_ratio(tables).tolist()), dtype=np.float64)
     of = tables.sum(axis=-2)
     effects, shares = v_of_shares(tables[:, 0], of), tables[:, 0] / of
@@ -221,7 +231,7 @@ def _on_labels(together: Together) -> tuple[Dependence, list[Companion], int, in
     ]
     plainest = order[0]
     return (
-        Dependence("other labels", float(effects[plainest]), float(p_values[plainest])),
+        Dependence("other labels", float(effects[plainest]), float(p_values[plainest]), math.nan),
         companions,
         len(standing),
         len(given),
@@ -261,6 +271,8 @@ def _on_itself(parts: Mapping[str | None, Part], labels: Mapping[str | None, Lab
     """
     known = np.stack([part.known for part in parts.values()], axis=-1)
     present = np.stack([part.present for part in parts.values()], axis=-1)
+    if present.sum() == known.sum() or not present.any():
+        return Dependence("label itself", math.nan, 1.0, math.nan)
     usual = present.sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)  # (C,) share present
     expected = [_expected(labels[split], usual) for split in parts]
     whole = between_groups(
@@ -294,6 +306,7 @@ def _most(on: Subject, p: float, yes: Counts, of: Counts, by_class: Counts, of_c
     adjusted = holm([p, *likelihood_ratio(tables[columns]).tolist()])
     plainest = 0 if adjusted[0] < LEVEL else int(np.argmin(adjusted))
     if plainest == 0:
-        return Dependence(on, float(v_of_shares(yes, of)), adjusted[0])
+        return Dependence(on, float(v_of_shares(yes, of)), adjusted[0], float(yes.sum() / of.sum()))
     column = int(columns[plainest - 1])
-    return Dependence(on, float(v_of_shares(by_class[column], of_class[column])), adjusted[plainest], column)
+    yes, of = by_class[column], of_class[column]
+    return Dependence(on, float(v_of_shares(yes, of)), adjusted[plainest], float(yes.sum() / of.sum()), column)

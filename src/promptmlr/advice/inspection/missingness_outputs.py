@@ -34,8 +34,6 @@ _NAMED: dict[Kind, str] = {
     "single positive": f"single positive (Cole et al., 2021): one present class of an image is known, {_NEVER}",
     "positive-only": f"positive-unlabelled (Bekker and Davis, 2020): some present classes are known, {_NEVER}",
 }
-_EXTENTS = ((0.1, "hardly"), (0.3, "weakly"), (0.5, "moderately"), (math.inf, "strongly"))
-"""Cramér's V below which a dependence is called so; with two groups it is Cohen's w (1988): small, medium, large."""
 _NAMES = 5
 _PAIRS = 5
 
@@ -90,6 +88,11 @@ class MissingLabels:
         pair_columns = ["known", "given", "images", "if_present", "if_absent", "effect", "p"]
         write_text(folder / "known-with.csv", csv_text(pair_columns, pairs))
 
+    @property
+    def _inside(self) -> str:
+        split = self.found.trained.split
+        return f" in {split}" if split and len(self.found.parts) > 1 else ""
+
     def _parts(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
         header = (
             "split",
@@ -118,7 +121,7 @@ class MissingLabels:
         for word, count in (("present", part.present), ("absent", part.known - part.present)):
             never = [name for name, times in zip(self.class_names, count.tolist(), strict=True) if not times]
             which = ": " + first_names(never, _NAMES) if 0 < len(never) < len(self.class_names) else ""
-            yield f"never known to be {word}{_in(part)}: {len(never):,} of {len(self.class_names):,} classes{which}"
+            yield f"never known to be {word}{self._inside}: {len(never):,} of {len(self.class_names):,} classes{which}"
 
     def _questions(self) -> list[Finding]:
         if not self.found.dependences:
@@ -142,7 +145,7 @@ class MissingLabels:
             for pair in self.found.companions[:_PAIRS]
         ]
         if pairs:
-            found.append(Lines(f"Other labels that matter most{_in(self.found.trained)} (known-with.csv)", pairs))
+            found.append(Lines(f"Other labels that matter most{self._inside} (known-with.csv)", pairs))
         return found
 
     def _answer(self, one: Dependence) -> str:
@@ -150,17 +153,11 @@ class MissingLabels:
             return "cannot be tested: too few labels of both kinds"
         if not one.found:
             return "no sign of it"
-        extent = next(word for least, word in _EXTENTS if one.effect < least)
-        return f"{extent}: {self._detail(one)}"
+        return f"yes: {self._detail(one)}"
 
     def _detail(self, one: Dependence) -> str:
-        part = self.found.trained
-        if one.on == "class":
-            shares, names = part.known / len(part.known_of), self.class_names
-            ends = (int(shares.argmin()), int(shares.argmax()))
-            return ", ".join(f"{names[column]} is known on {_percent(shares[column])} %" for column in ends)
-        if one.on == "image":
-            return f"{part.known_of.min():,} to {part.known_of.max():,} labels of an image are known"
+        if one.on in ("class", "image"):
+            return f"known, by {one.on}: {_percent(one.share)} ± {_percent(one.spread)} %"
         if one.on == "other labels":
             return f"{self.found.standing:,} of {self.found.tested:,} pairs of classes"
         of = "" if one.column is None else f" of {self.class_names[one.column]}"
@@ -179,26 +176,26 @@ class MissingLabels:
 
     def _verdict(self) -> Iterator[str]:
         part = self.found.trained
-        inside = f"Labels{_in(part)}"
+        inside = f"Labels{self._inside}"
         if part.kind in _NAMED:
             yield f"{inside} are {_NAMED[part.kind]}"
         else:
             yield from self._partial(inside)
 
     def _partial(self, inside: str) -> Iterator[str]:
-        depends = [one for one in self.found.dependences if one.found and one.on in ("class", "image", "other labels")]
+        depends = {one.on for one in self.found.dependences if one.found}
         if ticked := int(self.found.trained.ticked.sum()):
             yield f"{ticked:,} classes are positive-only: their labels are missing not at random (MNAR)."
-        if depends:
-            on = " and ".join(_ON[one.on] for one in depends)
-            little = ", though so little that it hardly matters" if all(one.effect < 0.1 for one in depends) else ""
+        if "other labels" in depends:
             yield (
-                f"{inside} are not missing completely at random (MCAR): being known depends on {on}{little}. Given "
-                "that, they may be missing at random (MAR)."
+                f"{inside} are not missing completely at random (MCAR): being known depends on other labels. Given "
+                "those, they may be missing at random (MAR)."
             )
         else:
-            yield f"{inside} may be missing completely at random (MCAR): nothing here speaks against it."
-        if any(one.on == "label itself" and one.found for one in self.found.dependences):
+            rates = ", each class at a rate of its own" if "class" in depends else ""
+            chosen = ", if it was chance which images have more of them" if "image" in depends else ""
+            yield f"{inside} may be missing completely at random (MCAR){rates}{chosen}: nothing here speaks against it."
+        if "label itself" in depends:
             yield (
                 "The share present differs between splits: either their images differ, or being known depends on the "
                 "label itself (missing not at random, MNAR)."
@@ -213,10 +210,6 @@ _ON: dict[Subject, str] = {
     "split": "the split",
     "label itself": "the label itself",
 }
-
-
-def _in(part: Part) -> str:
-    return f" in {part.split}" if part.split else ""
 
 
 def _numbers(one: Dependence) -> tuple[str, str]:
