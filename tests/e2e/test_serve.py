@@ -12,18 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from web_support import train_runs
-
-
-@pytest.fixture(scope="module")
-def trained(scenes_backbone, tmp_path_factory) -> Path:
-    return train_runs(tmp_path_factory.mktemp("runs"), scenes_backbone)[0]
-
 
 @pytest.fixture
-def run(trained: Path, photos: Path) -> Path:
-    """A run folder beside labels.csv and photos/."""
-    return Path(shutil.copytree(trained, photos / "run"))
+def run(run_folders: list[Path], photos: Path) -> Path:
+    """A run of all drawn classes beside labels.csv and photos/."""
+    return Path(shutil.copytree(run_folders[0], photos / "run"))
 
 
 @pytest.fixture

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from promptmlr.run import load_run
 from promptmlr.web.journal import Journal
 from promptmlr.web.label_file import LabelFile
 from promptmlr.web.labelling import LabelQueue
-from promptmlr.web.limits import Limits
 from promptmlr.web.suggestions import Cell
-from web_support import Served, scene_png, serve, train_runs
+from web_support import Served, scene_png
+from web_support import serving as serving
 
 CHROMIUM = Path("/usr/bin/chromium")
 PHONE = {"width": 390, "height": 844}
@@ -38,11 +37,6 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def loaded(scenes_backbone, tmp_path_factory):
-    return [load_run(path) for path in train_runs(tmp_path_factory.mktemp("runs"), scenes_backbone)]
-
-
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "labels.csv"
@@ -59,19 +53,6 @@ def queue(table: Path) -> LabelQueue:
     queue = LabelQueue(LabelFile(table), Journal(table.with_suffix(".jsonl")))
     queue.offer([Cell(f"{number}.png", name, 0.5) for number in range(4) for name in ("tree", "cat")])
     return queue
-
-
-@pytest.fixture
-def serving(loaded) -> Iterator[Callable[..., Served]]:
-    started: list[Served] = []
-
-    def start(runs: int = 1, queue: LabelQueue | None = None, **limits) -> Served:
-        started.append(serve(loaded[:runs], queue, (), True, Limits(**limits)))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.end()
 
 
 @pytest.fixture

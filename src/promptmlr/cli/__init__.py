@@ -36,7 +36,7 @@ VERBS = {
         "export",
         "push",
     ),
-    "What there is": (
+    "Lists": (
         "runs",
         "methods",
         "backbones",

@@ -21,18 +21,18 @@ def inspect(
     tower: Tower = TowerOptions(),
     reading: Reading = DataOptions(),
 ) -> None:
-    """Count labels, find images that are broken or there twice, and class names that CLIP is likely to misread.
+    """Count labels; find broken and duplicate images, and class names that CLIP is likely to misread.
 
-    Of missing labels it says what kind of missing this is (complete, positive-only, single positive, partial), tests
-    whether being known depends on the class, the image, other labels or the split, and names the training that follows.
+    Of missing labels it says what kind they are (complete, partial, positive-only, single positive), tests whether
+    being known depends on the class, the image, other labels or the split, and prints the training that follows.
 
-    Of pairs of classes, those are shown that come together, or avoid each other, more than chance explains. Duplicates
-    are images of the same bytes, of the same pixels, or alike by a perceptual hash; those across splits and with labels
-    that contradict each other stand first. With --backbone, class names also by the cosine of their texts.
+    It shows pairs of classes that occur together, or avoid each other, more than chance explains. Duplicates are images
+    with the same bytes, with the same pixels, or similar by a perceptual hash; duplicates across splits or with
+    contradicting labels come first. With --backbone it also compares class names by the cosine of their texts.
 
     Args:
-        labels_only: Do not read the images: nothing is said of unreadable ones and duplicates.
-        out: A folder for inspection.md, classes.csv, pairs.csv, missingness.csv, names.csv, duplicates.csv …
+        labels_only: Do not open the images: unreadable ones and duplicates are not reported.
+        out: Folder for inspection.md, classes.csv, pairs.csv, missingness.csv, names.csv, duplicates.csv …
     """
     from promptmlr.advice.inspection.inspecting import inspect_data
     from promptmlr.data import load_parts

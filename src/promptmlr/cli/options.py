@@ -75,33 +75,33 @@ Texts = Annotated[TextOptions, _TEXTS]
 Data = Annotated[
     str,
     Parameter(
-        help="A .csv (wide, long or with lists), .json (Label Studio, FiftyOne) or .parquet file; a folder (VOC, COCO, "
-        "FiftyOne, Hugging Face, images with text files); features instead of images (.npz, .parquet); or 'scenes', "
-        "the built-in drawn test images (scenes:WORLD:NUMBER for others, such as scenes:crowded:1). Write ./scenes for "
-        "a folder of that name."
+        help="Labelled images: a .csv (wide, long or with lists), .json (Label Studio, FiftyOne) or .parquet file; a "
+        "folder (VOC, COCO, FiftyOne, Hugging Face, images with text files); features instead of images (.npz, "
+        ".parquet); or 'scenes', images that promptmlr draws itself (scenes:WORLD:NUMBER draws others, such as "
+        "scenes:crowded:1). If your own folder has the name scenes, write ./scenes."
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="A run folder, or hf://owner/name or hf://owner/name@revision.")]
 Report = Annotated[
-    Path | None, Parameter(help="Write the results as a page as well (.html); it names the files of --out.")
+    Path | None, Parameter(help="Also write the results as a page (.html), which names the files in --out.")
 ]
 Share = Annotated[
     str | None,
     Parameter(
-        help="How often classes are present, where you know it: a number for all, or a CSV with the columns class and "
-        "share. Labels that only say what is present cannot tell."
+        help="In what share of the images classes are present, if you know it: a number for all classes, or a CSV with "
+        "the columns class and share. Labels that never say 'absent' cannot show it."
     ),
 ]
-Overwrite = Annotated[bool, Parameter(help="Replace --out where it exists.")]
+Overwrite = Annotated[bool, Parameter(help="Replace --out if it exists.")]
 Precision = Annotated[
     float | None,
-    Parameter(help="Label only where this share of labels is right, as far as the run can tell: 0.9 for nine of ten."),
+    Parameter(help="Choose thresholds so that about this share of the labels is right: 0.9 means nine of ten."),
 ]
 Batch = Annotated[
     PositiveInt | None,
     Parameter(
         name="--batch-size",
         group=_GROUPS[0],
-        help="Images through the image tower at once. (default: by image size and device)",
+        help="How many images to encode at once. (default: depends on image size and device)",
     ),
 ]

@@ -33,23 +33,24 @@ def serve(
     tower: Tower = TowerOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Open a page that recognizes images and asks for labels, and answer /predict for other programs.
+    """Start a page in the browser that labels images and asks for missing labels; answer other programs too.
 
     Args:
         runs: A run folder, or two to compare side by side.
-        label: Ask about blank cells of this CSV, and fill them.
-        images: Folder that image paths of --label start from. (default: that of the file)
-        queue: What `promptmlr suggest` wrote (.csv): cells in rank order. (default: what it would write)
-        journal: Where answers are kept first (.jsonl). (default: beside --label)
-        host: Address to listen on. Anything but this machine's own lets others in: see the docs.
-        port: Port to listen on; 0 takes any free one.
-        allow_host: Another name of this machine by which it may be asked; may be repeated. (localhost and IP addresses
-            always may)
+        label: CSV whose blank cells the page asks about and fills.
+        images: Folder to which image paths in --label are relative. (default: the folder of the CSV)
+        queue: Cells to ask about, in this order: a .csv that `promptmlr suggest` wrote. (default: ranked by the run)
+        journal: File in which answers are saved first (.jsonl). (default: next to --label)
+        host: Address to listen on. With any other than this machine's own, other computers can connect: see
+            docs/how-to/serve.md first.
+        port: Port to listen on; 0 means any free port.
+        allow_host: Another host name under which the service may be used; may be repeated. (localhost and IP addresses
+            are always allowed)
         max_megabytes: Largest request, in megabytes.
         max_pixels: Largest image, in pixels.
-        max_images: Most images of a request.
-        concurrency: Requests with images at once, waiting ones included; one more gets status 429.
-        timeout: Seconds for a request to arrive, and for its answer to be ready.
+        max_images: Largest number of images in a request.
+        concurrency: Largest number of requests with images at once, including those that wait; more get status 429.
+        timeout: Seconds in which a request must arrive, and in which it must be answered.
     """
     from promptmlr.opening import open_cache
     from promptmlr.run import load_run

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.data.given import Features
 from promptmlr.data.images import ImageFile, ImageRef
+from promptmlr.data.precomputed import Features
 from promptmlr.errors import UnreadableImage, UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 
@@ -29,7 +29,8 @@ class LabelledImages:
         annotation_order: (N,) the row that each image has in the annotation file, which is the order of the
             released masks; None where there is none.
         without_splits: whether these are all images that there are, so that none is left for a test.
-        features: where the images are `GivenImage`s, the features that they are rows of; None where they have pixels.
+        features: where the images are `PrecomputedImage`s, the features that they are rows of; None where they have
+            pixels.
         reading: how they were read (`DataOptions.recorded`), so that others can be read alike.
         folds: (N,) int64, where the data says which images go together in cross-validation.
 

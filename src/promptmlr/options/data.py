@@ -24,27 +24,28 @@ RECORDED = (
 
 @dataclass(frozen=True)
 class DataOptions(Options):
-    """How labelled images are read. None leaves the choice to the data, or to what the released code does.
+    """How labelled images are read. None means: as the data say, or as the released code does.
 
     Attributes:
-        format: The format of DATA, where its name and content do not tell: csv, coco, … (any other word lists all).
-        images: Folder that image paths start from. (default: that of the file)
-        split: Which part of the data, by its own name (train, val2014, trainval …).
-        unlisted: In formats that list the classes of an image: what all other classes are. unknown: nobody looked;
-            absent: they are known not to be there.
-        delimiter: What stands between names in a list CSV. (default: found where it is clear)
-        difficult: VOC: what to do with a class all of whose objects in an image are marked difficult: skip them, so
-            that it counts as absent, or call it unknown. (default: skip, as released)
-        coco_images: COCO: use the images that have annotations, or all. (default: annotated, as released; all in
-            inspect and convert)
-        crowd: COCO: what a class is that an image shows only as a crowd. (default: present, as released)
-        annotated_categories: COCO: which categories each image was annotated for, so that others are unknown in it: a
-            field of its images that lists their ids, or a .json file of image id → ids. (default: all)
-        machine_labels: Open Images: from which confidence on a label that no person verified counts as present.
-            (default: it does not count)
-        skip_unreadable: Leave out images that are missing or cannot be read, instead of refusing the data.
-        scenes_train: How many scenes are drawn to train on.
-        scenes_test: How many scenes are drawn to test on.
+        format: Format of DATA, if it cannot be recognised: csv, coco, … (an unknown name prints the list of all).
+        images: Folder to which image paths are relative. (default: the folder of the file)
+        split: Which split to use, by the name it has in the data (train, val2014, trainval …).
+        unlisted: For formats that list the classes of an image: what the classes that are not listed are. unknown:
+            nobody checked; absent: somebody checked, and they are not there.
+        delimiter: Character between names in a list CSV. (default: detected if it is clear)
+        difficult: VOC: what a class is if all its objects in an image are marked difficult. skip: these objects are
+            ignored, so it is absent; unknown: it is unknown. (default: skip, as in the released code)
+        coco_images: COCO: use only images with annotations, or all. (default: annotated, as in the released code; all
+            in inspect and convert)
+        crowd: COCO: what a class is if an image shows it only as a crowd. (default: present, as in the released code)
+        annotated_categories: COCO: the categories that each image was annotated for; all others are unknown in it.
+            Either a field of the images that lists category ids, or a .json file that maps image ids to category ids.
+            (default: all categories)
+        machine_labels: Open Images: a label that no person verified counts as present from this confidence on.
+            (default: it never counts)
+        skip_unreadable: Leave out images that are missing or cannot be read, instead of stopping.
+        scenes_train: How many scenes to draw for training.
+        scenes_test: How many scenes to draw for testing.
     """
 
     format: str | None = None

@@ -1,4 +1,4 @@
-"""Rows as CSV, Markdown and plain text, and numbers as people read them."""
+"""Rows as CSV, Markdown and plain text, and formatted numbers."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, object]]) ->
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:
-    """A table as Markdown: `words` columns set to the left, the others to the right."""
+    """A table as Markdown: the first `words` columns are left-aligned, the others right-aligned."""
     lines = [header, ["---" if column < words else "---:" for column in range(len(header))], *rows]
     escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join("| " + " | ".join(line) + " |" for line in escaped)
@@ -35,20 +35,20 @@ def percent_interval(value: float, low: float, high: float) -> str:
 
 
 def signed(points: float) -> str:
-    """With its sign, as typeset; never a negative zero."""
+    """A number with its sign as + or − (U+2212); never a negative zero."""
     return f"{points:+.1f}".replace("-0.0", "+0.0").replace("-", "−")
 
 
 def table_lines(
     header: Sequence[str], rows: Sequence[Sequence[str]], words: int, width: int | None = None
 ) -> list[str]:
-    """A table as text: `words` columns set to the left, the others to the right.
+    """A table as text: the first `words` columns are left-aligned, the others right-aligned.
 
     Args:
         header: names of the columns.
         rows: their cells.
-        words: how many columns, from the left, hold words.
-        width: in letters; a table that is wider has its cells folded into several lines; without one none has.
+        words: number of columns, from the left, that hold text.
+        width: in characters; the cells of wider tables are folded into several lines. None folds nothing.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column, name in enumerate(header):

@@ -206,11 +206,14 @@ def test_what_is_said_names_the_kind_and_its_limits() -> None:
     assert "none is missing" in said({None: labels})
     assert "Cole et al., 2021" in said({None: hide(labels, Observation("single-positive").keep(labels, 0))})
     assert "positive-unlabelled" in said({None: hide(labels, Observation("positive-only", 0.5).keep(labels, 0))})
-    random, classes = said({None: uniform(rng, labels)}), said({None: by_class(rng, labels)})
-    assert "nothing here speaks against it" in random.replace("\n", " ")
-    assert "not missing completely at random (MCAR): being known depends on the class" in classes.replace("\n", " ")
-    for text in (random, classes):
-        assert "known labels cannot tell" in text.replace("\n", " ")
+    ways = (uniform, by_class, by_image, by_label)
+    random, classes, images, others = (said({None: way(rng, truth(rng, 600))}).replace("\n", " ") for way in ways)
+    assert "may be missing completely at random (MCAR): nothing here speaks against it" in random
+    assert "(MCAR), each class at a rate of its own: nothing" in classes
+    assert "(MCAR), if it was chance which images have more of them: nothing" in images
+    assert "not missing completely at random (MCAR): being known depends on other labels" in others
+    for text in (random, classes, images, others):
+        assert "known labels cannot tell" in text
     halved = labels.copy()
     halved[:, 2] = np.where(halved[:, 2] == ABSENT, UNKNOWN, halved[:, 2])
     halved[:, 5] = ABSENT

@@ -114,7 +114,7 @@ class Dependence:
 
     @property
     def spread(self) -> float:
-        """How far shares lie from `share`, as a standard deviation; where few labels are known, V is small even then."""
+        """How far shares lie from `share`, as a standard deviation. Where few labels are known, V is small even so."""
         return self.effect * math.sqrt(self.share * (1 - self.share))
 
     @property
