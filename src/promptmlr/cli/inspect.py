@@ -46,8 +46,15 @@ def inspect(
     first = next(iter(parts.values()))
     given = first.features is not None and bool(first.features.text)
     seen = open_tower(data, tower, Terminal(), first) if tower.backbone or given else None
-    told = [*reading.words(), *(["--backbone", tower.backbone] if tower.backbone else [])]
+    clip = (("--backbone", tower.backbone), ("--pretrained", tower.pretrained))
+    options = [*reading.words(), *(word for name, value in clip if value for word in (name, value))]
     found = inspect_data(
-        data, parts, backbone=seen, read_images=not labels_only, workers=tower.workers, told=told, reporter=Terminal()
+        data,
+        parts,
+        backbone=seen,
+        read_images=not labels_only,
+        workers=tower.workers,
+        options=options,
+        reporter=Terminal(),
     )
     publish(found, out, report)

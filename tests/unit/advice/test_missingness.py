@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import chi2_contingency, chisquare, poisson
 
 from promptmlr.advice.inspection.association import between_groups, cochran_q, likelihood_ratio, v_of_shares
-from promptmlr.advice.inspection.labels import Together
+from promptmlr.advice.inspection.labels import JointCounts
 from promptmlr.advice.inspection.missingness import Missingness, missingness
 from promptmlr.advice.inspection.missingness_outputs import MissingLabels
-from promptmlr.advice.inspection.training_options import following
+from promptmlr.advice.inspection.training_options import training_command
 from promptmlr.cli import app
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels, Observation, hide
 from promptmlr.report.findings import as_text
@@ -49,7 +49,7 @@ def by_itself(rng: np.random.Generator, labels: Labels) -> Labels:
 
 def asked(parts: dict[str | None, Labels]) -> Missingness:
     trained = next(iter(parts))
-    return missingness(parts, trained, Together.of(parts[trained]))
+    return missingness(parts, trained, JointCounts.of(parts[trained]))
 
 
 def found(parts: dict[str | None, Labels]) -> set[str]:
@@ -59,11 +59,11 @@ def found(parts: dict[str | None, Labels]) -> set[str]:
 def said(parts: dict[str | None, Labels]) -> str:
     missing = asked(parts)
     names = [f"class-{column}" for column in range(len(missing.trained.known))]
-    return as_text(MissingLabels(missing, names, following(missing, "d.csv", [])).findings())
+    return as_text(MissingLabels(missing, names, training_command(missing, "d.csv", [])).findings())
 
 
 def options(parts: dict[str | None, Labels]) -> list[str]:
-    words = shlex.split(following(asked(parts), "d.csv", []).command)
+    words = shlex.split(training_command(asked(parts), "d.csv", []).command)
     return words[words.index("runs/d.csv") + 1 :]
 
 
@@ -126,7 +126,7 @@ def test_what_being_known_depends_on_is_found(way, on: str, follows: set[str]) -
 
 def test_the_pair_is_named() -> None:
     rng = np.random.default_rng(5)
-    first = asked({None: by_label(rng, truth(rng))}).companions[0]
+    first = asked({None: by_label(rng, truth(rng))}).dependent_pairs[0]
     assert (first.known, first.given) == (1, 0)
     assert (first.if_present, first.if_absent) == (pytest.approx(0.8, abs=0.1), pytest.approx(0.4, abs=0.1))
 
@@ -243,7 +243,7 @@ def test_the_command_is_one_that_train_reads() -> None:
     rng = np.random.default_rng(0)
     labels = truth(rng)
     missing = asked({None: hide(labels, Observation("positive-only", 0.5).keep(labels, 0))})
-    words = shlex.split(following(missing, "my labels.csv", ["--unlisted", "unknown"]).command)
+    words = shlex.split(training_command(missing, "my labels.csv", ["--unlisted", "unknown"]).command)
     assert words[:3] == ["promptmlr", "train", "my labels.csv"]
     _, bound, _ = app.parse_args(words[1:])
     assert bound.arguments["reading"].unlisted == "unknown"

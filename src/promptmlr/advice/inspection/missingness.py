@@ -23,12 +23,12 @@ from promptmlr.advice.inspection.association import (
     likelihood_ratio,
     v_of_shares,
 )
-from promptmlr.advice.inspection.labels import Together, blocks
+from promptmlr.advice.inspection.labels import JointCounts, blocks
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
-from promptmlr.prior.ticks import ticked_classes
+from promptmlr.prior.positive_only import positive_only_classes
 from promptmlr.uncertainty import holm
 
-__all__ = ["LEVEL", "Companion", "Dependence", "Kind", "Missingness", "Part", "missingness"]
+__all__ = ["LEVEL", "Dependence", "Kind", "LabelDependence", "Missingness", "SplitCounts", "missingness"]
 
 LEVEL = 0.05
 _KEPT = 1_000  # pairs of classes, the strongest
@@ -38,7 +38,7 @@ Subject = Literal["class", "image", "other labels", "split", "label itself"]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class SplitCounts:
     """The labels of one split, counted.
 
     Attributes:
@@ -47,7 +47,7 @@ class Part:
         present: (C,) images in which it is present.
         known_of: (N,) classes that are known in each image.
         present_of: (N,) classes that are present in it.
-        ticked: (C,) classes that have ticks alone (`ticked_classes`).
+        positive_only: (C,) classes with present labels and no absent ones (`positive_only_classes`).
     """
 
     split: str | None
@@ -55,14 +55,14 @@ class Part:
     present: NDArray[np.int64]
     known_of: NDArray[np.int64]
     present_of: NDArray[np.int64]
-    ticked: NDArray[np.bool_]
+    positive_only: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, split: str | None, labels: Labels) -> "Part":
+    def of(cls, split: str | None, labels: Labels) -> "SplitCounts":
         """Count (N, C) int8 labels."""
         known, present = labels != UNKNOWN, labels == PRESENT
         columns, rows = ((np.count_nonzero(known, axis=axis), np.count_nonzero(present, axis=axis)) for axis in (0, 1))
-        return cls(split, *columns, *rows, ticked_classes(labels))
+        return cls(split, *columns, *rows, positive_only_classes(labels))
 
     @property
     def share(self) -> float:
@@ -86,7 +86,9 @@ class Part:
         if not self.known.any():
             return "nothing known"
         at_most_one = len(self.known) > 1 and bool(self.present_of.max() == 1)
-        mostly_one = at_most_one and 2 * int(self.present.sum()) > len(self.present_of)  # else few ticks, met by chance
+        mostly_one = at_most_one and 2 * int(self.present.sum()) > len(
+            self.present_of
+        )  # else few labels, one by chance
         if int(self.known.sum()) == int(self.present.sum()) and self.share < 1:
             return "single positive" if mostly_one else "positive-only"
         if self.share < 1:
@@ -124,7 +126,7 @@ class Dependence:
 
 
 @dataclass(frozen=True)
-class Companion:
+class LabelDependence:
     """A class that is known more often, or less, where another is present.
 
     Attributes:
@@ -154,56 +156,56 @@ class Missingness:
         parts: its splits.
         trained: the one that training takes, of which all questions are but those that compare splits.
         dependences: the questions; none where nothing is missing, or nothing known.
-        companions: what being known depends on among other labels, the strongest first, and no more than can be read.
+        dependent_pairs: classes that are known by what other labels are, the strongest first, the first thousand.
         standing: how many there are in all.
         tested: how many pairs of classes have enough labels for that.
     """
 
-    parts: Sequence[Part]
-    trained: Part
+    parts: Sequence[SplitCounts]
+    trained: SplitCounts
     dependences: Sequence[Dependence]
-    companions: Sequence[Companion]
+    dependent_pairs: Sequence[LabelDependence]
     standing: int
     tested: int
 
 
-def missingness(parts: Mapping[str | None, Labels], trained: str | None, together: Together) -> Missingness:
-    """Ask what being known depends on.
+def missingness(parts: Mapping[str | None, Labels], trained: str | None, together: JointCounts) -> Missingness:
+    """Count what is known, and test what being known depends on.
 
     Args:
         parts: split → (N, C) int8 labels.
         trained: the split that training takes.
         together: counts over the images of that split.
     """
-    counted = [Part.of(split, labels) for split, labels in parts.items()]
+    counted = [SplitCounts.of(split, labels) for split, labels in parts.items()]
     one = next(part for part in counted if part.split == trained)
     asked: list[Dependence] = []
-    companions: list[Companion] = []
+    dependent_pairs: list[LabelDependence] = []
     standing = tested = 0
     if one.kind == "partial":
-        on_labels, companions, standing, tested = _on_labels(together)
+        on_labels, dependent_pairs, standing, tested = _on_labels(together)
         asked = [_on_class(one), _on_image(one), on_labels]
     seen = {part.split: part for part in counted if part.known.any()}
     if len(seen) > 1 and any(part.share < 1 for part in seen.values()):
         asked += [_on_split(list(seen.values())), _on_itself(seen, parts)]
     corrected = holm([question.p for question in asked])
     dependences = [replace(question, p=p) for question, p in zip(asked, corrected, strict=True)]
-    return Missingness(counted, one, dependences, companions, standing, tested)
+    return Missingness(counted, one, dependences, dependent_pairs, standing, tested)
 
 
-def _on_class(part: Part) -> Dependence:
+def _on_class(part: SplitCounts) -> Dependence:
     images = np.full(len(part.known), len(part.known_of))
     return Dependence("class", float(v_of_shares(part.known, images)), cochran_q(part.known, part.known_of), part.share)
 
 
-def _on_image(part: Part) -> Dependence:
+def _on_image(part: SplitCounts) -> Dependence:
     classes = np.full(len(part.known_of), len(part.known))
     return Dependence(
         "image", float(v_of_shares(part.known_of, classes)), cochran_q(part.known_of, part.known), part.share
     )
 
 
-def _on_labels(together: Together) -> tuple[Dependence, list[Companion], int, int]:
+def _on_labels(together: JointCounts) -> tuple[Dependence, list[LabelDependence], int, int]:
     """Whether a class is known more often, or less, where another is present, for all pairs that can be tested.
 
     Returns:
@@ -217,8 +219,8 @@ def _on_labels(together: Together) -> tuple[Dependence, list[Companion], int, in
     effects, shares = v_of_shares(tables[:, 0], of), tables[:, 0] / of
     order = np.lexsort((-effects, p_values))
     standing = order[p_values[order] < LEVEL]
-    companions = [
-        Companion(
+    dependent_pairs = [
+        LabelDependence(
             known=int(known[i]),
             given=int(given[i]),
             images=int(of[i].sum()),
@@ -232,13 +234,13 @@ def _on_labels(together: Together) -> tuple[Dependence, list[Companion], int, in
     plainest = order[0]
     return (
         Dependence("other labels", float(effects[plainest]), float(p_values[plainest]), math.nan),
-        companions,
+        dependent_pairs,
         len(standing),
         len(given),
     )
 
 
-def _tables(together: Together) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+def _tables(together: JointCounts) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """(P,) columns of the class given, (P,) of the class that is known or not, and (P, 2, 2) images.
 
     Of the tables, rows are known and unknown, columns the class given present and absent; they are over the images on
@@ -255,7 +257,7 @@ def _tables(together: Together) -> tuple[NDArray[np.intp], NDArray[np.intp], NDA
     return given, columns, tables
 
 
-def _on_split(parts: Sequence[Part]) -> Dependence:
+def _on_split(parts: Sequence[SplitCounts]) -> Dependence:
     """Whether images of one split have more known labels than those of another, or some class has."""
     images = np.array([len(part.known_of) for part in parts])
     known = np.stack([part.known for part in parts], axis=-1)  # (C, G)
@@ -263,7 +265,7 @@ def _on_split(parts: Sequence[Part]) -> Dependence:
     return _most("split", whole, known.sum(axis=0), images * len(known), known, np.broadcast_to(images, known.shape))
 
 
-def _on_itself(parts: Mapping[str | None, Part], labels: Mapping[str | None, Labels]) -> Dependence:
+def _on_itself(parts: Mapping[str | None, SplitCounts], labels: Mapping[str | None, Labels]) -> Dependence:
     """Whether more of the known labels are present in one split than in another.
 
     If splits are random, presence is as frequent in all of them, and what differs is how labels came to be known: by

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from promptmlr.advice.inspection.association import Counts
-from promptmlr.advice.inspection.missingness import Dependence, Kind, Missingness, Part, Subject
-from promptmlr.advice.inspection.training_options import Following
+from promptmlr.advice.inspection.missingness import Dependence, Kind, Missingness, SplitCounts, Subject
+from promptmlr.advice.inspection.training_options import TrainingCommand
 from promptmlr.files import write_text
 from promptmlr.names import first_names
 from promptmlr.report.findings import Finding, Lines, Table
@@ -55,7 +55,7 @@ class MissingLabels:
 
     found: Missingness
     class_names: Sequence[str]
-    next: Following
+    next: TrainingCommand
 
     def findings(self) -> list[Finding]:
         """All of it, on one screen."""
@@ -83,7 +83,7 @@ class MissingLabels:
         columns = ["depends_on", "class", "cramers_v", "p_holm", "answer"]
         write_text(folder / "missingness.csv", csv_text(columns, questions))
         pairs = (
-            vars(pair) | {"known": names[pair.known], "given": names[pair.given]} for pair in self.found.companions
+            vars(pair) | {"known": names[pair.known], "given": names[pair.given]} for pair in self.found.dependent_pairs
         )
         pair_columns = ["known", "given", "images", "if_present", "if_absent", "effect", "p"]
         write_text(folder / "known-with.csv", csv_text(pair_columns, pairs))
@@ -126,23 +126,16 @@ class MissingLabels:
     def _questions(self) -> list[Finding]:
         if not self.found.dependences:
             return []
-        rows = [
-            (
-                _ON[one.on],
-                self._answer(one),
-                *_numbers(one),
-            )
-            for one in self.found.dependences
-        ]
+        rows = [(_ON[one.on], self._answer(one), *_numbers(one)) for one in self.found.dependences]
         caption = (
-            "Does it depend on this whether a label is known? V is Cramér's, 0 to 1; p is corrected for all questions "
-            "and classes (missingness.csv)"
+            "Whether a label is known depends on … (V: Cramér's, 0 to 1; p: corrected for all questions and classes; "
+            "missingness.csv)"
         )
-        found: list[Finding] = [Table(caption, ("on", "answer", "V", "p"), rows, words=2)]
+        found: list[Finding] = [Table(caption, ("depends on", "answer", "V", "p"), rows, words=2)]
         pairs = [
             f"{self.class_names[pair.known]} is known on {_percent(pair.if_present)} % of the images with "
             f"{self.class_names[pair.given]}, and on {_percent(pair.if_absent)} % of those without"
-            for pair in self.found.companions[:_PAIRS]
+            for pair in self.found.dependent_pairs[:_PAIRS]
         ]
         if pairs:
             found.append(Lines(f"Other labels that matter most{self._inside} (known-with.csv)", pairs))
@@ -165,7 +158,7 @@ class MissingLabels:
             return f"known{of}: {self._by_split(one.column, lambda part: (part.known, len(part.known_of)))}"
         return f"present of the known{of}: {self._by_split(one.column, lambda part: (part.present, part.known))}"
 
-    def _by_split(self, column: int | None, counts: Callable[[Part], tuple[Counts, Counts | int]]) -> str:
+    def _by_split(self, column: int | None, counts: Callable[[SplitCounts], tuple[Counts, Counts | int]]) -> str:
         """A share in each split, of one class or of all."""
         shown = []
         for part in self.found.parts:
@@ -184,8 +177,8 @@ class MissingLabels:
 
     def _partial(self, inside: str) -> Iterator[str]:
         depends = {one.on for one in self.found.dependences if one.found}
-        if ticked := int(self.found.trained.ticked.sum()):
-            yield f"{ticked:,} classes are positive-only: their labels are missing not at random (MNAR)."
+        if positive_only := int(self.found.trained.positive_only.sum()):
+            yield f"{positive_only:,} classes are positive-only, so their labels are missing not at random (MNAR)."
         if "other labels" in depends:
             yield (
                 f"{inside} are not missing completely at random (MCAR): being known depends on other labels. Given "
