@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from promptmlr.advice.inspection.association import Counts
-from promptmlr.advice.inspection.missingness import Dependence, Kind, Missingness, SplitCounts, Subject
+from promptmlr.advice.inspection.missingness import Dependence, Missingness, Subject
+from promptmlr.advice.inspection.split_counts import Kind, SplitCounts
 from promptmlr.advice.inspection.training_options import TrainingCommand
 from promptmlr.files import write_text
 from promptmlr.names import first_names
@@ -40,6 +41,10 @@ _PAIRS = 5
 _CANNOT_TELL = (
     "Whether being known depends on the label itself (missing not at random, MNAR), known labels cannot tell; only the "
     "unknown ones could. A few hundred random images, labelled completely, would tell."
+)
+_DIFFERENT = (
+    "Known labels are present more often in one split than in another. Either the splits differ in what images show, "
+    "or being known depends on the label itself (missing not at random, MNAR): these labels cannot tell which."
 )
 
 
@@ -178,22 +183,17 @@ class MissingLabels:
     def _partial(self, inside: str) -> Iterator[str]:
         depends = {one.on for one in self.found.dependences if one.found}
         if positive_only := int(self.found.trained.positive_only.sum()):
-            yield f"{positive_only:,} classes are positive-only, so their labels are missing not at random (MNAR)."
+            yield f"Positive-only classes: {positive_only:,}; unless by chance, missing not at random (MNAR)."
         if "other labels" in depends:
             yield (
                 f"{inside} are not missing completely at random (MCAR): being known depends on other labels. Given "
                 "those, they may be missing at random (MAR)."
             )
-        else:
+        elif "label itself" not in depends:
             rates = ", each class at a rate of its own" if "class" in depends else ""
             chosen = ", if it was chance which images have more of them" if "image" in depends else ""
             yield f"{inside} may be missing completely at random (MCAR){rates}{chosen}: nothing here speaks against it."
-        if "label itself" in depends:
-            yield (
-                "The share present differs between splits: either their images differ, or being known depends on the "
-                "label itself (missing not at random, MNAR)."
-            )
-        yield _CANNOT_TELL
+        yield _DIFFERENT if "label itself" in depends else _CANNOT_TELL
 
 
 _ON: dict[Subject, str] = {

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptmlr.advice.inspection.missingness import Missingness, SplitCounts
+from promptmlr.advice.inspection.missingness import Missingness
+from promptmlr.advice.inspection.split_counts import SplitCounts
 from promptmlr.prior.positive_only import POSITIVE_ONLY_COST
 
 __all__ = ["TrainingCommand", "training_command"]
@@ -40,7 +41,7 @@ def training_command(found: Missingness, data: str, reading: Sequence[str]) -> T
         reasons.append(share[1])
     elif part.kind in ("nothing known", "single positive", "positive-only"):
         reasons.append("add --share if you know how often classes are present: these labels cannot tell")
-    name = re.sub(r"[^\w.-]+", "-", Path(data).resolve().stem if Path(data).exists() else data).strip("-.") or "run"
+    name = re.sub(r"[^\w.-]+", "-", Path(data).resolve().stem).strip("-.") or "run"
     words = ["promptmlr", "train", data, "--out", f"runs/{name}", *reading, *options]
     return TrainingCommand(shlex.join(words), reasons)
 
