@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from promptmlr.crossvalidation import Subject, calibrated, folds_of, out_of_fold
 from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, log_loss, paired_difference
-from promptmlr.files import write_text
 from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.prior.positive_only import assume_negative, positive_only_classes
 from promptmlr.recipes import Recipe
-from promptmlr.report.tables import csv_text, percent_interval, signed, table_lines
+from promptmlr.report.tables import percent_interval, signed, table_lines, write_csv
 from promptmlr.reporting import Reporter
 
 __all__ = ["Candidate", "choose_method", "described", "taken", "write_candidates"]
@@ -147,7 +146,7 @@ def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
         ends = {} if behind is None else {"behind": behind.mean, "behind_low": behind.low, "behind_high": behind.high}
         log_loss = "" if math.isnan(one.log_loss) else one.log_loss
         records.append({**record, "log_loss": log_loss, **ends})
-    write_text(path, csv_text(COLUMNS, records))
+    write_csv(path, COLUMNS, records)
 
 
 def _points(behind: PairedDifference) -> str:

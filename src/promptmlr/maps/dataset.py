@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.data.images import ImageRef
-from promptmlr.files import write_text
 from promptmlr.labels import PRESENT, Labels
 from promptmlr.maps.agreement import chance_overlap, image_agreements
 from promptmlr.maps.figure import WIDTH, Strip, agreement_chart, overlay_figure, shown_pixels
@@ -22,7 +21,7 @@ from promptmlr.maps.subject import Subject
 from promptmlr.regions import RegionSource
 from promptmlr.report.figures import figure_jpeg, figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 from promptmlr.reporting import Reporter
 
 __all__ = ["ExplainedData", "explain_data"]
@@ -93,7 +92,7 @@ class ExplainedData:
     def write(self, table: Path) -> None:
         """Every number as CSV: a row per class and label, and the means over classes."""
         records = self._records()
-        write_text(table, csv_text(list(records[0]), records))
+        write_csv(table, list(records[0]), records)
 
     def _mean_rows(self) -> list[list[str]]:
         rows = []

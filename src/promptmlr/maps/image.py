@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from promptmlr.data.images import ImageRef
-from promptmlr.files import write_bytes, write_text
+from promptmlr.files import write_bytes
 from promptmlr.maps.agreement import chance_overlap, map_agreement
 from promptmlr.maps.figure import WIDTH, Overlay, Strip, overlay_figure, shown_pixels
 from promptmlr.maps.subject import COSINE, Subject
@@ -21,7 +21,7 @@ from promptmlr.regions import encode_pixels
 from promptmlr.report.figures import figure_jpeg, figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.overlays import grid_of
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 
 __all__ = ["ClassMaps", "ExplainedImage", "class_strip", "explain_image", "number", "numbers_beside"]
 
@@ -120,7 +120,7 @@ class ExplainedImage:
         """The picture as PNG, and beside it every map with its numbers as a row of a CSV."""
         write_bytes(picture, figure_png(overlay_figure(self._strips()), WIDTH))
         records = self._records()
-        write_text(numbers_beside(picture), csv_text(list(records[0]), records))
+        write_csv(numbers_beside(picture), list(records[0]), records)
 
     def _note(self) -> str:
         regions = len(self.classes[0].presence)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from promptmlr.files import write_bytes, write_text
 from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, as_markdown
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 
 __all__ = ["Drawing", "Outputs", "Records"]
 
@@ -74,6 +74,6 @@ class Outputs(ABC):
             write_text(folder / self.document, as_markdown(self.findings()))
         for name, content in self.files().items():
             if isinstance(content, Records):
-                write_text(folder / name, csv_text(content.columns, content.rows))
+                write_csv(folder / name, content.columns, content.rows)
             else:
                 write_bytes(folder / name, figure_png(content.figure, content.width))

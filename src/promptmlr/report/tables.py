@@ -3,12 +3,16 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["csv_text", "markdown_table", "percent_interval", "signed", "table_lines"]
+from promptmlr.errors import UserError
+from promptmlr.files import write_text
+
+__all__ = ["csv_text", "markdown_table", "percent_interval", "signed", "table_lines", "write_csv"]
 
 UNFOLDED = 10_000  # letters, wider than any table
 
@@ -20,6 +24,21 @@ def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, object]]) ->
     writer.writeheader()
     writer.writerows(records)
     return text.getvalue()
+
+
+def write_csv(path: Path, columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> None:
+    """The same as a file; an older one with the same header is replaced.
+
+    Raises:
+        UserError: there is a file with another header, which is somebody's own.
+        EnvironmentFault: it cannot be written.
+    """
+    text = csv_text(columns, records)
+    if path.is_file():
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            if file.readline() != text[: text.index("\n") + 1]:
+                raise UserError(f"{path} is another table and would be lost; rename it, or choose another folder")
+    write_text(path, text)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:

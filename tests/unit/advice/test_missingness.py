@@ -224,7 +224,7 @@ def test_what_is_said_names_the_kind_and_its_limits() -> None:
     text = said({"train": halved, "test": labels})
     assert "never known to be absent in train: 1 of 8 classes: class-2" in text
     assert "never known to be present in train: 1 of 8 classes: class-5" in text
-    assert "Positive-only classes: 1." in text
+    assert "Positive-only classes: 1;" in text
 
 
 def test_the_options_that_follow() -> None:

@@ -11,10 +11,9 @@ from promptmlr.advice.inspection.association import Counts
 from promptmlr.advice.inspection.missingness import Dependence, Missingness, Subject
 from promptmlr.advice.inspection.split_counts import Kind, SplitCounts
 from promptmlr.advice.inspection.training_options import TrainingCommand
-from promptmlr.files import write_text
 from promptmlr.names import first_names
 from promptmlr.report.findings import Finding, Lines, Table
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 
 __all__ = ["MissingLabels"]
 
@@ -86,12 +85,12 @@ class MissingLabels:
             for one in self.found.dependences
         )
         columns = ["depends_on", "class", "cramers_v", "p_holm", "answer"]
-        write_text(folder / "missingness.csv", csv_text(columns, questions))
+        write_csv(folder / "missingness.csv", columns, questions)
         pairs = (
             vars(pair) | {"known": names[pair.known], "given": names[pair.given]} for pair in self.found.dependent_pairs
         )
         pair_columns = ["known", "given", "images", "if_present", "if_absent", "effect", "p"]
-        write_text(folder / "known-with.csv", csv_text(pair_columns, pairs))
+        write_csv(folder / "known-with.csv", pair_columns, pairs)
 
     @property
     def _inside(self) -> str:

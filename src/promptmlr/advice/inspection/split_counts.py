@@ -1,5 +1,6 @@
 """The labels of one split, counted, and what such labels are called. Letters: N images, C classes."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,11 +64,9 @@ class SplitCounts:
         if not self.known.any():
             return "nothing known"
         at_most_one = len(self.known) > 1 and bool(self.present_of.max() == 1)
-        mostly_one = at_most_one and 2 * int(self.present.sum()) > len(
-            self.present_of
-        )  # else few labels, one by chance
         if int(self.known.sum()) == int(self.present.sum()) and self.share < 1:
-            return "single positive" if mostly_one else "positive-only"
+            mostly_one = 2 * int(self.present.sum()) > len(self.present_of)  # few labels are one of an image by chance
+            return "single positive" if at_most_one and mostly_one else "positive-only"
         if self.share < 1:
             return "partial"
         return "one label each" if at_most_one and bool(self.present_of.min() == 1) else "complete"

@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from promptmlr.backbone import load_backbone
-from promptmlr.files import write_bytes, write_text
+from promptmlr.files import write_bytes
 from promptmlr.labels import Labels
 from promptmlr.maps.sentences import TEMPLATES
 from promptmlr.methods import create_recognizer
@@ -18,7 +18,7 @@ from promptmlr.paper.jobs import Deadline, completed_tasks
 from promptmlr.paper.text_probe.scores import presence_scores, prompt_cosines
 from promptmlr.pipeline import score_on
 from promptmlr.regions import RegionSource
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 from promptmlr.reporting import Reporter
 from promptmlr.scenes.text_side import EncodedScenes, TextSideConfig, pretrain_text_side
 
@@ -90,7 +90,7 @@ def probe_towers(
     for tower, probe in completed_tasks(_probe, images, missing, 1, label="probing text sides", reporter=reporter):
         found[tower] = probe
         rows = [asdict(found[key]) for key in sorted(found)]
-        write_text(path, csv_text(list(rows[0]), rows))
+        write_csv(path, list(rows[0]), rows)
     return [found[tower] for tower in plan.towers]
 
 

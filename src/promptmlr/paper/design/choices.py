@@ -6,9 +6,8 @@ from pathlib import Path
 
 from pyarrow.csv import read_csv
 
-from promptmlr.files import write_text
 from promptmlr.paper.design.search import Choice, Trial
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 
 __all__ = ["CellChoice", "read_choices", "write_choices"]
 
@@ -57,4 +56,4 @@ def write_choices(folder: Path, choices: Collection[CellChoice]) -> None:
         for found in choices
     ]
     for name, records in (("curves.csv", curves), ("choices.csv", rows)):
-        write_text(folder / name, csv_text(list(records[0]), records))
+        write_csv(folder / name, list(records[0]), records)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from promptmlr.files import write_text
 from promptmlr.methods import METHOD_TABLE, Kind
 from promptmlr.paper.grid.plan import Grid
 from promptmlr.recipes import Origin, Recipe, recipe_origins
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 from promptmlr.sides import SIDES
 
 __all__ = ["SettingOrigins"]
@@ -56,7 +55,7 @@ class SettingOrigins:
             for (method, share), settings in self.origins.items()
             for name, origin in settings.items()
         ]
-        write_text(path, csv_text(COLUMNS, records))
+        write_csv(path, COLUMNS, records)
 
     def notes(self) -> list[str]:
         """Sentences: which cells use published settings only, then per origin which settings come from it."""
