@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,29 @@ def test_inspect_says_the_same_on_terminal_in_files_and_on_the_page(promptmlr, p
             assert int(row["present"]) + int(row["absent"]) + int(row["unknown"]) == 48
     assert "\ufffd" not in html
     assert "<script src" not in html
+
+
+@pytest.mark.parametrize(
+    ("observed", "unknown"), [("0.5", "ignore"), ("single-positive", "hill")], ids=["partial", "single positive"]
+)
+def test_the_training_that_inspect_prints_is_one_that_works(
+    promptmlr, photos: Path, observed: str, unknown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    hidden = ("--observed", observed, "--link")
+    assert promptmlr("convert", "labels.csv", "my labels", "--to", "csv", *hidden).code == 0
+    done = promptmlr(
+        "inspect", "my labels/labels.csv", "--backbone", "scenes", "--workers", 0, "--report", "a.html", "--out", "a"
+    )
+    assert done.code == 0, done.err
+    (line,) = (line.strip() for line in done.out.splitlines() if line.startswith("  promptmlr train"))
+    assert f"--unknown {unknown}" in line
+    assert shlex.quote("my labels/labels.csv") in line
+    for page in ("a.html", "a/inspection.md"):
+        assert f"--unknown {unknown}" in Path(page).read_text()
+    trained = promptmlr(*shlex.split(line)[1:], "--epochs", 1, "--workers", 0)
+    assert trained.code == 0, trained.err
+    assert Path("runs/labels/config.json").is_file()
 
 
 def test_inspect_of_labels_alone(promptmlr, photos: Path) -> None:

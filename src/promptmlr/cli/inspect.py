@@ -23,9 +23,8 @@ def inspect(
 ) -> None:
     """Count labels; find broken and duplicate images, and class names that CLIP is likely to misread.
 
-    It says what kind of missing labels these are (complete, positive-only, single positive, partial), tests whether
-    being known depends on the class, the image, other labels or the split, and names the options of `train` that
-    follow.
+    Of missing labels it says what kind they are (complete, partial, positive-only, single positive), tests whether
+    being known depends on the class, the image, other labels or the split, and prints the training that follows.
 
     It shows pairs of classes that occur together, or avoid each other, more than chance explains. Duplicates are images
     with the same bytes, with the same pixels, or similar by a perceptual hash; duplicates across splits or with
@@ -47,8 +46,15 @@ def inspect(
     first = next(iter(parts.values()))
     given = first.features is not None and bool(first.features.text)
     seen = open_tower(data, tower, Terminal(), first) if tower.backbone or given else None
-    told = [*reading.words(), *(["--backbone", tower.backbone] if tower.backbone else [])]
+    clip = (("--backbone", tower.backbone), ("--pretrained", tower.pretrained))
+    options = [*reading.words(), *(word for name, value in clip if value for word in (name, value))]
     found = inspect_data(
-        data, parts, backbone=seen, read_images=not labels_only, workers=tower.workers, told=told, reporter=Terminal()
+        data,
+        parts,
+        backbone=seen,
+        read_images=not labels_only,
+        workers=tower.workers,
+        options=options,
+        reporter=Terminal(),
     )
     publish(found, out, report)

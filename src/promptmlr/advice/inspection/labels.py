@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 
-__all__ = ["ClassCount", "Pair", "Together", "blocks", "class_counts", "pairs"]
+__all__ = ["ClassCount", "JointCounts", "Pair", "blocks", "class_counts", "pairs"]
 
 FEW = 10  # present labels, below which a class is hardly learned or scored
 
@@ -68,7 +68,7 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False)
-class Together:
+class JointCounts:
     """Counts of images for each two of C classes; those of several splits add up.
 
     Attributes:
@@ -133,7 +133,7 @@ def _advice(present: int, absent: int, missing: Sequence[str]) -> str:
     return ""
 
 
-def pairs(counts: Together, class_names: Sequence[str]) -> list[Pair]:
+def pairs(counts: JointCounts, class_names: Sequence[str]) -> list[Pair]:
     """The pairs of classes that come together, or avoid each other, more than chance explains; the strongest first."""
     known, present, both = counts.known, counts.present, counts.both
     first, second = np.triu_indices(len(class_names), k=1)

@@ -1,12 +1,13 @@
 """Which labels are unknown, and what that seems to depend on.
 
 Rubin ("Inference and missing data", Biometrika 63, 1976; Little and Rubin, "Statistical Analysis with Missing Data")
-tells apart labels that are missing completely at random (MCAR: whatever the labels are), at random (MAR: by what is
-known) and not at random (MNAR: by what is unknown). What is known can contradict the first. It cannot tell the last two
-apart: for every model of the one there is a model of the other that fits as well (Molenberghs et al., J. R. Statistical
-Society B 70, 2008). Letters: N images, C classes, G splits.
+tells apart labels that are missing completely at random (MCAR: whatever the labels are, though each class may have a
+rate of its own), at random (MAR: by what is known) and not at random (MNAR: by what is unknown). What is known can
+contradict the first. It cannot tell the last two apart: every model of the one has a counterpart of the other that fits
+as well (Molenberghs et al., J. R. Statistical Society B 70, 2008). Letters: N images, C classes, G splits.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -22,75 +23,17 @@ from promptmlr.advice.inspection.association import (
     likelihood_ratio,
     v_of_shares,
 )
-from promptmlr.advice.inspection.labels import Together, blocks
-from promptmlr.labels import PRESENT, UNKNOWN, Labels
-from promptmlr.prior.positive_only import positive_only_classes
+from promptmlr.advice.inspection.labels import JointCounts, blocks
+from promptmlr.advice.inspection.split_counts import SplitCounts
+from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.uncertainty import holm
 
-__all__ = ["LEVEL", "Companion", "Dependence", "Kind", "Missingness", "Part", "missingness"]
+__all__ = ["LEVEL", "Dependence", "LabelDependence", "Missingness", "Subject", "missingness"]
 
 LEVEL = 0.05
 _KEPT = 1_000  # pairs of classes, the strongest
 
-Kind = Literal["nothing known", "complete", "one label each", "single positive", "positive-only", "partial"]
 Subject = Literal["class", "image", "other labels", "split", "label itself"]
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """The labels of one split, counted.
-
-    Attributes:
-        split: its name; None where there are no splits.
-        known: (C,) images in which each class is known.
-        present: (C,) images in which it is present.
-        known_of: (N,) classes that are known in each image.
-        present_of: (N,) classes that are present in it.
-        ticked: (C,) classes that have ticks alone (`positive_only_classes`).
-    """
-
-    split: str | None
-    known: NDArray[np.int64]
-    present: NDArray[np.int64]
-    known_of: NDArray[np.int64]
-    present_of: NDArray[np.int64]
-    ticked: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, split: str | None, labels: Labels) -> "Part":
-        """Count (N, C) int8 labels."""
-        known, present = labels != UNKNOWN, labels == PRESENT
-        columns, rows = ((np.count_nonzero(known, axis=axis), np.count_nonzero(present, axis=axis)) for axis in (0, 1))
-        return cls(split, *columns, *rows, positive_only_classes(labels))
-
-    @property
-    def share(self) -> float:
-        """Of the labels that are known; 0 of none."""
-        return float(self.known.sum()) / max(len(self.known) * len(self.known_of), 1)
-
-    @property
-    def share_present(self) -> float:
-        """Of the known labels that are present; NaN of none."""
-        known = int(self.known.sum())
-        return int(self.present.sum()) / known if known else float("nan")
-
-    @property
-    def kind(self) -> Kind:
-        """What these labels are, by name.
-
-        Single positive is one present label per image, and none absent (Cole et al., "Multi-Label Learning from Single
-        Positive Labels", CVPR 2021), here of most images; positive-only, or positive-unlabelled, any number of present
-        ones and none absent (Bekker and Davis, "Learning from positive and unlabeled data", Mach. Learning 109, 2020).
-        """
-        if not self.known.any():
-            return "nothing known"
-        at_most_one = len(self.known) > 1 and bool(self.present_of.max() == 1)
-        mostly_one = at_most_one and 2 * int(self.present.sum()) > len(self.present_of)  # else few ticks, met by chance
-        if int(self.known.sum()) == int(self.present.sum()) and self.share < 1:
-            return "single positive" if mostly_one else "positive-only"
-        if self.share < 1:
-            return "partial"
-        return "one label each" if at_most_one and bool(self.present_of.min() == 1) else "complete"
 
 
 @dataclass(frozen=True)
@@ -101,13 +44,20 @@ class Dependence:
         on: what.
         effect: Cramér's V, less what chance adds; NaN where nothing could be tested.
         p: corrected for all questions that were asked, and for the classes in this one (Holm).
+        share: that is known (or, of the label itself, present) on the whole.
         column: of the class that shows it, where all of them together do not.
     """
 
     on: Subject
     effect: float
     p: float
+    share: float
     column: int | None = None
+
+    @property
+    def spread(self) -> float:
+        """How far shares lie from `share`, as a standard deviation. Where few labels are known, V is small even so."""
+        return self.effect * math.sqrt(self.share * (1 - self.share))
 
     @property
     def found(self) -> bool:
@@ -116,7 +66,7 @@ class Dependence:
 
 
 @dataclass(frozen=True)
-class Companion:
+class LabelDependence:
     """A class that is known more often, or less, where another is present.
 
     Attributes:
@@ -146,54 +96,56 @@ class Missingness:
         parts: its splits.
         trained: the one that training takes, of which all questions are but those that compare splits.
         dependences: the questions; none where nothing is missing, or nothing known.
-        companions: what being known depends on among other labels, the strongest first, and no more than can be read.
+        dependent_pairs: classes that are known by what other labels are, the strongest first, the first thousand.
         standing: how many there are in all.
         tested: how many pairs of classes have enough labels for that.
     """
 
-    parts: Sequence[Part]
-    trained: Part
+    parts: Sequence[SplitCounts]
+    trained: SplitCounts
     dependences: Sequence[Dependence]
-    companions: Sequence[Companion]
+    dependent_pairs: Sequence[LabelDependence]
     standing: int
     tested: int
 
 
-def missingness(parts: Mapping[str | None, Labels], trained: str | None, together: Together) -> Missingness:
-    """Ask what being known depends on.
+def missingness(parts: Mapping[str | None, Labels], trained: str | None, together: JointCounts) -> Missingness:
+    """Count what is known, and test what being known depends on.
 
     Args:
         parts: split → (N, C) int8 labels.
         trained: the split that training takes.
         together: counts over the images of that split.
     """
-    counted = [Part.of(split, labels) for split, labels in parts.items()]
+    counted = [SplitCounts.of(split, labels) for split, labels in parts.items()]
     one = next(part for part in counted if part.split == trained)
     asked: list[Dependence] = []
-    companions: list[Companion] = []
+    dependent_pairs: list[LabelDependence] = []
     standing = tested = 0
     if one.kind == "partial":
-        on_labels, companions, standing, tested = _on_labels(together)
+        on_labels, dependent_pairs, standing, tested = _on_labels(together)
         asked = [_on_class(one), _on_image(one), on_labels]
     seen = {part.split: part for part in counted if part.known.any()}
     if len(seen) > 1 and any(part.share < 1 for part in seen.values()):
         asked += [_on_split(list(seen.values())), _on_itself(seen, parts)]
     corrected = holm([question.p for question in asked])
     dependences = [replace(question, p=p) for question, p in zip(asked, corrected, strict=True)]
-    return Missingness(counted, one, dependences, companions, standing, tested)
+    return Missingness(counted, one, dependences, dependent_pairs, standing, tested)
 
 
-def _on_class(part: Part) -> Dependence:
+def _on_class(part: SplitCounts) -> Dependence:
     images = np.full(len(part.known), len(part.known_of))
-    return Dependence("class", float(v_of_shares(part.known, images)), cochran_q(part.known, part.known_of))
+    return Dependence("class", float(v_of_shares(part.known, images)), cochran_q(part.known, part.known_of), part.share)
 
 
-def _on_image(part: Part) -> Dependence:
+def _on_image(part: SplitCounts) -> Dependence:
     classes = np.full(len(part.known_of), len(part.known))
-    return Dependence("image", float(v_of_shares(part.known_of, classes)), cochran_q(part.known_of, part.known))
+    return Dependence(
+        "image", float(v_of_shares(part.known_of, classes)), cochran_q(part.known_of, part.known), part.share
+    )
 
 
-def _on_labels(together: Together) -> tuple[Dependence, list[Companion], int, int]:
+def _on_labels(together: JointCounts) -> tuple[Dependence, list[LabelDependence], int, int]:
     """Whether a class is known more often, or less, where another is present, for all pairs that can be tested.
 
     Returns:
@@ -201,14 +153,14 @@ def _on_labels(together: Together) -> tuple[Dependence, list[Companion], int, in
     """
     given, known, tables = _tables(together)
     if not len(given):
-        return Dependence("other labels", float("nan"), 1.0), [], 0, 0
+        return Dependence("other labels", math.nan, 1.0, math.nan), [], 0, 0
     p_values = np.array(holm(likelihood_ratio(tables).tolist()), dtype=np.float64)
     of = tables.sum(axis=-2)
     effects, shares = v_of_shares(tables[:, 0], of), tables[:, 0] / of
     order = np.lexsort((-effects, p_values))
     standing = order[p_values[order] < LEVEL]
-    companions = [
-        Companion(
+    dependent_pairs = [
+        LabelDependence(
             known=int(known[i]),
             given=int(given[i]),
             images=int(of[i].sum()),
@@ -221,14 +173,14 @@ def _on_labels(together: Together) -> tuple[Dependence, list[Companion], int, in
     ]
     plainest = order[0]
     return (
-        Dependence("other labels", float(effects[plainest]), float(p_values[plainest])),
-        companions,
+        Dependence("other labels", float(effects[plainest]), float(p_values[plainest]), math.nan),
+        dependent_pairs,
         len(standing),
         len(given),
     )
 
 
-def _tables(together: Together) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+def _tables(together: JointCounts) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """(P,) columns of the class given, (P,) of the class that is known or not, and (P, 2, 2) images.
 
     Of the tables, rows are known and unknown, columns the class given present and absent; they are over the images on
@@ -245,7 +197,7 @@ def _tables(together: Together) -> tuple[NDArray[np.intp], NDArray[np.intp], NDA
     return given, columns, tables
 
 
-def _on_split(parts: Sequence[Part]) -> Dependence:
+def _on_split(parts: Sequence[SplitCounts]) -> Dependence:
     """Whether images of one split have more known labels than those of another, or some class has."""
     images = np.array([len(part.known_of) for part in parts])
     known = np.stack([part.known for part in parts], axis=-1)  # (C, G)
@@ -253,7 +205,7 @@ def _on_split(parts: Sequence[Part]) -> Dependence:
     return _most("split", whole, known.sum(axis=0), images * len(known), known, np.broadcast_to(images, known.shape))
 
 
-def _on_itself(parts: Mapping[str | None, Part], labels: Mapping[str | None, Labels]) -> Dependence:
+def _on_itself(parts: Mapping[str | None, SplitCounts], labels: Mapping[str | None, Labels]) -> Dependence:
     """Whether more of the known labels are present in one split than in another.
 
     If splits are random, presence is as frequent in all of them, and what differs is how labels came to be known: by
@@ -261,6 +213,8 @@ def _on_itself(parts: Mapping[str | None, Part], labels: Mapping[str | None, Lab
     """
     known = np.stack([part.known for part in parts.values()], axis=-1)
     present = np.stack([part.present for part in parts.values()], axis=-1)
+    if present.sum() == known.sum() or not present.any():
+        return Dependence("label itself", math.nan, 1.0, math.nan)
     usual = present.sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)  # (C,) share present
     expected = [_expected(labels[split], usual) for split in parts]
     whole = between_groups(
@@ -294,6 +248,7 @@ def _most(on: Subject, p: float, yes: Counts, of: Counts, by_class: Counts, of_c
     adjusted = holm([p, *likelihood_ratio(tables[columns]).tolist()])
     plainest = 0 if adjusted[0] < LEVEL else int(np.argmin(adjusted))
     if plainest == 0:
-        return Dependence(on, float(v_of_shares(yes, of)), adjusted[0])
+        return Dependence(on, float(v_of_shares(yes, of)), adjusted[0], float(yes.sum() / of.sum()))
     column = int(columns[plainest - 1])
-    return Dependence(on, float(v_of_shares(by_class[column], of_class[column])), adjusted[plainest], column)
+    yes, of = by_class[column], of_class[column]
+    return Dependence(on, float(v_of_shares(yes, of)), adjusted[plainest], float(yes.sum() / of.sum()), column)

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from promptmlr.advice.inspection.association import Counts
-from promptmlr.advice.inspection.missingness import Dependence, Kind, Missingness, Part, Subject
-from promptmlr.advice.inspection.training_options import Following
+from promptmlr.advice.inspection.missingness import Dependence, Missingness, Subject
+from promptmlr.advice.inspection.split_counts import Kind, SplitCounts
+from promptmlr.advice.inspection.training_options import TrainingCommand
 from promptmlr.names import first_names
 from promptmlr.report.findings import Finding, Lines, Table
 from promptmlr.report.tables import write_csv
@@ -33,14 +34,16 @@ _NAMED: dict[Kind, str] = {
     "single positive": f"single positive (Cole et al., 2021): one present class of an image is known, {_NEVER}",
     "positive-only": f"positive-unlabelled (Bekker and Davis, 2020): some present classes are known, {_NEVER}",
 }
-_EXTENTS = ((0.1, "hardly"), (0.3, "weakly"), (0.5, "moderately"), (math.inf, "strongly"))
-"""Cramér's V below which a dependence is called so; with two groups it is Cohen's w (1988): small, medium, large."""
 _NAMES = 5
 _PAIRS = 5
 
 _CANNOT_TELL = (
     "Whether being known depends on the label itself (missing not at random, MNAR), known labels cannot tell; only the "
     "unknown ones could. A few hundred random images, labelled completely, would tell."
+)
+_DIFFERENT = (
+    "Known labels are present more often in one split than in another. Either the splits differ in what images show, "
+    "or being known depends on the label itself (missing not at random, MNAR): these labels cannot tell which."
 )
 
 
@@ -56,7 +59,7 @@ class MissingLabels:
 
     found: Missingness
     class_names: Sequence[str]
-    next: Following
+    next: TrainingCommand
 
     def findings(self) -> list[Finding]:
         """All of it, on one screen."""
@@ -84,10 +87,15 @@ class MissingLabels:
         columns = ["depends_on", "class", "cramers_v", "p_holm", "answer"]
         write_csv(folder / "missingness.csv", columns, questions)
         pairs = (
-            vars(pair) | {"known": names[pair.known], "given": names[pair.given]} for pair in self.found.companions
+            vars(pair) | {"known": names[pair.known], "given": names[pair.given]} for pair in self.found.dependent_pairs
         )
         pair_columns = ["known", "given", "images", "if_present", "if_absent", "effect", "p"]
         write_csv(folder / "known-with.csv", pair_columns, pairs)
+
+    @property
+    def _inside(self) -> str:
+        split = self.found.trained.split
+        return f" in {split}" if split and len(self.found.parts) > 1 else ""
 
     def _parts(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
         header = (
@@ -117,31 +125,24 @@ class MissingLabels:
         for word, count in (("present", part.present), ("absent", part.known - part.present)):
             never = [name for name, times in zip(self.class_names, count.tolist(), strict=True) if not times]
             which = ": " + first_names(never, _NAMES) if 0 < len(never) < len(self.class_names) else ""
-            yield f"never known to be {word}{_in(part)}: {len(never):,} of {len(self.class_names):,} classes{which}"
+            yield f"never known to be {word}{self._inside}: {len(never):,} of {len(self.class_names):,} classes{which}"
 
     def _questions(self) -> list[Finding]:
         if not self.found.dependences:
             return []
-        rows = [
-            (
-                _ON[one.on],
-                self._answer(one),
-                *_numbers(one),
-            )
-            for one in self.found.dependences
-        ]
+        rows = [(_ON[one.on], self._answer(one), *_numbers(one)) for one in self.found.dependences]
         caption = (
-            "Does it depend on this whether a label is known? V is Cramér's, 0 to 1; p is corrected for all questions "
-            "and classes (missingness.csv)"
+            "Whether a label is known depends on … (V: Cramér's, 0 to 1; p: corrected for all questions and classes; "
+            "missingness.csv)"
         )
-        found: list[Finding] = [Table(caption, ("on", "answer", "V", "p"), rows, words=2)]
+        found: list[Finding] = [Table(caption, ("depends on", "answer", "V", "p"), rows, words=2)]
         pairs = [
             f"{self.class_names[pair.known]} is known on {_percent(pair.if_present)} % of the images with "
             f"{self.class_names[pair.given]}, and on {_percent(pair.if_absent)} % of those without"
-            for pair in self.found.companions[:_PAIRS]
+            for pair in self.found.dependent_pairs[:_PAIRS]
         ]
         if pairs:
-            found.append(Lines(f"Other labels that matter most{_in(self.found.trained)} (known-with.csv)", pairs))
+            found.append(Lines(f"Other labels that matter most{self._inside} (known-with.csv)", pairs))
         return found
 
     def _answer(self, one: Dependence) -> str:
@@ -149,17 +150,11 @@ class MissingLabels:
             return "cannot be tested: too few labels of both kinds"
         if not one.found:
             return "no sign of it"
-        extent = next(word for least, word in _EXTENTS if one.effect < least)
-        return f"{extent}: {self._detail(one)}"
+        return f"yes: {self._detail(one)}"
 
     def _detail(self, one: Dependence) -> str:
-        part = self.found.trained
-        if one.on == "class":
-            shares, names = part.known / len(part.known_of), self.class_names
-            ends = (int(shares.argmin()), int(shares.argmax()))
-            return ", ".join(f"{names[column]} is known on {_percent(shares[column])} %" for column in ends)
-        if one.on == "image":
-            return f"{part.known_of.min():,} to {part.known_of.max():,} labels of an image are known"
+        if one.on in ("class", "image"):
+            return f"known, by {one.on}: {_percent(one.share)} ± {_percent(one.spread)} %"
         if one.on == "other labels":
             return f"{self.found.standing:,} of {self.found.tested:,} pairs of classes"
         of = "" if one.column is None else f" of {self.class_names[one.column]}"
@@ -167,7 +162,7 @@ class MissingLabels:
             return f"known{of}: {self._by_split(one.column, lambda part: (part.known, len(part.known_of)))}"
         return f"present of the known{of}: {self._by_split(one.column, lambda part: (part.present, part.known))}"
 
-    def _by_split(self, column: int | None, counts: Callable[[Part], tuple[Counts, Counts | int]]) -> str:
+    def _by_split(self, column: int | None, counts: Callable[[SplitCounts], tuple[Counts, Counts | int]]) -> str:
         """A share in each split, of one class or of all."""
         shown = []
         for part in self.found.parts:
@@ -178,31 +173,26 @@ class MissingLabels:
 
     def _verdict(self) -> Iterator[str]:
         part = self.found.trained
-        inside = f"Labels{_in(part)}"
+        inside = f"Labels{self._inside}"
         if part.kind in _NAMED:
             yield f"{inside} are {_NAMED[part.kind]}"
         else:
             yield from self._partial(inside)
 
     def _partial(self, inside: str) -> Iterator[str]:
-        depends = [one for one in self.found.dependences if one.found and one.on in ("class", "image", "other labels")]
-        if ticked := int(self.found.trained.ticked.sum()):
-            yield f"{ticked:,} classes are positive-only: their labels are missing not at random (MNAR)."
-        if depends:
-            on = " and ".join(_ON[one.on] for one in depends)
-            little = ", though so little that it hardly matters" if all(one.effect < 0.1 for one in depends) else ""
+        depends = {one.on for one in self.found.dependences if one.found}
+        if positive_only := int(self.found.trained.positive_only.sum()):
+            yield f"Positive-only classes: {positive_only:,}; unless by chance, missing not at random (MNAR)."
+        if "other labels" in depends:
             yield (
-                f"{inside} are not missing completely at random (MCAR): being known depends on {on}{little}. Given "
-                "that, they may be missing at random (MAR)."
+                f"{inside} are not missing completely at random (MCAR): being known depends on other labels. Given "
+                "those, they may be missing at random (MAR)."
             )
-        else:
-            yield f"{inside} may be missing completely at random (MCAR): nothing here speaks against it."
-        if any(one.on == "label itself" and one.found for one in self.found.dependences):
-            yield (
-                "The share present differs between splits: either their images differ, or being known depends on the "
-                "label itself (missing not at random, MNAR)."
-            )
-        yield _CANNOT_TELL
+        elif "label itself" not in depends:
+            rates = ", each class at a rate of its own" if "class" in depends else ""
+            chosen = ", if it was chance which images have more of them" if "image" in depends else ""
+            yield f"{inside} may be missing completely at random (MCAR){rates}{chosen}: nothing here speaks against it."
+        yield _DIFFERENT if "label itself" in depends else _CANNOT_TELL
 
 
 _ON: dict[Subject, str] = {
@@ -212,10 +202,6 @@ _ON: dict[Subject, str] = {
     "split": "the split",
     "label itself": "the label itself",
 }
-
-
-def _in(part: Part) -> str:
-    return f" in {part.split}" if part.split else ""
 
 
 def _numbers(one: Dependence) -> tuple[str, str]:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptmlr.advice.inspection.missingness import Missingness, Part
+from promptmlr.advice.inspection.missingness import Missingness
+from promptmlr.advice.inspection.split_counts import SplitCounts
 from promptmlr.prior.positive_only import POSITIVE_ONLY_COST
 
-__all__ = ["Following", "following"]
+__all__ = ["TrainingCommand", "training_command"]
 
 
 @dataclass(frozen=True)
-class Following:
+class TrainingCommand:
     """What to do next.
 
     Attributes:
@@ -25,7 +26,7 @@ class Following:
     reasons: Sequence[str]
 
 
-def following(found: Missingness, data: str, reading: Sequence[str]) -> Following:
+def training_command(found: Missingness, data: str, reading: Sequence[str]) -> TrainingCommand:
     """The training that follows from what is missing.
 
     Args:
@@ -40,13 +41,14 @@ def following(found: Missingness, data: str, reading: Sequence[str]) -> Followin
         reasons.append(share[1])
     elif part.kind in ("nothing known", "single positive", "positive-only"):
         reasons.append("add --share if you know how often classes are present: these labels cannot tell")
-    name = re.sub(r"[^\w.-]+", "-", Path(data).resolve().stem if Path(data).exists() else data).strip("-.") or "run"
-    return Following(shlex.join(["promptmlr", "train", data, "--out", f"runs/{name}", *reading, *options]), reasons)
+    name = re.sub(r"[^\w.-]+", "-", Path(data).resolve().stem).strip("-.") or "run"
+    words = ["promptmlr", "train", data, "--out", f"runs/{name}", *reading, *options]
+    return TrainingCommand(shlex.join(words), reasons)
 
 
-def _unknown(part: Part) -> tuple[list[str], list[str]]:
+def _unknown(part: SplitCounts) -> tuple[list[str], list[str]]:
     """What unknown labels should cost."""
-    ticked = int(part.ticked.sum())
+    one_sided = int(part.positive_only.sum())
     if part.kind == "nothing known":
         return [], ["nothing is known, so this only calibrates CLIP's zero-shot"]
     if part.kind == "complete":
@@ -60,9 +62,9 @@ def _unknown(part: Part) -> tuple[list[str], list[str]]:
         return ["--unknown", POSITIVE_ONLY_COST], [
             f"{POSITIVE_ONLY_COST}: unknown labels count as absent, but not where the recognizer is sure of presence"
         ]
-    if ticked:
+    if one_sided:
         return ["--unknown", "auto"], [
-            f"auto: {POSITIVE_ONLY_COST} in the {ticked:,} classes that are never known to be absent, nothing in others"
+            f"auto: {POSITIVE_ONLY_COST} in the {one_sided:,} positive-only classes, no cost in the others"
         ]
     return ["--unknown", "ignore"], ["ignore: unknown labels cost nothing, because there are known ones of both kinds"]
 
