@@ -7,7 +7,7 @@ one field is replaced. Wherever this reading differs from that of the csv module
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -137,6 +137,21 @@ class LabelCells:
             UserError: as `written`, `with_cell`.
         """
         return self.with_cell(image_id, class_name, self.written(label))
+
+    def with_labels(self, labels: Mapping[str, Mapping[str, int]]) -> Self:
+        """The same file with many labels: image id → class name → 1 present, 0 absent, -1 unknown.
+
+        Raises:
+            UserError: as `with_label`; no cell and no code says unknown.
+        """
+        changed = {}
+        for image_id, row in labels.items():
+            one = replace(self, records=(self.records[self._place(image_id)],), places={image_id: 0})
+            for name, label in row.items():
+                one = one.with_label(image_id, name, label)
+            changed[self._place(image_id)] = one.records[0]
+        records = tuple(changed.get(place, record) for place, record in enumerate(self.records))
+        return replace(self, records=records)
 
     def with_cell(self, image_id: str, class_name: str, text: str) -> Self:
         """The same file with another text in one cell, which keeps its quotes if it has any.

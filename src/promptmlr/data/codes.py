@@ -70,8 +70,10 @@ class Codes:
     def spelled(self, label: int, cells: Iterable[str]) -> str:
         """How a table writes a label: as other cells do, as `--codes` does, or to match the opposite (Yes and No).
 
+        Unknown is blank where nothing else says it.
+
         Args:
-            label: 1 present or 0 absent.
+            label: 1 present, 0 absent or -1 unknown.
             cells: of the table.
 
         Raises:
@@ -84,6 +86,8 @@ class Codes:
                 (meaning,) = (word for word, one in MEANINGS.items() if one == label)
                 raise UserError(f"no code says {meaning}; add one to --codes, such as 0={meaning}")
             return text
+        if label == UNKNOWN:
+            return ""
         opposite = seen.get(1 - label, "")
         for pair in _PAIRS:
             if opposite.lower() == pair[label]:  # (present, absent)[label] is the other one's

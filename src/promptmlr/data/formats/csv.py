@@ -3,15 +3,17 @@
 import csv
 from pathlib import Path
 
+from promptmlr.data.cells import LabelCells
 from promptmlr.data.codes import Codes, cell_key
 from promptmlr.data.columns import columns_of, has_images, shape_of
 from promptmlr.data.finding import ImageFinder
-from promptmlr.data.formats.base import Format, Source, Writer
+from promptmlr.data.formats.base import Changes, Format, Source, Writer, spaced
 from promptmlr.data.formats.list_csv import list_rows
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, check_rows
-from promptmlr.data.table import TABLES, Table
+from promptmlr.data.sheets import SHEETS, sheet_with
+from promptmlr.data.table import TABLES, Table, read_table
 from promptmlr.data.unclear import labels_of, read_rows
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
@@ -92,6 +94,29 @@ def write_csv(output: Output) -> list[str]:
     return []
 
 
+def amend_table(path: Path, changes: Changes, options: DataOptions) -> bytes:
+    """The same table with other texts in the cells of these labels, as its other cells write them."""
+    if path.suffix.lower() == ".parquet":
+        raise UserError(f"{path}: Parquet is written anew; --to csv writes a table that holds these labels")
+    table = read_table(path, options.sheet)
+    columns = columns_of(path, table.header, options, table.column)
+    image_ids = table.column(columns.image)
+    if path.suffix.lower() not in SHEETS:
+        cells = LabelCells.parse(path, path.read_bytes(), options)
+        return cells.with_labels({image_ids[row]: changed for row, changed in enumerate(changes) if changed}).content
+    codes, places = Codes.of(options.codes), {spaced(table.header[column]): column for column in columns.rest}
+    texts = list(dict.fromkeys(text for column in columns.rest for text in table.counts(column)))
+    return sheet_with(
+        path,
+        options.sheet,
+        {
+            (table.rows[row], places[name] + 1): codes.spelled(label, texts)
+            for row, changed in enumerate(changes)
+            for name, label in changed.items()
+        },
+    )
+
+
 def _is_table(source: Source) -> bool:
     if source.suffix != ".parquet":
         return source.suffix in TABLES
@@ -106,4 +131,5 @@ FORMAT = Format(
     weak=True,
     says_all=True,
     writer=Writer(write_csv, ".csv"),
+    amend=amend_table,
 )
