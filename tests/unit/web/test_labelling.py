@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from promptmlr.data import DataOptions
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.web import label_file
+from promptmlr.web.asking import label_queue
 from promptmlr.web.journal import Entry, Journal
 from promptmlr.web.label_file import LabelFile
 from promptmlr.web.labelling import LabelQueue
-from promptmlr.web.suggestions import Cell
+from promptmlr.web.suggestions import Cell, training_rows
 from support import Heard
 
 TABLE = b"image,split,dog,cat\r\na.jpg,train,,1\r\nsub/b.jpg,train,,\r\nc.jpg,train,0,\r\n"
@@ -334,3 +336,17 @@ def test_the_journal_knows_what_waits(tmp_path: Path) -> None:
     with (tmp_path / "journal.jsonl").open("a") as file:
         file.write('[]\n{"image": 1}\nnull\n')
     assert journal.waiting() == waiting
+
+
+def test_a_file_is_read_and_filled_in_the_codes_of_the_run(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_bytes(b"Path;Age;dog\r\na.jpg;37;\r\nb.jpg;41;Y\r\n")
+    options = DataOptions(ignore="Age", codes="y=present,n=absent,=unknown")
+    queue = label_queue(table, None, None, Heard(), options)
+    queue.offer([Cell("a.jpg", "dog", 0.5), Cell("a.jpg", "Age", 0.5)])
+    assert queue.standing().total == 1
+    queue.answer(queue.standing().question.number, "absent")
+    assert table.read_bytes() == b"Path;Age;dog\r\na.jpg;37;n\r\nb.jpg;41;Y\r\n"
+    assert training_rows(table, options=options).labels.tolist() == [[0], [1]]
+    with pytest.raises(UserError, match="no code says absent"):
+        label_queue(table, None, None, Heard(), DataOptions(ignore="Age", codes="y=present,=unknown"))
