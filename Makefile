@@ -16,7 +16,7 @@ demo: $(VENV)/.installed ## the whole job on the drawn world, offline; writes re
 	$(BIN)/promptmlr demo --out report
 
 test: $(VENV)/.installed-all ## all tests, a process per core
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-all ## lint, formatting, types, import direction
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from promptmlr.advice.audit import doubts
+from promptmlr.advice.audit import label_qualities
 from promptmlr.backbone import load_backbone
 from promptmlr.crossvalidation import Subject, out_of_fold
 from promptmlr.data import load_data
@@ -45,7 +45,7 @@ def main():
                 labels.flat[wrong] = 1 - labels.flat[wrong]
                 recipe = load_recipe("default", asked.method, observed=observed)
                 margins = out_of_fold(Subject(backbone, data.class_names, source, labels, seed), asked.method, recipe)
-                ranked = doubts(replace(data, labels=labels), margins)
+                ranked = label_qualities(replace(data, labels=labels), margins)
                 hit = np.array(
                     [data.labels[places[one.image_id], columns[one.class_name]] != one.label for one in ranked]
                 )

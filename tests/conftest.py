@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from promptmlr.backbone import Backbone, load_backbone
+from promptmlr.run import Run, load_run
 from promptmlr.run import state as run_state
-from support import require_shared
+from support import require_shared, scenes_run
 
 torch.set_num_threads(1)  # the tensors here are small: a second thread would only be waited for
 
@@ -29,6 +30,12 @@ def _as_everywhere(tmp_path_factory) -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write the golden loss curves instead of comparing")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: a long one that begins last is waited for by all other processes."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -116,3 +123,17 @@ def tiny_backbone(tiny_checkpoint) -> Backbone:
 def scenes_backbone() -> Backbone:
     """The miniature CLIP that comes with promptmlr: the only one here whose texts mean something."""
     return load_backbone("scenes")
+
+
+@pytest.fixture(scope="session")
+def run_folders(scenes_backbone, tmp_path_factory) -> list[Path]:
+    """Two runs of the drawn world's classes on a few scenes, a dual embedding and a baseline. Change copies alone."""
+    folder = tmp_path_factory.mktemp("runs")
+    methods = {"first": "dualembedding", "second": "baseline"}
+    return [scenes_run(folder / name, method, backbone=scenes_backbone) for name, method in methods.items()]
+
+
+@pytest.fixture(scope="session")
+def loaded(run_folders) -> list[Run]:
+    """The two of `run_folders`."""
+    return [load_run(path) for path in run_folders]

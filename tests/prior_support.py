@@ -4,12 +4,25 @@ import numpy as np
 import torch
 
 from promptmlr.labels import UNKNOWN, Labels
+from promptmlr.prediction import predict_margins
+from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import InMemoryRegions
 from promptmlr.sides import EmbeddingSide
+from promptmlr.training import TrainingRun
 
 CLASSES, WIDTH = 4, 24
 NAMES = tuple(f"class {number}" for number in range(CLASSES))
+
+
+def recipe(**changes: object) -> Recipe:
+    """The default recipe of the method with a prior."""
+    return load_recipe("default", "anchored", **changes)
+
+
+def odds_of(run: TrainingRun, source: InMemoryRegions) -> np.ndarray:
+    """Log odds (N, C) of a run as it stands."""
+    return predict_margins(run.recognizer.fold(), source)[1]
 
 
 def world(

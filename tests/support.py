@@ -1,5 +1,6 @@
 """Paths and helpers that tests import."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,20 @@ import pytest
 import torch
 from PIL import Image
 
-from promptmlr import training
+from promptmlr import scenes, training
 from promptmlr.backbone import Backbone, load_backbone
 from promptmlr.data import DataOptions, load_data
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.evaluation import evaluate
 from promptmlr.features import RegionCache, stored_regions
 from promptmlr.files import write_text
+from promptmlr.following import Follower
 from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
 from promptmlr.reporting import Reporter
 from promptmlr.run import RunInProgress, load_run
+from promptmlr.training import EpochReport
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -31,6 +34,22 @@ def require_shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"../shared/{'/'.join(parts)} is not beside the project")
     return path
+
+
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table with a header, by its columns."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def draw_photos(folder: Path, count: int, seed: int = 7) -> list[tuple[Path, np.ndarray]]:
+    """Scenes as `00.png`, `01.png`, … of a new folder, each with its labels (20,)."""
+    folder.mkdir()
+    digits = len(str(count - 1))
+    drawn = [(folder / f"{index:0{digits}d}.png", scenes.draw_scene(seed, index)) for index in range(count)]
+    for path, scene in drawn:
+        Image.fromarray(scene.image).save(path)
+    return [(path, scene.labels) for path, scene in drawn]
 
 
 class Heard(Reporter):
@@ -51,6 +70,24 @@ def store_photos(checkpoint: Path, photos: Path, cache: Path, notes: Path) -> No
     fresh = FreshRegions(load_backbone(checkpoint), images, workers=1)
     stored_regions(fresh, RegionCache(cache, "float32"), batch_size=1, reporter=heard)
     notes.write_text("\n".join(heard.notes))
+
+
+class StopAfter(Follower):
+    """Ctrl-C once so many epochs are trained."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_epoch(self, report: EpochReport) -> None:
+        if report.epoch == self.epochs:
+            raise KeyboardInterrupt
+
+
+def assert_same_tensors(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    """The same names, and under each the same bits."""
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
 
 
 def interrupt_after(epochs: int, patch: pytest.MonkeyPatch) -> None:

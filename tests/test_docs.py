@@ -1,6 +1,5 @@
 """Numbers in the documents are numbers that a command wrote, and those follow from the cells beside them."""
 
-import csv
 import re
 from pathlib import Path
 
@@ -10,14 +9,10 @@ from scipy.stats import t as student
 
 from promptmlr.paper.absence.plan import BASELINE, METHODS
 from promptmlr.paper.design.effects import EFFECTS
+from support import csv_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
 DECIMAL = re.compile(r"\d+\.\d+")  # words may carry the sign
-
-
-def records(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("name", ["absence", "design"])
@@ -42,7 +37,7 @@ def test_every_number_of_few_labels_is_printed_by_its_command() -> None:
 
 def test_few_labels_are_never_worth_less_than_none() -> None:
     """On every world, at every number of labels, and on the worst mask."""
-    rows = {(row["world"], row["labels"], row["method"]): row for row in records(DOCS / "few-labels" / "cells.csv")}
+    rows = {(row["world"], row["labels"], row["method"]): row for row in csv_rows(DOCS / "few-labels" / "cells.csv")}
     gains = [
         (100 * (float(row["mean_ap"]) - float(plain["mean_ap"])), 100 * (float(row["worst"]) - float(plain["worst"])))
         for (world, labels, method), row in rows.items()
@@ -55,8 +50,8 @@ def test_few_labels_are_never_worth_less_than_none() -> None:
 
 
 def test_the_means_of_the_experiment_follow_from_its_cells() -> None:
-    cells = records(DOCS / "absence" / "cells.csv")
-    for row in records(DOCS / "absence" / "methods.csv"):
+    cells = csv_rows(DOCS / "absence" / "cells.csv")
+    for row in csv_rows(DOCS / "absence" / "methods.csv"):
         cell = BASELINE.name if row["method"] == "baseline" else METHODS[row["method"]].name
         scores = [
             float(one["mean_ap"])
@@ -71,12 +66,12 @@ def test_the_means_of_the_experiment_follow_from_its_cells() -> None:
 
 def test_effects_of_the_design_follow_from_its_cells() -> None:
     scores: dict[tuple[str, str], list[float]] = {}
-    for cell in records(DOCS / "design" / "cells.csv"):
+    for cell in csv_rows(DOCS / "design" / "cells.csv"):
         scores.setdefault((cell["method"], cell["observed"]), []).append(float(cell["mean_ap"]))
     assert {len(found) for found in scores.values()} == {5}
     means = {place: float(np.mean(found)) for place, found in scores.items()}
     effects = {(effect.side, effect.name): effect for effect in EFFECTS}
-    rows = records(DOCS / "design" / "effects.csv")
+    rows = csv_rows(DOCS / "design" / "effects.csv")
     assert len(rows) == 3 * len(effects)
     for row in rows:
         shares = ["0.1", "0.9"] if row["observed"] == "mean" else [row["observed"]]
@@ -88,9 +83,9 @@ def test_effects_of_the_design_follow_from_its_cells() -> None:
 
 
 def test_effects_are_the_means_of_their_parts() -> None:
-    effects = {(row["side"], row["effect"], row["observed"]): row for row in records(DOCS / "design" / "effects.csv")}
+    effects = {(row["side"], row["effect"], row["observed"]): row for row in csv_rows(DOCS / "design" / "effects.csv")}
     parts: dict[tuple[str, str, str], list[float]] = {}
-    for row in records(DOCS / "design" / "parts.csv"):
+    for row in csv_rows(DOCS / "design" / "simple-effects.csv"):
         parts.setdefault((row["side"], row["effect"], row["observed"]), []).append(float(row["points"]))
     assert len(parts) == 24
     for place, points in parts.items():
@@ -109,7 +104,7 @@ def test_every_number_beyond_positivecoop_is_printed_by_compare() -> None:
 def test_beyond_positivecoop_costs_less(world: str) -> None:
     seconds = {
         (row["method"], row["observed"]): float(row["seconds"])
-        for row in records(DOCS / "beyond" / world / "cells.csv")
+        for row in csv_rows(DOCS / "beyond" / world / "cells.csv")
     }
     assert seconds["dualembedding", "0.1"] < seconds["positivecoop", "0.1"] / 4
     assert seconds["dualembedding", "0.9"] < seconds["positivecoop", "0.9"]
@@ -117,7 +112,7 @@ def test_beyond_positivecoop_costs_less(world: str) -> None:
 
 def test_what_suggestions_gain_follows_from_their_scores() -> None:
     scores: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
-    for row in records(DOCS / "suggestions" / "suggestions.csv"):
+    for row in csv_rows(DOCS / "suggestions" / "suggestions.csv"):
         ways = scores.setdefault((row["world"], row["seed"]), {"random": {}, "suggested": {}})
         ways[row["way"]][int(row["labels"])] = 100 * float(row["mean_ap"])
     assert len(scores) == 18

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import dedent
 
@@ -89,10 +90,13 @@ class Copy:
                 found[name] = sum(line[0] in "+-" for line in [*difflib.unified_diff(*both, n=0)][2:] if line[0] != "@")
         return found
 
-    def run(self, script: str, *arguments: str) -> str:
-        """What a script prints that imports the copy."""
+    def run(self, script: str, passes: Sequence[str] = ()) -> str:
+        """What a script prints that imports the copy, and tests after it: those that hold for every row of a table."""
         first = f"import promptmlr; assert promptmlr.__path__ == [{str(self.package)!r}], promptmlr.__path__\n"
-        return self.python("-c", first + dedent(script), *arguments)
+        chosen = [str(TESTS / test) for test in passes]
+        options = ["-p", "no:cacheprovider", "-W", "ignore:Module already imported", "-k", "every"]
+        last = f"import pytest\nassert not pytest.main({options + chosen})\n"
+        return self.python("-c", first + dedent(script) + (last if passes else ""))
 
     def python(self, *arguments: str) -> str:
         environment = os.environ | {"PYTHONPATH": str(self.package.parent), "OMP_NUM_THREADS": "1"}
@@ -101,11 +105,6 @@ class Copy:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
-
-    def passes(self, *tests: str) -> None:
-        """The tests named so pass for the copy: those that hold for every row of a table."""
-        chosen = [str(TESTS / test) for test in tests]
-        self.python("-m", "pytest", "-p", "no:cacheprovider", "-k", "every", *chosen)
 
 
 @pytest.fixture
@@ -177,10 +176,9 @@ def test_a_loss_is_a_file_and_two_lines(copy: Copy) -> None:
         print(error)
     methods()
     """
-    said = copy.run(TRAINING + dedent(script))
+    said = copy.run(TRAINING + dedent(script), ["unit/test_losses.py"])
     assert "no loss 'fokal'; did you mean 'focal'?" in said
     assert "  focal          fades as it is learned" in said
-    copy.passes("unit/test_losses.py")
     assert copy.changes() == {"losses/focal.py": "new", "losses/__init__.py": 2}
 
 
@@ -245,8 +243,7 @@ def test_a_side_of_another_kind_is_a_file_and_two_lines_and_its_method_one(copy:
     assert sorted(read.recognizer.presence.state_dict()) == [f"{layer}.{part}" for layer in ("hidden", "output")
                                                              for part in ("bias", "weight")]
     """
-    copy.run(TRAINING + dedent(script))
-    copy.passes("unit/test_sides.py", "unit/test_methods.py", "unit/test_training_runs.py")
+    copy.run(TRAINING + dedent(script), ["unit/test_sides.py", "unit/test_methods.py", "unit/test_training_runs.py"])
     assert copy.changes() == {"sides/mlp.py": "new", "sides/__init__.py": 2, "methods.py": 1}
 
 
@@ -286,8 +283,7 @@ def test_a_way_to_pool_regions_is_a_file_and_two_lines(copy: Copy) -> None:
         by_hand = torch.stack([5 * absence.gather(-1, best.indices).mean(-1), 5 * best.values.mean(-1)], dim=1)
         torch.testing.assert_close(recognizer(regions), by_hand)
     """
-    copy.run(TRAINING + dedent(script))
-    copy.passes("unit/test_pooling.py")
+    copy.run(TRAINING + dedent(script), ["unit/test_pooling.py"])
     assert copy.changes() == {"pooling/top.py": "new", "pooling/__init__.py": 2}
 
 

@@ -1,20 +1,17 @@
-"""What tests of the service share: trained runs, drawn images as files, and services in a thread."""
+"""What tests of the service share: drawn images as files, services in a thread, and people who label."""
 
 import io
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import numpy as np
+import pytest
 from PIL import Image
 
-from promptmlr.backbone import Backbone
 from promptmlr.data import DataOptions, LabelledImages, load_data
-from promptmlr.pipeline import TrainingJob, train_run
-from promptmlr.recipes import load_recipe
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run
 from promptmlr.scenes import draw_scene
@@ -29,17 +26,6 @@ from promptmlr.web.proposals import listed_proposals
 from promptmlr.web.served import load_backbones, served_runs
 from promptmlr.web.server import Server, listen
 from promptmlr.web.service import Service
-
-
-def train_runs(folder: Path, backbone: Backbone) -> list[Path]:
-    """Two runs of the drawn world's classes, FOLDER/first and FOLDER/second."""
-    data = load_data("scenes", purpose="train", options=DataOptions(scenes_train=60, scenes_test=10))
-    keep = np.ones(data.labels.shape, dtype=np.bool_)
-    found = []
-    for name, method in (("first", "dualembedding"), ("second", "baseline")):
-        job = TrainingJob(method, load_recipe("default", method, epochs=2), data, keep)
-        found.append(train_run(job, backbone, folder / name, workers=0))
-    return found
 
 
 def scene_png(number: int = 0, size: int = 96) -> bytes:
@@ -90,6 +76,20 @@ def serve(
         time.sleep(0.005)
     client = httpx.Client(base_url=f"http://127.0.0.1:{server.address[1]}", timeout=20)
     return Served(service, client, server, thread)
+
+
+@pytest.fixture
+def serving(loaded) -> Iterator[Callable[..., Served]]:
+    """Start services of the runs in `loaded`; they end with the test."""
+    started: list[Served] = []
+
+    def start(runs: int = 1, queue=None, hosts=(), host: str = "", ready: bool = True, **limits) -> Served:
+        started.append(serve(loaded[:runs], queue, hosts, ready, Limits(**limits), host))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
 
 
 def labelled_of(table: Path) -> LabelledImages:

@@ -1,4 +1,4 @@
-"""Which method to take: cross-validation on the observed labels, and by how much the best one is ahead."""
+"""Choice of a method by cross-validation on the observed labels."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from promptmlr.crossvalidation import Subject, calibrated, folds_of, out_of_fold
 from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, log_loss, paired_difference
-from promptmlr.files import write_text
 from promptmlr.labels import UNKNOWN, Labels
-from promptmlr.prior.ticks import taken_as_absent, ticked_classes
+from promptmlr.prior.positive_only import assume_negative, positive_only_classes
 from promptmlr.recipes import Recipe
-from promptmlr.report.tables import csv_text, percent_interval, signed, table_lines
+from promptmlr.report.tables import percent_interval, signed, table_lines, write_csv
 from promptmlr.reporting import Reporter
 
 __all__ = ["Candidate", "choose_method", "described", "taken", "write_candidates"]
@@ -26,16 +25,16 @@ COLUMNS = ("method", "mean_ap", "low", "high", "log_loss", "behind", "behind_low
 
 @dataclass(frozen=True)
 class Candidate:
-    """A method as cross-validation sees it.
+    """Cross-validated scores of a method.
 
     Attributes:
         method: its name.
-        mean_ap: mAP on the observed labels, each seen by a recognizer that was not trained on it; unknown labels of
-            classes with ticks alone count as absent (`taken_as_absent`).
-        interval: of it, over images.
-        log_loss: of the calibrated probabilities, in nats per label; a little low, as the lines are of the same labels.
-            NaN where all classes have ticks alone: what is certain of everything would have none.
-        behind: how far the best is ahead of it, over the same resamples of the images; None for the best.
+        mean_ap: mAP on the observed labels, each predicted by a recognizer that was not trained on it; unknown labels
+            of positive-only classes count as absent (`assume_negative`).
+        interval: of `mean_ap`, over images.
+        log_loss: of the calibrated probabilities, in nats per label; slightly too low, because calibration uses the
+            same labels. NaN if all classes are positive-only, where constant certainty would have no loss.
+        behind: difference of the best method to it, over the same resamples of the images; None for the best.
     """
 
     method: str
@@ -58,14 +57,14 @@ def choose_method(
         subject: what is trained on.
         recipes: of each method that is tried.
         resamples: of the images, for intervals.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Raises:
         UserError: fewer labels are present than there are folds.
     """
     reporter = reporter or Reporter()
     folds_of(subject.labels, subject.seed)
-    ticks = bool(ticked_classes(subject.labels).any())
+    ticks = bool(positive_only_classes(subject.labels).any())
     if ticks:
         reporter.note(
             "to compare methods, what nobody ticked counts as absent in the classes that have ticks alone: mAP is too "
@@ -77,7 +76,7 @@ def choose_method(
             found[method] = out_of_fold(subject, method, recipe, everywhere=ticks)
             say(done, len(recipes))
     first = next(iter(found.values()))
-    labels = np.where(np.isnan(first), np.int8(UNKNOWN), taken_as_absent(subject.labels))
+    labels = np.where(np.isnan(first), np.int8(UNKNOWN), assume_negative(subject.labels))
     scored = {method: _scored(margins, labels, subject.class_names, resamples) for method, margins in found.items()}
     order = sorted(scored, key=lambda method: scored[method].mean_ap, reverse=True)
     return [
@@ -99,24 +98,24 @@ def _scored(margins: NDArray[np.float64], labels: Labels, class_names: Sequence[
 
 
 def _log_loss(margins: NDArray[np.float64], labels: Labels) -> float:
-    known = (labels != UNKNOWN) & ~np.isnan(margins) & ~ticked_classes(labels)
+    known = (labels != UNKNOWN) & ~np.isnan(margins) & ~positive_only_classes(labels)
     if not known.any():
         return math.nan
     return log_loss(calibrated(margins, labels), np.where(known, labels, np.int8(UNKNOWN)))
 
 
 def taken(candidates: Sequence[Candidate]) -> Candidate:
-    """The best of `choose_method`, or the preferred method where it is within noise of that.
+    """The best of `choose_method`, or the preferred method if the best is within noise of it.
 
-    Of methods that the labels cannot tell apart, the one that is held back the most: the idea of the one standard error
-    rule (Breiman et al., "Classification and Regression Trees", 1984).
+    Among methods that the labels cannot distinguish, the most regularised is taken, as in the one-standard-error rule
+    (Breiman et al., "Classification and Regression Trees", 1984).
     """
     level = (one for one in candidates[1:] if one.behind is not None and one.behind.within_noise)
     return next((one for one in level if one.method == PREFERRED), candidates[0])
 
 
 def described(candidates: Sequence[Candidate]) -> list[str]:
-    """The candidates as a table, and which one is taken."""
+    """The candidates as a table, and a line on the chosen one."""
     best, *others = candidates
     rows = [
         (
@@ -139,7 +138,7 @@ def described(candidates: Sequence[Candidate]) -> list[str]:
 
 
 def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
-    """The same as a CSV, mAP in 0..1."""
+    """Write the candidates as a CSV, mAP in 0..1."""
     records: list[dict[str, object]] = []
     for one in candidates:
         record = {"method": one.method, "mean_ap": one.mean_ap, "low": one.interval[0], "high": one.interval[1]}
@@ -147,7 +146,7 @@ def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
         ends = {} if behind is None else {"behind": behind.mean, "behind_low": behind.low, "behind_high": behind.high}
         log_loss = "" if math.isnan(one.log_loss) else one.log_loss
         records.append({**record, "log_loss": log_loss, **ends})
-    write_text(path, csv_text(COLUMNS, records))
+    write_csv(path, COLUMNS, records)
 
 
 def _points(behind: PairedDifference) -> str:

@@ -1,4 +1,4 @@
-"""How a method does on observed labels that it did not see: K trainings side by side, each without a K-th of them."""
+"""Cross-validation over observed labels: K trainings side by side, each without one of K folds of the labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels, label_folds
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.fitting import BegunRun, begin_run
-from promptmlr.prior.ticks import settled, ticked_classes
+from promptmlr.prior.positive_only import positive_only_classes, resolve_unknown
 from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.reporting import Progress
@@ -27,7 +27,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Subject:
-    """What is trained on.
+    """Images and labels to train on.
 
     Attributes:
         backbone: the frozen CLIP.
@@ -47,7 +47,7 @@ class Subject:
 
 
 def folds_of(labels: Labels, seed: int, folds: int = FOLDS) -> NDArray[np.int64]:
-    """(N, C) the fold 0 … K − 1 of each known label, -1 of unknown ones; present labels are spread alike.
+    """(N, C) the fold 0 … K − 1 of each known label, -1 for unknown ones; stratified by class and kind.
 
     Raises:
         UserError: fewer labels are present than there are folds.
@@ -79,7 +79,7 @@ def out_of_fold(
         recipe: of each training.
         progress: called after each epoch of all K together.
         fold: (N, C) of each known label, -1 of unknown ones; None takes `folds_of`.
-        everywhere: give unknown labels the mean margin of all K recognizers instead.
+        everywhere: return the mean margin of all K recognizers at unknown labels instead of NaN.
 
     Raises:
         UserError: as `folds_of`.
@@ -97,8 +97,8 @@ def out_of_fold(
 
 
 def _fold_runs(subject: Subject, method: str, recipe: Recipe, fold: NDArray[np.int64]) -> list[TrainingRun]:
-    """A run for each fold that does not see its labels; all settled alike."""
-    recipe, ticked = settled(recipe, subject.labels)
+    """A run for each fold, which does not see its labels; all have the same cost of unknown labels."""
+    recipe, costly = resolve_unknown(recipe, subject.labels)
 
     def begun(labels: Labels, recipe: Recipe) -> BegunRun:
         start = recipe.start_options()
@@ -110,7 +110,7 @@ def _fold_runs(subject: Subject, method: str, recipe: Recipe, fold: NDArray[np.i
             recipe,
             seed=subject.seed,
             order_seed=subject.order_seed,
-            ticked=ticked,
+            costly=costly,
         )
 
     if recipe.has_prior and METHOD_TABLE[method].trained:
@@ -123,7 +123,7 @@ def _fold_runs(subject: Subject, method: str, recipe: Recipe, fold: NDArray[np.i
 def _gathered(
     runs: Sequence[TrainingRun], source: RegionSource, fold: NDArray[np.int64], *, everywhere: bool = False
 ) -> NDArray[np.float64]:
-    """(N, C) margins of known labels by the run that did not see them; of unknown ones NaN, or the mean over runs."""
+    """(N, C) margins: at known labels of the run that did not see them, at unknown ones NaN or the mean over runs."""
     found = np.full((len(runs), *fold.shape), np.nan)
     for number, run in enumerate(runs):
         kept, margins = predict_margins(run.recognizer.fold(), source)
@@ -135,11 +135,10 @@ def _gathered(
 def calibrated(margins: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:
     """(N, C) out-of-fold margins → P(present), NaN where there is no margin; the lines are of the same labels.
 
-    Classes with ticks alone get the line that the others have in common: by their own, whatever is ticked would be
-    certain.
-    Without labels of both kinds no line can be told, and margins are taken as log odds.
+    Positive-only classes get the scaling that the others share, because their own would make presence certain. Without
+    labels of both kinds nothing can be fitted, and margins are taken as log odds.
     """
-    seen = np.where(np.isnan(margins) | ticked_classes(labels), np.int8(UNKNOWN), labels)
+    seen = np.where(np.isnan(margins) | positive_only_classes(labels), np.int8(UNKNOWN), labels)
     if not (seen == PRESENT).any() or not (seen == ABSENT).any():
         odds: NDArray[np.float64] = expit(margins)
         return odds

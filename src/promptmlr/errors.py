@@ -1,4 +1,4 @@
-"""What a person did or met that the program cannot go on with: one line, no traceback."""
+"""Errors that end the program with a one-line message and no traceback."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ SHOWN = 10  # names of a list
 
 
 class UserError(Exception):
-    """A mistake its user can mend. The message is one line: what, where, how to fix. Exit code 2."""
+    """A mistake that the user can fix. The message is one line: what, where, how to fix. Exit code 2."""
 
 
 class UnreadableImage(UserError):
@@ -18,7 +18,7 @@ class UnreadableImage(UserError):
 
 
 class EnvironmentFault(Exception):
-    """The machine could not do it (disk full, network away, memory). One line, exit code 1."""
+    """A failure of the machine (disk full, no network, no memory). One line, exit code 1."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -23,11 +23,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 from torch import Tensor
 
-from promptmlr.backbone import Backbone, GivenFeatures, open_backbone
+from promptmlr.backbone import Backbone, PrecomputedFeatures, open_backbone
 from promptmlr.choice import taken
 from promptmlr.data import LabelledImages
-from promptmlr.data.given import Features
-from promptmlr.data.targets import Unlisted, given_features, image_refs, labels_from, text_from
+from promptmlr.data.precomputed import Features
+from promptmlr.data.targets import Unlisted, image_refs, labels_from, precomputed_features, text_from
 from promptmlr.errors import UserError
 from promptmlr.evaluation import evaluate
 from promptmlr.features import JobSettings, RegionCache, open_regions
@@ -180,7 +180,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             UserError: an image cannot be read, or features are not of the width that it was trained on.
         """
         run, images = self._fitted(), image_refs(X)
-        features = given_features(images)
+        features = precomputed_features(images)
         if features is not None:
             run.adopt(self._given(features, {}))
         else:
@@ -282,7 +282,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         ids = [image.name for image in images]
         if len(set(ids)) < len(ids):
             ids = [f"{number:09d}" for number in range(len(ids))]
-        features = given_features(images)
+        features = precomputed_features(images)
         tower = self._open() if features is None else self._given(features, text_from(self.text, names, features.width))
         labelled = LabelledImages.from_rows(
             ids, images, labels, names, "images and labels from Python", features=features
@@ -368,7 +368,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         for name in ("backbone", "pretrained", "image_size"):
             if getattr(self, name) is not None:
                 raise UserError(f"X holds features, which no backbone sees again; leave {name}= out")
-        return GivenFeatures(features.width, text, self.device)
+        return PrecomputedFeatures(features.width, text, self.device)
 
     def _cache(self) -> RegionCache | None:
         """The constructor takes a folder or False, as scikit-learn's grids vary plain values; or options."""

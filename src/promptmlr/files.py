@@ -1,4 +1,4 @@
-"""Write a file whole or not at all; files that only grow, in pieces that are on the disk when the call returns."""
+"""Atomic writing of files and folders, and durable appending to files."""
 
 import contextlib
 import errno

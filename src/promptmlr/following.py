@@ -19,10 +19,10 @@ __all__ = ["FOLLOWERS", "Follower", "Followers", "TensorBoard", "follower"]
 
 
 class Follower:
-    """Hears of one run: subclass it, override what you need, and pass it to `train_run(followers=[…])`.
+    """Callbacks of a run: subclass it, override what you need, and pass it to `train_run(followers=[…])`.
 
-    It is called in the process that trains, after the epoch is safely on disk. What it raises stops the run, which
-    can be gone on with (`resume=True`).
+    They are called in the training process, after the epoch is safely on disk. An exception stops the run, which can be
+    continued (`resume=True`).
     """
 
     def on_start(self, folder: Path, config: RunConfig, earlier: Sequence[EpochReport]) -> None:

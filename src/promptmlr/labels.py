@@ -39,10 +39,10 @@ Keep = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Observation:
-    """How it comes that a learner sees some of the known labels and not the others.
+    """A protocol that hides some of the known labels from the learner.
 
-    One number per label, drawn by seed and protocol, decides: what a seed keeps at a small amount, it keeps at a larger
-    one too. Protocols of one seed know nothing of each other, so that one can be applied to what another left.
+    One random number per label, drawn by seed and protocol, decides, so that a larger amount keeps all labels of a
+    smaller one. Different protocols with one seed are independent, so that one can be applied after another.
 
     Attributes:
         protocol: "fraction" keeps each label with a probability, the usual way to make labels partial; "positive-only"
@@ -52,7 +52,7 @@ class Observation:
         amount: that probability, in (0, 1], or that number; 1 for "single-positive".
 
     Raises:
-        UserError: on construction, for an amount that is none.
+        UserError: on construction, if the amount is invalid.
     """
 
     protocol: Literal["fraction", "positive-only", "single-positive", "labels"] = "fraction"
@@ -68,10 +68,10 @@ class Observation:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From its name, as `name` gives it.
+        """The protocol with this `name`.
 
         Raises:
-            UserError: it is none.
+            UserError: there is none.
         """
         text = text.strip()
         if text == "single-positive":
@@ -90,10 +90,10 @@ class Observation:
 
     @classmethod
     def of(cls, options: HidingOptions) -> Self:
-        """As the options say.
+        """The protocol of the command line's options.
 
         Raises:
-            UserError: they say none, or several.
+            UserError: the options name none, or several.
         """
         text = f"{options.labels} labels" if options.labels is not None else options.observed
         if text is None:
@@ -107,7 +107,7 @@ class Observation:
 
     @property
     def name(self) -> str:
-        """As it is parsed, and named in files: "0.1", "positive-only:0.3", "single-positive", "400 labels"."""
+        """Its name in options and files: "0.1", "positive-only:0.3", "single-positive", "400 labels"."""
         names = {
             "fraction": f"{self.amount}",
             "positive-only": f"positive-only:{self.amount}",
@@ -131,13 +131,13 @@ class Observation:
 
         Args:
             labels: (N, C) int8; they stay as they are.
-            seed: of `numpy.random.default_rng`. The same fraction of what it left before is all of it.
+            seed: of `numpy.random.default_rng`. The same fraction and seed keep all of what they kept before.
 
         Returns:
             (N, C) bool, True where the label is kept; a fraction keeps unknown labels as well.
 
         Raises:
-            UserError: a number that is larger than that of the known labels.
+            UserError: the amount is larger than the number of known labels.
         """
         present: Keep = labels == PRESENT
         if self.protocol == "fraction":
@@ -159,7 +159,7 @@ class Observation:
         return kept
 
     def share(self, labels: Labels) -> float:
-        """How much of all (N, C) labels, unknown ones included, is known and kept, in the mean over seeds."""
+        """The expected share of all (N, C) labels, including unknown ones, that is known and kept."""
         if self.protocol == "labels":
             return self.amount / labels.size
         if self.protocol == "single-positive":
@@ -204,10 +204,10 @@ def mask_hash(keep: Keep) -> str:
 
 
 def hold_out(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels]:
-    """Part the observed labels in two, to fit on one part and select on the other.
+    """Split the observed labels in two, to fit on one part and select on the other.
 
-    Every observed label goes to exactly one part; round(fraction · observed) labels, at least one, are held out, of
-    each class and kind as many as its share.
+    Every observed label goes to exactly one part; round(fraction · observed) labels, at least one, are held out,
+    stratified by class and kind.
 
     Args:
         labels: (N, C) int8.
@@ -228,14 +228,14 @@ def hold_out(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels
     count = min(max(round(fraction * observed), 1), observed - 1)
     rows, columns, _ = _by_kind(labels, np.random.default_rng(seed))
     held = np.zeros(labels.shape, dtype=np.bool_)
-    # Evenly through the classes and kinds, so that rare present labels are among them.
+    # Stratified by class and kind, so that rare present labels are among them.
     taken = (np.arange(count) * observed) // count
     held[rows[taken], columns[taken]] = True
     return hide(labels, ~held), hide(labels, held)
 
 
 def label_folds(labels: Labels, seed: int, folds: int) -> NDArray[np.int64]:
-    """(N, C) the fold 0 … K − 1 of each known label, -1 of unknown ones; labels of a class and kind are spread alike.
+    """(N, C) the fold 0 … K − 1 of each known label, -1 for unknown ones, stratified by class and kind.
 
     Args:
         labels: (N, C) int8.
@@ -249,9 +249,9 @@ def label_folds(labels: Labels, seed: int, folds: int) -> NDArray[np.int64]:
 
 
 def _by_kind(labels: Labels, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of all known labels, and the place of each among those of its kind.
+    """Rows and columns of all known labels, and the index of each among those of its class and kind.
 
-    Present ones stand before absent ones, class by class, each class in random order.
+    Present labels come before absent ones, class by class, in random order within a class.
     """
     parts = []
     for value in (PRESENT, ABSENT):

@@ -38,7 +38,7 @@ CLASS_FREE_WEIGHT = 4.0  # in classes
 
 @dataclass(frozen=True)
 class Method:
-    """A pair of sides: one row of the table, or a pair that nobody has named.
+    """A pair of sides: a row of the table, or any other pair.
 
     Attributes:
         presence: kind of the side that says "there is one".
@@ -79,13 +79,13 @@ METHODS: tuple[str, ...] = tuple(sorted(METHOD_TABLE))
 
 
 def methods_on(backbone: Backbone) -> tuple[str, ...]:
-    """The methods that a backbone has everything for: prompts need a text tower, and other text starts class texts."""
+    """The methods that a backbone supports: prompts need a text tower, other starts from text need class features."""
     there = {kind for kind, side in SIDES.items() if side.needs is None or getattr(backbone, side.needs)}
     return tuple(name for name in METHODS if {METHOD_TABLE[name].presence, METHOD_TABLE[name].absence} <= there)
 
 
 def reads_texts(method: str | Method, start: Start) -> bool:
-    """Whether a method is all text features of classes where it starts, so that templates and texts mean something."""
+    """Whether both sides of a method start from text features of classes, so that templates and texts apply."""
     row = method if isinstance(method, Method) else METHOD_TABLE[method]
     if row.presence != "embedding" or row.absence != "embedding":
         return False
@@ -93,7 +93,7 @@ def reads_texts(method: str | Method, start: Start) -> bool:
 
 
 def takes_start(method: str | Method) -> bool:
-    """Whether it has an embedding that starts where a recipe says, and not where the method itself says."""
+    """Whether a method has an embedding whose start the recipe decides, not the method."""
     row = method if isinstance(method, Method) else METHOD_TABLE[method]
     sides = ((row.presence, row.presence_start), (row.absence, row.absence_start))
     return row.trained and any(kind == "embedding" and start is None for kind, start in sides)
@@ -176,7 +176,7 @@ def create_recognizer(
     names = checked_class_names(class_names)
 
     def features(name: str) -> Tensor | None:
-        """(C, D) where an embedding of a side starts; None is at random."""
+        """(C, D) the start of an embedding side; None for a random start."""
         if starts[name] == "random" and row.trained:
             return None
         if (name == "presence") if not row.trained else (starts[name] == "text"):
@@ -211,9 +211,9 @@ def background_features(
     templates: Templates = "one",
     texts: Mapping[str, Sequence[str]] | None = None,
 ) -> Tensor:
-    """(1, D) what a class is compared with: the mean direction of all class texts.
+    """(1, D) the background that a class is compared with: the mean direction of all class texts.
 
-    The text "a photo." counts as four classes, so that of few classes none is compared with itself alone.
+    The text "a photo." has the weight of four classes, so that with few classes none is compared mainly with itself.
     """
     of_classes = ensemble_features(backbone, class_names, templates, texts)
     class_free = backbone.class_features(class_names[:1], CLASS_FREE_TEMPLATE)

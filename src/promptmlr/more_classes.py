@@ -75,7 +75,7 @@ def with_classes(
     assert run.zero_shot is not None
     zero_shot = joined(run.zero_shot)
     whole = prior.model_copy(
-        update={name: getattr(prior, name) + getattr(record, name) for name in (*COLUMNS, "ticked")}
+        update={name: getattr(prior, name) + getattr(record, name) for name in (*COLUMNS, "costly")}
     )
     zero_shot.scaling = whole.scaling()
     more = Run(run.path, config, joined(run.recognizer), _calibration(run, record, margins), whole, zero_shot)
@@ -135,7 +135,7 @@ def _record(prior: PriorRecord, margins: NDArray[np.float64]) -> PriorRecord:
         "prior_shift": shift,
     }
     return prior.model_copy(
-        update={name: tuple(column.tolist()) for name, column in columns.items()} | {"ticked": (False,) * len(mean)}
+        update={name: tuple(column.tolist()) for name, column in columns.items()} | {"costly": (False,) * len(mean)}
     )
 
 
@@ -148,7 +148,7 @@ def _calibration(run: Run, record: PriorRecord, margins: NDArray[np.float64]) ->
     everywhere = np.ones(margins.shape, dtype=np.bool_)
     thresholds = expected_f1_thresholds(probabilities, everywhere, float(run.thresholds.mean()))
     nothing = (0,) * len(shift)
-    before = run.calibration or Calibration.untouched(run.thresholds)
+    before = run.calibration or Calibration.identity(run.thresholds)
     added = {
         "scale": scale.tolist(),
         "shift": shift.tolist(),

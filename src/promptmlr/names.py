@@ -1,4 +1,4 @@
-"""Names that a person gives: of classes and of paths. Refused here when they cannot be read, found or written down."""
+"""Checks of names from users: of classes and of paths."""
 
 import unicodedata
 from collections import Counter

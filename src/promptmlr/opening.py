@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from promptmlr.backbone import Backbone, GivenFeatures, is_downloaded, open_backbone
+from promptmlr.backbone import Backbone, PrecomputedFeatures, is_downloaded, open_backbone
 from promptmlr.data import LabelledImages, is_scenes, load_data
 from promptmlr.data.options import Purpose
 from promptmlr.errors import UserError
@@ -106,7 +106,7 @@ def _given(labelled: LabelledImages, options: TowerOptions) -> Backbone:
             raise UserError(
                 f"{labelled.source}: features were computed before, so leave out --{name.replace('_', '-')}"
             )
-    return GivenFeatures(labelled.features.width, labelled.features.text, options.device)
+    return PrecomputedFeatures(labelled.features.width, labelled.features.text, options.device)
 
 
 def open_cache(options: CacheOptions) -> RegionCache | None:

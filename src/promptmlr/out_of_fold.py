@@ -1,4 +1,4 @@
-"""Probabilities out of fold: of every label by recognizers that did not see it, and why scikit-learn's are refused."""
+"""Out-of-fold probabilities of all labels, and the refusal of scikit-learn's `cross_val_predict` for them."""
 
 import sys
 from typing import Unpack

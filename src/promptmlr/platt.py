@@ -1,4 +1,4 @@
-"""Platt scaling that is learned beside the sides: what a margin means as log odds, per class.
+"""Platt scaling that is learned together with the sides: from margins to log odds, per class.
 
 Letters: B images, C classes.
 """
@@ -13,7 +13,7 @@ __all__ = ["PlattScaling"]
 
 SPREAD_OF_LOG_SCALE = 0.5
 SPREAD_OF_SHIFT = 1.0
-"""Standard deviations of single classes around what their prior says, and of all classes together."""
+"""Standard deviations of single classes around their prior values, and of the deviation that all classes share."""
 COMMON_SPREAD_OF_LOG_SCALE = 0.7
 COMMON_SPREAD_OF_SHIFT = 2.0
 
@@ -21,9 +21,9 @@ COMMON_SPREAD_OF_SHIFT = 2.0
 class PlattScaling(nn.Module):
     """Log odds z = exp(log_scale) · (margin − centre) + shift of C classes (Platt, 1999), with Gaussian priors.
 
-    Classes lie around their prior values with a standard deviation of one half (log scale) and one (shift) from what
-    all classes have in common, and what they have in common lies around zero with 0.7 and 2: partial pooling, so that a
-    class with few labels keeps what the others say.
+    The deviation of a class from its prior values is the sum of a shared one, with standard deviations of 0.7 (log
+    scale) and 2 (shift), and its own, with 0.5 and 1: partial pooling, so that a class with few labels follows the
+    others.
 
     Args:
         log_scale: (C,) where the log scale starts.
@@ -56,7 +56,7 @@ class PlattScaling(nn.Module):
 
     @classmethod
     def joint(cls, scalings: Sequence[Self], margins: Tensor) -> Tensor:
-        """The same of several, with their classes side by side: (B, ΣC) → (B, ΣC)."""
+        """Log odds of several scalings with their classes side by side: (B, ΣC) → (B, ΣC)."""
         log_scale, centre, shift = (
             torch.cat([getattr(scaling, name) for scaling in scalings]) for name in ("log_scale", "centre", "shift")
         )
@@ -68,14 +68,14 @@ class PlattScaling(nn.Module):
 
     @staticmethod
     def penalty_of(log_scale: Tensor, shift: Tensor) -> Tensor:
-        """The same of (C,) deviations from the prior values."""
+        """The penalty of (C,) deviations from the prior values."""
         return (
             _pooled(log_scale, SPREAD_OF_LOG_SCALE, COMMON_SPREAD_OF_LOG_SCALE)
             + _pooled(shift, SPREAD_OF_SHIFT, COMMON_SPREAD_OF_SHIFT)
         ) / 2
 
     def line(self) -> tuple[Tensor, Tensor]:
-        """(C,) scale and (C,) shift of the margin as it is: z = scale · margin + shift."""
+        """(C,) scale and (C,) shift in z = scale · margin + shift, without the centre."""
         scale = self.log_scale.detach().exp()
         return scale, self.shift.detach() - scale * self.centre
 

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from promptmlr.backbone import GivenFeatures
+from promptmlr.backbone import PrecomputedFeatures
 from promptmlr.calibration import margins
 from promptmlr.data.formats.features import has_features, read_features
-from promptmlr.data.given import given_images
 from promptmlr.data.images import ImageFile, ImageRef, UnreadableImage, find_images
+from promptmlr.data.precomputed import precomputed_images
 from promptmlr.errors import UserError
 from promptmlr.files import replacing
 from promptmlr.functional import presence_probability
@@ -45,7 +45,7 @@ ROW_GROUP = (
     8192  # rows of Parquet that are written together: the writer keeps a description of each group until the end
 )
 
-GIVEN_AT_ONCE = 1024  # rows of features
+FEATURES_AT_ONCE = 1024  # rows of features
 
 Model = Callable[[Tensor], Tensor]
 Rows = list[tuple[str, list[str], NDArray[np.float32]]]
@@ -55,7 +55,7 @@ Stream = Iterator[tuple[list[ImageRef], list[UnreadableImage | None], Tensor | N
 
 @dataclass
 class PredictionSummary:
-    """What became of the images of one call."""
+    """Counts of the images of one call."""
 
     predicted: int = 0
     unreadable: int = 0
@@ -76,10 +76,10 @@ def predict_together(
     batch_size: int = 128,
     progress: Progress | None = None,
 ) -> tuple[Indices, list[NDArray[np.float32]]]:
-    """P(present) for all images of a region source, which is gone through once for all recognizers.
+    """P(present) for all images of a region source, in one pass for all recognizers.
 
     Args:
-        recognizers: regions (B, R, D) → logits (B, 2, C); folded, or their texts are encoded again for every batch.
+        recognizers: regions (B, R, D) → logits (B, 2, C); unfolded ones encode their texts again for every batch.
         source: regions of N images.
         batch_size: images at once.
         progress: called with (done, N).
@@ -102,7 +102,7 @@ def predict_together(
 
 @torch.no_grad()
 def predict_margins(model: Model, source: RegionSource, batch_size: int = 128) -> tuple[Indices, NDArray[np.float64]]:
-    """Margins, which is what `fit_calibration` takes, of all images of a region source.
+    """Margins of all images of a region source, for `fit_calibration`.
 
     Args:
         model: regions (B, R, D) → logits (B, 2, C).
@@ -156,7 +156,7 @@ def predict_to_file(
     check_wanted(out, threshold, top, run.class_names)
     cut = threshold if threshold is not None else (-1.0 if top else run.thresholds)
     if any(has_features(Path(argument)) for argument in arguments):
-        stream = _given_stream(run, arguments, device)
+        stream = _feature_stream(run, arguments, device)
     else:
         images = (ImageFile(path) for path in find_images(arguments))
         stream = encode_stream(run.backbone, images, batch_size, workers)
@@ -181,22 +181,22 @@ def predict_to_file(
     return summary
 
 
-def _given_stream(run: Run, files: Sequence[str], device: str) -> Stream:
-    """As `encode_stream`, from files of features; each is held while it is predicted."""
+def _feature_stream(run: Run, files: Sequence[str], device: str) -> Stream:
+    """`encode_stream` for files of features; one file at a time is in memory."""
     for file in files:
         table = read_features(checked_path(file))
-        run.adopt(GivenFeatures(table.features.width, table.features.text, device))
-        images = given_images(table.features, table.image_ids)
-        for indices in index_batches(len(images), GIVEN_AT_ONCE):
+        run.adopt(PrecomputedFeatures(table.features.width, table.features.text, device))
+        images = precomputed_images(table.features, table.image_ids)
+        for indices in index_batches(len(images), FEATURES_AT_ONCE):
             regions = torch.from_numpy(table.features.regions[indices]).to(run.backbone.device)
             yield [images[index] for index in indices], [None] * len(indices), regions
 
 
 def check_wanted(out: Path, threshold: float | None, top: int | None, class_names: Sequence[str] = ()) -> None:
-    """Refuse what `predict_to_file` cannot do, before any image is seen; arguments as there.
+    """Check the arguments of `predict_to_file` before any image is read.
 
     Raises:
-        UserError: an unknown suffix, a number out of its range, or a class called as a column of a CSV.
+        UserError: an unknown suffix, a number out of range, or a class named like a column of the CSV.
     """
     if top is not None and top < 1:
         raise UserError(f"--top {top}: it must be at least 1")

@@ -1,4 +1,4 @@
-"""`prior.json` of a run folder: the zero-shot that a run began at, and how strongly that held."""
+"""`prior.json` of a run folder: the zero-shot that a run started from, and the strength of the prior around it."""
 
 import math
 from typing import Annotated, Literal, Self
@@ -11,28 +11,28 @@ from promptmlr.platt import PlattScaling
 __all__ = ["COLUMNS", "Level", "PriorRecord"]
 
 Level = Literal["labels", "loss", "share", "assumed"]
-"""What says how probable classes are on the whole: labels of both kinds; the cost of unknown ones; a person; or,
-without any label, the share that is assumed."""
+"""What determines the overall level of probabilities: labels of both kinds; the cost of unknown labels; a prevalence
+given by the user; or, without any label, an assumed prevalence."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 COLUMNS = ("log_scale", "shift", "centre", "prior_log_scale", "prior_shift")
 
 
 class PriorRecord(BaseModel):
-    """`prior.json` of a run folder: the zero-shot it begins at, and how strongly that holds.
+    """`prior.json` of a run folder: the zero-shot that the run starts from, and the strength of the prior around it.
 
     Attributes:
-        strength: λ (`promptmlr.training.Prior`); "infinite" leaves the calibrated zero-shot as it is.
-        costs: mean cost of a known label out of fold, in nats, by strength; empty where none was chosen.
-        log_scale: C, of the zero-shot's margin (`PlattScaling`).
-        shift: C, log odds at `centre`.
-        centre: C, mean margin of unlabelled images.
-        prior_log_scale: C, what classes like these have before their own labels are seen.
-        prior_shift: C, the same.
-        common: what all classes share; lines of classes to come follow from it (`CommonScaling`).
-        unknown: what unknown labels cost, in `ticked` classes.
-        ticked: C.
-        level: where it comes from how probable classes are on the whole.
+        strength: λ (`promptmlr.training.Prior`); "infinite" keeps the calibrated zero-shot.
+        costs: strength → mean cost of a known label out of fold, in nats; empty if no strength was chosen.
+        log_scale: C log scales of the zero-shot's margin (`PlattScaling`).
+        shift: C log odds at `centre`.
+        centre: C mean margins of unlabelled images.
+        prior_log_scale: C prior means of `log_scale`, before labels of the class are seen.
+        prior_shift: C prior means of `shift`.
+        common: the scaling that all classes share, for classes added later (`CommonScaling`).
+        unknown: the cost of unknown labels in `costly` classes.
+        costly: C, whether unknown labels of the class have that cost.
+        level: what determines the overall level of probabilities.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,12 +46,12 @@ class PriorRecord(BaseModel):
     prior_shift: tuple[Finite, ...]
     common: dict[str, Finite]
     unknown: str
-    ticked: tuple[bool, ...]
+    costly: tuple[bool, ...]
     level: Level
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if len({len(getattr(self, name)) for name in (*COLUMNS, "ticked")}) != 1:
+        if len({len(getattr(self, name)) for name in (*COLUMNS, "costly")}) != 1:
             raise ValueError("its columns have different numbers of classes")
         return self
 
@@ -62,10 +62,10 @@ class PriorRecord(BaseModel):
 
     @property
     def line(self) -> tuple[float, float]:
-        """Log scale and shift of a margin that all classes have in common."""
+        """Log scale and shift that all classes share."""
         log_scale = self.common["log_scale"]
         return log_scale, self.common["shift"] - math.exp(log_scale) * self.common["mean"]
 
     def scaling(self) -> PlattScaling:
-        """Of the zero-shot."""
+        """The scaling of the zero-shot."""
         return PlattScaling(*(torch.tensor(getattr(self, name)) for name in COLUMNS))

@@ -1,6 +1,6 @@
-"""Where a job's time goes: `part` names what is being done, and an active `Profile` adds up the seconds.
+"""Profiling of a job: `part` names a section of the work, and an active `Profile` adds up its seconds.
 
-Without a profile a part costs about a microsecond. Nested parts do not count twice: time belongs to the innermost.
+Without a profile a part costs about a microsecond. The time of nested parts belongs to the innermost one.
 """
 
 import time
@@ -33,7 +33,7 @@ class Profile:
         self._since = time.perf_counter()
 
     def enter(self, name: str) -> str:
-        """Begin a part; the name of the part that is broken off by it."""
+        """Begin a part; returns the name of the interrupted part."""
         self.times[name] = self.times.get(name, 0) + 1
         return self.go_on(name)
 

@@ -1,4 +1,4 @@
-"""A recognizer is two sides and the aggregation that turns their maps into pairs of logits."""
+"""The recognizer: two sides, and the aggregation of their maps into pairs of logits."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -30,7 +30,7 @@ class Recognizer(nn.Module):
         absence: the side whose logit says "there is none".
         class_names: C names, in the order of the sides' rows.
         weighting: whose map weights the regions.
-        scaling: what turns margins into log odds; None leaves the pair of logits as the paper has it.
+        scaling: from margins to log odds; None keeps the paper's pair of logits.
         pooling: how a map weights regions, a name of `POOLINGS`.
     """
 
@@ -67,7 +67,7 @@ class Recognizer(nn.Module):
         return Recognizer(*sides, self.class_names, self.weighting, scaling, self.pooling)
 
     def learned_parameters(self) -> int:
-        """How many numbers are learned."""
+        """Number of learned parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 

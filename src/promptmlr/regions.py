@@ -1,7 +1,7 @@
-"""The seam between images and everything else: a `RegionSource` gives batches of regions (B, R, D).
+"""The interface between images and everything else: a `RegionSource` gives batches of regions (B, R, D).
 
-Training, evaluation and prediction see nothing of an image but this. Regions are held in memory or made fresh from
-pixels; both give the same numbers.
+Training, evaluation and prediction use regions only. Regions are held in memory or computed from pixels; both give the
+same numbers.
 """
 
 from collections import deque
@@ -53,7 +53,7 @@ class RegionSource(Protocol):
 
 
 class InMemoryRegions:
-    """Regions that are all at hand.
+    """Regions in memory.
 
     Args:
         regions: (N, R, D) float, on the device where they are wanted.
@@ -72,7 +72,7 @@ class InMemoryRegions:
 
 
 class SelectedRegions:
-    """Some of the images of another source, counted anew from 0.
+    """Some of the images of another source, renumbered from 0.
 
     Args:
         source: regions of N images.
@@ -89,13 +89,13 @@ class SelectedRegions:
         return len(self.chosen)
 
     def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:
-        """As those of the source."""
+        """Batches of the source's regions."""
         for indices, regions in self.source.batches([self.chosen[batch] for batch in plan], epoch):
             yield self._places[indices], regions
 
 
 class FreshRegions:
-    """Regions made from pixels each time they are asked for: decoded ahead in threads, then through the tower.
+    """Regions computed from pixels at every request, with decoding ahead in threads.
 
     Args:
         backbone: the frozen CLIP.

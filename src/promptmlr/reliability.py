@@ -1,4 +1,4 @@
-"""Do probabilities say how often? Of the labels given about 70 %, are about 70 % present?
+"""Reliability of probabilities: are about 70 % of the labels with a probability near 70 % present?
 
 Letters: N images, C classes, T bins.
 """
@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from promptmlr.evaluation import evaluate, log_loss
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 
-__all__ = ["COMPARED", "Bin", "Compared", "Reliability", "compared", "reliability", "reliability_figure"]
+__all__ = [
+    "METRICS_HEADER",
+    "Bin",
+    "ProbabilityMetrics",
+    "Reliability",
+    "probability_metrics",
+    "reliability",
+    "reliability_figure",
+]
 
 BINS = 10
 Z = 1.96  # of a 95 % interval
@@ -21,12 +29,12 @@ Z = 1.96  # of a 95 % interval
 
 @dataclass(frozen=True)
 class Bin:
-    """Labels of like probability.
+    """Labels of similar probability.
 
     Attributes:
-        labels: how many.
-        probability: their mean.
-        present: the share that is present.
+        labels: their number.
+        probability: their mean probability.
+        present: the share of them that is present.
         low: lower end of the 95 % interval of that share (Wilson), as if labels were independent.
         high: upper end.
     """
@@ -40,10 +48,10 @@ class Bin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How far probabilities can be taken at their word.
+    """How well probabilities are calibrated.
 
     Attributes:
-        bins: at most T of them, from the least probability to the greatest.
+        bins: at most T, in order of probability.
         calibration_error: expected calibration error: mean over labels of |probability − share present| of their bin.
         brier: mean squared difference of probability and label.
     """
@@ -54,7 +62,7 @@ class Reliability:
 
 
 def reliability(probabilities: NDArray[np.floating], labels: Labels, bins: int = BINS) -> Reliability:
-    """The known labels in bins of equal width.
+    """Reliability over the known labels, in bins of equal width.
 
     Args:
         probabilities: (N, C) P(present).
@@ -62,22 +70,22 @@ def reliability(probabilities: NDArray[np.floating], labels: Labels, bins: int =
         bins: T.
     """
     known = labels != UNKNOWN
-    said, there = probabilities[known].astype(np.float64), labels[known] == PRESENT
-    place = np.minimum((said * bins).astype(np.int64), bins - 1)
-    found = [_bin(said[place == number], there[place == number]) for number in np.unique(place)]
+    probability, present = probabilities[known].astype(np.float64), labels[known] == PRESENT
+    bin_index = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    found = [_bin(probability[bin_index == number], present[bin_index == number]) for number in np.unique(bin_index)]
     gaps = [one.labels * abs(one.probability - one.present) for one in found]
-    return Reliability(found, float(sum(gaps) / len(said)), float(((said - there) ** 2).mean()))
+    return Reliability(found, float(sum(gaps) / len(probability)), float(((probability - present) ** 2).mean()))
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One set of probabilities beside others.
+class ProbabilityMetrics:
+    """Metrics of one set of probabilities.
 
     Attributes:
-        name: what they are of.
+        name: of the recognizer.
         mean_ap: in 0..1.
         log_loss: mean of -log of the probability of each known label, in nats.
-        calibration_error: as `Reliability` has it.
+        calibration_error: see `Reliability`.
     """
 
     name: str
@@ -86,36 +94,38 @@ class Compared:
     calibration_error: float
 
     def cells(self) -> tuple[str, ...]:
-        """As `COMPARED` heads them."""
+        """Cells of a table under `METRICS_HEADER`."""
         percent = f"{100 * self.mean_ap:.1f}"
         return self.name, percent, f"{self.log_loss:.3f}", f"{100 * self.calibration_error:.1f} points"
 
 
-COMPARED = ("probabilities", "mAP %", "log loss", "calibration error")
+METRICS_HEADER = ("probabilities", "mAP %", "log loss", "calibration error")
 
 
-def compared(given: dict[str, NDArray[np.floating]], labels: Labels, curves: dict[str, Reliability]) -> list[Compared]:
+def probability_metrics(
+    by_name: dict[str, NDArray[np.floating]], labels: Labels, curves: dict[str, Reliability]
+) -> list[ProbabilityMetrics]:
     """MAP, log loss and calibration error of (N, C) probabilities by name.
 
     Args:
-        given: name → P(present).
+        by_name: name → P(present).
         labels: (N, C) int8.
         curves: name → their reliability.
     """
-    names = [str(place) for place in range(labels.shape[1])]
+    names = [str(bin_index) for bin_index in range(labels.shape[1])]
     return [
-        Compared(
+        ProbabilityMetrics(
             name,
             evaluate(probabilities, labels, names, resamples=0).mean_ap,
             log_loss(probabilities, labels),
             curves[name].calibration_error,
         )
-        for name, probabilities in given.items()
+        for name, probabilities in by_name.items()
     ]
 
 
 def reliability_figure(curves: dict[str, Reliability]) -> Figure:
-    """Share present over probability, a line per name, with the line of perfect calibration."""
+    """Reliability diagram: share present by probability, a line per name, and the line of perfect calibration."""
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 100], [0, 100], color="#566072", linewidth=1, linestyle=":")
@@ -131,11 +141,15 @@ def reliability_figure(curves: dict[str, Reliability]) -> Figure:
     return figure
 
 
-def _bin(said: NDArray[np.float64], there: NDArray[np.bool_]) -> Bin:
-    count, share = len(said), float(there.mean())
+def _bin(probability: NDArray[np.float64], present: NDArray[np.bool_]) -> Bin:
+    count, share = len(probability), float(present.mean())
     spread = Z**2 / count
     centre = (share + spread / 2) / (1 + spread)
     half = Z / (1 + spread) * float(np.sqrt(share * (1 - share) / count + spread / (4 * count)))
     return Bin(
-        count, float(said.mean()), share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
+        count,
+        float(probability.mean()),
+        share,
+        min(max(centre - half, 0.0), share),
+        max(min(centre + half, 1.0), share),
     )

@@ -1,4 +1,4 @@
-"""How a long job says where it stands: to nobody here, to the terminal in `promptmlr.cli.progress`."""
+"""Progress and messages of long jobs: discarded here, shown on the terminal by `promptmlr.cli.progress`."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -9,7 +9,7 @@ Progress = Callable[[int, int | None], None]  # (done, total, where it is known)
 
 
 class Reporter:
-    """Says nothing; whoever wants to hear it overrides both methods."""
+    """Discards progress and messages; subclasses override both methods."""
 
     def note(self, message: str) -> None:
         """A line."""
@@ -20,7 +20,7 @@ class Reporter:
 
 
 class ProgressAlone(Reporter):
-    """Shows how far it is where another reporter does, and leaves the words to whoever asked for the work."""
+    """Passes progress on to another reporter and discards messages."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter

@@ -1,4 +1,4 @@
-"""The honest score of a run on labelled images: computed once, said in lines, JSON and a page.
+"""The score of a run on labelled images, rendered as lines, JSON and a page.
 
 Letters: N images, C classes.
 """
@@ -22,7 +22,14 @@ from promptmlr.names import first_names
 from promptmlr.opening import common_classes
 from promptmlr.prediction import predict_together
 from promptmlr.regions import FreshRegions
-from promptmlr.reliability import COMPARED, Compared, Reliability, compared, reliability, reliability_figure
+from promptmlr.reliability import (
+    METRICS_HEADER,
+    ProbabilityMetrics,
+    Reliability,
+    probability_metrics,
+    reliability,
+    reliability_figure,
+)
 from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Heading, Lines, Picture, Table
 from promptmlr.report.page import as_page
@@ -53,13 +60,13 @@ def score_run(
     Args:
         run: trained.
         labelled: N images and their labels; classes are matched by name.
-        precision: label only where this share of labels should be right; None takes the run's thresholds.
+        precision: predict labels at a threshold for this precision; None uses the run's thresholds.
         resamples: of the images, for the interval.
         cache: where regions are stored.
         batch_size: images through the tower at once; None chooses.
         skip_unreadable: leave unreadable images out instead of refusing them.
         workers: threads that decode images.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Raises:
         UserError: the run knows none of the classes, has no threshold by precision, or no label is present.
@@ -91,7 +98,7 @@ def score_run(
     return RunScore(
         evaluate(probabilities, labels, names, threshold=threshold, resamples=resamples),
         curves,
-        compared(given, labels, curves),
+        probability_metrics(given, labels, curves),
         labelled.source,
         run.config.select,
         images_sha256(labelled.image_ids) == run.config.data.images_sha256,
@@ -99,10 +106,10 @@ def score_run(
 
 
 def threshold_of(run: Run, precision: float, reporter: Reporter) -> float:
-    """The threshold from which on as many labels are right as asked; what known labels say of it is said.
+    """The threshold for a requested precision; notes the precision on held-out known labels.
 
     Raises:
-        UserError: no share of labels, or the run has no thresholds by precision.
+        UserError: the precision is not a share, or the run has no thresholds by precision.
     """
     check_precision(precision)
     if run.calibration is None:
@@ -129,23 +136,23 @@ class RunScore:
 
     Attributes:
         evaluation: mAP, precision, recall and F1.
-        curves: whether probabilities say how often: of the run, and of CLIP as it is beside it.
-        compared: the same in three numbers each.
-        source: what was scored on.
+        curves: reliability of the run's probabilities, and of zero-shot for comparison.
+        compared: mAP, log loss and calibration error of the same.
+        source: the scored images.
         select: how the run's epoch was chosen.
-        trained_on: whether these are the images that it was trained on.
+        trained_on: whether these are the images that the run was trained on.
     """
 
     evaluation: Evaluation
     curves: Mapping[str, Reliability]
-    compared: list[Compared]
+    compared: list[ProbabilityMetrics]
     source: str
     select: str
     trained_on: bool
 
     @property
     def data(self) -> str:
-        """What was scored on, with a warning where it says little."""
+        """The scored images, with a warning if they are those of training."""
         return self.source + (", the images it was trained on" if self.trained_on else "")
 
     def scores(self) -> list[str]:
@@ -156,11 +163,11 @@ class RunScore:
         return lines
 
     def lines(self) -> list[str]:
-        """All that a terminal shows."""
-        return [*self.scores(), "", *table_lines(COMPARED, [one.cells() for one in self.compared], words=1)]
+        """All lines for the terminal."""
+        return [*self.scores(), "", *table_lines(METRICS_HEADER, [one.cells() for one in self.compared], words=1)]
 
     def write(self, path: Path) -> None:
-        """All numbers, as JSON."""
+        """Write all numbers as JSON."""
         record = {
             "data": self.data,
             "select": self.select,
@@ -172,16 +179,16 @@ class RunScore:
         write_text(path, json.dumps(record, indent=2) + "\n")
 
     def write_page(self, path: Path, run: str) -> None:
-        """Scores per class, means as in `lines`, and the reliability plot; all numbers are those of evaluation.json."""
+        """Write a page with scores per class, the means, and the reliability diagram, all from evaluation.json."""
         lines = self.scores()
         findings: list[Finding] = [
             Lines(None, _sentences(lines[lines.index("") + 1 :])),
-            Table("Beside CLIP as it is (evaluation.json)", COMPARED, [one.cells() for one in self.compared]),
-            Heading("Do probabilities say how often?"),
+            Table("Compared with zero-shot (evaluation.json)", METRICS_HEADER, [one.cells() for one in self.compared]),
+            Heading("Are probabilities calibrated?"),
             Picture(
                 lambda: figure_png(reliability_figure(dict(self.curves)), 1000),
                 alt="Share of labels present against their probability; the table below holds the same.",
-                caption="Known labels in bins of their probability, with 95 % intervals; dotted: they say how often.",
+                caption="Known labels in bins of their probability, with 95 % intervals; dotted: perfect calibration.",
                 least=20,
             ),
             Table(
@@ -214,7 +221,7 @@ class RunScore:
 
 
 def _sentences(lines: list[str]) -> list[str]:
-    """The lines below the table, those that are set in joined to the one above them, mAP first."""
+    """The lines below the table as paragraphs, mAP first; indented lines are joined to the one above."""
     found: list[str] = []
     for line in lines:
         if line.startswith(" "):

@@ -1,4 +1,4 @@
-"""Tags from class names alone: nobody labelled anything, and nothing is trained."""
+"""Tags from class names alone, without labels and without training."""
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from promptmlr.run.folder import CONFIG
 __all__ = ["MOST_IMAGES", "run_of_classes", "zero_shot_run"]
 
 METHOD = "anchored"
-MOST_IMAGES = 1_000  # that are looked at beforehand, to see how CLIP words each class
+MOST_IMAGES = 1_000  # images on which margins of each class are measured
 
 
 def zero_shot_run(
@@ -42,18 +42,18 @@ def zero_shot_run(
     workers: int = 2,
     reporter: Reporter | None = None,
 ) -> Run:
-    """The run that `promptmlr train` makes of images without any known label; its folder is gone again.
+    """The run that `promptmlr train` makes of images without any known label; its folder is temporary.
 
     Args:
         backbone: the frozen CLIP.
-        images: files; at most `MOST_IMAGES` of them are looked at.
+        images: files, of which at most `MOST_IMAGES` are used.
         class_names: C names.
-        share: how often classes are present, for all or of each, where a person knows it.
+        share: known prevalence, for all classes or for each; None if unknown.
         templates: as of `create_recognizer`.
         texts: the same.
         skip_unreadable: leave unreadable images out instead of refusing them.
         workers: threads that decode images.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Raises:
         UserError: there is no image, or one cannot be read; class names that cannot be used.
@@ -89,7 +89,7 @@ def run_of_classes(
     skip_unreadable: bool = False,
     reporter: Reporter | None = None,
 ) -> Run:
-    """`zero_shot_run` of what a person names; how little is known of its probabilities is said.
+    """`zero_shot_run` of files, folders and class names, with a note on the limits of its probabilities.
 
     Args:
         images: files, folders and globs.
@@ -98,7 +98,7 @@ def run_of_classes(
         share: how often classes are present: a number, or a CSV (`shares_of`).
         texts: how classes are put into words.
         skip_unreadable: leave unreadable images out instead of refusing them.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Raises:
         UserError: as `zero_shot_run`, or something else than images was named.

@@ -1,7 +1,7 @@
-"""Threads of torch on a CPU: small steps are done by one.
+"""Number of torch threads on a CPU: one for small steps.
 
-A second thread gains little there, and on a machine that is busy with other things each waits for the other at every
-operator: training the smallest data sets then takes many times as long.
+A second thread gains little there, and on a busy machine threads wait for each other at every operator, so that
+training on small data sets takes many times as long.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""From which probability on a class is a label: by the greatest expected F1, or by how many labels should be right.
+"""Thresholds on probabilities: for the largest expected F1, or for a requested precision.
 
 Letters: N images, C classes.
 """
@@ -25,12 +25,12 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class PrecisionPoint(BaseModel):
-    """From which probability on labels are right as often as asked.
+    """The threshold for a precision.
 
     Attributes:
-        asked: share of predicted labels that should be right.
-        threshold: label where the probability is greater; 1 where no threshold gives that.
-        predicted: known labels, not seen in training, whose probability is greater.
+        asked: the requested precision.
+        threshold: a label is predicted if its probability is greater; 1 if no threshold reaches the precision.
+        predicted: number of known labels, not seen in training, above the threshold.
         right: how many of them are present.
     """
 
@@ -43,10 +43,10 @@ class PrecisionPoint(BaseModel):
 
 
 def check_precision(precision: float) -> None:
-    """Refuse a share of right labels for which there is no `PrecisionPoint`.
+    """Refuse a precision for which there is no `PrecisionPoint`.
 
     Raises:
-        UserError: it lies outside of `PRECISIONS`.
+        UserError: it lies outside `PRECISIONS`.
     """
     least, most = PRECISIONS[0], PRECISIONS[-1]
     if not least - NEAR <= precision <= most + NEAR:
@@ -56,12 +56,12 @@ def check_precision(precision: float) -> None:
 def expected_f1_thresholds(
     probabilities: NDArray[np.float64], counted: NDArray[np.bool_], common: float | None = None
 ) -> NDArray[np.float64]:
-    """(C,) thresholds of the greatest expected F1 over the counted ones of (N, C) calibrated probabilities.
+    """(C,) thresholds of the largest expected F1 over the counted cells of (N, C) calibrated probabilities.
 
-    The best threshold is half the F1 it gives (Lipton, Elkan and Naryanaswamy, 2014), so it follows from probabilities
-    alone: no labels of single images decide. Classes of which few are expected are drawn to `common`, where None is the
-    mean of all. Of a recognizer that knows little the greatest expected F1 is that of predicting nearly everything, so
-    no class is predicted more than `MOST_PREDICTED` times as often as it is expected.
+    The best threshold is half of the F1 that it gives (Lipton, Elkan and Naryanaswamy, 2014), so it follows from the
+    probabilities alone. Classes with few expected positives are shrunk to `common`, where None is the mean of all
+    classes. A weak recognizer reaches its largest expected F1 by predicting nearly every image, so no class is
+    predicted more than `MOST_PREDICTED` times as often as expected.
     """
     expected = np.where(counted, probabilities, 0.0).sum(axis=0)
     ranked = [np.sort(column[chosen])[::-1] for column, chosen in zip(probabilities.T, counted.T, strict=True)]
@@ -72,11 +72,11 @@ def expected_f1_thresholds(
     if common is None:
         common = (best * expected).sum() / max(expected.sum(), TINY) / 2
     drawn: NDArray[np.float64] = weight * best / 2 + (1 - weight) * common
-    return np.maximum(drawn, [_enough(column) for column in ranked])
+    return np.maximum(drawn, [_least_threshold(column) for column in ranked])
 
 
-def _enough(ranked: NDArray[np.float64]) -> float:
-    """The threshold that predicts `MOST_PREDICTED` times as many as are expected, of (K,) falling probabilities."""
+def _least_threshold(ranked: NDArray[np.float64]) -> float:
+    """The threshold that predicts `MOST_PREDICTED` times the expected number, for (K,) descending probabilities."""
     most = math.ceil(MOST_PREDICTED * ranked.sum())
     return float(ranked[most - 1 : most + 1].mean()) if 0 < most < len(ranked) else 0.0
 
@@ -84,20 +84,20 @@ def _enough(ranked: NDArray[np.float64]) -> float:
 def precision_points(
     probabilities: NDArray[np.float64], known: NDArray[np.float64], present: NDArray[np.bool_]
 ) -> tuple[PrecisionPoint, ...]:
-    """Thresholds of a share of right labels, by what probabilities expect and what known labels say.
+    """The thresholds for all of `PRECISIONS`, from probabilities and known labels.
 
-    The share expected above a threshold is the mean probability there; it counts as `PSEUDO_PREDICTED` labels beside
-    those that are known. The least threshold from which on the two together reach what is asked is taken.
+    The expected precision of a threshold is the mean probability above it; it counts as `PSEUDO_PREDICTED` labels in
+    addition to the known ones. Chosen is the smallest threshold from which on both together reach the precision.
 
     Args:
         probabilities: (M,) of all cells that training did not see.
-        known: (K,) of the known ones among them.
-        present: (K,) whether they are.
+        known: (K,) probabilities of the known ones among them.
+        present: (K,) whether these are present.
     """
     ranked = np.sort(probabilities)[::-1]
     if not len(ranked):
         return ()
-    # between two neighbours, so that rounding does not decide
+    # halfway between neighbours, so that rounding does not matter
     bounds = np.append((ranked[:-1] + ranked[1:]) / 2, 0.0)
     expected = ranked.cumsum() / np.arange(1, len(ranked) + 1)
     order = np.argsort(-known)

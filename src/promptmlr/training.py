@@ -1,8 +1,8 @@
-"""`fit`: the training loop, to be read from top to bottom.
+"""The training loop, `fit`.
 
 Regions come from a `RegionSource`, labels are (N, C) int8 with −1 for unknown; the recognizer's learned tensors are
-changed in place. Everything random follows from seeds and the epoch, so a run that was interrupted between two epochs
-goes on to the same weights.
+changed in place. All randomness follows from seeds and the epoch, so a run that was interrupted between two epochs
+continues to the same weights.
 """
 
 import math
@@ -30,12 +30,12 @@ from promptmlr.unknown import unknown_cost
 __all__ = ["EpochReport", "Prior", "TrainingRun", "TrainingState", "epoch_order", "fit", "fit_runs", "rate_factor"]
 
 MAPS_IN_CACHE = 2**22
-"""Bytes of one map (B, columns, R) above which runs are no longer put side by side on a CPU."""
+"""Largest size of a map (B, columns, R), in bytes, for which runs are trained side by side on a CPU."""
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What is known after an epoch: one line of `metrics.jsonl`."""
+    """The metrics of an epoch: one line of `metrics.jsonl`."""
 
     epoch: int  # from 1
     epochs: int
@@ -47,7 +47,7 @@ class EpochReport:
 
 @dataclass
 class TrainingState:
-    """All that a later `fit` needs to go on as if it had never stopped."""
+    """Everything that a later `fit` needs to continue as if it had not been interrupted."""
 
     epoch: int = 0  # finished epochs
     learned: dict[str, Tensor] = field(default_factory=dict)
@@ -59,15 +59,15 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Prior:
-    """A Gaussian around where class vectors start, so that few labels leave them there and many overrule it.
+    """A Gaussian prior around the start of class vectors; its weight falls as the number of labels grows.
 
     The penalty of a class is λ/2 · exp(2 · log_scale) · Σ over both sides of ‖v − v₀‖² / ‖v₀‖²: L2-SP (Li, Grandvalet
-    and Davoine, 2018) on what a vector adds to the log odds, so that λ means the same whatever margins are scaled by.
-    It is added to the *sum* of the costs of all labels, which makes the minimum the most probable vectors a posteriori.
+    and Davoine, 2018) on a vector's contribution to the log odds, so that λ does not depend on the scale of margins.
+    It is added to the *sum* of the costs of all labels, so the minimum is the maximum a posteriori estimate.
 
     Attributes:
         start: (C, V) class vectors of the presence and of the absence side.
-        strength: λ, (C,) or a number for all classes; with infinity, a run stays as it is.
+        strength: λ, (C,) or a number for all classes; infinity keeps the start.
     """
 
     start: Vectors
@@ -75,12 +75,12 @@ class Prior:
 
     @property
     def infinite(self) -> bool:
-        """Whether nothing can move."""
+        """Whether all vectors are fixed."""
         return not isinstance(self.strength, Tensor) and math.isinf(self.strength)
 
     @classmethod
     def of(cls, recognizer: Recognizer, strength: float | Tensor) -> "Prior":
-        """Around where a recognizer stands now."""
+        """A prior around the current vectors of a recognizer."""
         presence, absence = joint_vectors([recognizer])
         return cls((presence.detach().clone(), absence.detach().clone()), strength)
 
@@ -90,12 +90,12 @@ class TrainingRun:
     """One recognizer in training; it may share its region batches with others.
 
     Attributes:
-        recognizer: changed in place; at the end it holds the last epoch's tensors, or under a selection the best's.
+        recognizer: changed in place; at the end it holds the tensors of the last epoch, or of the best under selection.
         labels: (N, C) int8.
         recipe: rates, epochs, batch size, loss weight.
-        state: where an interrupted run stood.
-        prior: of its class vectors; None lets them go wherever the labels lead.
-        costly: (C,) bool, the classes whose unknown labels cost what the recipe says; None are all.
+        state: training state of an interrupted run.
+        prior: of its class vectors; None is no prior.
+        costly: (C,) bool, the classes whose unknown labels have the recipe's cost; None means all.
     """
 
     recognizer: Recognizer
@@ -158,11 +158,11 @@ def fit_runs(
     on_epoch: Callable[[Sequence[EpochReport]], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Train several runs of one method over the same batches of regions, as each would be trained alone.
+    """Train several runs of one method over the same batches of regions, with the same result as one by one.
 
-    Classes do not talk to each other, so T runs over C classes are T·C columns of one product. Labels, starts, rates
-    and loss weights may differ from run to run. The order of images and their views are common, so the spread over runs
-    of several seeds leaves out what the order adds.
+    Classes are independent, so T runs over C classes are T·C columns of one product. Labels, starts, rates and loss
+    weights may differ between runs. All runs share the order of images and their views, so the spread over seeds does
+    not include the effect of the order.
 
     Args:
         runs: of recognizers with the same kinds of sides, and recipes of one batch size and number of epochs.
@@ -180,7 +180,7 @@ def fit_runs(
     recipe = _common_recipe(runs)
     if all(run.prior is not None and run.prior.infinite for run in runs):
         return
-    runs, source = _taught(runs, source)
+    runs, source = _informative_images(runs, source)
     members = [_Member(run) for run in runs]
     stacks: list[_Stack] = []
     with ExitStack() as threads:
@@ -219,8 +219,10 @@ def fit_runs(
         member.load_best()
 
 
-def _taught(runs: Sequence[TrainingRun], source: RegionSource) -> tuple[Sequence[TrainingRun], RegionSource]:
-    """Runs with a prior go through the images alone that teach one of them: steps are as many as labels deserve."""
+def _informative_images(
+    runs: Sequence[TrainingRun], source: RegionSource
+) -> tuple[Sequence[TrainingRun], RegionSource]:
+    """For runs with a prior, only images with a known label in some run, so that steps grow with labels."""
     if any(run.prior is None or run.recipe.unknown not in ("auto", "ignore") for run in runs):
         return runs, source
     useful = np.flatnonzero(np.any([(run.labels != UNKNOWN).any(axis=1) for run in runs], axis=0))
@@ -262,7 +264,7 @@ class _Member:
 
 
 class _Stack:
-    """Members whose columns go through together: their labels (N, ΣC) and loss weights (ΣC,) side by side."""
+    """Members that are trained as one product: their labels (N, ΣC) and loss weights (ΣC,) side by side."""
 
     def __init__(self, members: Sequence[_Member], device: torch.device) -> None:
         runs = [member.run for member in members]
@@ -288,9 +290,9 @@ class _Stack:
 
         Args:
             regions: (B, R, D) of a batch.
-            rows: (B,) its images.
-            share: of all images that are in it: as much of the priors is due.
-            progress: how far training is, 0 to 1.
+            rows: (B,) indices of its images.
+            share: of all images in the batch, by which the priors are weighted.
+            progress: of training, 0 to 1.
         """
         with part("maps and loss, forward"):
             vectors = joint_vectors(self.recognizers)
@@ -309,7 +311,7 @@ class _Stack:
         self.total += cost.detach()
 
     def _cost(self, logits: Tensor, labels: Tensor, progress: float) -> Tensor:
-        """(B, ΣC) costs of known labels, and of unknown ones where these cost anything."""
+        """(B, ΣC) costs of known labels, and of unknown ones if they have a cost."""
         cost = self.cost_of_known(logits, labels)
         if self.unknown == "ignore":
             return cost
@@ -343,7 +345,7 @@ def _joint_prior(runs: Sequence[TrainingRun]) -> Prior | None:
     if not priors:
         return None
     presence, absence = (torch.cat([prior.start[side] for prior in priors]) for side in (0, 1))
-    # What cannot move pays nothing: infinity times zero is no number.
+    # Fixed vectors have no penalty, because infinity times zero is NaN.
     numbers = [0.0 if prior.infinite else prior.strength for prior in priors]
     strengths = [
         torch.as_tensor(number).to(presence).expand(len(prior.start[0]))
@@ -353,7 +355,7 @@ def _joint_prior(runs: Sequence[TrainingRun]) -> Prior | None:
 
 
 def _stacks(members: Sequence[_Member], regions: Tensor) -> list[_Stack]:
-    """As many members side by side as have maps that fit the cache together; on a GPU, all of them."""
+    """Members grouped so that the maps of a group fit the cache; on a GPU, one group."""
     if regions.device.type != "cpu":
         return [_Stack(members, regions.device)]
     per_column = regions.shape[0] * regions.shape[1] * regions.element_size()
@@ -370,7 +372,7 @@ def _stacks(members: Sequence[_Member], regions: Tensor) -> list[_Stack]:
 
 
 def _common_recipe(runs: Sequence[TrainingRun]) -> Recipe:
-    """The first recipe, once it is certain that all runs can share batches, epochs and products."""
+    """The first recipe, after a check that all runs can share batches, epochs and products."""
 
     def shape(run: TrainingRun) -> tuple[object, ...]:
         recognizer, recipe = run.recognizer, run.recipe
@@ -409,7 +411,7 @@ def _rate(recipe: Recipe, base_rate: float, epoch: int) -> float:
 
 
 def _optimizer(recognizer: Recognizer, recipe: Recipe, still: bool = False) -> torch.optim.Optimizer:
-    """One group per tensor, at the rate that its side, or its scaling, names for it."""
+    """One parameter group per tensor, with the rate that its side or scaling names."""
 
     def base_rate(name: str) -> float:
         owner, tensor = name.split(".")[:2]

@@ -47,7 +47,7 @@ class Estimate:
         return self.low <= 0 <= self.high
 
     def verdict(self, p_holm: float, more: str = "higher", less: str = "lower") -> str:
-        """In words: what a table of comparisons as a whole allows to say of this one.
+        """The verdict on this comparison, corrected for all comparisons of its table.
 
         Args:
             p_holm: its p-value, corrected for the table.
@@ -69,10 +69,10 @@ def estimate(
 ) -> Estimate:
     """A weighted sum of groups, averaged over seeds: a mean, a paired difference, a main effect, an interaction.
 
-    Images are resampled as they are. K seeds are too few for that: with two, resampling knows three means. Their mean
-    is drawn from Student's distribution instead, s / √K · t with K − 1 degrees of freedom around what was seen, which
-    two seeds pay for with a wide interval. Both are added draw by draw; the interval reflects the draws around the
-    value, less their mean (repeated positives rank together, so resampled scores lean high).
+    Images are resampled. K seeds are too few for resampling: two seeds have only three different resamples. The mean
+    over seeds is drawn from Student's distribution instead, s / √K · t with K − 1 degrees of freedom around the
+    observed mean, which is wide for two seeds. Both are added draw by draw; the interval reflects the draws around the
+    value, minus their bias (repeated positives rank together, so resampled scores are too high).
 
     Args:
         scores: (G, K) on the test images.

@@ -1,8 +1,7 @@
-"""What a label costs that nobody knows: pure functions of the log odds z of presence, and their table.
+"""The cost of unknown labels: pure functions of the log odds z of presence, and their table.
 
-With labels of both kinds an unknown one costs nothing and teaches nothing. Where only presence was ever noted (ticks,
-tags, one label per image), something has to stand for absence, or every class ends up everywhere. Letters: B images, C
-classes.
+With labels of both kinds, unknown labels are ignored. With positive-only labels (ticks, tags, one label per image) some
+cost must stand for absence, else training predicts every class for every image. Letters: B images, C classes.
 """
 
 import math
@@ -18,7 +17,7 @@ __all__ = ["UNKNOWN_COSTS", "UnknownCost", "unknown_cost"]
 ENTROPY_WEIGHT = 0.1
 HILL_LAMBDA = 1.5
 LARGEST_REJECTED = 0.1
-SURELY_ABSENT = -30.0  # log odds that cost nothing: those of known labels, while unknown ones are looked at
+SURELY_ABSENT = -30.0  # log odds of negligible cost, put at known labels while unknown ones are evaluated
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class UnknownCost:
     Attributes:
         summary: what it does, in a few words.
         source: where it was proposed.
-        cost: (B, C) log odds of unknown labels, and how far training is (0 to 1) → (B, C) costs.
+        cost: (B, C) log odds of unknown labels, and the progress of training (0 to 1) → (B, C) costs.
     """
 
     summary: str
@@ -94,13 +93,13 @@ UNKNOWN_COSTS: dict[str, UnknownCost] = {
 
 
 def unknown_cost(logits: Tensor, labels: Tensor, kind: str, progress: float = 1.0) -> Tensor:
-    """What unknown labels cost.
+    """The cost of unknown labels.
 
     Args:
         logits: (B, 2, C) float of one recognizer; 0 absence, 1 presence.
         labels: (B, C), any integer dtype; 1 present, 0 absent, anything else unknown.
         kind: a name of `UNKNOWN_COSTS`.
-        progress: how far training is, 0 to 1.
+        progress: of training, 0 to 1.
 
     Returns:
         (B, C): zero where the label is known.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import promptmlr as pm
+from support import csv_rows
 
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
 
@@ -28,18 +29,13 @@ def ticks_of(photos: Path) -> Path:
     return photos / "ticks.csv"
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_cells_to_label_next(promptmlr, photos: Path, run: Path) -> None:
     out = photos / "next.csv"
     done = promptmlr("suggest", run, photos / "labels.csv", "-n", "12", "--out", out)
     assert done.code == 0, done.err
     assert "12 cells of" in done.err
-    known = {row["image"]: row for row in rows(photos / "labels.csv")}
-    asked = rows(out)
+    known = {row["image"]: row for row in csv_rows(photos / "labels.csv")}
+    asked = csv_rows(out)
     assert len(asked) == 12
     assert all(known[row["image"]][row["class"]] == "" and known[row["image"]]["split"] == "train" for row in asked)
     again = promptmlr("suggest", run, photos / "labels.csv", "--out", out)
@@ -58,25 +54,25 @@ def test_cells_to_label_next(promptmlr, photos: Path, run: Path) -> None:
 
 
 def test_labels_that_look_wrong(promptmlr, photos: Path, run: Path) -> None:
-    done = promptmlr("audit", run, photos / "labels.csv", "--out", photos / "doubts.csv")
+    done = promptmlr("audit", run, photos / "labels.csv", "--out", photos / "label-quality.csv")
     assert done.code == 0, done.err
-    known = {row["image"]: row for row in rows(photos / "labels.csv")}
-    found = rows(photos / "doubts.csv")
+    known = {row["image"]: row for row in csv_rows(photos / "labels.csv")}
+    found = csv_rows(photos / "label-quality.csv")
     assert len(found) == 63
     assert all(known[row["image"]][row["class"]] == row["label"] for row in found)
     assert done.err.splitlines()[-1].endswith(
-        f"of 63 observed labels may be wrong; all of them, the most doubtful first: {photos / 'doubts.csv'}"
+        f"of 63 observed labels may be wrong; all of them, the lowest quality first: {photos / 'label-quality.csv'}"
     )
 
 
 def test_ticks_are_ranked_and_none_is_called_wrong(promptmlr, photos: Path) -> None:
-    table, out = ticks_of(photos), photos / "doubts.csv"
+    table, out = ticks_of(photos), photos / "label-quality.csv"
     assert promptmlr("train", table, "--out", photos / "run", *SMALL).code == 0
     done = promptmlr("audit", photos / "run", table, "--out", out)
     assert done.code == 0, done.err
     assert "no label says where these are absent: tree, house, cloud, car, flower" in done.err
-    assert "theirs are ranked and none is called one" in done.err
-    found = rows(out)
+    assert "the labels of these classes are ranked and none is called an issue" in done.err
+    found = csv_rows(out)
     assert {(row["label"], row["issue"]) for row in found} == {("1", "")}
     assert done.err.splitlines()[-1].startswith(f"0 of {len(found)} observed labels may be wrong")
     quality = [float(row["quality"]) for row in found]
@@ -89,7 +85,7 @@ def test_what_more_labels_would_buy(promptmlr, photos: Path) -> None:
     arguments = ("--method", "dualembedding", "--seeds", "2", "--shares", "0.3,0.6,1", *SMALL)
     done = promptmlr("learning-curve", photos / "labels.csv", *arguments, "--out", out, "--report", page)
     assert done.code == 0, done.err
-    found = rows(out / "curve.csv")
+    found = csv_rows(out / "curve.csv")
     assert [row["what"] for row in found] == ["measured"] * 3 + ["extrapolated"] * 2
     assert f"{100 * float(found[2]['mean_ap']):.1f} (" in done.out
     assert int(found[2]["labels"]) == 63
@@ -123,7 +119,7 @@ def test_the_method_is_chosen_by_cross_validation(promptmlr, photos: Path) -> No
     assert done.code == 0, done.err
     chosen = pm.load_run(photos / "run").config.method
     assert f"{chosen} is taken" in done.err
-    tried = rows(photos / "run" / "methods.csv")
+    tried = csv_rows(photos / "run" / "methods.csv")
     assert chosen in (tried[0]["method"], "anchored")
     assert {row["method"] for row in tried} == set(pm.METHODS)
     assert float(tried[0]["mean_ap"]) == max(float(row["mean_ap"]) for row in tried)
@@ -133,7 +129,7 @@ def test_templates_are_for_the_candidates_that_start_from_texts(promptmlr, photo
     arguments = ("--method", "auto", "--templates", "simple", "--epochs", "1", *SMALL[:2], *SMALL[4:])
     done = promptmlr("train", photos / "labels.csv", *arguments, "--out", photos / "run")
     assert done.code == 0, done.err
-    assert {row["method"] for row in rows(photos / "run" / "methods.csv")} == set(pm.METHODS)
+    assert {row["method"] for row in csv_rows(photos / "run" / "methods.csv")} == set(pm.METHODS)
 
 
 def test_the_method_is_chosen_among_ticks_alone(promptmlr, photos: Path) -> None:
@@ -141,7 +137,7 @@ def test_the_method_is_chosen_among_ticks_alone(promptmlr, photos: Path) -> None
     assert done.code == 0, done.err
     assert "what nobody ticked counts as absent" in done.err
     assert "--no-calibrate" not in done.err
-    tried = rows(photos / "run" / "methods.csv")
+    tried = csv_rows(photos / "run" / "methods.csv")
     assert {row["method"] for row in tried} == set(pm.METHODS)
     assert float(tried[0]["mean_ap"]) < 1
     assert {row["log_loss"] for row in tried} == {""}

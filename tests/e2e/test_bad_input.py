@@ -1,6 +1,7 @@
 """Bad input through the command line: one line that says what and where, exit 2, and nothing half-written."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,23 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
-    """Two photos, one broken one and a good table, in the current folder."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def two_photos(tmp_path_factory) -> Path:
+    """Two photos, one broken one and a good table."""
+    path = tmp_path_factory.mktemp("two") / "photos"
+    path.mkdir()
     for name, colour in (("a.png", "red"), ("b.png", "blue")):
-        Image.new("RGB", (40, 30), colour).save(name)
-    Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    Path("labels.csv").write_text(GOOD)
+        Image.new("RGB", (40, 30), colour).save(path / name)
+    (path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    (path / "labels.csv").write_text(GOOD)
+    return path
+
+
+@pytest.fixture
+def folder(two_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A copy of `two_photos`, as the current folder."""
+    shutil.copytree(two_photos, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -123,10 +133,18 @@ def test_missing_things_are_refused(promptmlr: Callable, folder: Folder) -> None
     assert_refused(promptmlr("predict", "nowhere", "a.png", "--out", "p.csv"), ("nowhere",), before)
 
 
+@pytest.fixture(scope="module")
+def trained(promptmlr: Callable, two_photos: Path) -> Path:
+    """A run on `two_photos`."""
+    run = two_photos.with_name("run")
+    assert promptmlr("train", two_photos / "labels.csv", "--out", run, *OPTIONS).code == 0
+    return run
+
+
 @pytest.fixture
-def run(promptmlr: Callable, folder: Folder) -> Path:
-    assert promptmlr("train", "labels.csv", "--out", "run", *OPTIONS).code == 0
-    return Path("run")
+def run(trained: Path, folder: Folder) -> Path:
+    """A run on the two photos, in the current folder."""
+    return Path(shutil.copytree(trained, "run"))
 
 
 def test_a_run_folder_that_exists_is_kept(promptmlr: Callable, run: Path) -> None:

@@ -116,7 +116,7 @@ def test_scores_and_labels_use_them(promptmlr, runs: Path) -> None:
     assert found["compared"][0]["mean_ap"] == pytest.approx(found["mean_ap"])
     text = page.read_text()
     assert "Share of labels present against their probability" in text
-    assert "Beside CLIP as it is" in text
+    assert "Compared with zero-shot" in text
     assert re.search(r"<ul>\s*<li>mAP [\d.]+", text)
     assert re.search(r"known ones: means over classes: precision CP [\d.]+.*; all labels pooled: precision OP", text)
 

@@ -18,19 +18,13 @@ from promptmlr.labels import hide
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.recipes import load_recipe
 from promptmlr.run import FILES
-from support import interrupt_after, require_shared
+from support import assert_same_tensors, csv_rows, interrupt_after, require_shared
 
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "weights.safetensors")
-
-
-def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
 
 
 @pytest.mark.parametrize(
@@ -76,8 +70,7 @@ def test_csv_to_predictions(promptmlr, photos: Path, method: str) -> None:
     out = photos / "predictions.csv"
     predicted = promptmlr("predict", run, photos / "photos", "--out", out, "--workers", "0")
     assert predicted.code == 0, predicted.err
-    with out.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(out)
     assert [Path(row["image"]).name for row in rows] == [f"{index:02d}.png" for index in range(48)]
     assert list(rows[0]) == ["image", "labels", *pm.load_run(run).class_names]
     for row in rows:
@@ -86,16 +79,13 @@ def test_csv_to_predictions(promptmlr, photos: Path, method: str) -> None:
         assert set(filter(None, row["labels"].split(";"))) == above
 
 
-def test_predictions_agree_between_forms(promptmlr, photos: Path) -> None:
-    run = photos / "run"
-    assert promptmlr("train", photos / "labels.csv", "--out", run, *SMALL).code == 0
+def test_predictions_agree_between_forms(promptmlr, photos: Path, run: Path) -> None:
     pattern = str(photos / "photos" / "0*.png")
     for suffix in ("csv", "jsonl", "parquet"):
         done = promptmlr("predict", run, pattern, "--top", "2", "--out", photos / f"p.{suffix}")
         assert done.code == 0, done.err
     names = pm.load_run(run).class_names
-    with (photos / "p.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(photos / "p.csv")
     lines = [json.loads(line) for line in (photos / "p.jsonl").read_text().splitlines()]
     table = pq.read_table(photos / "p.parquet").to_pylist()
     expected = pm.load_run(run).predict(sorted((photos / "photos").glob("0*.png")))
@@ -147,7 +137,7 @@ def test_same_seed_same_weights_other_seed_others(promptmlr, photos: Path, metho
         arguments = ("--method", method, "--seed", seed, "--observed", "0.5", *SMALL)
         done = promptmlr("train", photos / "labels.csv", "--out", photos / name, *arguments)
         assert done.code == 0, done.err
-    assert_same(weights(photos / "a"), weights(photos / "b"))
+    assert_same_tensors(weights(photos / "a"), weights(photos / "b"))
     a, c = (weights(photos / name)[f"learned.{tensor}"] for name in "ac")
     assert not torch.equal(a, c)
 
@@ -195,9 +185,7 @@ def test_training_images_as_test_images_are_warned_of(promptmlr, photos: Path) -
     assert "trained on" in evaluated.out
 
 
-def test_a_run_refuses_another_backbone(promptmlr, photos: Path, parity_checkpoint: Path) -> None:
-    run = photos / "run"
-    assert promptmlr("train", photos / "labels.csv", "--out", run, *SMALL).code == 0
+def test_a_run_refuses_another_backbone(promptmlr, photos: Path, run: Path, parity_checkpoint: Path) -> None:
     done = promptmlr("evaluate", run, photos / "labels.csv", "--backbone", parity_checkpoint)
     assert done.code == 2
     assert "needs the weights of scenes" in done.err
@@ -238,9 +226,8 @@ def test_missing_images_are_left_out_with_the_unreadable(promptmlr, photos: Path
     assert elsewhere.code == 2
 
 
-def test_a_score_on_the_training_images_says_so_wherever_it_goes(promptmlr, photos: Path) -> None:
-    table, run, page = photos / "labels.csv", photos / "run", photos / "page.html"
-    assert promptmlr("train", table, "--out", run, *SMALL).code == 0
+def test_a_score_on_the_training_images_says_so_wherever_it_goes(promptmlr, photos: Path, run: Path) -> None:
+    table, page = photos / "labels.csv", photos / "page.html"
     warning = "the run was trained on images of these names"
     on_new = promptmlr("evaluate", run, table, "--report", page)
     assert on_new.code == 0, on_new.err
@@ -254,9 +241,7 @@ def test_a_score_on_the_training_images_says_so_wherever_it_goes(promptmlr, phot
     assert card.count("the images it was trained on") == 2  # the table's heading and the front matter
 
 
-def test_full_disk_is_the_environments_fault(promptmlr, photos: Path, monkeypatch) -> None:
-    run = photos / "run"
-    assert promptmlr("train", photos / "labels.csv", "--out", run, *SMALL).code == 0
+def test_full_disk_is_the_environments_fault(promptmlr, photos: Path, run: Path, monkeypatch) -> None:
     (photos / "p.csv").write_text("kept")
 
     def full(_handle: int) -> None:

@@ -1,8 +1,8 @@
 """`promptmlr compare`: a grid, its files, and going on where it was interrupted."""
 
-import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from promptmlr.paper.design import running
 from promptmlr.paper.grid import cells as module
 from promptmlr.paper.grid import stack
 from promptmlr.paper.grid.folder import GridFolder
+from support import csv_rows
 
 NUMBER = re.compile(r"\d+\.\d+")
 
@@ -18,8 +19,7 @@ SMALL = ("--backbone", "scenes", "--epochs", "1", "--workers", "0", "--seeds", "
 
 
 def cells(out: Path) -> dict[tuple[str, str, str], dict[str, str]]:
-    with (out / "cells.csv").open(encoding="utf-8", newline="") as file:
-        return {(row["method"], row["observed"], row["seed"]): row for row in csv.DictReader(file)}
+    return {(row["method"], row["observed"], row["seed"]): row for row in csv_rows(out / "cells.csv")}
 
 
 def test_a_grid(promptmlr, photos: Path) -> None:
@@ -37,17 +37,17 @@ def test_a_grid(promptmlr, photos: Path) -> None:
     assert "What mAP does not show" in text
     assert "with fewer than 100, intervals are too narrow" in done.err.partition("steps")[0]  # before it begins
     assert "the miniature CLIP knows drawings alone" in done.err
-    with (out / "table.csv").open(encoding="utf-8", newline="") as file:
-        moved = {
-            row["method"]: float(row["absence_moved"]) for row in csv.DictReader(file) if row["observed"] == "mean"
-        }
+    moved = {
+        row["method"]: float(row["absence_displacement"])
+        for row in csv_rows(out / "table.csv")
+        if row["observed"] == "mean"
+    }
     assert moved["zeroshot"] == 0 < moved["positivecoop"]
     assert "seen by scenes at 128 px" in text
     assert "Recipe default, but epochs 1." in text
     assert NUMBER.findall(text) == NUMBER.findall(done.out)  # the same, set as lines
     assert "mAP in percent (table.csv)\nmethod" in done.out
-    with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
-        places = {(row["method"], row["reference"], row["observed"]) for row in csv.DictReader(file)}
+    places = {(row["method"], row["reference"], row["observed"]) for row in csv_rows(out / "differences.csv")}
     assert places == {("positivecoop", "zeroshot", share) for share in ("0.5", "1.0", "mean")}
     assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
 
@@ -68,9 +68,8 @@ def test_numbers_of_labels_and_zero_shot_beside(promptmlr, photos: Path) -> None
         "Differences to dualembedding",
         "Differences to zeroshot",
     ]
-    assert "Numbers of labels: so many of the known ones, chosen at random" in done.out
-    with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
-        pairs = {(row["method"], row["reference"]) for row in csv.DictReader(file)}
+    assert "Numbers of labels: that many of the known labels, chosen at random" in done.out
+    pairs = {(row["method"], row["reference"]) for row in csv_rows(out / "differences.csv")}
     assert pairs == {
         *(("baseline", "dualembedding"), ("zeroshot", "dualembedding")),
         *(("baseline", "zeroshot"), ("dualembedding", "zeroshot")),
@@ -146,23 +145,34 @@ def test_an_interrupted_grid_goes_on(promptmlr, photos: Path, monkeypatch) -> No
     assert {key: row["mean_ap"] for key, row in cells(out).items()} == score
 
 
-@pytest.fixture
-def stopped(promptmlr, photos: Path, monkeypatch) -> tuple[Path, tuple[object, ...]]:
-    """A grid that was interrupted after two of three epochs of its only method; its folder, and its command."""
-    out, real = photos / "grid", stack.Stack.save
-    arguments = ("compare", photos / "labels.csv", "--methods", "positivecoop", *SMALL, "--epochs", "3", "--out", out)
+@pytest.fixture(scope="module")
+def stopped_once(promptmlr, drawn: Path, tmp_path_factory) -> Path:
+    """Photos beside a grid that was interrupted after two of three epochs of its only method."""
+    photos, real = Path(shutil.copytree(drawn, tmp_path_factory.mktemp("stopped") / "photos")), stack.Stack.save
 
     def save(self, folder: Path) -> None:
         real(self, folder)
         if self.epoch == 2:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stack.Stack, "save", save)
-        assert promptmlr(*arguments).code == 130
-    assert (out / "positivecoop.unfinished.safetensors").is_file()
-    assert not (out / "cells.csv").exists()
-    return out, arguments
+        assert promptmlr(*of_three_epochs(photos)).code == 130
+    assert (photos / "grid" / "positivecoop.unfinished.safetensors").is_file()
+    assert not (photos / "grid" / "cells.csv").exists()
+    return photos
+
+
+def of_three_epochs(photos: Path) -> tuple[object, ...]:
+    """The command that makes `stopped`."""
+    of_one = ("compare", photos / "labels.csv", "--methods", "positivecoop", "--out", photos / "grid", *SMALL)
+    return *of_one, "--epochs", "3"
+
+
+@pytest.fixture
+def stopped(stopped_once: Path, photos: Path) -> tuple[Path, tuple[object, ...]]:
+    """A grid that was interrupted after two of three epochs of its only method; its folder, and its command."""
+    return Path(shutil.copytree(stopped_once / "grid", photos / "grid")), of_three_epochs(photos)
 
 
 def test_a_method_goes_on_within_its_epochs_to_the_same_bits(promptmlr, photos: Path, stopped, monkeypatch) -> None:
@@ -374,10 +384,10 @@ def test_a_design_and_going_on_with_it(promptmlr, photos: Path, monkeypatch) -> 
     assert len(calls) == 4 + 22
     assert len(cells(out)) == 25 * 2
     assert NUMBER.findall((out / "design.md").read_text()) == NUMBER.findall(done.out)  # the same, set as lines
-    assert "What the presence side gains" in page.read_text()
+    assert "Main effects of the presence side" in page.read_text()
     assert "with fewer than 100, intervals are too narrow" in page.read_text()
     before = (out / "cells.csv").read_bytes()
-    assert promptmlr(*arguments).code == 0
+    assert promptmlr(*arguments[: -len(("--report", page))]).code == 0
     assert len(calls) == 4 + 22
     assert (out / "cells.csv").read_bytes() == before
     other = promptmlr("compare", photos / "labels.csv", "--out", out, "--methods", "zeroshot", *SMALL)

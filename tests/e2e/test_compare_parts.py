@@ -1,6 +1,5 @@
 """`promptmlr compare` on parts of the data: in folds, and with classes that training never sees."""
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +11,14 @@ from promptmlr import opening
 from promptmlr.data import load_data
 from promptmlr.paper.grid import stack
 from promptmlr.paper.grid.folds import draw_folds
+from support import csv_rows
 
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0", "--seeds", "1", "--observed", "1")
 
 
 def cells(out: Path) -> dict[tuple[str, str], dict[str, str]]:
     """(method, classes) → its cell of the only place."""
-    with (out / "cells.csv").open(encoding="utf-8", newline="") as file:
-        return {(row["method"], row["classes"]): row for row in csv.DictReader(file)}
+    return {(row["method"], row["classes"]): row for row in csv_rows(out / "cells.csv")}
 
 
 def score(out: Path, method: str = "dualembedding", classes: str = "all") -> float:
@@ -63,8 +62,8 @@ def test_folds_are_trainings_on_all_others(promptmlr, photos: Path) -> None:
         assert float(folded["mean_ap"]) == pytest.approx(expected, abs=1e-6)
         losses = [float(one["log_loss"]) for one in alone]
         assert float(folded["log_loss"]) == pytest.approx(np.average(losses, weights=known), rel=1e-5)
-        assert float(folded["presence_moved"]) == pytest.approx(
-            np.mean([float(one["presence_moved"]) for one in alone]), rel=1e-4
+        assert float(folded["presence_displacement"]) == pytest.approx(
+            np.mean([float(one["presence_displacement"]) for one in alone]), rel=1e-4
         )
 
 
@@ -182,7 +181,7 @@ def test_shared_contexts_reach_unseen_classes(promptmlr, photos: Path) -> None:
     assert float(found["own"]["log_loss"]) == pytest.approx(np.log(2), abs=1e-4)
     assert abs(float(found["shared"]["log_loss"]) - np.log(2)) > 1e-3
     assert "one context for all classes" in done.out
-    assert "dualcoop: its name in the contexts that were learned from the seen classes." in done.out
+    assert "dualcoop: the class's name in the contexts that were learned from the seen classes." in done.out
 
 
 def test_unseen_classes_in_folds(promptmlr, photos: Path) -> None:
@@ -213,8 +212,7 @@ def test_a_cell_says_what_its_own_run_says(promptmlr, tmp_path: Path) -> None:
     assert promptmlr("train", "scenes", *options, "--out", tmp_path / "run").code == 0
     assert promptmlr("evaluate", tmp_path / "run", "scenes", "--resamples", "0", "--workers", "0").code == 0
     compared = json.loads((tmp_path / "run" / "evaluation.json").read_text())["compared"]
-    with (tmp_path / "grid" / "cells.csv").open(newline="") as file:
-        cells = {row["method"]: row for row in csv.DictReader(file)}
+    cells = {row["method"]: row for row in csv_rows(tmp_path / "grid" / "cells.csv")}
     for name in ("mean_ap", "log_loss", "calibration_error"):
         assert float(cells["anchored"][name]) == pytest.approx(compared[0][name], abs=2e-5), name
 
@@ -226,8 +224,7 @@ def test_what_unknown_labels_cost_is_compared_too(promptmlr, photos: Path) -> No
         done = promptmlr(*grid, "--backbone", "scenes", "--unknown", cost, "--out", photos / cost, "--workers", "0")
         assert done.code == 0, done.err
         assert f"Recipe default, but unknown {cost}." in done.out
-        with (photos / cost / "cells.csv").open(newline="") as file:
-            losses.append(next(row["log_loss"] for row in csv.DictReader(file)))
+        losses.append(next(row["log_loss"] for row in csv_rows(photos / cost / "cells.csv")))
     assert losses[0] != losses[1]
     done = promptmlr(*grid, "--unknown", "hil", "--out", photos / "none")
     assert (done.code, "no cost 'hil'" in done.err.splitlines()[-1]) == (2, True)

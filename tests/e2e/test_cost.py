@@ -1,21 +1,17 @@
 """`promptmlr cost`."""
 
-import csv
 from pathlib import Path
 
 import pytest
 
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+from support import csv_rows
 
 
 def test_costs_are_printed_and_kept(promptmlr, tiny_checkpoint: Path, tmp_path: Path) -> None:
     options = ("--classes", "dog, cat,tea_cup", "--batch-size", 2, "--context-length", 4, "--images", 10)
     done = promptmlr("cost", "--backbone", tiny_checkpoint, *options, "--out", tmp_path / "cost")
     assert done.code == 0, done.err
-    kept = rows(tmp_path / "cost" / "cost.csv")
+    kept = csv_rows(tmp_path / "cost" / "cost.csv")
     assert len(kept) == 10
     for row in kept:
         cells = f"{row['method']} {row['way']} {int(row['learned']):,}"
@@ -27,7 +23,7 @@ def test_costs_are_printed_and_kept(promptmlr, tiny_checkpoint: Path, tmp_path: 
     assert lines["baseline", "as", "here"].endswith("–")
     ratio = 4 * 64 / 97
     assert f"M·W / (D + 1) = {ratio:.2f}" in " ".join(done.out.split())
-    found = rows(tmp_path / "cost" / "claims.csv")
+    found = csv_rows(tmp_path / "cost" / "claims.csv")
     assert {float(row["found"]) for row in found if row["quantity"] == "learned parameters"} == {ratio}
     assert {row["verdict"] for row in found if row["quantity"] == "learned parameters"} == {"smaller"}
 

@@ -1,15 +1,14 @@
 """The estimator and the command line train the same."""
 
-import csv
 from pathlib import Path
 
 import promptmlr as pm
+from support import csv_rows
 
 
 def test_it_trains_what_the_command_line_trains(promptmlr, photos: Path) -> None:
     table = photos / "labels.csv"
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
+    rows = [row for row in csv_rows(table) if row["split"] == "train"]
     names = [name for name in rows[0] if name not in ("image", "split")]
     y = [[float(row[name] or "nan") for name in names] for row in rows]
     recognizer = pm.MultiLabelRecognizer("dualembedding", backbone="scenes", class_names=names, epochs=2)

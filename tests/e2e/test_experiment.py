@@ -1,12 +1,12 @@
 """`promptmlr experiment absence`: a small one, stopped twice."""
 
-import csv
 import re
 from pathlib import Path
 
 import pytest
 
 from promptmlr.paper.absence import running
+from support import csv_rows
 
 NUMBER = re.compile(r"\d+\.\d+")
 
@@ -16,11 +16,6 @@ SMALL = (
 )
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.mark.slow
 def test_a_small_experiment_is_stopped_and_goes_on(promptmlr, tmp_path: Path, monkeypatch) -> None:
     out, page = tmp_path / "absence", tmp_path / "absence.html"
@@ -28,7 +23,7 @@ def test_a_small_experiment_is_stopped_and_goes_on(promptmlr, tmp_path: Path, mo
     stopped = promptmlr(*command, "--minutes", "0")
     assert (stopped.code, stopped.err.splitlines()[-1]) == (
         2,
-        "error: the --minutes of this stretch are over; repeat the command to go on",
+        "error: --minutes are over; repeat the command to continue",
     )
     assert not (out / "cells.csv").exists()
 
@@ -45,15 +40,15 @@ def test_a_small_experiment_is_stopped_and_goes_on(promptmlr, tmp_path: Path, mo
         assert promptmlr(*command).code == 130
     before = {path: path.read_bytes() for path in (out / "towers").iterdir()}
     assert len(before) == 2
-    assert len(rows(out / "cells.csv")) == 4 * 2
+    assert len(csv_rows(out / "cells.csv")) == 4 * 2
 
     done = promptmlr(*command, "--report", page)
     assert done.code == 0, done.err
     assert {path: path.read_bytes() for path in (out / "towers").iterdir()} == before
-    cells = rows(out / "cells.csv")
+    cells = csv_rows(out / "cells.csv")
     assert len(cells) == 2 * 2 * (2 * 7 + 1)  # fractions, masks; text sides and methods; the baseline once
     assert len([cell for cell in cells if cell["method"] == "linear+linear"]) == 4
-    assert len(rows(out / "probes.csv")) == 2
+    assert len(csv_rows(out / "probes.csv")) == 2
     assert NUMBER.findall((out / "absence.md").read_text()) == NUMBER.findall(done.out)  # the same, set as lines
     assert "One text side per rate" in done.out
     assert "<table>" in page.read_text()

@@ -1,6 +1,5 @@
 """`promptmlr explain`: one image, and a data set, through a run and through a bare backbone."""
 
-import csv
 import re
 from pathlib import Path
 
@@ -11,14 +10,10 @@ from PIL import Image
 
 from promptmlr import load_run
 from promptmlr.scenes import CLASS_NAMES
+from support import csv_rows
 
 NAMES = CLASS_NAMES[:5]
 CELL = re.compile(r"row (\d+) column (\d+)")
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def cells(row: dict[str, str]) -> np.ndarray:
@@ -32,14 +27,6 @@ def regions_of(backbone, path: Path) -> torch.Tensor:
     return backbone.encode_image(backbone.preprocessing.normalise(pixels))
 
 
-@pytest.fixture
-def run(promptmlr, photos: Path) -> Path:
-    out = photos / "runs" / "x"
-    options = ("--backbone", "scenes", "--epochs", 1, "--workers", 0, "--out", out)
-    assert promptmlr("train", photos / "labels.csv", *options).code == 0
-    return out
-
-
 def test_an_image_through_a_bare_backbone(promptmlr, photos: Path, scenes_backbone) -> None:
     wide = photos / "wide.png"
     with Image.open(photos / "photos" / "00.png") as image:
@@ -48,7 +35,7 @@ def test_an_image_through_a_bare_backbone(promptmlr, photos: Path, scenes_backbo
     options = ("--classes", "tree, car", "--captions", "there is no tree", "--captions", "a $5 car", "--out", out)
     done = promptmlr("explain", "scenes", wide, *options, "--report", page)
     assert done.code == 0, done.err
-    kept = rows(photos / "out" / "maps.maps.csv")
+    kept = csv_rows(photos / "out" / "maps.maps.csv")
     sentences = [f"{start} of a {name}." for name in ("tree", "car") for start in ("a photo", "not a photo")]
     captions = ["there is no tree", "a $5 car"]
     assert [row["shown as"].strip("“”") for row in kept] == [*sentences, *captions]
@@ -78,7 +65,7 @@ def test_an_image_through_a_run_shows_its_most_probable_classes(
     assert (photos / "explain.png").is_file()
     loaded = load_run(run)
     probabilities = loaded.predict(image)[0]
-    kept = rows(photos / "explain.maps.csv")
+    kept = csv_rows(photos / "explain.maps.csv")
     shown = [NAMES[index] for index in np.argsort(-probabilities)[:3]]
     assert [(row["class"], row["side"]) for row in kept] == [
         (name, side) for name in shown for side in ("presence", "absence")
@@ -96,7 +83,7 @@ def test_a_data_set_through_a_run(promptmlr, photos: Path, run: Path) -> None:
     options = ("--out", out, "--report", page, "--resamples", 100, "--workers", 0, "--storage", "float32")
     done = promptmlr("explain", run, photos / "labels.csv", "--classes", "house,car", *options)
     assert done.code == 0, done.err
-    kept = rows(out)
+    kept = csv_rows(out)
     assert [(row["scope"], row["class"], row["label"]) for row in kept] == [
         (*scope, label)
         for label in ("present", "absent")
@@ -104,7 +91,7 @@ def test_a_data_set_through_a_run(promptmlr, photos: Path, run: Path) -> None:
     ]
     loaded = load_run(run)
     expected = []
-    labels = [row for row in rows(photos / "labels.csv") if row["split"] == "test"]
+    labels = [row for row in csv_rows(photos / "labels.csv") if row["split"] == "test"]
     for row in labels:
         if row["car"] == "1":
             with torch.no_grad():
@@ -129,7 +116,7 @@ def test_a_data_set_through_a_bare_backbone(promptmlr, photos: Path, monkeypatch
     monkeypatch.chdir(photos)
     done = promptmlr("explain", "scenes", "labels.csv", "--templates", "imagenet", "--top-share", 0.5, "--workers", 0)
     assert done.code == 0, done.err
-    kept = rows(photos / "explain.csv")
+    kept = csv_rows(photos / "explain.csv")
     assert [row["class"] for row in kept[1:6]] == list(NAMES)
     assert "80 sentences of “X”" in done.out
     assert "50 % of them" in done.out
@@ -141,12 +128,13 @@ def test_a_run_meets_data_that_knows_other_classes(promptmlr, photos: Path, run:
     done = promptmlr("explain", run, table, "--workers", 0, "--out", photos / "few-agreement.csv")
     assert done.code == 0, done.err
     assert "only among the data's classes: comet" in done.err
-    assert {row["class"] for row in rows(photos / "few-agreement.csv")} == {"", "car"}
+    assert {row["class"] for row in csv_rows(photos / "few-agreement.csv")} == {"", "car"}
 
 
 def test_mistakes_are_one_line_and_leave_nothing(promptmlr, photos: Path, run: Path, monkeypatch) -> None:
     monkeypatch.chdir(photos)
     Path("broken.png").write_bytes(b"\x89PNG broken")
+    Path("runs").mkdir()
     before = sorted(photos.rglob("*"))
     image, table = "photos/00.png", "labels.csv"
     for arguments, word in (

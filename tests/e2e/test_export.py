@@ -1,6 +1,5 @@
 """`promptmlr export`, `runs` and `train --log` through the command line."""
 
-import csv
 import json
 import shutil
 import sys
@@ -13,12 +12,13 @@ from PIL import Image
 
 import promptmlr as pm
 from promptmlr.export import checking
-from support import scenes_run
+from support import csv_rows
 
 
-@pytest.fixture(scope="module")
-def run(scenes_backbone, tmp_path_factory) -> Path:
-    return scenes_run(tmp_path_factory.mktemp("trained") / "run", backbone=scenes_backbone)
+@pytest.fixture
+def run(run_folders: list[Path]) -> Path:
+    """A run of all drawn classes."""
+    return run_folders[0]
 
 
 @pytest.mark.slow
@@ -95,6 +95,5 @@ def test_runs_are_listed_and_compared(promptmlr, run: Path, photos: Path) -> Non
     assert listed.code == compared.code == 0
     assert "runs/scenes" in listed.out
     assert f"left out: {photos / 'own'} is no whole run folder" in listed.err
-    with (photos / "list.csv").open(newline="") as file:
-        assert [row["run"] for row in csv.DictReader(file)] == ["runs/scenes"]
+    assert [row["run"] for row in csv_rows(photos / "list.csv")] == ["runs/scenes"]
     assert "no setting differs" in compared.out

@@ -1,6 +1,5 @@
 """Features instead of images, as a person uses them: every verb takes them or says in one line what to do instead."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 import promptmlr as pm
 from promptmlr.data import load_data
-from support import require_shared
+from support import csv_rows, require_shared
 
 NAMES = ["tree", "house", "cloud"]
 QUICK = ("--epochs", "2")
@@ -50,11 +49,6 @@ def run(promptmlr, data: Path) -> Path:
     return data.with_name("run")
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_train_evaluate_and_predict(promptmlr, data: Path, run: Path) -> None:
     done = promptmlr("evaluate", run, data)
     assert done.code == 0, done.err
@@ -66,7 +60,7 @@ def test_train_evaluate_and_predict(promptmlr, data: Path, run: Path) -> None:
         done = promptmlr("predict", run, bare, "--out", data.with_name(out), "--top", "1")
         assert done.code == 0, done.err
         assert "predicted: 100, unreadable: 0" in done.err
-    found = rows(data.with_name("rows.csv"))
+    found = csv_rows(data.with_name("rows.csv"))
     assert [row["image"] for row in found] == [f"bare.npz {row:02d}" for row in range(100)]
     loaded = pm.load_run(run)
     with np.load(data) as file:
@@ -77,26 +71,26 @@ def test_train_evaluate_and_predict(promptmlr, data: Path, run: Path) -> None:
     assert pq.read_table(data.with_name("rows.parquet")).column("image")[7].as_py() == "bare.npz 07"
     many = data.with_name("many.csv")
     assert promptmlr("predict", run, bare, data, "--out", many).code == 0
-    assert len(rows(many)) == 200
+    assert len(csv_rows(many)) == 200
 
 
 def test_advice(promptmlr, data: Path, run: Path) -> None:
     done = promptmlr("suggest", run, data, "-n", "5", "--out", data.with_name("next.csv"))
     assert done.code == 0, done.err
     train = load_data(str(data))
-    for row in rows(data.with_name("next.csv")):
+    for row in csv_rows(data.with_name("next.csv")):
         cell = train.labels[train.image_ids.index(row["image"]), train.class_names.index(row["class"])]
         assert cell == -1
-    done = promptmlr("audit", run, data, "--out", data.with_name("doubts.csv"))
+    done = promptmlr("audit", run, data, "--out", data.with_name("label-quality.csv"))
     assert done.code == 0, done.err
-    assert len(rows(data.with_name("doubts.csv"))) == (train.labels != -1).sum()
+    assert len(csv_rows(data.with_name("label-quality.csv"))) == (train.labels != -1).sum()
     done = promptmlr("learning-curve", data, "--method", "zeroshot", "--seeds", "2", "--shares", "0.3,0.6,1")
     assert done.code == 0, done.err
     assert "on 120 labels of images that no training saw" in " ".join(done.out.split())
     done = promptmlr("inspect", data, "--out", data.with_name("looked"))
     assert done.code == 0, done.err
     assert "by the cosine of the text features given" in " ".join(done.out.split())
-    assert len(rows(data.with_name("looked") / "cosines.csv")) == 3
+    assert len(csv_rows(data.with_name("looked") / "cosines.csv")) == 3
 
 
 def test_a_comparison_is_of_what_features_have(promptmlr, data: Path) -> None:
@@ -105,7 +99,7 @@ def test_a_comparison_is_of_what_features_have(promptmlr, data: Path) -> None:
     done = promptmlr("compare", data, *grid)
     assert done.code == 0, done.err
     assert "left out, as they need a text tower: dualcoop, negativecoop, positivecoop" in done.err
-    assert {"baseline", "dualembedding", "zeroshot"} <= {row["method"] for row in rows(out / "cells.csv")}
+    assert {"baseline", "dualembedding", "zeroshot"} <= {row["method"] for row in csv_rows(out / "cells.csv")}
     assert "given as features of width 8" in " ".join(done.out.split())
     with np.load(data) as file:
         rewritten(data, "data.npz", features=file["features"] * 2)
@@ -116,13 +110,13 @@ def test_a_comparison_is_of_what_features_have(promptmlr, data: Path) -> None:
 def test_the_method_is_chosen_among_those_that_are_possible(promptmlr, data: Path) -> None:
     done = promptmlr("train", data, "--method", "auto", *QUICK, "--out", data.with_name("chosen"))
     assert done.code == 0, done.err
-    tried = {row["method"] for row in rows(data.with_name("chosen") / "methods.csv")}
+    tried = {row["method"] for row in csv_rows(data.with_name("chosen") / "methods.csv")}
     assert {"baseline", "dualembedding", "zeroshot"} <= tried
     assert not tried & {"dualcoop", "negativecoop", "positivecoop"}
     bare = rewritten(data, "no-text.npz", text=None)
     done = promptmlr("train", bare, "--method", "auto", *QUICK, "--out", data.with_name("linear"))
     assert done.code == 0, done.err
-    assert {row["method"] for row in rows(data.with_name("linear") / "methods.csv")} == {"baseline"}
+    assert {row["method"] for row in csv_rows(data.with_name("linear") / "methods.csv")} == {"baseline"}
 
 
 def test_without_labels_it_is_zero_shot(promptmlr, data: Path) -> None:
@@ -131,7 +125,7 @@ def test_without_labels_it_is_zero_shot(promptmlr, data: Path) -> None:
     assert done.code == 0, done.err
     done = promptmlr("predict", out, bare, "--out", data.with_name("rows.csv"))
     assert done.code == 0, done.err
-    assert len(rows(data.with_name("rows.csv"))) == 100
+    assert len(csv_rows(data.with_name("rows.csv"))) == 100
 
 
 def test_a_test_file_of_its_own(promptmlr, data: Path, run: Path) -> None:
@@ -242,7 +236,7 @@ def test_without_texts_a_comparison_has_no_zero_shot(promptmlr, data: Path) -> N
     bare, out = rewritten(data, "bare.npz", text=None), data.with_name("compared")
     done = promptmlr("compare", bare, "--methods", "baseline", "--observed", "1", "--seeds", "1", *QUICK, "--out", out)
     assert done.code == 0, done.err
-    assert {row["method"] for row in rows(out / "cells.csv")} == {"baseline"}
+    assert {row["method"] for row in csv_rows(out / "cells.csv")} == {"baseline"}
 
 
 def test_folds_of_the_file_score_a_comparison(promptmlr, data: Path) -> None:

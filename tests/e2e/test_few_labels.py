@@ -1,6 +1,5 @@
 """`promptmlr experiment few-labels`: grids over worlds, tables that follow from their cells, and nothing done twice."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +8,11 @@ import pytest
 from promptmlr import labels as codes
 from promptmlr.data import DataOptions, load_data
 from promptmlr.paper.few_labels import running
+from support import csv_rows
 
 WORLDS = ("scenes:usual:21", "scenes:crowded:22")
 SMALL = ("--worlds", ",".join(WORLDS), "--labels", "60,400", "--ticked", "40", "--methods", "baseline")
 SIZE = ("--seeds", "2", "--train-scenes", "60", "--test-scenes", "60")
-
-
-def records(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +23,14 @@ def folder(tmp_path_factory) -> Path:
 def test_tables_follow_from_the_cells_of_the_grids(promptmlr, folder: Path) -> None:
     done = promptmlr("experiment", "few-labels", *SMALL, *SIZE, "--out", folder, "--report", folder / "page.html")
     assert done.code == 0, done.err
-    rows = {(row["world"], row["labels"], row["method"]): row for row in records(folder / "cells.csv")}
+    rows = {(row["world"], row["labels"], row["method"]): row for row in csv_rows(folder / "cells.csv")}
     assert len(rows) == 2 * (2 * 3 + 2)
     for (world, labels, method), row in rows.items():
-        grid = "ticks-40" if labels.startswith("one tick") else "labels"
+        grid = "single-positive-40" if labels.startswith("one tick") else "labels"
         cells = [
             cell
-            for cell in records(folder / world.replace(":", "-") / grid / "cells.csv")
-            if cell["method"] == method and (grid == "ticks-40" or cell["observed"] == labels)
+            for cell in csv_rows(folder / world.replace(":", "-") / grid / "cells.csv")
+            if cell["method"] == method and (grid == "single-positive-40" or cell["observed"] == labels)
         ]
         assert len(cells) == 2
         for name in ("mean_ap", "log_loss", "calibration_error"):

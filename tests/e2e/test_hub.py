@@ -17,7 +17,6 @@ from hub_server import TOKEN, Hub, serving
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.hub import HubName, hub_name
 from promptmlr.run.folder import ON_HUB
-from support import scenes_run
 
 
 @pytest.fixture
@@ -33,16 +32,10 @@ def hub(monkeypatch, tmp_path: Path) -> Iterator[Hub]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """A run on a few scenes."""
-    folder = tmp_path_factory.mktemp("trained")
-    return scenes_run(folder / "run")
-
-
 @pytest.fixture
-def run(trained: Path, photos: Path) -> Path:
-    return Path(shutil.copytree(trained, photos / "run"))
+def run(run_folders: list[Path], photos: Path) -> Path:
+    """A run of all drawn classes beside labels.csv and photos/."""
+    return Path(shutil.copytree(run_folders[0], photos / "run"))
 
 
 def test_pushed_and_used_from_the_hub(promptmlr, hub: Hub, run: Path, tmp_path: Path) -> None:

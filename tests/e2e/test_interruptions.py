@@ -18,20 +18,31 @@ from support import interrupt_after
 SMALL = ("--backbone", "scenes", "--epochs", "3", "--workers", "0", "--no-cache")
 
 
-@pytest.fixture
-def stopped(promptmlr, photos: Path, monkeypatch) -> Path:
-    """A run that was interrupted in its third epoch; the folder it will be."""
-    with monkeypatch.context() as patch:
+@pytest.fixture(scope="module")
+def stopped_once(promptmlr, drawn: Path, tmp_path_factory) -> Path:
+    """What is left of a run on `drawn` that was interrupted in its third epoch."""
+    run = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(drawn)
         interrupt_after(2, patch)
-        done = promptmlr("train", photos / "labels.csv", "--out", photos / "run", *SMALL)
+        done = promptmlr("train", "labels.csv", "--out", run, *SMALL)
     assert done.code == 130
     assert "--resume" in done.err
     assert done.err.splitlines()[-1] == "interrupted"
+    return run.with_name("run.partial")
+
+
+@pytest.fixture
+def stopped(stopped_once: Path, photos: Path, monkeypatch) -> Path:
+    """The folder that a run on `photos`, the current folder, will be; it was interrupted in its third epoch."""
+    monkeypatch.chdir(photos)
+    shutil.copytree(stopped_once, photos / "run.partial")
+    shutil.copy(stopped_once.with_name("run.partial.lock"), photos)
     return photos / "run"
 
 
 def resume(promptmlr, run: Path, *more: object):
-    return promptmlr("train", run.parent / "labels.csv", "--out", run, *SMALL, "--resume", *more)
+    return promptmlr("train", "labels.csv", "--out", run, *SMALL, "--resume", *more)
 
 
 def epochs(run: Path) -> list[int]:
@@ -80,10 +91,11 @@ def test_a_run_in_the_layout_of_a_version_before_is_gone_on_with(promptmlr, stop
 
 def test_a_resumed_run_keeps_the_dtypes_it_began_with(promptmlr, photos: Path, monkeypatch) -> None:
     """Whatever the machine of the second part thinks fast."""
+    monkeypatch.chdir(photos)
     with monkeypatch.context() as patch:
         patch.setattr(precision, "has_fast_bfloat16", lambda _: True)
         interrupt_after(2, patch)
-        assert promptmlr("train", photos / "labels.csv", "--out", photos / "run", *SMALL).code == 130
+        assert promptmlr("train", "labels.csv", "--out", photos / "run", *SMALL).code == 130
     monkeypatch.setattr(precision, "has_fast_bfloat16", lambda _: False)
     asked = resume(promptmlr, photos / "run", "--dtype", "float32")
     assert asked.code == 2

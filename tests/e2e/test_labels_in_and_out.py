@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,29 @@ def test_inspect_says_the_same_on_terminal_in_files_and_on_the_page(promptmlr, p
     assert "<script src" not in html
 
 
+@pytest.mark.parametrize(
+    ("observed", "unknown"), [("0.5", "ignore"), ("single-positive", "hill")], ids=["partial", "single positive"]
+)
+def test_the_training_that_inspect_prints_is_one_that_works(
+    promptmlr, photos: Path, observed: str, unknown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    hidden = ("--observed", observed, "--link")
+    assert promptmlr("convert", "labels.csv", "my labels", "--to", "csv", *hidden).code == 0
+    done = promptmlr(
+        "inspect", "my labels/labels.csv", "--backbone", "scenes", "--workers", 0, "--report", "a.html", "--out", "a"
+    )
+    assert done.code == 0, done.err
+    (line,) = (line.strip() for line in done.out.splitlines() if line.startswith("  promptmlr train"))
+    assert f"--unknown {unknown}" in line
+    assert shlex.quote("my labels/labels.csv") in line
+    for page in ("a.html", "a/inspection.md"):
+        assert f"--unknown {unknown}" in Path(page).read_text()
+    trained = promptmlr(*shlex.split(line)[1:], "--epochs", 1, "--workers", 0)
+    assert trained.code == 0, trained.err
+    assert Path("runs/labels/config.json").is_file()
+
+
 def test_inspect_of_labels_alone(promptmlr, photos: Path) -> None:
     for image in (photos / "photos").iterdir():
         image.unlink()
@@ -226,3 +250,36 @@ def labels_in(table: Path) -> list[str]:
     """The images of a CSV."""
     with table.open(newline="") as file:
         return [row["image"] for row in csv.DictReader(file)]
+
+
+def test_a_foreign_table_is_read_by_the_command_that_is_printed_and_by_its_run_alike(promptmlr, photos: Path) -> None:
+    rows = list(csv.reader((photos / "labels.csv").read_text(encoding="utf-8").splitlines()))
+    words = {"1": "1.0", "0": "0.0", "": "-1.0"}
+    with (photos / "foreign.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Path", "split", "Patient Age", *rows[0][2:]])
+        writer.writerows([*row[:2], 40 + i, *map(words.__getitem__, row[2:])] for i, row in enumerate(rows[1:]))
+    run = photos / "runs" / "x"
+    refused = promptmlr("train", photos / "foreign.csv", "--out", run, *TRAIN)
+    first, *commands = refused.err.splitlines()
+    assert (refused.code, first[:6], len(commands)) == (2, "error:", 2)
+    assert "Patient Age ('40' in row 2)" in first
+    command, when = commands[0].split("  # if ")
+    assert when == "-1.0 is unknown"
+    done = promptmlr(*shlex.split(command)[1:])
+    assert done.code == 0, done.err
+    reading = json.loads((run / "config.json").read_text())["data"]["reading"]
+    assert reading == {
+        "format": "csv",
+        "ignore": "Patient Age",
+        "codes": "1.0=present,0.0=absent,-1.0=unknown",
+    }
+    scores = [
+        promptmlr("evaluate", run, photos / name, "--resamples", 0, "--workers", 0)
+        for name in ("foreign.csv", "labels.csv")
+    ]
+    assert scores[0].code == 0, scores[0].err
+    assert "not used: Patient Age" in scores[0].err
+    assert (scores[1].code, "cannot read ''" in scores[1].err) == (2, True)  # whose blanks the run's codes do not name
+    done = promptmlr("suggest", run, photos / "foreign.csv", "--out", photos / "next.csv", "--workers", 0)
+    assert done.code == 0, done.err

@@ -1,11 +1,12 @@
 """`promptmlr probe-captions`: files in, a table and two files out."""
 
-import csv
 import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from support import csv_rows
 
 
 def test_a_table_and_files(promptmlr, tmp_path: Path) -> None:
@@ -27,8 +28,8 @@ def test_a_table_and_files(promptmlr, tmp_path: Path) -> None:
     assert "held out (148): precision" in done.out
     assert "'TEXT' of" in done.err
     assert "'caption' of" in done.err
-    with (tmp_path / "out" / "counts.csv").open(newline="") as file:
-        assert [row["absence_of_thing"] for row in csv.DictReader(file) if row["word"] == "any"] == ["2"]
+    counts = {row["word"]: row["absence_of_thing"] for row in csv_rows(tmp_path / "out" / "counts.csv")}
+    assert counts["any"] == "2"
     assert (tmp_path / "out" / "samples.csv").is_file()
 
 

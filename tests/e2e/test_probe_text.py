@@ -1,6 +1,5 @@
 """`promptmlr probe-text`, with images and without."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -8,11 +7,7 @@ import numpy as np
 import pytest
 
 from promptmlr.scenes import CLASS_NAMES
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+from support import csv_rows
 
 
 def test_on_labelled_images(promptmlr, photos: Path, scenes_backbone) -> None:
@@ -21,11 +16,11 @@ def test_on_labelled_images(promptmlr, photos: Path, scenes_backbone) -> None:
         "probe-text", photos / "labels.csv", "--backbone", "scenes", "--split", "test", "--workers", 0, "--out", out
     )
     assert done.code == 0, done.err
-    classes = rows(out / "classes.csv")
+    classes = csv_rows(out / "classes.csv")
     assert [row["class"] for row in classes] == list(CLASS_NAMES[:5])
     a, b = scenes_backbone.encode_text(["photo of a tree", "Not a photo of a tree"])
     assert float(classes[0]["positive_negative"]) == pytest.approx(float(a @ b / a.norm() / b.norm()), abs=1e-5)
-    aucs = {(row["sentence"], row["place"]): float(row["mean"]) for row in rows(out / "auc.csv")}
+    aucs = {(row["sentence"], row["scope"]): float(row["mean"]) for row in csv_rows(out / "auc.csv")}
     assert aucs["a photo of a {}", "local"] > 0.6  # the miniature knows its classes
     assert f"{aucs['no {}', 'local']:.3f}" in done.out
     column = [float(row["auc of 'no {}', local"] or "nan") for row in classes]

@@ -1,6 +1,5 @@
 """`promptmlr reproduce`: the paper's setting from its data sets' own trees to the table, on small ones."""
 
-import csv
 import itertools
 import json
 import re
@@ -15,6 +14,7 @@ from promptmlr import scenes
 from promptmlr.data.formats.voc import VOC_CLASS_NAMES
 from promptmlr.paper.grid import cells
 from promptmlr.paper.grid.stack import Stack
+from support import csv_rows
 
 NUMBER = re.compile(r"\d+\.\d+")
 
@@ -66,11 +66,6 @@ def write_coco(root: Path) -> Path:
     return root
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture
 def small(tiny_checkpoint: Path) -> Sequence[object]:
     return "--backbone", tiny_checkpoint, "--image-size", "64", "--epochs", "2", "--workers", "0"
@@ -80,12 +75,12 @@ def test_the_whole_table_on_a_small_voc_tree(promptmlr, tmp_path: Path, small) -
     root, out, page = write_voc(tmp_path), tmp_path / "out", tmp_path / "page.html"
     done = promptmlr("reproduce", "voc2007", "--root", root, "--out", out, "--report", page, *small)
     assert done.code == 0, done.err
-    cells = rows(out / "cells.csv")
+    cells = csv_rows(out / "cells.csv")
     assert {(row["method"], row["observed"], row["seed"]) for row in cells} == {
         (method, share, "0") for method in METHODS for share in SHARES
     }
     assert {row["epoch"] for row in cells} <= {"1", "2"}
-    table = {(row["method"], row["observed"]): row for row in rows(out / "table.csv")}
+    table = {(row["method"], row["observed"]): row for row in csv_rows(out / "table.csv")}
     assert table["positivecoop", "0.1"]["published"] == "0.914"
     for row in table.values():
         expected = float(row["mean_ap"]) - float(row["published"])
@@ -96,8 +91,8 @@ def test_the_whole_table_on_a_small_voc_tree(promptmlr, tmp_path: Path, small) -
     assert "The paper's tower is RN101 at 448 px, and this is" in text
     assert "| dualcoop, paper | 90.3 | 92.2 |" in text
     assert "| dualcoop, ours − paper | −" in text
-    assert "not the whole of VOC2007: 10 training and 8 test images of 20 classes, where it has 5,011" in text
-    assert "0 of 36 places of the table run on published rates, " in text  # epochs are asked for
+    assert "not all of VOC2007: 10 training and 8 test images of 20 classes, where it has 5,011" in text
+    assert "0 of 36 cells of the table run on published rates, " in text  # epochs are asked for
     assert "36 runs (4 methods, fractions of labels: 9, 1 seed; 0 finished before)" in done.err
     assert "epochs of new views" in done.err
     assert "(--select last turns it off)" in done.err
@@ -110,7 +105,7 @@ def test_what_each_cell_was_trained_with(promptmlr, tmp_path: Path, small) -> No
     options = ("--methods", "dualcoop,negativecoop", "--observed", "0.1,0.5,0.9", *small)
     done = promptmlr("reproduce", "coco2014", "--root", root, "--out", out, *options)
     assert done.code == 0, done.err
-    found = {(row["method"], row["observed"], row["setting"]): row for row in rows(out / "origins.csv")}
+    found = {(row["method"], row["observed"], row["setting"]): row for row in csv_rows(out / "origins.csv")}
     value = {key: row["value"] for key, row in found.items()}
     assert [value["dualcoop", share, "class_specific"] for share in ("0.1", "0.5", "0.9")] == ["False", "False", "True"]
     assert [float(value["dualcoop", share, "loss_weight"]) for share in ("0.1", "0.5")] == pytest.approx([0.15, 0.03])
@@ -122,9 +117,9 @@ def test_what_each_cell_was_trained_with(promptmlr, tmp_path: Path, small) -> No
         ("dualcoop", "0.5", "class_specific"),
     }
     assert {row["origin"] for key, row in found.items() if key[2] == "epochs"} == {"asked for"}
-    learned = {(row["method"], row["observed"]): int(row["learned_parameters"]) for row in rows(out / "cells.csv")}
+    learned = {(row["method"], row["observed"]): int(row["learned_parameters"]) for row in csv_rows(out / "cells.csv")}
     assert learned["dualcoop", "0.9"] == 3 * learned["dualcoop", "0.5"] == 3 * learned["dualcoop", "0.1"]
-    shown = {(row["method"], row["observed"]): row["learned_parameters"] for row in rows(out / "table.csv")}
+    shown = {(row["method"], row["observed"]): row["learned_parameters"] for row in csv_rows(out / "table.csv")}
     assert {place: int(shown[place]) for place in learned} == learned
     text = (out / "table.md").read_text(encoding="utf-8")
     assert "8 training and 6 test images of 3 classes, where it has 82,081 training and 40,137 test" in text
@@ -150,7 +145,7 @@ def test_the_quirks_are_options(promptmlr, tmp_path: Path, small) -> None:
     assert "does not say: nothing." in done.err
     assert "selected on test data" not in done.err
     assert "9 training and 7 test images" in done.err
-    (cell,) = rows(tmp_path / "b" / "cells.csv")
+    (cell,) = csv_rows(tmp_path / "b" / "cells.csv")
     assert cell["epoch"] == "2"
     settings = json.loads((tmp_path / "b" / "settings.json").read_text())["positivecoop at 0.5"]
     assert (settings["select"], settings["recipe"]["offset"], settings["recipe"]["start"]) == ("last", "none", "text")
@@ -166,7 +161,7 @@ def first_is_best(monkeypatch) -> None:
 def scored(out: Path) -> list[tuple[str, ...]]:
     return [
         tuple(row[key] for key in ("method", "observed", "epoch", "mean_ap", "learned_parameters"))
-        for row in rows(out / "cells.csv")
+        for row in csv_rows(out / "cells.csv")
     ]
 
 
@@ -206,7 +201,7 @@ def test_a_cell_is_the_run_that_train_makes(promptmlr, tmp_path: Path, small) ->
     trained = promptmlr("train", root, "--out", run, *options, *small)
     assert trained.code == 0, trained.err
     assert json.loads((run / "config.json").read_text())["recipe"]["loss_weight"] == pytest.approx(0.027 / 0.6)
-    (cell,) = [row for row in rows(out / "cells.csv") if row["observed"] == "0.6"]
+    (cell,) = [row for row in csv_rows(out / "cells.csv") if row["observed"] == "0.6"]
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["selection_map"] == pytest.approx(float(cell["mean_ap"]), abs=1e-6)
     assert str(metrics["epoch"]) == cell["epoch"]
@@ -239,7 +234,7 @@ def test_a_checkpoint_of_real_proportions(promptmlr, tmp_path: Path, parity_chec
     options = ("--backbone", parity_checkpoint, "--epochs", "1", "--observed", "0.5", "--workers", "0")
     done = promptmlr("reproduce", "voc2007", "--root", root, "--out", out, *options)
     assert done.code == 0, done.err
-    assert {row["method"] for row in rows(out / "cells.csv")} == set(METHODS)
+    assert {row["method"] for row in csv_rows(out / "cells.csv")} == set(METHODS)
     settings = json.loads((out / "settings.json").read_text())["baseline at 0.5"]
     assert settings["backbone"]["preprocessing"]["image_size"] == 448
 

@@ -12,18 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from web_support import train_runs
-
-
-@pytest.fixture(scope="module")
-def trained(scenes_backbone, tmp_path_factory) -> Path:
-    return train_runs(tmp_path_factory.mktemp("runs"), scenes_backbone)[0]
-
 
 @pytest.fixture
-def run(trained: Path, photos: Path) -> Path:
-    """A run folder beside labels.csv and photos/."""
-    return Path(shutil.copytree(trained, photos / "run"))
+def run(run_folders: list[Path], photos: Path) -> Path:
+    """A run of all drawn classes beside labels.csv and photos/."""
+    return Path(shutil.copytree(run_folders[0], photos / "run"))
 
 
 @pytest.fixture
@@ -87,7 +80,7 @@ def test_a_port_that_is_taken_is_one_line(promptmlr, run: Path) -> None:
         ([], "nothing to serve"),
         (["{run}", "--queue", "{folder}/q.csv"], "--queue belongs to --label"),
         (["{run}", "--classes", "dog"], "--classes belongs to --label"),
-        (["{run}", "--label", "{folder}/labels.csv", "--classes", "dog"], "no folder of images"),
+        (["{run}", "--label", "{folder}/labels.csv", "--classes", "gnome"], "gnome"),
         (["{run}", "--label", "{folder}/labels.csv", "--random-share", "-1"], "--random-share"),
         (["{run}", "--label", "{folder}/none.csv"], "no such file or folder: {folder}/none.csv"),
         (["{run}", "--label", "{folder}/photos/00.png"], "00.png"),

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from promptmlr.run import load_run
 from promptmlr.web.labelling import LabelQueue
-from promptmlr.web.limits import Limits
-from web_support import Served, queue_of, scene_png, serve, train_runs
+from web_support import Served, queue_of, scene_png
+from web_support import serving as serving
 
 CHROMIUM = Path("/usr/bin/chromium")
 PHONE = {"width": 390, "height": 844}
@@ -35,11 +34,6 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def loaded(scenes_backbone, tmp_path_factory):
-    return [load_run(path) for path in train_runs(tmp_path_factory.mktemp("runs"), scenes_backbone)]
-
-
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "labels.csv"
@@ -54,19 +48,6 @@ def table(tmp_path: Path) -> Path:
 @pytest.fixture
 def queue(table: Path) -> LabelQueue:
     return queue_of(table)
-
-
-@pytest.fixture
-def serving(loaded) -> Iterator[Callable[..., Served]]:
-    started: list[Served] = []
-
-    def start(runs: int = 1, queue: LabelQueue | None = None, **limits) -> Served:
-        started.append(serve(loaded[:runs], queue, (), True, Limits(**limits)))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.end()
 
 
 @pytest.fixture

@@ -1,24 +1,19 @@
 """Nobody labelled anything: tags from class names alone, and a table without a known label."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import promptmlr as pm
+from support import csv_rows
 
 NAMES = ("tree", "house", "cloud", "car", "flower")
 SCENES = ("--backbone", "scenes", "--workers", "0")
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def probabilities(path: Path) -> np.ndarray:
-    return np.array([[float(row[name]) for name in NAMES] for row in rows(path)])
+    return np.array([[float(row[name]) for name in NAMES] for row in csv_rows(path)])
 
 
 @pytest.fixture
@@ -43,8 +38,8 @@ def test_a_folder_is_tagged_as_training_on_no_label_would_tag_it(promptmlr, phot
     assert "in 20 % of the images on average, it is assumed; --share says better" in trained.err
     assert promptmlr("predict", photos / "run", photos / "photos", "--out", again, "--workers", "0").code == 0
     assert probabilities(tags) == pytest.approx(probabilities(again), abs=2e-3)  # its regions were stored as float16
-    assert [row["image"] for row in rows(tags)] == [row["image"] for row in rows(again)]
-    assert {row["labels"] for row in rows(tags)} > {""}
+    assert [row["image"] for row in csv_rows(tags)] == [row["image"] for row in csv_rows(again)]
+    assert {row["labels"] for row in csv_rows(tags)} > {""}
 
 
 def test_a_run_without_labels_is_a_run(promptmlr, photos: Path, blank: Path) -> None:
@@ -58,7 +53,7 @@ def test_a_run_without_labels_is_a_run(promptmlr, photos: Path, blank: Path) -> 
     assert "zero-shot" in done.out
     done = promptmlr("suggest", run, blank, "-n", "5", "--out", photos / "next.csv", "--workers", "0")
     assert done.code == 0, done.err
-    assert len(rows(photos / "next.csv")) == 5
+    assert len(csv_rows(photos / "next.csv")) == 5
     done = promptmlr("train", blank, "--method", "dualembedding", *SCENES, "--out", photos / "other")
     assert done.code == 2
     assert "so dualembedding without a prior has nothing to learn from" in done.err.splitlines()[-1]
@@ -154,24 +149,23 @@ def test_an_unfinished_run_remembers_the_texts(promptmlr, photos: Path, monkeypa
     assert done.code == 0, done.err
 
 
-def test_a_run_is_given_more_classes_by_name(promptmlr, photos: Path) -> None:
-    run, folder, before, after = photos / "run", photos / "photos", photos / "before.csv", photos / "after.csv"
-    assert promptmlr("train", photos / "labels.csv", *SCENES, "--epochs", "2", "--out", run).code == 0
+def test_a_run_is_given_more_classes_by_name(promptmlr, photos: Path, run: Path) -> None:
+    folder, before, after = photos / "photos", photos / "before.csv", photos / "after.csv"
     assert promptmlr("predict", run, folder, "--out", before, "--workers", "0").code == 0
     (photos / "more.txt").write_text("moon\numbrella\n")
     for also in ("moon,umbrella", photos / "more.txt"):
         done = promptmlr("predict", run, folder, "--also", also, "--out", after, "--overwrite", "--workers", "0")
         assert done.code == 0, done.err
         assert "share, and unchecked: moon, umbrella" in done.err
-        assert list(rows(after)[0]) == ["image", "labels", *NAMES, "moon", "umbrella"]
+        assert list(csv_rows(after)[0]) == ["image", "labels", *NAMES, "moon", "umbrella"]
         assert probabilities(after) == pytest.approx(probabilities(before), abs=1e-6)
-    named = [set(row["labels"].split(";")) for row in rows(after)]
+    named = [set(row["labels"].split(";")) for row in csv_rows(after)]
     assert any({"moon", "umbrella"} & labels for labels in named)
-    old = [set(row["labels"].split(";")) for row in rows(before)]
+    old = [set(row["labels"].split(";")) for row in csv_rows(before)]
     assert [labels - {"moon", "umbrella", ""} for labels in named] == [labels - {""} for labels in old]
     arguments = ("predict", run, folder, "--also", "moon,umbrella", "--out", after, "--overwrite", "--workers", "0")
     assert promptmlr(*arguments, "--top", "7").code == 0
-    assert all(len(row["labels"].split(";")) == 7 for row in rows(after))
+    assert all(len(row["labels"].split(";")) == 7 for row in csv_rows(after))
     done = promptmlr(*arguments, "--precision", "0.7")
     assert done.code == 0, done.err
     assert "for 70 % precision" in done.err

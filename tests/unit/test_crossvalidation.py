@@ -1,6 +1,5 @@
 """Out-of-fold margins are of recognizers that did not see the label; choice, audit and curve are built on them."""
 
-import csv
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 from promptmlr import crossvalidation
-from promptmlr.advice.audit import doubts, write_doubts
+from promptmlr.advice.audit import label_qualities, write_label_qualities
 from promptmlr.choice import Candidate, choose_method, described, taken, write_candidates
 from promptmlr.crossvalidation import FOLDS, Subject, folds_of, out_of_fold
 from promptmlr.data import DataOptions, load_data
@@ -19,6 +18,7 @@ from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
 from promptmlr.reporting import Reporter
 from promptmlr.training import fit_runs
+from support import csv_rows
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,7 @@ def test_the_best_method_is_found_and_the_others_are_behind(subject: Subject, tm
         assert one.behind.mean == pytest.approx(found[0].mean_ap - one.mean_ap, abs=0.02)
         assert one.log_loss > found[0].log_loss
     write_candidates(tmp_path / "methods.csv", found)
-    with (tmp_path / "methods.csv").open(encoding="utf-8", newline="") as file:
-        assert [row["method"] for row in csv.DictReader(file)] == [one.method for one in found]
+    assert [row["method"] for row in csv_rows(tmp_path / "methods.csv")] == [one.method for one in found]
     assert described(found)[-1].startswith("dualembedding is taken")
 
 
@@ -150,8 +149,7 @@ def test_among_ticks_a_method_that_collapses_is_not_chosen(subject: Subject, dat
     assert all(np.isnan(one.log_loss) for one in found)
     assert "–" in described(found)[1]
     write_candidates(tmp_path / "methods.csv", found)
-    with (tmp_path / "methods.csv").open(encoding="utf-8", newline="") as file:
-        assert {row["log_loss"] for row in csv.DictReader(file)} == {""}
+    assert {row["log_loss"] for row in csv_rows(tmp_path / "methods.csv")} == {""}
 
 
 def test_ticks_of_some_classes_leave_the_log_loss_of_the_others(subject: Subject) -> None:
@@ -176,7 +174,7 @@ def test_planted_errors_are_found(subject: Subject, data, tmp_path) -> None:
     dirty.flat[wrong] = 1 - dirty.flat[wrong]
     planted = replace(subject, labels=dirty)
     margins = out_of_fold(planted, "dualembedding", load_recipe("default", "dualembedding", epochs=10))
-    found = doubts(replace(data, labels=dirty), margins)
+    found = label_qualities(replace(data, labels=dirty), margins)
     assert len(found) == len(known)
     rows = {name: row for row, name in enumerate(data.image_ids)}
     places = [rows[one.image_id] * 20 + data.class_names.index(one.class_name) for one in found]
@@ -188,9 +186,8 @@ def test_planted_errors_are_found(subject: Subject, data, tmp_path) -> None:
     assert not issues[issues.sum() :].any()
     quality = [one.quality for one in found]
     assert sorted(quality[: issues.sum()]) == quality[: issues.sum()]
-    write_doubts(tmp_path / "doubts.csv", found)
-    with (tmp_path / "doubts.csv").open(encoding="utf-8", newline="") as file:
-        written = list(csv.DictReader(file))
+    write_label_qualities(tmp_path / "label-quality.csv", found)
+    written = csv_rows(tmp_path / "label-quality.csv")
     assert [row["issue"] for row in written] == ["yes" if one.issue else "" for one in found]
     assert {row["label"] for row in written} == {"0", "1"}
 
@@ -201,7 +198,9 @@ def test_wrong_ticks_rank_first_and_nothing_is_said_of_absences(subject: Subject
     wrong = rng.choice(np.flatnonzero(data.labels == 0), 40, replace=False)
     ticks.flat[wrong] = 1
     recipe = load_recipe("default", "anchored", epochs=20, prior_strength=300.0)
-    found = doubts(replace(data, labels=ticks), out_of_fold(replace(subject, labels=ticks), "anchored", recipe))
+    found = label_qualities(
+        replace(data, labels=ticks), out_of_fold(replace(subject, labels=ticks), "anchored", recipe)
+    )
     assert len(found) == (ticks == 1).sum()
     assert {one.label for one in found} == {1}
     assert not any(one.issue for one in found)
@@ -217,7 +216,7 @@ def test_issues_are_of_classes_whose_labels_are_of_both_kinds(subject: Subject, 
     truth = np.random.default_rng(0).random(labels.shape) < 0.05
     labels[truth & (labels != UNKNOWN)] = 1
     margins = out_of_fold(replace(subject, labels=labels), "zeroshot", load_recipe("default", "zeroshot"))
-    issues = [one for one in doubts(replace(data, labels=labels), margins) if one.issue]
+    issues = [one for one in label_qualities(replace(data, labels=labels), margins) if one.issue]
     assert issues
     assert {one.class_name for one in issues} <= set(data.class_names[10:])
 

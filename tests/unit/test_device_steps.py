@@ -17,7 +17,7 @@ from promptmlr.maps import agreement
 from promptmlr.maps.agreement import map_agreement
 from promptmlr.methods import create_recognizer
 from promptmlr.paper.grid import scoring
-from promptmlr.paper.grid.scoring import moved
+from promptmlr.paper.grid.scoring import displacement
 from promptmlr.recipes import load_recipe
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import InMemoryRegions
@@ -115,7 +115,7 @@ def trained(backbone: Backbone) -> None:
 def compared(backbone: Backbone) -> None:
     sides = [EmbeddingSide(torch.randn(len(NAMES), backbone.feature_width)) for _ in range(4)]
     start, end = Recognizer(*sides[:2], NAMES), Recognizer(*sides[2:], NAMES)
-    moved(start, end, torch.randn(2, 5, backbone.feature_width))
+    displacement(start, end, torch.randn(2, 5, backbone.feature_width))
 
 
 def agreed(_: Backbone) -> None:

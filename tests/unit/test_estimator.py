@@ -17,6 +17,7 @@ from promptmlr.data.targets import HeldImage, labels_from
 from promptmlr.errors import UserError
 from promptmlr.labels import UNKNOWN
 from promptmlr.recipes import load_recipe
+from support import draw_photos
 
 NAMES = ["tree", "house", "cloud"]
 NAN = float("nan")
@@ -25,17 +26,11 @@ NAN = float("nan")
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> tuple[list[Path], np.ndarray]:
     """Paths of 120 drawn scenes, and their labels of which a half is unknown."""
-    folder = tmp_path_factory.mktemp("scenes")
     columns = [scenes.CLASS_NAMES.index(name) for name in NAMES]
-    paths, labels = [], []
-    for index in range(120):
-        scene = scenes.draw_scene(0, index)
-        paths.append(folder / f"{index:03d}.png")
-        Image.fromarray(scene.image).save(paths[-1])
-        labels.append(scene.labels[columns])
-    y = np.array(labels, dtype=float)
+    paths, labels = zip(*draw_photos(tmp_path_factory.mktemp("drawn") / "photos", 120, seed=0), strict=True)
+    y = np.array(labels, dtype=float)[:, columns]
     y[np.random.default_rng(0).random(y.shape) < 0.5] = NAN
-    return paths, y
+    return list(paths), y
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Followers: what they hear, in which order, and TensorBoard through its own reader."""
 
-import csv
 import json
 import re
 import sys
@@ -17,7 +16,7 @@ from promptmlr.following import Follower, TensorBoard, follower
 from promptmlr.reporting import Progress, Reporter
 from promptmlr.run import RunConfig, RunInProgress
 from promptmlr.training import EpochReport
-from support import scenes_run
+from support import StopAfter, csv_rows, scenes_run
 
 
 class Diary(Follower):
@@ -55,8 +54,7 @@ def test_a_follower_hears_of_everything_in_order(scenes_backbone, tmp_path: Path
 def test_the_table_of_epochs_says_what_the_lines_say(scenes_backbone, tmp_path: Path) -> None:
     run = scenes_run(tmp_path / "run", epochs=2, backbone=scenes_backbone)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    with (run / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(run / "metrics.csv")
     assert len(rows) == len(lines) == 2
     for row, line in zip(rows, lines, strict=True):
         assert [float(row[key]) for key in ("epoch", "epochs", "loss")] == [line["epoch"], 2, line["loss"]]
@@ -119,17 +117,12 @@ def test_the_time_left_of_a_resumed_run_is_that_of_what_is_left(scenes_backbone,
         def progress(self, label: str) -> AbstractContextManager[Progress]:
             return nullcontext(heard if re.fullmatch(r"epochs( after \d+)?", label) else (lambda *_: None))
 
-    class Stop(Follower):
-        def on_epoch(self, report: EpochReport) -> None:
-            if report.epoch == 3:
-                raise KeyboardInterrupt
-
     def heard(done: int, total: int) -> None:
         said.append((done, total))
 
     options = {"epochs": 5, "backbone": scenes_backbone, "reporter": Says()}
     with pytest.raises(KeyboardInterrupt):
-        scenes_run(tmp_path / "run", followers=[Stop()], **options)
+        scenes_run(tmp_path / "run", followers=[StopAfter(3)], **options)
     assert said == [(1, 5), (2, 5)]
     scenes_run(tmp_path / "run", resume=True, **options)
     assert said[2:] == [(1, 2), (2, 2)]

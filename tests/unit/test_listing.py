@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 
 from promptmlr.errors import UserError
-from promptmlr.following import Follower
 from promptmlr.listing import SORTED_BY, compare_runs, list_runs, rows_as_csv, rows_as_text
-from promptmlr.training import EpochReport
-from support import scenes_run
-
-
-class Stop(Follower):
-    def on_epoch(self, _report: EpochReport) -> None:
-        raise KeyboardInterrupt
+from support import StopAfter, scenes_run
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +21,7 @@ def made(scenes_backbone, tmp_path_factory) -> Path:
     scenes_run(folder / "one", epochs=1, backbone=scenes_backbone)
     scenes_run(folder / "deep" / "two", epochs=2, backbone=scenes_backbone, seed=3, select="val")
     with pytest.raises(KeyboardInterrupt):
-        scenes_run(folder / "three", "baseline", epochs=4, backbone=scenes_backbone, followers=[Stop()])
+        scenes_run(folder / "three", "baseline", epochs=4, backbone=scenes_backbone, followers=[StopAfter(1)])
     return folder
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy.special import expit
 
 from promptmlr import functional, scenes
@@ -22,17 +21,14 @@ from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.regions import FreshRegions, extract
 from promptmlr.run import Run, load_run
 from promptmlr.tagging import zero_shot_run
-from support import scenes_run
+from support import draw_photos, scenes_run
 
 OLD, NEW = ("tree", "house", "cloud", "car", "flower"), ("moon", "umbrella")
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("photos")
-    for index in range(60):
-        Image.fromarray(scenes.draw_scene(7, index).image).save(folder / f"{index:02d}.png")
-    return sorted(folder.iterdir())
+    return [path for path, _ in draw_photos(tmp_path_factory.mktemp("drawn") / "photos", 60)]
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from promptmlr.data import DataOptions, load_data
-from promptmlr.following import Follower
 from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.recipes import load_recipe
 from promptmlr.run import state
-from promptmlr.training import EpochReport
-from support import scenes_run
+from support import StopAfter, scenes_run
 
 FEW = DataOptions(scenes_train=40, scenes_test=40)
 
@@ -36,18 +34,13 @@ def test_short_epochs_are_not_all_written_and_a_resumed_run_is_the_same(
 ) -> None:
     """Stopped after three epochs of which the second was the last to be written, it trains the third again."""
 
-    class Stop(Follower):
-        def on_epoch(self, report: EpochReport) -> None:
-            if report.epoch == 3:
-                raise KeyboardInterrupt
-
     whole = scenes_run(tmp_path / "whole", epochs=4, backbone=scenes_backbone)
     monkeypatch.setattr(state, "SECONDS_BETWEEN", 100.0)
     clock = iter([0.0, 50.0, 150.0, 200.0])  # begun, and after each epoch
     with monkeypatch.context() as patch:
         patch.setattr(state, "time", SimpleNamespace(monotonic=lambda: next(clock)))
         with pytest.raises(KeyboardInterrupt):
-            scenes_run(tmp_path / "run", epochs=4, backbone=scenes_backbone, followers=[Stop()])
+            scenes_run(tmp_path / "run", epochs=4, backbone=scenes_backbone, followers=[StopAfter(3)])
     _, counters = state.read_state(tmp_path / "run.partial" / "state.safetensors")
     assert (counters["epoch"], len(counters["lines"])) == (2, 2)
     resumed = scenes_run(tmp_path / "run", epochs=4, backbone=scenes_backbone, resume=True)

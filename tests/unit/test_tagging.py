@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 import promptmlr as pm
 from promptmlr import scenes
@@ -15,16 +14,14 @@ from promptmlr.data.images import spread
 from promptmlr.errors import UserError
 from promptmlr.prior.zero_shot import assumed_share
 from promptmlr.tagging import zero_shot_run
+from support import draw_photos
 
 NAMES = ("tree", "house", "cat")
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("photos")
-    for index in range(48):
-        Image.fromarray(scenes.draw_scene(7, index).image).save(folder / f"{index:02d}.png")
-    return sorted(folder.iterdir())
+    return [path for path, _ in draw_photos(tmp_path_factory.mktemp("drawn") / "photos", 48)]
 
 
 @given(st.integers(0, 500), st.integers(1, 40))

@@ -1,6 +1,9 @@
 """Several runs over the same batches are the runs one by one: no mask, rate, weight or start leaks between columns."""
 
 import copy
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,18 +77,30 @@ def together(runs: list[TrainingRun], source: InMemoryRegions) -> tuple[list[dic
     return tensors(runs), np.array(curves)
 
 
+@pytest.fixture(scope="module")
+def alone(tiny_backbone) -> Callable[..., Any]:
+    """A backbone, and what `one_by_one` makes of its runs: trained once for both ways to go side by side."""
+
+    @cache
+    def trained(method: str, epochs: int, dtype: torch.dtype):
+        backbone = copy.deepcopy(tiny_backbone)
+        backbone._model.to(dtype)
+        source, labels = data(dtype)
+        return backbone, *one_by_one(make_runs(backbone, method, epochs, dtype, labels), source)
+
+    return trained
+
+
 @pytest.mark.parametrize("in_cache", [2**22, 1], ids=["side by side", "one after the other"])
 @pytest.mark.parametrize("method", [*TRAINED, "dualcoop shared"])
 @pytest.mark.parametrize(("dtype", "epochs", "tolerance"), [(torch.float64, 10, 1e-9), (torch.float32, 4, 1e-5)])
-def test_together_is_one_by_one(tiny_backbone, monkeypatch, method, dtype, epochs, tolerance, in_cache) -> None:
+def test_together_is_one_by_one(alone, monkeypatch, method, dtype, epochs, tolerance, in_cache) -> None:
     """50 steps in float64, 20 in float32."""
+    backbone, expected, curves = alone(method, epochs, dtype)
     monkeypatch.setattr(training, "MAPS_IN_CACHE", in_cache)
-    backbone = copy.deepcopy(tiny_backbone)
-    backbone._model.to(dtype)
     source, labels = data(dtype)
-    alone, curves = one_by_one(make_runs(backbone, method, epochs, dtype, labels), source)
     joint, joint_curves = together(make_runs(backbone, method, epochs, dtype, labels), source)
-    for one, other in zip(alone, joint, strict=True):
+    for one, other in zip(expected, joint, strict=True):
         assert one.keys() == other.keys()
         for name in one:
             atol = tolerance * float(one[name].abs().max())

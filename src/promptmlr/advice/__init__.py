@@ -1,1 +1,1 @@
-"""What to do next: which label to ask for, which may be wrong, what more labels would buy."""
+"""Advice for labelling: which label to ask for, which may be wrong, what more labels would gain."""

@@ -1,7 +1,7 @@
-"""Which observed labels may be wrong, in cleanlab's convention.
+"""Observed labels that may be wrong, by cleanlab's method.
 
-A label's quality is its self-confidence: the probability that a recognizer which did not see it gives to what it says.
-Which of them are issues is confident learning (Northcutt, Jiang and Chuang, 2021), class by class.
+The quality of a label is its self-confidence: its probability under a recognizer that was not trained on it. Confident
+learning (Northcutt, Jiang and Chuang, 2021) decides class by class which labels are issues.
 """
 
 import csv
@@ -23,23 +23,23 @@ from promptmlr.files import replacing
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import first_names
 from promptmlr.opening import open_images
-from promptmlr.prior.ticks import ticked_classes
+from promptmlr.prior.positive_only import positive_only_classes
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run
 
-__all__ = ["Doubt", "audit_run", "doubts", "require_cleanlab", "write_doubts"]
+__all__ = ["LabelQuality", "audit_run", "label_qualities", "require_cleanlab", "write_label_qualities"]
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """An observed label, and how much speaks for it.
+class LabelQuality:
+    """An observed label with its quality.
 
     Attributes:
-        image_id: the image, as its data set calls it.
+        image_id: the image's id in its data set.
         class_name: the class.
-        label: 1 present, 0 absent, as it was given.
+        label: 1 present, 0 absent, as in the data.
         quality: P(the label is right), its self-confidence.
-        issue: whether confident learning takes it for wrong.
+        issue: whether confident learning calls it a label issue.
     """
 
     image_id: str
@@ -49,12 +49,12 @@ class Doubt:
     issue: bool
 
 
-def doubts(labelled: LabelledImages, margins: NDArray[np.float64]) -> list[Doubt]:
-    """All observed labels that have a margin, the most doubtful first.
+def label_qualities(labelled: LabelledImages, margins: NDArray[np.float64]) -> list[LabelQuality]:
+    """All observed labels that have a margin, the lowest quality first.
 
     Args:
         labelled: N images and C classes.
-        margins: (N, C) of `out_of_fold`, NaN where there is none.
+        margins: (N, C) from `out_of_fold`, NaN where there is none.
 
     Raises:
         UserError: cleanlab is not installed.
@@ -70,7 +70,7 @@ def doubts(labelled: LabelledImages, margins: NDArray[np.float64]) -> list[Doubt
     rows, columns = np.nonzero(judged)
     order = np.lexsort((quality[rows, columns], ~issue[rows, columns]))
     return [
-        Doubt(
+        LabelQuality(
             labelled.image_ids[row],
             labelled.class_names[column],
             int(labels[row, column]),
@@ -89,18 +89,18 @@ def audit_run(
     cache: RegionCache | None = None,
     workers: int = 2,
     reporter: Reporter | None = None,
-) -> list[Doubt]:
-    """`doubts` about all observed labels, by trainings like the run's that did not see them.
+) -> list[LabelQuality]:
+    """`label_qualities` of all observed labels, by cross-validation with the run's method and recipe.
 
     Images that cannot be read are left out.
 
     Args:
-        run: it says how to train; its backbone is loaded.
+        run: gives method and recipe; its backbone is loaded.
         labelled: N images and C classes.
         seed: of folds and starts.
         cache: where regions are stored.
         workers: threads that decode images.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Raises:
         UserError: cleanlab is not installed, no label is known, or fewer are present than there are folds.
@@ -108,8 +108,8 @@ def audit_run(
     reporter = reporter or Reporter()
     if not (labelled.labels != UNKNOWN).any():
         raise UserError(f"{labelled.source}: no label is known, so there is none to audit")
-    ticked = ticked_classes(labelled.labels)
-    if not ticked.any():  # else what nobody ticked costs something, too
+    positive_only = positive_only_classes(labelled.labels)
+    if not positive_only.any():  # else unknown labels have a cost too
         labelled = labelled.rows(np.flatnonzero((labelled.labels != UNKNOWN).any(axis=1)))
     labelled, source = open_images(
         labelled, run.backbone, cache=cache, skip_unreadable=True, workers=workers, reporter=reporter
@@ -117,18 +117,18 @@ def audit_run(
     subject = Subject(run.backbone, labelled.class_names, source, labelled.labels, seed)
     with reporter.progress(f"epochs of {FOLDS} trainings side by side") as say:
         margins = out_of_fold(subject, run.config.method, run.config.recipe, say)
-    found = doubts(labelled, margins)
-    if ticked.any():
-        which = [name for name, tick in zip(labelled.class_names, ticked, strict=True) if tick]
+    found = label_qualities(labelled, margins)
+    if positive_only.any():
+        which = [name for name, tick in zip(labelled.class_names, positive_only, strict=True) if tick]
         reporter.note(
-            f"no label says where these are absent: {first_names(which)}; issues are found where labels of both kinds "
-            "compare, so theirs are ranked and none is called one"
+            f"no label says where these are absent: {first_names(which)}; label issues need labels of both kinds, so "
+            "the labels of these classes are ranked and none is called an issue"
         )
     return found
 
 
-def write_doubts(path: Path, found: Sequence[Doubt]) -> None:
-    """A CSV with the columns image, class, label, quality and issue, in rank order; whole or not at all."""
+def write_label_qualities(path: Path, found: Sequence[LabelQuality]) -> None:
+    """Write a CSV with the columns image, class, label, quality and issue, in rank order, atomically."""
     with replacing(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "class", "label", "quality", "issue"])
@@ -138,7 +138,7 @@ def write_doubts(path: Path, found: Sequence[Doubt]) -> None:
 
 
 def require_cleanlab() -> ModuleType:
-    """`cleanlab.filter`.
+    """The module `cleanlab.filter`.
 
     Raises:
         UserError: it is not installed.
@@ -150,7 +150,7 @@ def require_cleanlab() -> ModuleType:
 
 
 def _issues(labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Of the (K,) labels of one class, which are wrong by confident learning; none where all are of one kind."""
+    """(K,) which labels of one class are issues by confident learning; none if all labels are of one kind."""
     none = np.zeros(labels.shape, dtype=np.bool_)
     if min((labels == PRESENT).sum(), (labels == ABSENT).sum()) == 0:
         return none

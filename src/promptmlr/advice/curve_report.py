@@ -1,4 +1,4 @@
-"""A learning curve for people: table, figure, and what to know about it."""
+"""The report of a learning curve: table, figure, and notes."""
 
 from collections.abc import Sequence
 
@@ -16,12 +16,12 @@ COLUMNS = ("what", "share", "labels", "mean_ap", "low", "high")
 
 
 class CurveOutputs(Outputs):
-    """Everything that is shown of a learning curve.
+    """The report of a learning curve.
 
     Args:
-        curve: what was measured.
-        method: what was trained.
-        data: what it was scored on, in a few words.
+        curve: the measured curve.
+        method: the trained method.
+        data: the scored images, in a few words.
     """
 
     def __init__(self, curve: Curve, method: str, data: str) -> None:
@@ -31,7 +31,7 @@ class CurveOutputs(Outputs):
         self.lead = f"mAP of {method} on {data}, against the number of labels that training saw."
 
     def findings(self) -> list[Finding]:
-        """The points, what lies ahead, and how far to believe it."""
+        """The points, the extrapolation, and its back-test."""
         points = [
             (f"{point.labels:,}", percent_interval(point.mean_ap, point.low, point.high), f"{100 * point.share:g} %")
             for point in self.curve.points
@@ -58,7 +58,7 @@ class CurveOutputs(Outputs):
         ]
 
     def files(self) -> dict[str, Records | Drawing]:
-        """Every point, measured or not, and the figure."""
+        """Every point, measured or extrapolated, and the figure."""
         points = [
             {"what": "measured", "share": one.share, "labels": one.labels} | _ends(one) for one in self.curve.points
         ]
@@ -71,7 +71,7 @@ class CurveOutputs(Outputs):
         }
 
     def figure(self) -> Figure:
-        """Points with intervals, and the way ahead."""
+        """Points with intervals, and the extrapolation."""
         figure = Figure(figsize=(8, 4.6), layout="constrained")
         axes = figure.subplots()
         lines: list[tuple[Sequence[Point | Extrapolation], str, str]] = [

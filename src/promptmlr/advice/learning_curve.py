@@ -1,9 +1,8 @@
-"""How many labels are needed: the score against labels observed, and what more of them would buy.
+"""How many labels are needed: the score by the number of observed labels, and its extrapolation.
 
 Labels are left out at random, several times at each number; every training is scored on the same labels of images that
-no training saw. The curve is 1 − mAP = floor + gain · n^−rate (Cortes and others, 1993), fitted anew to each resample
-of test images and seeds. What it says beyond the last point holds as far as the curve does; a back-test says how far it
-held before.
+no training saw. The curve is 1 − mAP = floor + gain · n^−rate (Cortes and others, 1993), fitted to each resample of
+test images and seeds. A back-test extrapolates to the last point from the earlier ones.
 
 Letters: F numbers of labels, K seeds, S resamples of the test images.
 """
@@ -23,16 +22,16 @@ from promptmlr.labels import PRESENT, UNKNOWN, Labels, Observation, hide
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.fitting import begin_run
-from promptmlr.prior.ticks import settled
+from promptmlr.prior.positive_only import resolve_unknown
 from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.reporting import Reporter
 from promptmlr.training import fit_runs
 from promptmlr.uncertainty import estimate
 
-__all__ = ["Curve", "Extrapolation", "Point", "check_parts", "learning_curve", "parted"]
+__all__ = ["Curve", "Extrapolation", "Point", "check_parts", "learning_curve", "with_test_part"]
 
-RATES = (0.05, 2.0)  # of the fall of 1 − mAP with the number of labels
+RATES = (0.05, 2.0)  # limits of the rate
 FAR = 10.0  # times the labels there are
 MASKS = 1_000_003  # the first seed of them: those that hid the other labels are small, and masks of one seed are nested
 
@@ -58,7 +57,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """What the fitted curves say at a number of labels that nobody tried: their median and 95 % interval."""
+    """The fitted curves at a number of labels that was not measured: their median and 95 % interval."""
 
     labels: int
     mean_ap: float
@@ -71,12 +70,11 @@ class Curve:
     """A learning curve.
 
     Attributes:
-        points: F of them, the fewest labels first.
-        ahead: at twice and at ten times the labels.
-        backtest: what the curve says at the last point from all but the last three; None with fewer than
-            six points.
+        points: F points, the fewest labels first.
+        ahead: extrapolations to twice and ten times the labels.
+        backtest: extrapolation to the last point from all but the last three; None with fewer than six points.
         seeds: K.
-        test_labels: how many known labels it was scored on.
+        test_labels: number of known labels that were scored on.
     """
 
     points: Sequence[Point]
@@ -87,17 +85,19 @@ class Curve:
 
 
 def check_parts(parts: Sequence[Observation]) -> None:
-    """Refuse what makes no curve, before anything is read.
+    """Refuse parts that do not make a curve, before data are read.
 
     Raises:
-        UserError: a part is none of the observed labels of both kinds.
+        UserError: a part is not a share or a number of labels of both kinds.
     """
     if wrong := [part.name for part in parts if part.protocol in ("positive-only", "single-positive")]:
         raise UserError(f"--shares: {wrong[0]} makes no curve; give parts of the observed labels, such as 0.25,0.5,1")
 
 
-def parted(train: LabelledImages, test: LabelledImages, reporter: Reporter) -> tuple[LabelledImages, LabelledImages]:
-    """Both as they are where they hold different images, else a quarter of them for the test."""
+def with_test_part(
+    train: LabelledImages, test: LabelledImages, reporter: Reporter
+) -> tuple[LabelledImages, LabelledImages]:
+    """Training and test images; if both are the same images, a quarter of them is held out for the test."""
     if not set(train.image_ids) & set(test.image_ids):
         return train, test.with_classes(train.class_names)
     order = np.random.default_rng(0).permutation(len(train.image_ids))
@@ -117,17 +117,17 @@ def learning_curve(
     resamples: int = 200,
     reporter: Reporter | None = None,
 ) -> Curve:
-    """Train on parts of the observed labels, score on others, and look ahead.
+    """Train on parts of the observed labels, score on other images, and extrapolate.
 
     Args:
-        subject: images and the labels that are there to be left out.
+        subject: images, and the labels of which parts are used.
         test: regions of other images and their (N', C) labels, in the same order of classes.
         method: a name of `METHODS`.
         recipe: of all trainings.
         parts: of the observed labels.
-        seeds: how many times labels are left out; at all of them, K starts are trained.
+        seeds: number K of random choices of labels at each point; with all labels, K starts.
         resamples: of the test images.
-        reporter: where to say how it goes.
+        reporter: receives progress.
 
     Raises:
         UserError: fewer than three parts, one with more labels than there are, or no test label is present.
@@ -159,13 +159,13 @@ def _margins(
     subject: Subject, parts: Sequence[Labels], method: str, recipe: Recipe, test: RegionSource
 ) -> list[NDArray[np.float64]]:
     """(N', C) margins of the test images by a training on each part, in the order of the test images."""
-    recipe, ticked = settled(recipe, subject.labels)  # of all parts alike
+    recipe, costly = resolve_unknown(recipe, subject.labels)  # of all parts alike
     runs = []
     for seed, part in enumerate(parts):
         start = recipe.start_options()
         recognizer = create_recognizer(method, subject.backbone, subject.class_names, seed=seed, **start)
         begun = begin_run(
-            recognizer, subject.source, part, recipe, seed=seed, order_seed=subject.order_seed, ticked=ticked
+            recognizer, subject.source, part, recipe, seed=seed, order_seed=subject.order_seed, costly=costly
         )
         runs.append(begun.run)
     if METHOD_TABLE[method].trained:
@@ -180,7 +180,7 @@ def _curve(
     resampled: NDArray[np.float64],
     test_labels: int,
 ) -> Curve:
-    """From (F,) counts, (F, K) scores and (F, K, S) of resampled test images."""
+    """The curve of (F,) counts, (F, K) scores, and (F, K, S) scores on resampled test images."""
     draws = _draws(scores, resampled)
     measured = [estimate(scores[[place]], resampled[[place]], [1]) for place in range(len(counts))]
     points = [
@@ -188,13 +188,13 @@ def _curve(
         for share, count, one in zip(shares, counts, measured, strict=True)
     ]
     most = float(counts[-1])
-    ahead = [_look(counts, draws, most * times) for times in (2.0, FAR)]
-    backtest = _look(counts[:-3], draws[:, :-3], most) if len(counts) >= 6 else None
+    ahead = [_extrapolate(counts, draws, most * times) for times in (2.0, FAR)]
+    backtest = _extrapolate(counts[:-3], draws[:, :-3], most) if len(counts) >= 6 else None
     return Curve(points, ahead, backtest, scores.shape[1], test_labels)
 
 
 def _draws(scores: NDArray[np.float64], resampled: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(S, F) means over seeds as they might have come out: on resampled test images, and with other seeds."""
+    """(S, F) means over seeds, resampled over test images and seeds."""
     sizes, seeds = scores.shape
     by_image = resampled.mean(axis=1)
     by_image = by_image[:, ~np.isnan(by_image).any(axis=0)]  # a resample may hold no present label
@@ -209,15 +209,15 @@ def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _look(counts: NDArray[np.int64], draws: NDArray[np.float64], labels: float) -> Extrapolation:
-    """What curves through (S, F) draws say at a number of labels."""
-    said = np.array([_fitted(counts / counts[-1], 1 - draw, labels / counts[-1]) for draw in draws])
-    return Extrapolation(round(labels), float(1 - np.median(said)), *_ends(1 - said))
+def _extrapolate(counts: NDArray[np.int64], draws: NDArray[np.float64], labels: float) -> Extrapolation:
+    """Extrapolate curves through (S, F) draws to a number of labels."""
+    extrapolated = np.array([_fitted(counts / counts[-1], 1 - draw, labels / counts[-1]) for draw in draws])
+    return Extrapolation(round(labels), float(1 - np.median(extrapolated)), *_ends(1 - extrapolated))
 
 
 def _fitted(x: NDArray[np.float64], error: NDArray[np.float64], at: float) -> float:
-    """1 − mAP at `at`, on the curve floor + gain · x^−rate through (F,) points; x is a share of the most labels."""
-    last = min(max(float(error[-1]), 0.01), 0.99)  # of a resample: a little outside 0..1, it is no place to start
+    """1 − mAP at `at` on the curve floor + gain · x^−rate fitted to (F,) points; x is relative to the last point."""
+    last = min(max(float(error[-1]), 0.01), 0.99)  # a resample can lie outside 0..1
 
     def residuals(values: NDArray[np.float64]) -> NDArray[np.float64]:
         floor, gain, rate = values

@@ -1,4 +1,4 @@
-"""What to label next: unknown (image, class) cells by what an answer is expected to teach.
+"""What to label next: unknown (image, class) cells by their expected information.
 
 Letters: N images, C classes.
 """
@@ -22,28 +22,28 @@ from promptmlr.files import replacing, write_text
 from promptmlr.labels import PRESENT, UNKNOWN
 from promptmlr.names import first_names
 from promptmlr.prediction import predict_source
-from promptmlr.prior.ticks import ticked_classes
+from promptmlr.prior.positive_only import positive_only_classes
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run
 
 __all__ = ["Suggestion", "absent_first", "rank_cells", "suggest", "write_suggestions", "write_tasks"]
 
-ABSENT_FIRST = 2  # cells of a class with ticks alone
-MOST_SHARE = 0.5  # above it, a cell is rather present than absent
-ASKED = 1e3  # more than log odds differ by
-TINY = 1e-9  # probability that a logarithm is taken of
+ABSENT_FIRST = 2  # cells of a positive-only class
+MOST_SHARE = 0.5  # largest expected prevalence that cells are compared with
+ASKED = 1e3  # added to the distance of images with an earlier suggestion; larger than any difference of log odds
+TINY = 1e-9  # smallest probability in a logarithm
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A cell whose label would teach the run much.
+    """An informative cell.
 
     Attributes:
-        image_id: the image, as its data set calls it.
+        image_id: the image's id in its data set.
         class_name: the class.
-        probability: P(present) as the run sees it.
-        gain: what an answer is expected to teach, in no unit; see `rank_cells`.
+        probability: the run's P(present).
+        gain: expected information of its label, without a unit; see `rank_cells`.
     """
 
     image_id: str
@@ -57,24 +57,24 @@ def rank_cells(
     unknown: NDArray[np.bool_],
     present: NDArray[np.integer],
     count: int,
-    ticked: NDArray[np.bool_] | None = None,
+    positive_only: NDArray[np.bool_] | None = None,
 ) -> list[tuple[int, int, float]]:
     """The `count` most informative unknown cells, the best first.
 
-    The gain of a cell is the standard deviation of its answer, √(p (1 − p)), over √(1 + present labels of its class):
-    an answer that is certain teaches nothing, and a class with few positives learns most from another. It is halved for
+    The gain of a cell is the standard deviation of its label, √(p (1 − p)), over √(1 + present labels of its class): a
+    certain label adds no information, and classes with few positives gain most from another. The gain is halved for
     every cell of the same image that was chosen before, and falls with the share of its class among the chosen, so that
-    one strange image or one hard class does not take all.
+    a single unusual image or hard class does not take all places.
 
-    Before all that, whatever their gain, stand a few cells of classes that have ticks alone (`absent_first`): without a
-    known absence nobody can tell how probable such a class is.
+    A few cells of positive-only classes come first, whatever their gain (`absent_first`): without a known absent label
+    the level of such a class's probabilities is undetermined.
 
     Args:
         probabilities: (N, C) P(present), calibrated.
         unknown: (N, C) bool, the cells to choose from.
-        present: (C,) how many labels of each class are known to be present.
-        count: how many; fewer where fewer are unknown.
-        ticked: (C,) classes that are known to be present somewhere, and absent nowhere; None are none.
+        present: (C,) number of present labels of each class.
+        count: number of cells; fewer if fewer are unknown.
+        positive_only: (C,) classes with present and without absent labels; None means no class.
 
     Returns:
         (image, class, gain) of each.
@@ -87,7 +87,7 @@ def rank_cells(
     def gain(row: int, column: int) -> float:
         return float(alone[row, column] * 0.5 ** of_image[row] / (1 + of_class[column] / share))
 
-    # Gains only fall, so whatever is still on top after it was looked at again is the best.
+    # Gains only fall, so a cell that is still on top after its gain was recomputed is the best (lazy greedy).
     heap = list(zip((-alone[rows, columns]).tolist(), rows.tolist(), columns.tolist(), strict=True))
     heapq.heapify(heap)
     chosen: dict[tuple[int, int], float] = {}
@@ -97,7 +97,7 @@ def rank_cells(
         of_image[row] += 1
         of_class[column] += 1
 
-    for row, column in [] if ticked is None else absent_first(probabilities, unknown, ticked)[:count]:
+    for row, column in [] if positive_only is None else absent_first(probabilities, unknown, positive_only)[:count]:
         take(row, column)
     while heap and len(chosen) < count:
         before, row, column = heap[0]
@@ -112,18 +112,18 @@ def rank_cells(
 
 
 def absent_first(
-    probabilities: NDArray[np.floating], unknown: NDArray[np.bool_], ticked: NDArray[np.bool_]
+    probabilities: NDArray[np.floating], unknown: NDArray[np.bool_], positive_only: NDArray[np.bool_]
 ) -> list[tuple[int, int]]:
-    """Up to `ABSENT_FIRST` unknown cells of each ticked class that are probably absent, but not beyond doubt.
+    """Up to `ABSENT_FIRST` unknown cells of each positive-only class that are probably, but not certainly, absent.
 
-    They are the cells nearest to the expected share of their class. An image that plainly lacks the class would teach
-    nothing, and one that may well hold it is seldom an absence; what ticks leave open is the level of an image like any
-    other. Classes take turns; images that were asked about come last.
+    They are the cells nearest to the expected prevalence of their class. An image that clearly lacks the class adds no
+    information, and one that probably shows it is rarely absent; what is undetermined is the level for a typical image.
+    Classes take turns; images with an earlier suggestion come last.
 
     Args:
         probabilities: as in `rank_cells`; so are the others.
         unknown: see `probabilities`.
-        ticked: see `probabilities`.
+        positive_only: see `probabilities`.
 
     Returns:
         (image, class) of each.
@@ -132,7 +132,7 @@ def absent_first(
     cost = np.where(unknown, np.abs(_log_odds(probabilities) - _log_odds(share)), np.inf)
     asked: list[tuple[int, int]] = []
     before = np.zeros(len(cost))
-    for column in np.tile(np.flatnonzero(ticked), ABSENT_FIRST).tolist():
+    for column in np.tile(np.flatnonzero(positive_only), ABSENT_FIRST).tolist():
         row = int((cost[:, column] + before).argmin())
         if np.isfinite(cost[row, column]):
             asked.append((row, column))
@@ -161,14 +161,14 @@ def suggest(
     Args:
         run: trained on these images or others; cells of classes it does not know are not asked for.
         labelled: images and the labels that are known.
-        count: at most that many.
+        count: largest number of suggestions.
         cache: where regions are stored.
         batch_size: images through the tower at once; None chooses.
         workers: threads that decode images.
-        reporter: where to say how it goes, and which images cannot be read: they are left out.
+        reporter: receives progress, and the unreadable images, which are left out.
 
     Raises:
-        UserError: nothing is unknown, or run and data have no class in common.
+        UserError: no label is unknown, or run and data have no class in common.
     """
     reporter = reporter or Reporter()
     names = [name for name in labelled.class_names if name in run.class_names]
@@ -187,11 +187,11 @@ def suggest(
     images = wanted[kept][found]
     probabilities = probabilities[:, [run.class_names.index(name) for name in names]]
     unknown, present = labels[images] == UNKNOWN, (labels == PRESENT).sum(axis=0)
-    ticked = ticked_classes(labels) & (present > 0)
-    ranked = rank_cells(probabilities, unknown, present, count, ticked)
-    if ticked.any():
-        which = [name for name, tick in zip(names, ticked, strict=True) if tick]
-        first = min(len(absent_first(probabilities, unknown, ticked)), count)
+    positive_only = positive_only_classes(labels) & (present > 0)
+    ranked = rank_cells(probabilities, unknown, present, count, positive_only)
+    if positive_only.any():
+        which = [name for name, tick in zip(names, positive_only, strict=True) if tick]
+        first = min(len(absent_first(probabilities, unknown, positive_only)), count)
         reporter.note(
             f"no label says where these are absent: {first_names(which)}. So the first {first} cells are probable "
             "absences of them: without any, nobody knows how probable these classes are"
@@ -203,7 +203,7 @@ def suggest(
 
 
 def write_suggestions(path: Path, suggestions: Sequence[Suggestion]) -> None:
-    """A CSV with the columns image, class, probability and gain, in rank order; whole or not at all."""
+    """Write a CSV with the columns image, class, probability and gain, in rank order, atomically."""
     with replacing(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "class", "probability", "gain"])
@@ -213,16 +213,16 @@ def write_suggestions(path: Path, suggestions: Sequence[Suggestion]) -> None:
 
 
 def write_tasks(path: Path, suggestions: Sequence[Suggestion], labelled: LabelledImages, model: str) -> None:
-    """Label Studio's tasks, an image each in the order of its best cell, with what the run would answer.
+    """Write Label Studio tasks, one per image in the order of its best cell, with the run's predictions.
 
-    What is asked stands in the task's data under `ask`; of these classes those that are likelier there than not are
-    chosen in `labels`, the others in `absent`, as `promptmlr convert --to label-studio` writes and reads them.
+    The suggested classes are in the task's data under `ask`; those with a probability above ½ are preselected in
+    `labels`, the others in `absent`, as `promptmlr convert --to label-studio` writes and reads them.
 
     Args:
-        path: a `.json`; written whole or not at all.
+        path: a `.json` file, written atomically.
         suggestions: in rank order.
-        labelled: what they are about.
-        model: what to call the model that answers.
+        labelled: their images.
+        model: name of the predicting model.
     """
     names = dict(zip(labelled.image_ids, labelled.images, strict=True))
     asked: dict[str, list[Suggestion]] = {}

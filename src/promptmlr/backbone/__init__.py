@@ -1,10 +1,9 @@
-"""The frozen CLIP: images → regions, text → features. `load_backbone` is the way in."""
+"""The frozen CLIP: images → regions, text → features. `load_backbone` opens one."""
 
 from promptmlr.backbone.base import Backbone
 from promptmlr.backbone.catalogue import catalogue
 from promptmlr.backbone.clip import ClipBackbone
 from promptmlr.backbone.ensemble import PRESENCE_TEMPLATE, Templates, class_sentences, ensemble_features
-from promptmlr.backbone.given import GivenFeatures
 from promptmlr.backbone.loading import (
     PAPER_IMAGE_SIZE,
     bare_backbone,
@@ -15,6 +14,7 @@ from promptmlr.backbone.loading import (
     open_backbone,
 )
 from promptmlr.backbone.precision import Precision, tower_dtypes
+from promptmlr.backbone.precomputed import PrecomputedFeatures
 from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.backbone.tower import ImageTower
 
@@ -23,9 +23,9 @@ __all__ = [
     "PRESENCE_TEMPLATE",
     "Backbone",
     "ClipBackbone",
-    "GivenFeatures",
     "ImageTower",
     "Precision",
+    "PrecomputedFeatures",
     "Preprocessing",
     "Templates",
     "bare_backbone",

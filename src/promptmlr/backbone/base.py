@@ -1,4 +1,4 @@
-"""What everything else knows of a frozen CLIP: the space that images and class names share, and the two towers."""
+"""The interface of a frozen CLIP: the space that images and class names share, and the two towers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ __all__ = ["Backbone", "checked_device"]
 
 
 class Backbone(ABC):
-    """A frozen CLIP, or what stands in for one; it never changes.
+    """A frozen CLIP, or precomputed features in its place; immutable.
 
     Attributes:
-        name: how it was asked for.
+        name: as given to `load_backbone`.
         pretrained: tag or file of its weights, or None.
-        weights_sha256: tells whether two of them are the same.
+        weights_sha256: equal for equal weights.
     """
 
     name: str
@@ -36,22 +36,22 @@ class Backbone(ABC):
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device it computes on."""
 
     @property
     @abstractmethod
     def description(self) -> str:
-        """How images are seen, to be put behind them: "seen by RN101 at 448 px"."""
+        """A phrase to follow the name of a data set: "seen by RN101 at 448 px"."""
 
     @property
     @abstractmethod
     def has_text_tower(self) -> bool:
-        """Whether it reads any text, so that prompts can be learned."""
+        """Whether it encodes any text, so that prompts can be learned."""
 
     @property
     @abstractmethod
     def has_class_features(self) -> bool:
-        """Whether it knows text features of classes."""
+        """Whether it has text features of classes."""
 
     @abstractmethod
     def class_features(self, class_names: Sequence[str], template: str) -> Tensor:
@@ -59,45 +59,45 @@ class Backbone(ABC):
 
         Args:
             class_names: C names, with spaces for underscores.
-            template: a sentence with {} for the name, or one without, which is the same for all.
+            template: a sentence with {} for the name; without {} all classes have the same feature.
 
         Returns:
             (C, D), not normalised.
 
         Raises:
-            UserError: there are none.
+            UserError: it has no text features.
         """
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What is written into a run's config, and compared with it when the run is used."""
+        """The fields stored in a run's config, and compared when the run is used."""
 
-    # From here on, what features that are given cannot have.
+    # Everything from here on raises for precomputed features.
 
     @property
     @abstractmethod
     def text(self) -> TextTower:
-        """The text tower; raises `UserError` where there is none."""
+        """The text tower; raises `UserError` without one."""
 
     @property
     @abstractmethod
     def preprocessing(self) -> Preprocessing:
-        """Size and normalisation of its images; raises `UserError` where it sees none."""
+        """Size and normalisation of its images; raises `UserError` without an image tower."""
 
     @property
     @abstractmethod
     def grid(self) -> int:
-        """The side of the grid of regions; raises `UserError` where it sees no images."""
+        """The side of the grid of regions; raises `UserError` without an image tower."""
 
     @property
     @abstractmethod
     def dtype(self) -> torch.dtype:
-        """Of the image tower's weights; raises `UserError` where there is none."""
+        """Of the image tower's weights; raises `UserError` without an image tower."""
 
     @property
     @abstractmethod
     def quick_gelu(self) -> bool:
-        """Whether the image tower's activation is QuickGELU, which its weights do not tell; raises `UserError`."""
+        """Whether the image tower uses QuickGELU, which weights do not show; raises `UserError` without a tower."""
 
     @abstractmethod
     def encode_image(self, images: Tensor) -> Tensor:
@@ -115,14 +115,14 @@ class Backbone(ABC):
 
     @abstractmethod
     def image_tower(self) -> ImageTower:
-        """The image tower alone, as a module in float32 whatever it is cast to here; a copy. Raises `UserError`."""
+        """A float32 copy of the image tower as a module; raises `UserError` without one."""
 
     @abstractmethod
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """(N, D) features of N sentences, not normalised.
 
         Raises:
-            UserError: no list of sentences, one that does not fit the context, or no text tower.
+            UserError: not a list of sentences, a sentence does not fit the context, or there is no text tower.
         """
 
     @property
@@ -137,10 +137,10 @@ class Backbone(ABC):
 
 
 def checked_device(device: str | torch.device | None) -> torch.device:
-    """A device that tensors can be on; None is the CPU.
+    """The torch device of this name; None is the CPU.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is no such device.
     """
     try:
         chosen = torch.device(device or "cpu")

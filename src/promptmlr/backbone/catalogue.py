@@ -29,10 +29,10 @@ class CatalogueEntry:
 
 
 def refusal(config: dict[str, Any]) -> str | None:
-    """Why a model of open_clip has no usable regions, or None when it has them.
+    """Why a model of open_clip has no usable regions, or None if it has.
 
-    Needed are a native ModifiedResNet, or a VisionTransformer pooled at its class token, and a causal text tower
-    with CLIP's tokenizer pooled at the end token: without causality, trimming the text would change it.
+    It needs a native ModifiedResNet, or a VisionTransformer pooled at its class token, and a causal text tower with
+    CLIP's tokenizer, pooled at the end token: without causality, shorter padding would change text features.
     """
     vision, text = config["vision_cfg"], config["text_cfg"]
     reasons = {
@@ -61,7 +61,7 @@ def find_entry(name: str) -> CatalogueEntry:
     Raises:
         UserError: open_clip has no such model, or it has no regions.
     """
-    # Asked for "hf-hub:…", open_clip would go to the network for a configuration.
+    # For "hf-hub:…" open_clip would download a configuration.
     config = open_clip.get_model_config(name) if name in open_clip.list_models() else None
     supported = [entry.name for entry in catalogue()]
     if config is None:
@@ -79,7 +79,7 @@ def find_entry(name: str) -> CatalogueEntry:
 
 
 def uses_quick_gelu(name: str, tag: str) -> bool:
-    """Whether these weights were trained with QuickGELU; open_clip itself only warns when the model says otherwise."""
+    """Whether these weights were trained with QuickGELU; open_clip only warns if the model's configuration differs."""
     by_name = open_clip.get_model_config(name).get("quick_gelu", False)
     return bool(by_name or get_pretrained_cfg(name, tag).get("quick_gelu", False))
 

@@ -26,10 +26,10 @@ COUNTERS = ("num_batches_tracked", "token_embedding.ids")  # integers among the 
 
 
 def own_state_dict(name: str | Path) -> tuple[str, dict[str, Tensor]] | None:
-    """The weights that a name itself stands for: of the miniature that comes with promptmlr, or of a file.
+    """The weights of the miniature that comes with promptmlr, or of a checkpoint file.
 
     Returns:
-        The name (of a file its whole path) and its tensors in OpenAI's layout; None for a name of open_clip's.
+        The name (for a file its full path) and its tensors in OpenAI's layout; None for a model of open_clip.
 
     Raises:
         UserError: there is no such file, or it cannot be read.
@@ -54,13 +54,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         UserError: the file cannot be read as any of these.
     """
     try:
-        # torch warns that TorchScript is old and that a damaged header is odd: neither helps whoever waits for weights.
+        # torch warns about TorchScript and damaged headers; the errors below say what the user can do.
         with warnings.catch_warnings(action="ignore"):
             content = _read(path)
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes make readers raise anything, from BadZipFile to struct.error
-        # of pickles torch says at length how to load them all the same, which runs their code
+        # for pickles torch's message explains how to load them unsafely
         first = (str(error).splitlines() or [type(error).__name__])[0]
         reason = "not a file of tensors alone" if isinstance(error, UnpicklingError) else first
         raise UserError(
@@ -75,21 +75,21 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: bool = True) -> nn.Module:
-    """The CLIP whose tensors these are; layers and widths are inferred from their shapes.
+    """A CLIP with these tensors; layers and widths are inferred from their shapes.
 
     open_clip's builder rounds the weights to half precision, so they are loaded once more after it.
 
     Args:
         state: tensors under the names of OpenAI's CLIP, packed or not.
-        source: what to call it in an error.
-        quick_gelu: the activation; OpenAI's weights need QuickGELU, and the names cannot tell.
+        source: its name in errors.
+        quick_gelu: the activation; OpenAI's weights need QuickGELU, which tensor names do not show.
 
     Raises:
-        UserError: keys or shapes are not those of a CLIP in OpenAI's layout, or a weight is no finite number.
+        UserError: keys or shapes are not those of a CLIP in OpenAI's layout, or a weight is not finite.
     """
     try:
         _check_numbers(state, source)
-        state = _with_whole_vocabulary(state)
+        state = _with_full_vocabulary(state)
         # cast_dtype is that of the norms, which could not be cast to another dtype later if it were float16.
         model = open_clip.model.build_model_from_openai_state_dict(dict(state), quick_gelu, cast_dtype=torch.float32)
         model.float()
@@ -110,11 +110,11 @@ def build_open_clip_model(name: str, state: Mapping[str, Tensor], source: str, q
     Args:
         name: a model of open_clip with regions; all of them are plain CLIPs.
         state: its tensors.
-        source: what to call them in an error.
+        source: their name in errors.
         quick_gelu: the activation.
 
     Raises:
-        UserError: the tensors are not those of this model, or a weight is no finite number.
+        UserError: the tensors are not those of this model, or a weight is not finite.
     """
     model: nn.Module = open_clip.model.CLIP(**{**open_clip.get_model_config(name), "quick_gelu": quick_gelu})
     try:
@@ -129,7 +129,7 @@ def build_open_clip_model(name: str, state: Mapping[str, Tensor], source: str, q
 
 
 def build_random_model(name: str) -> nn.Module:
-    """The model that open_clip calls `name`, with QuickGELU as in OpenAI's, and always the same random weights."""
+    """The model that open_clip calls `name`, with QuickGELU as in OpenAI's, and random weights of a fixed seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model: nn.Module = open_clip.model.CLIP(**{**open_clip.get_model_config(name), "quick_gelu": True})
@@ -142,11 +142,11 @@ def _check_numbers(state: Mapping[str, Tensor], source: str) -> None:
             continue
         if not value.is_floating_point():
             raise UserError(f"the checkpoint {source} holds {key} as {value.dtype}; weights must be floating-point")
-        if not torch.stack(value.float().aminmax()).isfinite().all():  # thirty times as fast as to look at each
+        if not torch.stack(value.float().aminmax()).isfinite().all():  # thirty times faster than a check per element
             raise UserError(f"the checkpoint {source} holds NaN or infinity in {key}; get the file again")
 
 
-def _with_whole_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _with_full_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state = unpack(dict(state)) if is_packed(state) else dict(state)
     rows = len(state["token_embedding.weight"])
     if rows != VOCABULARY_SIZE:

@@ -19,7 +19,7 @@ from promptmlr.errors import UserError
 
 __all__ = ["ClipBackbone"]
 
-CHUNK_PIXELS = 4 * 448**2  # through the tower at once on a CPU: what comes out of a layer then stays in its cache
+CHUNK_PIXELS = 4 * 448**2  # of a batch on a CPU: outputs of a layer then fit its cache
 
 
 class ClipBackbone(Backbone):
@@ -27,7 +27,7 @@ class ClipBackbone(Backbone):
 
     Args:
         model: an open_clip model with float32 weights; kept in evaluation mode, frozen, cast in place.
-        name: how `load_backbone` was asked for it.
+        name: as given to `load_backbone`.
         pretrained: tag or file of its weights, or None.
         preprocessing: size and normalisation of its images.
         dtype: of the image tower's weights.
@@ -79,12 +79,12 @@ class ClipBackbone(Backbone):
 
     @property
     def has_text_tower(self) -> bool:
-        """It has one."""
+        """Always."""
         return True
 
     @property
     def has_class_features(self) -> bool:
-        """Of all classes there are."""
+        """Always, for any class."""
         return True
 
     @property
@@ -104,7 +104,7 @@ class ClipBackbone(Backbone):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self._some_weight.device
 
     @property
@@ -114,7 +114,7 @@ class ClipBackbone(Backbone):
 
     @property
     def quick_gelu(self) -> bool:
-        """Whether the image tower's activation is QuickGELU, which its weights do not tell."""
+        """Whether the image tower's activation is QuickGELU, which weights do not show."""
         return _activation(self._model.visual) == "quickgelu"
 
     @torch.no_grad()
@@ -124,7 +124,7 @@ class ClipBackbone(Backbone):
         return torch.cat([self._regions_of(chunk.to(self.device, self.dtype)) for chunk in images.split(at_once)])
 
     def image_tower(self) -> ImageTower:
-        """The image tower alone, as a module in float32 whatever it is cast to here; a copy."""
+        """A float32 copy of the image tower as a module."""
         return ImageTower(self._model.visual, self.grid)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -139,14 +139,14 @@ class ClipBackbone(Backbone):
         return self.text.encode_texts(texts)
 
     def class_features(self, class_names: Sequence[str], template: str) -> Tensor:
-        """(C, D) features of the template's sentences, not normalised; one for all classes where it has no {}."""
+        """(C, D) features of the template's sentences, not normalised; the same for all classes without {}."""
         texts = [template.format(name) for name in class_names] if "{}" in template else [template]
         return self.encode_text(texts).expand(len(class_names), -1)
 
     def identity(self) -> dict[str, Any]:
-        """Name, weights, precision, activations and preprocessing, as written into a run's config.
+        """Name, weights, precision, activations and preprocessing, as stored in a run's config.
 
-        `weights_sha256` is the hash of all weights, names and shapes as they were loaded, whatever they are cast to.
+        `weights_sha256` is the hash of all weights, names and shapes as loaded, before any cast.
         """
         return {
             "name": self.name,
@@ -170,7 +170,7 @@ def _sha256(model: nn.Module) -> str:
 
 
 def _activation(tower: nn.Module) -> str:
-    """Of a tower's blocks; a ResNet of CLIP's has ReLU."""
+    """The activation of a tower's blocks; CLIP's ResNets have ReLU."""
     kinds = {"quickgelu": QuickGELU, "gelu": nn.GELU}
     return next((name for name, kind in kinds.items() if any(isinstance(m, kind) for m in tower.modules())), "relu")
 

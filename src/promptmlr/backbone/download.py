@@ -1,4 +1,4 @@
-"""Weights of open_clip's models: which file holds them, downloaded, or one line that says how to bring it."""
+"""Weights of open_clip's models: their file, its download, or instructions in one line if there is no network."""
 
 import logging
 from pathlib import Path
@@ -13,12 +13,12 @@ __all__ = ["download_weights", "find_weights"]
 
 
 def find_weights(entry: CatalogueEntry, pretrained: str) -> tuple[str, Path | None]:
-    """What names the weights of a model: TAG, FILE, or TAG=FILE.
+    """Parse the name of a model's weights: TAG, FILE, or TAG=FILE.
 
-    A file tells neither its activation nor the mean and deviation of its images; the tag does.
+    The tag determines activation, mean and deviation, which a file does not contain.
 
     Returns:
-        The tag ("" of a file alone), and the file where one is named.
+        The tag ("" for a file alone), and the file or None.
 
     Raises:
         UserError: there is no such tag, or no such file.
@@ -39,7 +39,7 @@ def find_weights(entry: CatalogueEntry, pretrained: str) -> tuple[str, Path | No
 
 
 def download_weights(name: str, tag: str) -> Path:
-    """The file of a model's weights, downloaded where it is not in open_clip's cache yet.
+    """The file of a model's weights, downloaded unless it is in open_clip's cache.
 
     Args:
         name: a model of open_clip.
@@ -61,10 +61,10 @@ def download_weights(name: str, tag: str) -> Path:
 
 
 def _how_to_place(name: str, tag: str, reason: str) -> str:
-    """One line that says which file to put where when there is no network."""
+    """A line on which file to copy from another machine."""
     config = get_pretrained_cfg(name, tag)
     source = config.get("url") or f"open_clip_pytorch_model.bin of {config['hf_hub'].strip('/')} on Hugging Face"
     return (
         f"cannot download {name} ({tag}): {reason}; without a network, fetch {source} on another machine and pass "
-        f"the file: --backbone {name} --pretrained {tag}=FILE (or look around with the miniature: --backbone scenes)"
+        f"the file: --backbone {name} --pretrained {tag}=FILE (or try the miniature: --backbone scenes)"
     )

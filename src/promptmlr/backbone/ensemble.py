@@ -1,4 +1,4 @@
-"""Prompt ensembles: what a class is called in several sentences, as one text feature.
+"""Prompt ensembles: several sentences about a class as one text feature.
 
 The mean of the normalised features, normalised again: Radford et al., "Learning Transferable Visual Models From Natural
 Language Supervision", 2021, section 3.1.4.
@@ -31,7 +31,7 @@ TEMPLATES = {
 def class_sentences(
     class_names: Sequence[str], templates: Templates = "one", texts: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[tuple[str, ...], ...]:
-    """The sentences of each class: its texts as they are written where it has some, else the templates with its name.
+    """The sentences of each class: its own texts verbatim if it has any, else the templates with its name.
 
     Args:
         class_names: C names, with spaces for underscores.
@@ -39,7 +39,7 @@ def class_sentences(
         texts: class → its texts; underscores of a class count as spaces.
 
     Raises:
-        UserError: texts of a class that is none of these.
+        UserError: texts of an unknown class.
     """
     written = {name.replace("_", " ").strip(): tuple(given) for name, given in (texts or {}).items()}
     for name in written:
@@ -56,9 +56,9 @@ def ensemble_features(
     templates: Templates = "one",
     texts: Mapping[str, Sequence[str]] | None = None,
 ) -> Tensor:
-    """(C, D) text features of classes, each of all its sentences; one template alone leaves them as they are.
+    """(C, D) text features of classes, each the mean over its sentences; a single template is not normalised.
 
-    Args and errors as `class_sentences`; `UserError` as well for more than the one template where no tower reads text.
+    Args and errors as `class_sentences`; also `UserError` for several templates or texts without a text tower.
     """
     if templates == "one" and not texts:
         return backbone.class_features(class_names, PRESENCE_TEMPLATE)
@@ -70,7 +70,7 @@ def ensemble_features(
     return _encoded(backbone, class_sentences(class_names, templates, texts))
 
 
-@lru_cache(maxsize=1)  # the folds of a cross-validation, and the two sides of each recognizer, ask for the same
+@lru_cache(maxsize=1)  # folds of a cross-validation and both sides of a recognizer need the same
 def _encoded(backbone: Backbone, sentences: tuple[tuple[str, ...], ...]) -> Tensor:
     means = [normalize(backbone.encode_text(own).float(), dim=-1).mean(0) for own in sentences]
     return normalize(torch.stack(means), dim=-1)

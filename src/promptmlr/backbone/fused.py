@@ -1,7 +1,7 @@
-"""A CLIP ResNet's convolutions on a CPU, each with its activation and its residual as one oneDNN primitive.
+"""A CLIP ResNet's convolutions on a CPU, each fused with its activation and residual into one oneDNN primitive.
 
-Weights are laid out for the processor once instead of at every call. The operators are those that torch.compile emits
-for CPUs; without them the modules' own forward does the same.
+Weights are packed once instead of at every call. The operators are those that torch.compile emits for CPUs; if they are
+missing, the modules' own forward computes the same.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ Trunk = Callable[[Tensor], Tensor]
 
 
 def resnet_trunk(visual: ModifiedResNet) -> Trunk:
-    """(B, 3, S, S) images → (B, 32·width, S/32, S/32) features, the fastest way there is.
+    """The fastest function on this device from (B, 3, S, S) images to (B, 32·width, S/32, S/32) features.
 
     Args:
-        visual: in evaluation mode, its batch norms folded (`image.fold_batch_norms`), where it is to stay.
+        visual: in evaluation mode, on its final device, with folded batch norms (`image.fold_batch_norms`).
     """
     weight = visual.conv1.weight
     takes = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
@@ -32,7 +32,7 @@ def resnet_trunk(visual: ModifiedResNet) -> Trunk:
 
 
 def plain_trunk(visual: ModifiedResNet, images: Tensor) -> Tensor:
-    """The same features from the modules' own forward."""
+    """The same features by the modules' own forward."""
     features: Tensor = visual.stem(images)
     for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
         features = layer(features)
@@ -58,7 +58,7 @@ class _FusedTrunk:
 
 
 class _Block:
-    """A bottleneck; what goes in is overwritten where it is the residual."""
+    """A bottleneck; overwrites its input if that is the residual."""
 
     def __init__(self, block: Bottleneck) -> None:
         self.first, self.second, self.third = map(_Convolution, (block.conv1, block.conv2, block.conv3))
@@ -89,7 +89,7 @@ class _Convolution:
         return result
 
     def added_to(self, residual: Tensor, x: Tensor) -> Tensor:
-        """The rectified sum of residual and convolution, in the place of the residual."""
+        """The rectified sum of residual and convolution; overwrites the residual."""
         weight = self._packed(x)
         result: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
             residual, x, weight, self.convolution.bias, *self._shape(), 1, "add", 1.0, "relu", [], ""
@@ -97,11 +97,11 @@ class _Convolution:
         return result
 
     def __getstate__(self) -> dict[str, Any]:
-        """Of copies: a packed weight has no storage to be copied."""
+        """State for copies, without the packed weight, which cannot be copied."""
         return self.__dict__ | {"packed": None}
 
     def _packed(self, x: Tensor) -> Tensor:
-        """The weight laid out for inputs like the first one; others are computed with it as well."""
+        """The weight packed for inputs of the first one's shape; it works for other shapes too."""
         if self.packed is None:
             weight = self.convolution.weight.detach()
             self.packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._shape(), 1, list(x.shape))

@@ -1,7 +1,7 @@
 """Dense region features of CLIP's image towers: (B, 3, S, S) pixels → (B, R, D) regions, region 0 global.
 
-Kinds of tower are told apart here and nowhere else: a new one is a file beside this one, which holds its regions, and a
-row of `TOWER_KINDS`.
+Only this module distinguishes kinds of tower. A new kind is a file beside this one, with the function for its regions,
+and a row of `TOWER_KINDS`.
 """
 
 from collections.abc import Callable
@@ -32,9 +32,9 @@ class TowerKind:
     Attributes:
         patch_side: tower → pixels per region along one side.
         regions: tower, (B, 3, S, S) images → (B, R, D), in ordinary layers, which an export can trace.
-        prepare: changes a tower once, in place, before it is cast; it is in float32 and evaluation mode.
-        fix_grid: tower, side of the grid: resizes its positions once and for all.
-        fast: tower → what gives its regions fastest where it is; None is `regions`.
+        prepare: changes a tower in place, once, before it is cast; called in float32 and evaluation mode.
+        fix_grid: tower, side of the grid: resizes its positional embedding permanently.
+        fast: tower → the fastest function for its regions on its device; None is `regions`.
     """
 
     patch_side: Callable[[Any], int]
@@ -44,7 +44,7 @@ class TowerKind:
     fast: Callable[[Any], Callable[[Tensor], Tensor]] | None = None
 
     def encoder(self, visual: nn.Module) -> Callable[[Tensor], Tensor]:
-        """(B, 3, S, S) images → (B, R, D) regions of a tower, the fastest way there is."""
+        """The fastest function on this device from (B, 3, S, S) images to a tower's (B, R, D) regions."""
         return partial(self.regions, visual) if self.fast is None else self.fast(visual)
 
 
@@ -52,7 +52,7 @@ def tower_kind(visual: nn.Module) -> TowerKind:
     """The kind of an image tower.
 
     Raises:
-        UserError: it is none of `TOWER_KINDS`.
+        UserError: it is not one of `TOWER_KINDS`.
     """
     for module, kind in TOWER_KINDS.items():
         if isinstance(visual, module):
@@ -141,7 +141,7 @@ def _fix_positions(holder: nn.Module, grid: int) -> None:
 
 
 def resized_positions(positions: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
-    """Positional embedding (1 + g·g, width) for a grid of another size: bicubic, no antialias, token 0 untouched."""
+    """Positional embedding (1 + g·g, width) for a grid of another size: bicubic, no antialias, token 0 unchanged."""
     side = round((len(positions) - 1) ** 0.5)
     if tuple(size) == (side, side):
         return positions

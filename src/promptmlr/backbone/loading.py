@@ -42,7 +42,7 @@ def of_open_clip(name: str | Path) -> bool:
 
 
 def is_downloaded(name: str | Path, pretrained: str | None) -> bool:
-    """Whether the weights of a backbone come from the network, where open_clip's cache does not hold them yet."""
+    """Whether the weights of a backbone are downloaded unless open_clip's cache holds them."""
     return of_open_clip(name) and find_weights(find_entry(str(name)), pretrained or "openai")[1] is None
 
 
@@ -54,10 +54,10 @@ def open_backbone(
     device: str = "cpu",
     begun: tuple[torch.dtype, torch.dtype] | None = None,
 ) -> Backbone:
-    """`load_backbone` with what suits training: open_clip's models at the paper's 448 px, dtypes by precision.
+    """`load_backbone` with defaults for training: open_clip's models at the paper's 448 px, dtypes by precision.
 
-    Args and errors as `load_backbone` and `tower_dtypes`; and `begun`, the dtypes of image and text tower with which a
-    resumed run began: "auto" keeps them, whatever is fast here.
+    Args and errors as `load_backbone` and `tower_dtypes`; `begun` are the dtypes of image and text tower at the start
+    of a resumed run, which "auto" keeps.
     """
     dtype, text_dtype = begun if begun and precision == "auto" else tower_dtypes(precision, device)
     size = image_size or (PAPER_IMAGE_SIZE if of_open_clip(name) else None)
@@ -81,14 +81,15 @@ def load_backbone(
             checkpoint in OpenAI's layout (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
         pretrained: for a model of open_clip its tag ("openai" when None), a checkpoint file, or "TAG=FILE": a file that
             holds the weights of the tag, whose activation and normalisation it gets.
-        image_size: S in pixels; None is the size it was trained at. Positions are interpolated.
+        image_size: S in pixels; None is the size of its pretraining. Positional embeddings are interpolated.
         device: for example "cuda"; None is the CPU.
         quick_gelu: override the activation. None follows open_clip's tag; OpenAI's layout means QuickGELU.
         dtype: of the image tower's weights, cast once; measured effect in bench/precision.py.
         text_dtype: of the text tower's weights, cast once; None is `dtype`.
 
     Raises:
-        UserError: unknown name or tag, no regions, an unreadable or foreign checkpoint, a size that does not fit.
+        UserError: an unknown name or tag, no regions, an unreadable checkpoint or one of another model, or a wrong
+            size.
         EnvironmentFault: the weights could not be downloaded.
     """
     device = checked_device(device)
@@ -103,15 +104,16 @@ def load_backbone(
 
 
 def bare_model(name: str | Path) -> nn.Module:
-    """The open_clip model behind a name as it is before a `Backbone` folds and casts it, on the CPU.
+    """The open_clip model of a name on the CPU, before a `Backbone` folds and casts it.
 
-    For measuring, as costs do not depend on values: a model of open_clip has random weights, nothing is downloaded.
+    For measurements of cost, which do not depend on values: models of open_clip have random weights, so nothing is
+    downloaded.
 
     Args:
         name: as for `load_backbone`.
 
     Raises:
-        UserError: unknown name, no regions, an unreadable or foreign checkpoint.
+        UserError: an unknown name, no regions, an unreadable checkpoint or one of another model.
     """
     own = own_state_dict(name)
     if own is None:

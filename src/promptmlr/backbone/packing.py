@@ -1,9 +1,9 @@
 """A CLIP state dict with a packed token table: only the rows that its captions use are shipped.
 
 Packed layout: OpenAI's keys in float16, except that `token_embedding.weight` (n, W) holds n rows and
-`token_embedding.ids` (n,) int64 says which tokens they belong to. A token that is not shipped gets, when unpacked,
-its own vector from a seeded normal distribution with the mean and the standard deviation of the shipped rows, column by
-column: a foreign name means nothing to the model, but two foreign names differ, and always in the same way.
+`token_embedding.ids` (n,) int64 holds their token ids. When unpacked, every other token gets its own vector from a
+seeded normal distribution with the column-wise mean and standard deviation of the shipped rows, so that unknown names
+have different, reproducible features without meaning.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
         OpenAI's layout in float32 (counters stay integers), which open_clip builds a model from.
 
     Raises:
-        ValueError: the ids are no int64 numbers of tokens, one for each row.
+        ValueError: the ids are not int64 token ids, one for each row.
     """
     state_dict = {key: value.float() if value.is_floating_point() else value for key, value in packed.items()}
     ids, rows = state_dict.pop(_IDS), state_dict[_TABLE]

@@ -23,8 +23,8 @@ def tower_dtypes(precision: Precision, device: str = "cpu") -> tuple[torch.dtype
 
 
 def has_fast_bfloat16(device: str) -> bool:
-    """Whether a device multiplies bfloat16 matrices in hardware; one that is not there does not."""
+    """Whether a device multiplies bfloat16 matrices in hardware; False for a device that does not exist."""
     if device.startswith("cuda"):
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 cannot be asked
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 has no query for it
     return device == "cpu" and bool(capabilities.get("avx512_bf16", False))

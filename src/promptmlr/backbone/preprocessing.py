@@ -10,14 +10,14 @@ from torchvision.transforms import v2
 
 __all__ = ["MAX_SIDE", "Preprocessing"]
 
-MAX_SIDE = 4096  # pixels of an image for a tower: far above all of open_clip's, and no computer stops at it
+MAX_SIDE = 4096  # pixels of a tower's input: far above all of open_clip's models, and small enough for memory
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a backbone needs done to an image; recorded in every run and checked when the run is used.
+    """How an image becomes a tower's input; recorded in every run and checked when the run is used.
 
-    The square is reached by squashing, not by cropping: an object at the border keeps its label (released
+    Images are squashed to a square, not cropped, so that objects at the border stay in view (released
     `transforms.Resize((S, S))` in dataloaders/coco_detection.py and pascal_voc.py).
     """
 

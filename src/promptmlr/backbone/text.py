@@ -1,8 +1,8 @@
-"""CLIP's text tower, frozen: tokens → embeddings → text features, no position computed twice or for nothing.
+"""CLIP's text tower, frozen: tokens → embeddings → text features, without redundant positions.
 
-The tower is causal. So what stands behind an end token cannot change its feature, and is not encoded; and what stands
-before all prompts alike (the start token, a shared context) does not depend on what follows: it goes through once, and
-every prompt attends to its keys and values.
+The tower is causal. Tokens after an end token cannot change its feature, so they are not encoded. A common prefix of
+all prompts (the start token, a shared context) does not depend on what follows, so it is encoded once, and every prompt
+attends to its keys and values.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ __all__ = ["TextTower"]
 
 
 class TextTower:
-    """The text half of an open_clip model. No module of its own: whoever holds it does not own its weights.
+    """The text half of an open_clip model. It is not a `Module`, so that its holder does not register its weights.
 
     Args:
         model: an open_clip model, or the text tower inside it, with frozen weights; causal, pooled at the end token.
@@ -44,7 +44,7 @@ class TextTower:
 
     @property
     def activation_bytes(self) -> int:
-        """About what a backward pass keeps of one position of one prompt."""
+        """Estimated bytes that a backward pass keeps per position of a prompt."""
         widths_per_block = 17  # measured: 10 to 17, by activation and dtype; weights take no gradients
         size = self._tower.positional_embedding.element_size()
         return int(widths_per_block * len(self._tower.transformer.resblocks) * self.width * size)
@@ -67,7 +67,7 @@ class TextTower:
         return embeddings
 
     def prefix(self, embeddings: Tensor) -> Tensor:
-        """What stands before all prompts alike: its keys and values in every block, for `encode`.
+        """Keys and values of the common prefix of all prompts in every block, for `encode`.
 
         Args:
             embeddings: (P, W) of any float dtype, before the positional embedding; gradients reach it.
@@ -87,10 +87,10 @@ class TextTower:
         """Text features of embedded prompts; gradients reach embeddings and prefix, never the weights.
 
         Args:
-            embeddings: (N, L, W) of any float dtype, before the positional embedding: what follows the prefix, up to
-                the longest end token.
+            embeddings: (N, L, W) of any float dtype, before the positional embedding: the tokens after the prefix, up
+                to the longest end token.
             ends: (N,) int64, position in L of each end token.
-            prefix: what stands before, from `prefix`.
+            prefix: keys and values from `prefix`.
 
         Returns:
             (N, D) in the tower's dtype, not normalised.
@@ -101,7 +101,7 @@ class TextTower:
         *blocks, last = tower.transformer.resblocks
         for block, before in zip(blocks, prefix, strict=False):
             x = _attend(block, x, before, _keys_values(block, x), hidden)
-        # Of the last block only the end tokens' outputs are read.
+        # The last block is computed at the end tokens only.
         at_ends = x[torch.arange(len(x), device=x.device), ends][:, None]
         x = _attend(last, at_ends, prefix[-1], _keys_values(last, x), hidden[ends][:, None, None])
         x = tower.ln_final(x[:, 0])
@@ -140,7 +140,7 @@ class TextTower:
         return embeddings.to(positions.dtype) + positions
 
     def _hidden(self, length: int) -> Tensor:
-        """(L, L) bool: which of L positions each of them may not look at."""
+        """(L, L) bool causal mask: True where a position must not attend."""
         return torch.ones(length, length, dtype=torch.bool, device=self._tower.positional_embedding.device).triu(1)
 
 
@@ -153,21 +153,21 @@ def _keys_values(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
 
 
 def _attend(block: ResidualAttentionBlock, x: Tensor, prefix: Tensor, own: Tensor, hidden: Tensor) -> Tensor:
-    """A block's output at positions that look at the whole prefix and at their prompt's own positions.
+    """A block's output at positions that attend to the full prefix and to their own prompt.
 
-    The prefix is the same for all prompts, so it meets their queries in one product instead of being copied to each.
+    The prefix is the same for all prompts, so one product with their queries replaces copies for each prompt.
 
     Args:
         block: of the tower.
-        x: (N, Q, W), what goes in at those positions.
+        x: (N, Q, W), the block's input at those positions.
         prefix: (2, 1, heads, P, W / heads) keys and values before all prompts.
         own: (2, N, heads, L, W / heads) keys and values of the prompts.
-        hidden: of their own positions those that may not be looked at, to be broadcast to (N, heads, Q, L).
+        hidden: mask of their own prompt's positions, broadcastable to (N, heads, Q, L); True must not be attended to.
     """
     attention, width, (count, asked, _) = block.attn, x.shape[-1], x.shape
     queries = nn.functional.linear(block.ln_1(x), attention.in_proj_weight[:width], attention.in_proj_bias[:width])
     queries = queries.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-    # In bfloat16 the backward pass of this alone takes a quarter of a CPU's time; and sums are better in float32.
+    # float32: in bfloat16 its backward pass takes a quarter of the time on a CPU, and sums are less accurate.
     exact = torch.promote_types(x.dtype, torch.float32)
     queries = queries.to(exact) * queries.shape[-1] ** -0.5
     (keys, values), (prefix_keys, prefix_values) = own.to(exact), prefix[:, 0].to(exact)

@@ -1,4 +1,4 @@
-"""An image tower as one module of ordinary layers: what an export traces."""
+"""An image tower as one module of ordinary layers, for export."""
 
 import copy
 
@@ -11,12 +11,12 @@ __all__ = ["ImageTower"]
 
 
 class ImageTower(nn.Module):
-    """A float32 copy of an image tower on the CPU, without the layouts and fused operators that make it fast there.
+    """A float32 copy of an image tower on the CPU, without fused operators and packed weights.
 
-    Its positions are those of the grid, resized once: nothing of the graph depends on anything but the images.
+    Its positional embedding is resized to the grid once, so that the graph depends on the images only.
 
     Args:
-        visual: as a `Backbone` keeps it, batch norms folded.
+        visual: a `Backbone`'s image tower with folded batch norms.
         grid: regions along one side.
     """
 

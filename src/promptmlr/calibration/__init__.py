@@ -1,12 +1,12 @@
-"""Probabilities that mean something, and thresholds, both from observed labels that training did not see.
+"""Calibrated probabilities, and thresholds, both fitted on observed labels that training did not see.
 
-CLIP's logits are far too sure of themselves. A line per class, drawn to that of all classes where labels are few, makes
-log odds of margins, so that of the images given 70 % about 70 % hold the class. Rankings, and with them average
-precision, stay as they are.
+CLIP's logits are overconfident. A scale and a shift per class, shrunk to those of all classes if labels are few, turn
+margins into log odds, so that about 70 % of the images with a probability of 70 % show the class (Platt scaling).
+Rankings, and with them average precision, do not change.
 """
 
 from promptmlr.calibration.fitting import calibration_of, fit_calibration
-from promptmlr.calibration.lines import common_line, log_loss
+from promptmlr.calibration.lines import log_loss, shared_scaling
 from promptmlr.calibration.record import FITTED, Basis, CalibratedRecognizer, Calibration, margins
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "CalibratedRecognizer",
     "Calibration",
     "calibration_of",
-    "common_line",
     "fit_calibration",
     "log_loss",
     "margins",
+    "shared_scaling",
 ]

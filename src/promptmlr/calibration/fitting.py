@@ -1,4 +1,4 @@
-"""A calibration from observed labels that training did not see: lines of margins, and thresholds."""
+"""A calibration from observed labels that training did not see: scale and shift of margins, and thresholds."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,14 @@ def fit_calibration(
     around: tuple[float, float] | None = None,
     basis: Basis = "held out",
 ) -> Calibration:
-    """Fit lines on labels that training did not see, and choose thresholds by what they say of all it did not see.
+    """Fit scale and shift on labels that training did not see, and thresholds on the probabilities of unseen cells.
 
     Args:
-        found: (N, C) float64 margins; of known labels, those of a recognizer that did not see them.
+        found: (N, C) float64 margins; at known labels, of a recognizer that did not see them.
         labels: (N, C) int8, of which the known ones are used.
-        unseen: (N, C) bool, these and those that nobody knows.
-        around: log scale and shift that the common line is drawn to, where labels are few; None is "as trained".
-        basis: what to call these labels.
+        unseen: (N, C) bool, the cells that training did not see: these labels and the unknown ones.
+        around: log scale and shift to which the shared ones are shrunk if labels are few; None is "as trained".
+        basis: where these labels come from.
 
     Raises:
         UserError: no label is present, or none absent.
@@ -64,20 +64,20 @@ def calibration_of(
     log_loss_after: float | None,
     basis: Basis,
 ) -> Calibration:
-    """A calibration with known lines: thresholds follow from the probabilities of what training did not see.
+    """A calibration with given scale and shift; thresholds follow from the probabilities of unseen cells.
 
     Args:
         scale: (C,) of the margin.
-        shift: (C,) added to it.
-        probabilities: (N, C) calibrated; of known labels, those of a recognizer that did not see them.
+        shift: (C,) added to the scaled margin.
+        probabilities: (N, C) calibrated; at known labels, of a recognizer that did not see them.
         labels: (N, C) int8.
-        unseen: (N, C) bool, the cells to count; of classes without any, all are.
+        unseen: (N, C) bool, the cells that count; for classes without any, all cells count.
         spread: see `Calibration`; so are the others.
         log_loss_before: see `spread`.
         log_loss_after: see `spread`.
         basis: see `spread`.
     """
-    both = (labels == PRESENT).any(axis=0) & (labels == ABSENT).any(axis=0)  # ticks alone are always right
+    both = (labels == PRESENT).any(axis=0) & (labels == ABSENT).any(axis=0)  # else all predictions would be right
     known = unseen & (labels != UNKNOWN) & both
     counted = unseen | ~unseen.any(axis=0)
     return Calibration(

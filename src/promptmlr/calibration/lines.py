@@ -1,8 +1,8 @@
 """A line per class from margins to log odds, fitted on few labels.
 
-Per class, the margin m (logit of presence less that of absence) becomes scale · m + shift (Platt, 1999). Where a class
-has few labels, its line is drawn to that of all classes together; how strongly is found by cross-validation on the same
-labels. Letters: N images, C classes, K labels.
+Per class, the margin m (presence logit minus absence logit) becomes scale · m + shift (Platt, 1999). The line of a
+class with few labels is shrunk to the line that all classes share; the amount of shrinkage is chosen by
+cross-validation on the same labels. Letters: N images, C classes, K labels.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from scipy.special import expit
 from promptmlr.calibration.record import LOG_SCALES, SHIFTS, Margins
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 
-__all__ = ["Cells", "Lines", "common_line", "fit_lines", "log_loss"]
+__all__ = ["Cells", "Lines", "fit_lines", "log_loss", "shared_scaling"]
 
 FOLDS = 5
 SPREADS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""How far classes may lie from their common line, as standard deviation of log scale and (doubled) of shift."""
+"""Candidate standard deviations of classes around their shared line: of log scale and, doubled, of shift."""
 AS_TRAINED = 3.0  # spread of the common line around "as trained": it decides only where there are hardly any labels,
 AS_THE_PRIOR = 1.0  # and around the line of the zero-shot, which is known better
 
@@ -38,16 +38,16 @@ class Cells:
 
     @classmethod
     def known(cls, found: Margins, labels: Labels) -> Self:
-        """Those of (N, C) labels, with their (N, C) margins."""
+        """The known ones of (N, C) labels with their (N, C) margins."""
         row, column = np.nonzero(labels != UNKNOWN)
         return cls(found[row, column], labels[row, column] == PRESENT, row, column, labels.shape[1])
 
     def where(self, chosen: NDArray[np.bool_]) -> "Cells":
-        """Some of them, (K,)."""
+        """The cells selected by a (K,) mask."""
         return Cells(self.margin[chosen], self.present[chosen], self.row[chosen], self.column[chosen], self.classes)
 
     def together(self) -> "Cells":
-        """The same labels as if all were of one class."""
+        """The same labels as if they were of a single class."""
         return replace(self, column=np.zeros_like(self.column), classes=1)
 
 
@@ -64,46 +64,46 @@ class Lines:
         return calibrated
 
     def margins(self, cells: Cells) -> Margins:
-        """(K,) calibrated."""
+        """(K,) calibrated margins."""
         calibrated: Margins = np.exp(self.log_scale[cells.column]) * cells.margin + self.shift[cells.column]
         return calibrated
 
 
 @dataclass(frozen=True)
 class _Common:
-    """Where the common line is looked for, and how far from there."""
+    """The prior of the shared line: its mean and standard deviation."""
 
     log_scale: float
     shift: float
     spread: float
 
     def fitted(self, cells: Cells) -> Lines:
-        """The common line of all cells."""
+        """The shared line of all cells."""
         around = Lines(np.array([self.log_scale]), np.array([self.shift]))
         return _most_likely(cells.together(), around, self.spread)
 
 
 def fit_lines(cells: Cells, around: tuple[float, float] | None) -> tuple[Lines, float, float | None]:
-    """The line of each class, drawn to that of all, which is drawn to another where labels are few.
+    """The line of each class, shrunk to the shared line, which is itself shrunk to a prior line.
 
     Args:
         cells: labels of both kinds.
-        around: log scale and shift of that other; None is "as trained".
+        around: log scale and shift of the prior line; None is "as trained".
 
     Returns:
-        The lines, how far they were allowed to lie from their common one, and the cross-validated mean log loss in
-        nats, None with labels of too few images.
+        The lines; the chosen standard deviation around the shared line; and the cross-validated mean log loss in nats,
+        None if labels are of too few images.
     """
     centre = _Common(0.0, 0.0, AS_TRAINED) if around is None else _Common(*around, AS_THE_PRIOR)
     spread, loss = _best_spread(cells, centre)
     return _fit(cells, [spread], centre)[0], spread, loss
 
 
-def common_line(found: Margins, labels: Labels, spread: float) -> tuple[float, float]:
-    """Log scale and shift of the line that all classes have in common, drawn to "as it is".
+def shared_scaling(found: Margins, labels: Labels, spread: float) -> tuple[float, float]:
+    """Log scale and shift that all classes share, shrunk to zero, which changes nothing.
 
     Args:
-        found: (N, C) float64 margins; of unknown labels they may be anything.
+        found: (N, C) float64 margins; at unknown labels they are not used.
         labels: (N, C) int8.
         spread: standard deviation of log scale and shift around zero.
     """
@@ -118,7 +118,7 @@ def log_loss(found: Margins, present: NDArray[np.bool_]) -> float:
 
 
 def _best_spread(cells: Cells, centre: _Common) -> tuple[float, float | None]:
-    """The spread with the least cross-validated loss, and that loss; folds are of images."""
+    """The spread with the smallest cross-validated loss, and that loss; folds are over images."""
     images, place = np.unique(cells.row, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(images))[place] % FOLDS
     losses = np.zeros(len(SPREADS))
@@ -133,20 +133,20 @@ def _best_spread(cells: Cells, centre: _Common) -> tuple[float, float | None]:
 
 
 def _fit(cells: Cells, spreads: Sequence[float], centre: _Common) -> list[Lines]:
-    """The lines of all classes for each spread: the common one at 0, else each around the common one."""
+    """The lines of all classes for a spread: the shared line at 0, else each class around the shared line."""
     common = centre.fitted(cells)
     shared = Lines(np.repeat(common.log_scale, cells.classes), np.repeat(common.shift, cells.classes))
     return [_most_likely(cells, shared, spread) if spread else shared for spread in spreads]
 
 
 def _most_likely(cells: Cells, around: Lines, spread: float, shift_spread: float | None = None) -> Lines:
-    """The most likely lines a posteriori: normal priors around others, the labels independent.
+    """Maximum a posteriori lines under normal priors, with independent labels.
 
     Args:
         cells: the labels.
         around: means of the priors.
         spread: standard deviation of log scales.
-        shift_spread: of shifts; None is the double.
+        shift_spread: standard deviation of shifts; None is twice `spread`.
     """
     classes, sign = cells.classes, np.where(cells.present, 1.0, -1.0)
     centre = np.concatenate([around.log_scale, around.shift])

@@ -1,4 +1,4 @@
-"""`calibration.json`, and what it makes of a recognizer: margins become probabilities, and these become labels.
+"""`calibration.json`, and the recognizer that it calibrates: margins become probabilities, probabilities become labels.
 
 Letters: B, N images, C classes.
 """
@@ -26,32 +26,32 @@ SHIFTS = (-50.0, 50.0)
 Scale = Annotated[float, Field(gt=0, le=np.exp(LOG_SCALES[1]) + 1)]
 Shift = Annotated[float, Field(ge=SHIFTS[0] - 1, le=SHIFTS[1] + 1)]
 Basis = Literal["held out", "out of fold", "prior"]
-"""Which labels probabilities stand on: those held out; all known ones, each out of fold; or, where these
-are too few or of one kind, on what CLIP's margins mean as a rule."""
+"""What a calibration was fitted on: held-out labels; all known labels, each out of fold; or, if these are too few or
+of one kind only, a prior of what CLIP's margins mean."""
 
 FITTED: dict[Basis, str] = {
     "held out": "on held-out observed labels",
     "out of fold": "on observed labels, each out of fold",
     "prior": "by what CLIP's margins mean as a rule, and no label checked them",
 }
-"""How to say so, after "fitted"."""
+"""Basis → words after "fitted"."""
 
 
 class Calibration(BaseModel):
     """`calibration.json` of a run folder: what turns the margins of C classes into probabilities and labels.
 
     Attributes:
-        scale: C, of the margin.
-        shift: C, added to it, in logits.
-        thresholds: C; a label is predicted where the calibrated probability is greater. They maximise expected F1.
-        present: C, labels of each class they were fitted on.
-        absent: C, the same.
-        spread: how far classes were allowed to lie from their common line; 0: all classes share it.
-        log_loss_before: mean of -log of the probability of each label, in nats: as trained, or of a run with a prior
-            that of the zero-shot; None where there is no such label.
-        log_loss_after: the same calibrated, cross-validated; None with labels of too few images.
-        basis: which labels it stands on.
-        precision: thresholds for a share of predicted labels that are right.
+        scale: C factors of the margin.
+        shift: C terms added to the scaled margin, in logits.
+        thresholds: C; a label is predicted if the calibrated probability is greater. They maximise expected F1.
+        present: C numbers of present labels that were fitted on.
+        absent: C numbers of absent labels that were fitted on.
+        spread: standard deviation of classes around their shared line; 0: all classes share it.
+        log_loss_before: mean of -log of the probability of each label, in nats, before calibration: as trained, or for
+            a run with a prior of the zero-shot; None without labels.
+        log_loss_after: the same after calibration, cross-validated; None if labels are of too few images.
+        basis: what it was fitted on.
+        precision: thresholds by the share of predicted labels that are right.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,10 +79,10 @@ class Calibration(BaseModel):
         return calibrated
 
     def threshold_of(self, precision: float) -> PrecisionPoint:
-        """The point of the least precision that is at least as high as asked.
+        """The point with the smallest precision that is at least the requested one.
 
         Raises:
-            UserError: it is outside of what the points cover, or there is none.
+            UserError: the precision is outside the range of the points, or there are no points.
         """
         if not self.precision:
             raise UserError("this run has no thresholds by precision; train it again")
@@ -90,8 +90,8 @@ class Calibration(BaseModel):
         return next(point for point in self.precision if point.asked >= precision - NEAR)
 
     @classmethod
-    def untouched(cls, thresholds: NDArray[np.float64]) -> Self:
-        """Of C classes whose logits stay as they are trained, with (C,) thresholds."""
+    def identity(cls, thresholds: NDArray[np.float64]) -> Self:
+        """A calibration that leaves the logits of C classes as trained, with (C,) thresholds."""
         ones, zeros = (1.0,) * len(thresholds), (0,) * len(thresholds)
         return cls(
             scale=ones,
@@ -106,7 +106,7 @@ class Calibration(BaseModel):
         )
 
     def for_classes(self, chosen: NDArray[np.bool_], others: "Calibration | None", threshold: float) -> Self:
-        """The same for the chosen ones of C classes; the others keep what they had, or nothing and one threshold."""
+        """This calibration at the chosen ones of C classes, `others` or no calibration and `threshold` at the rest."""
         plain = {"scale": 1.0, "shift": 0.0, "thresholds": threshold, "present": 0, "absent": 0}
         columns = {
             name: tuple(np.where(chosen, getattr(self, name), getattr(others, name, value)).tolist())
@@ -130,12 +130,12 @@ class CalibratedRecognizer(nn.Module):
         self.shift = nn.Buffer(torch.tensor(calibration.shift))
 
     def forward(self, regions: Tensor) -> Tensor:
-        """Calibrated logits, half of the calibrated margin on either side of zero."""
+        """Calibrated logits: plus and minus half of the calibrated margin."""
         absence, presence = self.recognizer(regions).unbind(dim=1)
         margin = self.scale * (presence - absence) + self.shift
         return torch.stack([-margin / 2, margin / 2], dim=1)
 
 
 def margins(logits: Tensor) -> Tensor:
-    """(B, 2, C) logits → (B, C): logit of presence less that of absence."""
+    """(B, 2, C) logits → (B, C) margins: presence logit minus absence logit."""
     return logits[:, 1] - logits[:, 0]

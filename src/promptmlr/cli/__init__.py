@@ -12,6 +12,7 @@ from cyclopts.help import DefaultFormatter
 
 from promptmlr.cli.help import ALL, Short
 from promptmlr.errors import EnvironmentFault, UnreadableImage, UserError
+from promptmlr.options.data import Unclear
 
 __all__ = ["app", "main"]
 
@@ -36,7 +37,7 @@ VERBS = {
         "export",
         "push",
     ),
-    "What there is": (
+    "Lists": (
         "runs",
         "methods",
         "backbones",
@@ -117,6 +118,8 @@ def main() -> None:
         _leave(f"{str(error).removesuffix('.')} (see --help)", 2)
     except UnreadableImage as error:
         _leave(str(error) + _way_around(), 2)
+    except Unclear as error:
+        _show_readings(error)
     except UserError as error:
         _leave(str(error), 2)
     except EnvironmentFault as error:
@@ -166,6 +169,15 @@ def _way_around() -> str:
     verb = next(argument for argument in sys.argv[1:] if not argument.startswith("-"))
     known = {name for argument in app[verb].assemble_argument_collection() for name in argument.names}
     return f"; {SKIPPING} leaves such images out" if SKIPPING in known and SKIPPING not in sys.argv else ""
+
+
+def _show_readings(error: Unclear) -> NoReturn:
+    """The commands that would read the data: one in the line of the error, several in a line each."""
+    commands = error.commands(["promptmlr", *sys.argv[1:]])
+    if len(commands) == 1:
+        _leave(f"{error.problem}; read it with: {commands[0]}", 2)
+    sys.stderr.write(f"error: {error.problem}; choose how it is read:\n" + "".join(f"  {one}\n" for one in commands))
+    sys.exit(2)
 
 
 def _leave(message: str, code: int) -> NoReturn:

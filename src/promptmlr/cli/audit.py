@@ -17,23 +17,23 @@ def audit(
     data: Data,
     /,
     *,
-    out: Path = Path("doubts.csv"),
+    out: Path = Path("label-quality.csv"),
     overwrite: Overwrite = False,
     seed: NonNegativeInt = 0,
     tower: Tower = TowerOptions(),
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Rank observed labels by how likely they are wrong, and find label errors as cleanlab does.
+    """Rank known labels by how likely they are wrong, and mark label errors as cleanlab does.
 
-    RUN says how to train (method, recipe, backbone): it is trained anew five times, each time without a fifth of the
-    labels, as a recognizer believes the labels that it was trained on.
+    RUN gives the settings (method, recipe, backbone). The method is trained again five times, each time without a fifth
+    of the labels, because a recognizer agrees too readily with the labels that it was trained on.
 
     Args:
-        out: Where all observed labels go, the most doubtful first.
-        seed: Seed of folds and starts.
+        out: File for all known labels, the most doubtful first.
+        seed: Random seed for folds and initial values.
     """
-    from promptmlr.advice.audit import audit_run, require_cleanlab, write_doubts
+    from promptmlr.advice.audit import audit_run, require_cleanlab, write_label_qualities
     from promptmlr.opening import open_cache, open_data, tower_of
     from promptmlr.run import load_run
 
@@ -44,10 +44,10 @@ def audit(
     tower_of(loaded, labelled, tower)
     cache = open_cache(regions)
     found = audit_run(loaded, labelled, seed=seed, cache=cache, workers=tower.workers, reporter=Terminal())
-    write_doubts(out, found)
+    write_label_qualities(out, found)
     issues = [one for one in found if one.issue]
     width = max((len(one.image_id) for one in issues[:SHOWN]), default=0)
     for one in issues[:SHOWN]:
         said = "present" if one.label else "absent"
         print(f"{one.image_id.ljust(width)}  {one.class_name}: {said}?  {100 * one.quality:.1f} % speak for it")
-    note(f"{len(issues)} of {len(found)} observed labels may be wrong; all of them, the most doubtful first: {out}")
+    note(f"{len(issues)} of {len(found)} observed labels may be wrong; all of them, the lowest quality first: {out}")

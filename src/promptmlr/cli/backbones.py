@@ -4,7 +4,7 @@ __all__ = ["backbones"]
 
 
 def backbones() -> None:
-    """List the backbones: width, image size, regions, pretrained tags. Nothing is downloaded."""
+    """List the backbones: width, image size, regions, tags of pretrained weights. Downloads nothing."""
     from promptmlr.backbone import catalogue, load_backbone
 
     small = load_backbone("scenes")

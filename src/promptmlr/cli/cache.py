@@ -19,11 +19,11 @@ def cache(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Encode images ahead of time; `train` and `evaluate` do it themselves if you skip this.
+    """Encode images ahead of time. `train` and `evaluate` do this themselves if you skip it.
 
     Args:
-        views: Store this many augmented views of each image, for `train --views`. (default: images as they are)
-        order_seed: Seed of augmented views.
+        views: Store this many augmented views of each image, for `train --views`. (default: the images themselves)
+        order_seed: Random seed for augmented views.
     """
     from promptmlr.augmentation import Augmentation
     from promptmlr.features import stored_regions

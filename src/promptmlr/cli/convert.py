@@ -25,28 +25,28 @@ def convert(
     hiding: Hiding = HidingOptions(),
     reading: Reading = DataOptions(),
 ) -> None:
-    """Write labels in another format, all splits or one; what the format cannot hold is refused or reported.
+    """Write labels in another format. What that format cannot store is refused or reported.
 
-    With --answers and without --to, the file is written once more in its own format, with the answers in it and
-    everything else as it was.
+    With --answers and without --to, the file is written again in its own format, with the answers in it and everything
+    else as it was.
 
-    --observed P hides labels of all splits but test, its protocols and --labels those of training alone: they are what
-    `promptmlr train` sees with the same options.
+    --observed P hides labels in all splits except test. --observed single-positive, --observed positive-only:P and
+    --labels hide training labels only. What is left is what `promptmlr train` uses with the same options.
 
-    csv: a column per class, 1, 0 or blank. long-csv: image, label, value. list-csv: image, labels, negatives, as
-    fastai reads it. folder: a text file of names per image. coco: annotations without boxes, with LVIS's
-    neg_category_ids where labels are partial. label-studio: tasks with the labels as pre-annotations. fiftyone:
-    labels.json and data/. huggingface: an imagefolder, or one .parquet.
+    csv: a column per class, 1, 0 or blank. long-csv: image, label, value. list-csv: image, labels, negatives, as fastai
+    reads it. folder: a text file of names per image. coco: annotations without boxes, with LVIS's neg_category_ids if
+    labels are partial. label-studio: tasks with the labels as pre-annotations. fiftyone: labels.json and data/.
+    huggingface: an imagefolder, or one .parquet.
 
     Args:
-        destination: A .csv, .json or .parquet file, which points at the images where they are (.parquet holds them); or
-            a new folder, which the images are copied into.
+        destination: A .csv or .json file, which refers to the images where they are; a .parquet file, which contains
+            them; or a new folder, into which they are copied.
         to: The format to write; may be left out with --answers.
         answers: A journal of `promptmlr serve --label`, whose answers replace labels.
-        hold_out: Of data without splits, put this share of the images into test and the others into train, by their
-            names and --seed: an image stays where it is when others are added.
-        limit: Only this many images of each split, the first by name.
-        present_only: Write lists of what is present, although the format cannot tell absent labels from unknown ones.
+        hold_out: If DATA has no splits: put this share of the images into test and the others into train. File names
+            and --seed decide, so an image stays in its split when others are added.
+        limit: Keep at most this many images of each split, the first by name.
+        present_only: Write lists of what is present, even if the format cannot tell absent labels from unknown ones.
         link: Link to the images instead of copying them.
         overwrite: Replace an existing file.
         workers: Threads that decode images.

@@ -8,11 +8,11 @@ __all__ = ["demo"]
 
 
 def demo(*, out: Path = Path("report"), seed: NonNegativeInt = 0, full: bool = False) -> None:
-    """Draw images, hide 90 % of their labels, train every method, and report. Offline, no download, about a minute.
+    """Draw images, hide 90 % of their labels, train every method and compare. Offline, in about a minute.
 
     Args:
-        out: The folder of the report.
-        seed: Seed of masks and starts.
+        out: Folder for the report.
+        seed: Random seed for masks and initial values.
         full: Print all tables instead of one screen.
     """
     from promptmlr.cli.progress import Terminal

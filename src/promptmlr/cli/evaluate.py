@@ -24,13 +24,13 @@ def evaluate(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Score a run on labelled images: mAP with an interval, per class, CF1 and OF1.
+    """Score a run on labelled images: mAP with an interval, scores per class, CF1 and OF1.
 
-    Data in the format that the run was trained on are read as they were then, unless options say otherwise.
+    Data in the same format as the run's training data are read with the same settings, unless options change them.
 
     Args:
-        out: Where the numbers go, as JSON. (default: evaluation.json in RUN, or here for a run on the Hub)
-        resamples: Bootstrap resamples of the images.
+        out: JSON file for the scores. (default: evaluation.json in RUN, or in the current folder for a run on the Hub)
+        resamples: How many bootstrap resamples of the images to draw.
     """
     from promptmlr.hub import hub_name
     from promptmlr.opening import job_settings, open_data, tower_of

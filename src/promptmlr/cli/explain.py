@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from promptmlr.cli.options import Cache, NewTower, Overwrite, PositiveInt, Reading, Report
+from promptmlr.cli.options import Cache, NewTower, Overwrite, PositiveInt, Report, Unnamed
 from promptmlr.cli.outcome import check_free, check_page, say
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError
@@ -28,24 +28,25 @@ def explain(
     top_share: float = 0.2,
     resamples: PositiveInt = 1000,
     tower: NewTower = NewTowerOptions(),
-    reading: Reading = DataOptions(),
+    reading: Unnamed = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Show where an image is most similar to the presence and to the absence of a class, and how far the two agree.
+    """Show where an image is most similar to the presence and the absence of a class, and compare both maps.
 
     Args:
-        subject: A run (a folder, or hf://owner/name); or a name of `promptmlr backbones`, 'scenes', or a checkpoint
-            file in OpenAI's layout.
-        target: An image file for a picture; or a .csv file, a VOC devkit or COCO folder, or 'scenes' for how much the
-            maps have in common on all its images.
-        classes: Names, by commas. (default: a run's most probable ones on IMAGE; all of DATA)
-        captions: A sentence whose map is shown over IMAGE as well; may be repeated.
-        templates: What a BACKBONE is asked. single: 'a photo of a X.' and 'not a photo of a X.'. imagenet: the mean of
+        subject: A run (a folder, or hf://owner/name), a name from `promptmlr backbones`, 'scenes', or a checkpoint file
+            in OpenAI's layout.
+        target: An image file, for a picture; or a .csv file, a VOC or COCO folder, or 'scenes', to measure on all
+            images how similar the two maps are.
+        classes: Class names, separated by commas. (default: the run's most probable classes on IMAGE; all classes of
+            DATA)
+        captions: Also show the map of this sentence over IMAGE; may be repeated.
+        templates: Sentences for a BACKBONE. single: 'a photo of a X.' and 'not a photo of a X.'. imagenet: the mean of
             open_clip's templates for ImageNet, and of each with 'not' before it.
-        out: The picture of IMAGE (.png; its numbers go beside it, to .maps.csv), or the numbers of DATA (.csv).
-            (default: explain.png or explain.csv, beside --report)
-        top_share: Share of the regions, those where a map is highest, whose overlap is measured.
-        resamples: Bootstrap resamples of DATA's images.
+        out: File for the picture of IMAGE (.png; its numbers are written next to it, as .maps.csv), or for the numbers
+            of DATA (.csv). (default: explain.png or explain.csv, next to --report)
+        top_share: Share of regions with the highest similarity, whose overlap between the two maps is measured.
+        resamples: How many bootstrap resamples of DATA's images to draw.
     """
     from promptmlr.maps.explaining import Explanation
     from promptmlr.maps.explaining import explain as explained

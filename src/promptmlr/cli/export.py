@@ -32,14 +32,14 @@ def export(
     """Write a run as one ONNX file, checked against PyTorch, or as a folder for the Hugging Face Hub.
 
     Args:
-        to: onnx: one file. hub: a folder as the Hugging Face Hub has them, which RUN may name too.
-        out: The .onnx file, or the folder, to write.
-        input: What the ONNX file's `images` are. normalised: float32 (N, 3, S, S). rgb: uint8 (N, 3, H, W), 0..255,
+        to: onnx: one file. hub: a folder in the layout of the Hugging Face Hub; other commands read it as a run.
+        out: The .onnx file or the folder to write.
+        input: Format of the ONNX file's `images`. normalised: float32 (N, 3, S, S). rgb: uint8 (N, 3, H, W), 0..255,
             channels first, of any size; the file resizes and normalises them as promptmlr does.
-        int8: ONNX: the image tower in 8 bits; what that costs is measured and printed.
-        calibrate: With --int8: a folder or glob of typical images, so that ranges of activations are fixed in the file
-            (static). (default: each call measures its own: dynamic)
-        check: ONNX: labelled images to score the file and the run on, as `evaluate` does.
+        int8: ONNX: store the image tower in 8 bits, and print what that costs.
+        calibrate: With --int8: a folder or glob of typical images, which fix the ranges of activations in the file
+            (static). (default: each call measures its own ranges: dynamic)
+        check: ONNX: labelled images on which to score the file and the run, as `evaluate` does.
     """
     from promptmlr.run import load_run
 

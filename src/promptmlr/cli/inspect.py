@@ -21,15 +21,18 @@ def inspect(
     tower: Tower = TowerOptions(),
     reading: Reading = DataOptions(),
 ) -> None:
-    """Count labels, find images that are broken or there twice, and class names that CLIP is likely to misread.
+    """Count labels; find broken and duplicate images, and class names that CLIP is likely to misread.
 
-    Of pairs of classes, those are shown that come together, or avoid each other, more than chance explains. Duplicates
-    are images of the same bytes, of the same pixels, or alike by a perceptual hash; those across splits and with labels
-    that contradict each other stand first. With --backbone, class names also by the cosine of their texts.
+    Of missing labels it says what kind they are (complete, partial, positive-only, single positive), tests whether
+    being known depends on the class, the image, other labels or the split, and prints the training that follows.
+
+    It shows pairs of classes that occur together, or avoid each other, more than chance explains. Duplicates are images
+    with the same bytes, with the same pixels, or similar by a perceptual hash; duplicates across splits or with
+    contradicting labels come first. With --backbone it also compares class names by the cosine of their texts.
 
     Args:
-        labels_only: Do not read the images: nothing is said of unreadable ones and duplicates.
-        out: A folder for inspection.md, classes.csv, pairs.csv, names.csv, duplicates.csv …
+        labels_only: Do not open the images: unreadable ones and duplicates are not reported.
+        out: Folder for inspection.md, classes.csv, pairs.csv, missingness.csv, names.csv, duplicates.csv …
     """
     from promptmlr.advice.inspection.inspecting import inspect_data
     from promptmlr.data import load_parts
@@ -43,7 +46,15 @@ def inspect(
     first = next(iter(parts.values()))
     given = first.features is not None and bool(first.features.text)
     seen = open_tower(data, tower, Terminal(), first) if tower.backbone or given else None
+    clip = (("--backbone", tower.backbone), ("--pretrained", tower.pretrained))
+    options = [*reading.words(), *(word for name, value in clip if value for word in (name, value))]
     found = inspect_data(
-        data, parts, backbone=seen, read_images=not labels_only, workers=tower.workers, reporter=Terminal()
+        data,
+        parts,
+        backbone=seen,
+        read_images=not labels_only,
+        workers=tower.workers,
+        options=options,
+        reporter=Terminal(),
     )
     publish(found, out, report)

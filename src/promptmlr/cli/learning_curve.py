@@ -29,19 +29,19 @@ def learning_curve(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Train on parts of the observed labels; draw mAP against their number, and say what ten times more would buy.
+    """Train on parts of the observed labels, draw mAP against their number, and predict the gain from more.
 
-    Scored on the test split, or where there is none on a quarter of the images, which no training sees.
+    Scores are on the test split or, if there is none, on a quarter of the images, which is then never trained on.
 
     Args:
-        method: A name of `promptmlr methods`.
-        shares: Parts of the observed labels to train on, by commas. (default: 0.0625,0.125,0.25,0.5,0.75,1)
-        labels: Instead of --shares: numbers of the observed labels, by commas.
-        seeds: How many times labels are left out at each part.
-        out: A folder for curve.csv, ahead.csv and curve.png.
+        method: A name from `promptmlr methods`.
+        shares: Shares of the observed labels to train on, separated by commas. (default: 0.0625,0.125,0.25,0.5,0.75,1)
+        labels: Numbers of observed labels instead of --shares, separated by commas.
+        seeds: How many random choices of labels to train on for each share.
+        out: Folder for curve.csv, ahead.csv and curve.png.
     """
     from promptmlr.advice.curve_report import CurveOutputs
-    from promptmlr.advice.learning_curve import check_parts, parted
+    from promptmlr.advice.learning_curve import check_parts, with_test_part
     from promptmlr.advice.learning_curve import learning_curve as measured
     from promptmlr.crossvalidation import Subject
     from promptmlr.labels import UNKNOWN
@@ -55,7 +55,7 @@ def learning_curve(
     load_recipe(recipe.recipe, method, **recipe.changes())  # before anything is read
     train = open_data(data, "train", reading, terminal)
     test = train if train.without_splits else open_data(data, "test", replace(reading, split=None), terminal)
-    train, test = parted(train, test, terminal)
+    train, test = with_test_part(train, test, terminal)
     backbone = open_tower(data, tower, terminal, train)
     settings = job_settings(regions, reading, tower, terminal)
     (train, shown), (tested, scored) = (open_images(part, backbone, **settings) for part in (train, test))

@@ -7,7 +7,7 @@ __all__ = ["methods"]
 
 
 def methods() -> None:
-    """List the methods, pairs of a presence and an absence side, and what a recipe can choose by name."""
+    """List the methods (pairs of a presence and an absence side) and the names that a recipe can use."""
     from promptmlr.losses import LOSSES
     from promptmlr.methods import METHOD_TABLE
     from promptmlr.pooling import POOLINGS

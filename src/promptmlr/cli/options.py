@@ -39,19 +39,19 @@ __all__ = [
     "Precision",
     "Prompts",
     "Reading",
-    "ReadingHere",
     "Recipe",
     "Report",
     "RunFolder",
     "Share",
     "Texts",
     "Tower",
+    "Unnamed",
 ]
 
 
 def _each(group: Group, *but: str) -> Parameter:
     """Fields of a dataclass, each an option of its own name; all but these, and what draws scenes in Python."""
-    left_out = "|".join(("scenes_train", "scenes_test", *but))
+    left_out = "|".join(("scenes_train", "scenes_test", "inherited", *but))
     return Parameter(name="*", group=group, parse=re.compile(f"^(?!({left_out})$)"))
 
 
@@ -68,9 +68,10 @@ Prompts = Annotated[PromptOptions, _TRAINING]
 Hiding = Annotated[HidingOptions, _LABELS]
 Mask = Annotated[MaskOptions, _LABELS]
 Reading = Annotated[DataOptions, _READING]
-ReadingHere = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
+_TABLES = ("image_column", "label_column", "ignore", "classes", "codes", "sheet")
+Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
 """For a verb with a --classes of its own."""
-Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter")]
+Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter", *_TABLES)]
 Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
 Texts = Annotated[TextOptions, _TEXTS]
@@ -78,33 +79,34 @@ Texts = Annotated[TextOptions, _TEXTS]
 Data = Annotated[
     str,
     Parameter(
-        help="A .csv (wide, long or with lists), .json (Label Studio, FiftyOne) or .parquet file; a folder (VOC, COCO, "
+        help="Labelled images: a table (.csv, .tsv, .xlsx, .parquet; wide, long or with lists); .json (Label Studio, "
+        "FiftyOne, COCO, Datumaro); .xml (CVAT); data.yaml (YOLO); a .parquet with images in it; a folder (VOC, COCO, "
         "FiftyOne, Hugging Face, images with text files); features instead of images (.npz, .parquet); or 'scenes', "
-        "the built-in drawn test images (scenes:WORLD:NUMBER for others, such as scenes:crowded:1). Write ./scenes for "
-        "a folder of that name."
+        "images that promptmlr draws itself (scenes:WORLD:NUMBER draws others, such as scenes:crowded:1). If your own "
+        "folder has the name scenes, write ./scenes."
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="A run folder, or hf://owner/name or hf://owner/name@revision.")]
 Report = Annotated[
-    Path | None, Parameter(help="Write the results as a page as well (.html); it names the files of --out.")
+    Path | None, Parameter(help="Also write the results as a page (.html), which names the files in --out.")
 ]
 Share = Annotated[
     str | None,
     Parameter(
-        help="How often classes are present, where you know it: a number for all, or a CSV with the columns class and "
-        "share. Labels that only say what is present cannot tell."
+        help="In what share of the images classes are present, if you know it: a number for all classes, or a CSV with "
+        "the columns class and share. Labels that never say 'absent' cannot show it."
     ),
 ]
-Overwrite = Annotated[bool, Parameter(help="Replace --out where it exists.")]
+Overwrite = Annotated[bool, Parameter(help="Replace --out if it exists.")]
 Precision = Annotated[
     float | None,
-    Parameter(help="Label only where this share of labels is right, as far as the run can tell: 0.9 for nine of ten."),
+    Parameter(help="Choose thresholds so that about this share of the labels is right: 0.9 means nine of ten."),
 ]
 Batch = Annotated[
     PositiveInt | None,
     Parameter(
         name="--batch-size",
         group=_GROUPS[0],
-        help="Images through the image tower at once. (default: by image size and device)",
+        help="How many images to encode at once. (default: depends on image size and device)",
     ),
 ]

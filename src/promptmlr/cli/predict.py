@@ -28,21 +28,23 @@ def predict(
     batch_size: Batch = None,
     texts: Texts = TextOptions(),
 ) -> None:
-    """Write the probability of every class, and the labels, for files, folders and globs of images, or for features.
+    """Write the labels and the probability of every class, for images or for features of images.
 
-    The classes are those of a trained run; or with --classes any, as the untouched CLIP sees them.
+    The classes are those of a trained run. With --classes they can be any names, which CLIP scores without training.
 
     Args:
-        run_and_images: A run folder, or hf://owner/name or hf://owner/name@revision; then files, folders, glob
-            patterns, or .npz or .parquet files for a run that was trained on features. With --classes no run.
-        out: Where the rows go: .csv, .jsonl or .parquet.
-        classes: Tag with these classes, without a run or any label: names between commas, or a file with one a line.
-        also: Add classes to the run by name (as --classes): CLIP scores them, with the calibration that the run's own
-            classes share.
-        threshold: Labels are the classes above it. (default: the run's, one per class, or 0.5 if it is not calibrated;
-            with --classes one per class, for the greatest F1 that its probabilities promise)
-        top: Label this many classes, the most probable, however improbable; with --threshold, those of them above it.
-        strict: Refuse unreadable images.
+        run_and_images: A run folder, or hf://owner/name or hf://owner/name@revision; then image files, folders and glob
+            patterns, or .npz or .parquet files for a run that was trained on features. No run with --classes.
+        out: File for the rows: .csv, .jsonl or .parquet.
+        classes: Use these classes, without a run and without labels: names separated by commas, or a text file with one
+            per line.
+        also: Add classes to the run by name (written as in --classes). CLIP scores them, with the calibration that the
+            run's own classes share.
+        threshold: A class above this probability is a label. (default: the run's threshold for each class, or 0.5 if
+            the run is not calibrated; with --classes, the threshold of each class with the greatest expected F1)
+        top: Take this many classes, the most probable ones, even if they are improbable. With --threshold, only those
+            above it.
+        strict: Stop at an unreadable image instead of reporting it and going on.
     """
     from promptmlr.predicting import PredictionRequest
     from promptmlr.predicting import predict as predicted

@@ -10,11 +10,11 @@ __all__ = ["push"]
 
 
 def push(run: RunFolder, repository: str, /, *, private: bool = False) -> None:
-    """Upload a run and its model card to the Hugging Face Hub, as `export --to hub` writes them.
+    """Upload a run and its model card to the Hugging Face Hub, in the layout of `export --to hub`.
 
     Args:
-        repository: owner/name on the Hub; made where it is new.
-        private: Make a new repository private; one that exists stays as it is.
+        repository: owner/name on the Hub; created if it does not exist.
+        private: Make a new repository private; an existing one is not changed.
     """
     from promptmlr.export.hub_folder import write_hub_folder
     from promptmlr.hub import push_folder

@@ -22,14 +22,14 @@ def runs(
     out: Path | None = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """List run folders, finished and unfinished ones, with settings and scores; or compare two of them.
+    """List run folders, finished and unfinished, with settings and scores; or compare two of them.
 
     Args:
-        folder: Where to look, at any depth.
-        sort: By run, map, selection, date, seconds, method, observed or seed; scores and dates highest first.
-        compare: Two runs, with a comma between them: instead of the list, the settings in which they differ, and how
-            their scores do.
-        out: Write the list as CSV as well.
+        folder: Folder to search, with all folders below it.
+        sort: Column to sort by: run, map, selection, date, seconds, method, observed or seed. Scores and dates are
+            sorted highest first.
+        compare: Two runs, separated by a comma: print how their settings and scores differ, instead of the list.
+        out: Also write the list as CSV.
     """
     from promptmlr.files import write_text
     from promptmlr.listing import compare_runs, list_runs, rows_as_csv, rows_as_text

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.types import Port
 
-from promptmlr.cli.options import Cache, ReadingHere, Tower
+from promptmlr.cli.options import Cache, Tower, Unnamed
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError, of_extra
 from promptmlr.options import CacheOptions, DataOptions, TowerOptions
@@ -33,32 +33,33 @@ def serve(
     concurrency: int = 16,
     timeout: float = 60,
     tower: Tower = TowerOptions(),
-    reading: ReadingHere = DataOptions(),
+    reading: Unnamed = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Open a page that recognizes images and asks for labels, and answer /predict for other programs.
+    """Start a page in the browser that labels images and asks for missing labels; answer other programs too.
 
     With --label a run may be left out: the proposals are then CLIP's own, and answers move them from the first page on.
 
     Args:
         runs: A run folder, or two to compare side by side.
-        label: Ask about the unknown labels of this data, in any format. Answers fill the cells of a CSV; of other
-            formats they are kept in --journal, and `promptmlr convert --answers` puts them in place.
-        classes: --label names a folder of images that nobody has labelled: ask about these classes (names between
-            commas, or a file with one a line), and keep the answers in FOLDER/labels.csv.
-        queue: What `promptmlr suggest` wrote (.csv): ask about these cells alone. (default: about all, the most
+        label: Data whose unknown labels the page asks about, in any format. Answers fill the cells of a CSV; of other
+            formats they stay in --journal, and `promptmlr convert --answers` puts them in place.
+        classes: Classes to ask about: names between commas, or a file with one a line. If --label is a folder of images
+            that nobody has labelled, answers go to FOLDER/labels.csv.
+        queue: Cells to ask about, in this order: a .csv that `promptmlr suggest` wrote. (default: all, the most
             informative first, ranked anew after every page)
-        journal: Where answers are kept first (.jsonl). (default: beside --label)
+        journal: File in which answers are saved first (.jsonl). (default: next to --label)
         random_share: Share of cells that are drawn at random, so that probabilities can be calibrated on the answers.
-        host: Address to listen on. Anything but this machine's own lets others in: see the docs.
-        port: Port to listen on; 0 takes any free one.
-        allow_host: Another name of this machine by which it may be asked; may be repeated. (localhost and IP addresses
-            always may)
+        host: Address to listen on. With any other than this machine's own, other computers can connect: see
+            docs/how-to/serve.md first.
+        port: Port to listen on; 0 means any free port.
+        allow_host: Another host name under which the service may be used; may be repeated. (localhost and IP addresses
+            are always allowed)
         max_megabytes: Largest request, in megabytes.
         max_pixels: Largest image, in pixels.
-        max_images: Most images of a request.
-        concurrency: Requests with images at once, waiting ones included; one more gets status 429.
-        timeout: Seconds for a request to arrive, and for its answer to be ready.
+        max_images: Largest number of images in a request.
+        concurrency: Largest number of requests with images at once, including those that wait; more get status 429.
+        timeout: Seconds in which a request must arrive, and in which it must be answered.
     """
     from promptmlr.run import load_run
 

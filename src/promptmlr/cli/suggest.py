@@ -27,11 +27,11 @@ def suggest(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Rank the unknown labels of a data set by how much the answer would help the run, spread over classes and images.
+    """List the blank cells whose labels would improve the run most, spread over classes and images.
 
     Args:
-        count: How many (image, class) cells to ask for.
-        out: Where they go: .csv, or .json as pre-annotated tasks for Label Studio.
+        count: How many cells (an image and a class) to list.
+        out: File for the list: .csv, or .json with pre-annotated tasks for Label Studio.
     """
     from promptmlr.advice.suggestion import suggest as ranked
     from promptmlr.advice.suggestion import write_suggestions, write_tasks

@@ -35,19 +35,20 @@ def train(
     log: Annotated[str | None, RUNNING] = None,
     profile: Annotated[bool, RUNNING] = False,
 ) -> None:
-    """Train one recognizer from partial labels and write a run folder.
+    """Train a recognizer on partial labels and write a run folder.
 
     Args:
-        out: The run folder to make.
-        method: A name of `promptmlr methods`, or auto: the best mAP in cross-validation, or anchored if it is as good
-            within noise.
-        select: Keep the last epoch; the best on a tenth of the observed labels, held out (val); or the best on test
-            data (test: only to compare with papers that do it, and marked wherever it appears).
-        calibrate: Fit probabilities and a threshold per class: on all known labels, each held out in its turn, or where
-            they are many on a tenth held out. anchored is trained to give probabilities, and needs neither.
-        resume: Go on with the unfinished run in OUT.partial.
-        log: What else follows the run, by commas: tensorboard (events in OUT/tensorboard).
-        profile: Say at the end where the time went.
+        out: The run folder to create.
+        method: A name from `promptmlr methods`; or auto: the method with the best mAP in cross-validation, or anchored
+            if it is within noise of the best.
+        select: Which epoch to keep. val: the best on a tenth of the observed labels, held out. test: the best on test
+            data (only for comparison with papers that do this; every such score is marked).
+        calibrate: Fit probabilities and a threshold per class on labels that training did not see: all known labels in
+            turn, or, if there are many, a tenth that is held out. anchored is trained to give probabilities and needs
+            neither.
+        resume: Continue the unfinished run in OUT.partial.
+        log: Also log the run for other programs, separated by commas: tensorboard (events in OUT/tensorboard).
+        profile: Print at the end where the time went.
     """
     from promptmlr import planning
     from promptmlr.following import follower

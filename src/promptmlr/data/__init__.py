@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from promptmlr.data.classes import classes_of
 from promptmlr.data.formats import FORMATS, detect_format, format_named
 from promptmlr.data.formats.base import BySplit, Reader
 from promptmlr.data.formats.scenes import DrawnImage, is_scenes
@@ -17,6 +18,7 @@ from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_path
+from promptmlr.options.data import with_commas
 
 __all__ = [
     "FORMATS",
@@ -91,7 +93,9 @@ def _settled(
 ) -> tuple[Reader, Path, DataOptions]:
     """How the data are read, where they are, and the options with what is known of data in the same format."""
     path = checked_path(data)
-    kind = format_named(options.format or detect_format(data))
+    if options.classes is not None and Path(options.classes).is_file():  # a run keeps what the file says
+        options = replace(options, classes=with_commas(classes_of(options.classes)))
+    kind = format_named(options.format or detect_format(data, options))
     if options.unlisted is not None and kind.says_all:
         raise UserError(
             f"{data}: --unlisted is for lists of names; {kind.name} says of every class what it is: leave it out"

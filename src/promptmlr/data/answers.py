@@ -1,6 +1,7 @@
 """Answers of people, back into the file that the labels came from: everything else in it stays as it was."""
 
 import json
+import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,9 +10,10 @@ from pathlib import Path
 from promptmlr.data import DataOptions, load_data
 from promptmlr.data.formats import FORMATS, detect_format, format_named
 from promptmlr.data.formats.base import BySplit, Changes, Format
+from promptmlr.data.images import IMAGE_SUFFIXES
 from promptmlr.data.labelled import LabelledImages
 from promptmlr.errors import UserError, nearest
-from promptmlr.files import replacing
+from promptmlr.files import write_bytes
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 
 __all__ = ["answered", "correct", "read_answers"]
@@ -93,16 +95,15 @@ def correct(
         {name: code for name, code in answers.get(image_id, {}).items() if known[name] != code}
         for image_id, known in before
     ]
-    with replacing(destination) as file:
-        file.write(amend(path, changes, options))
-        file.flush()
-        lost = _lost(before, changes, _in_order(Path(file.name), kind, options))
-        others = [(place, name) for place, name in lost if name not in changes[place]]
-        if others:
-            raise UserError(
-                f"{data}: with these answers, {kind.name} would also change what {before[others[0][0]][0]!r} says of "
-                f"{others[0][1]!r} ({len(others):,} labels in all); --to csv writes a file that holds them"
-            )
+    content = amend(path, changes, options)
+    lost = _lost(before, changes, _read_back(path, content, kind, options))
+    others = [(place, name) for place, name in lost if name not in changes[place]]
+    if others:
+        raise UserError(
+            f"{data}: with these answers, {kind.name} would also change what {before[others[0][0]][0]!r} says of "
+            f"{others[0][1]!r} ({len(others):,} labels in all); --to csv writes a file that holds them"
+        )
+    write_bytes(destination, content)
     count, given = sum(map(len, changes)), sum(map(len, answers.values()))
     notes = [f"{count - len(lost):,} of {given:,} answers change a label"]
     if lost:
@@ -112,6 +113,17 @@ def correct(
             f"{name!r} in {before[place][0]!r}"
         )
     return notes
+
+
+def _read_back(path: Path, content: bytes, kind: Format, options: DataOptions) -> Rows:
+    """What the corrected file says, read among the files that lie beside it, such as lists of classes."""
+    with tempfile.TemporaryDirectory() as folder:
+        for beside in path.absolute().parent.iterdir():
+            if beside.name != path.name and beside.suffix.lower() not in IMAGE_SUFFIXES:
+                Path(folder, beside.name).symlink_to(beside)
+        corrected = Path(folder, path.name)
+        corrected.write_bytes(content)
+        return _in_order(corrected, kind, options)
 
 
 def _lost(before: Rows, changes: Changes, after: Rows) -> list[tuple[int, str]]:

@@ -7,13 +7,15 @@ one field is replaced. Wherever this reading differs from that of the csv module
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from promptmlr.data.formats.csv import CODES
-from promptmlr.data.table import delimiter_of
+from promptmlr.data.codes import Codes
+from promptmlr.data.columns import columns_of
+from promptmlr.data.options import DataOptions
+from promptmlr.data.table import delimiter_of, is_filled
 from promptmlr.errors import UserError
 from promptmlr.names import checked_class_names
 
@@ -22,11 +24,12 @@ __all__ = ["LabelCells"]
 _RECORD = re.compile(rb'(?:[^"\r\n]++|"[^"]*+")*+(?:\r\n|\r|\n|\Z)')
 _FIELDS = {mark: re.compile(rb'"(?:[^"]|"")*+"|[^%s\r\n]*+' % mark.encode()) for mark in (",", ";", "\t")}
 _END = re.compile(rb"[\r\n]*\Z")
+_DEFAULTS = DataOptions()
 
 
 @dataclass(frozen=True)
 class LabelCells:
-    """A label CSV (a column `image`, a column per class) as it lies on the disk.
+    """A label CSV (a row per image, a column per class) as it lies on the disk.
 
     Attributes:
         path: the file, for messages.
@@ -34,6 +37,8 @@ class LabelCells:
         delimiter: what separates its columns.
         columns: class name, with spaces for underscores → its column.
         places: image id → its record.
+        codes: what cells say.
+        texts: the different cells of classes, the first one first.
     """
 
     path: Path
@@ -41,10 +46,17 @@ class LabelCells:
     delimiter: str
     columns: dict[str, int]
     places: dict[str, int]
+    codes: Codes
+    texts: tuple[str, ...]
 
     @classmethod
-    def parse(cls, path: Path, content: bytes) -> Self:
+    def parse(cls, path: Path, content: bytes, options: DataOptions = _DEFAULTS) -> Self:
         """Cut the content of a file into records.
+
+        Args:
+            path: the file, for messages.
+            content: its bytes.
+            options: which columns are classes, and what cells say.
 
         Raises:
             UserError: it is no CSV of labels; an image or a class comes twice; its quotes are read in two ways.
@@ -53,25 +65,25 @@ class LabelCells:
         header_record = next((record for record in records if record.strip()), b"")
         delimiter = delimiter_of(header_record.decode(errors="replace"))
         rows = _rows(path, records, delimiter)
-        start = next((place for place, row in enumerate(rows) if any(row)), None)
+        start = next((place for place, row in enumerate(rows) if is_filled(row)), None)
         if b"".join(records) != content or start is None:
             raise UserError(f"{path}: not a CSV file of labels, or its quotes are damaged; save it again as CSV UTF-8")
         header = [name.strip() for name in rows[start]]
-        if header.count("image") != 1:
-            raise UserError(f"{path}: {header.count('image')} columns are named 'image' where one is needed")
-        image = header.index("image")
-        classes = [column for column, name in enumerate(header) if name not in ("image", "split")]
-        names = checked_class_names([header[column] for column in classes], str(path))
-        places: dict[str, int] = {}
-        for place, row in enumerate(rows[start + 1 :], start=start + 1):
-            if not any(row):
-                continue
+        body = [(place, row) for place, row in enumerate(rows[start + 1 :], start=start + 1) if any(row)]
+        for place, row in body:
             if len(row) != len(header):
                 raise UserError(f"{path}, row {place + 1}: {len(row)} cells where the header has {len(header)}")
-            first = places.setdefault(row[image].strip(), place)
+        found = columns_of(path, header, options, lambda column: [row[column].strip() for _, row in body])
+        names = checked_class_names(found.names(found.rest), str(path))
+        places: dict[str, int] = {}
+        texts: dict[str, None] = {}
+        for place, row in body:
+            first = places.setdefault(row[found.image].strip(), place)
             if first != place:
-                raise UserError(f"{path}, row {place + 1}: image {row[image]!r} is in row {first + 1} already")
-        return cls(path, records, delimiter, dict(zip(names, classes, strict=True)), places)
+                raise UserError(f"{path}, row {place + 1}: image {row[found.image]!r} is in row {first + 1} already")
+            texts.update(dict.fromkeys(row[column] for column in found.rest))
+        columns = dict(zip(names, found.rest, strict=True))
+        return cls(path, records, delimiter, columns, places, Codes.of(options.codes), tuple(texts))
 
     @property
     def content(self) -> bytes:
@@ -96,7 +108,7 @@ class LabelCells:
 
     def code(self, image_id: str, class_name: str) -> int | None:
         """What a cell says: 1 present, 0 absent, -1 unknown; None for anything else."""
-        return CODES.get(self.cell(image_id, class_name).strip().lower())
+        return self.codes.label(self.cell(image_id, class_name))
 
     def raw(self, image_id: str, class_name: str) -> bytes:
         """A cell as it is written, with its quotes."""
@@ -110,14 +122,45 @@ class LabelCells:
         record = self.delimiter.encode().join([*fields[:column], raw, *fields[column + 1 :]]) + end
         return replace(self, records=(*self.records[:place], record, *self.records[place + 1 :]))
 
+    def written(self, label: int) -> str:
+        """How this file writes 1 present or 0 absent: as its other cells do, or as its codes say.
+
+        Raises:
+            UserError: no code says it.
+        """
+        return self.codes.spelled(label, self.texts)
+
+    def with_label(self, image_id: str, class_name: str, label: int) -> Self:
+        """The same file with 1 present or 0 absent in one cell, as it writes them.
+
+        Raises:
+            UserError: as `written`, `with_cell`.
+        """
+        return self.with_cell(image_id, class_name, self.written(label))
+
+    def with_labels(self, labels: Mapping[str, Mapping[str, int]]) -> Self:
+        """The same file with many labels: image id → class name → 1 present, 0 absent, -1 unknown.
+
+        Raises:
+            UserError: as `with_label`; no cell and no code says unknown.
+        """
+        changed = {}
+        for image_id, row in labels.items():
+            one = replace(self, records=(self.records[self._place(image_id)],), places={image_id: 0})
+            for name, label in row.items():
+                one = one.with_label(image_id, name, label)
+            changed[self._place(image_id)] = one.records[0]
+        records = tuple(changed.get(place, record) for place, record in enumerate(self.records))
+        return replace(self, records=records)
+
     def with_cell(self, image_id: str, class_name: str, text: str) -> Self:
         """The same file with another text in one cell, which keeps its quotes if it has any.
 
         Raises:
             UserError: there is no such image, or no such class.
         """
-        raw = text.encode()
-        quoted = self.raw(image_id, class_name).startswith(b'"')
+        quoted = self.raw(image_id, class_name).startswith(b'"') or re.search(f'["\r\n{self.delimiter}]', text)
+        raw = text.replace('"', '""').encode()
         return self.with_raw(image_id, class_name, b'"' + raw + b'"' if quoted else raw)
 
     def _place(self, image_id: str) -> int:

@@ -31,8 +31,9 @@ class ImageFinder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._listings: dict[Path, _Files] = {}
+        self._starts: dict[str, _Files] = {}
         self._below: _Files | None = None
-        self._taken: dict[Path, str] = {}
+        self._taken: dict[str, str] = {}
 
     def find(self, written: str, where: str, *others: str) -> ImageFile:
         """The file of an image; where there is none, the name as written, which whoever opens it will miss.
@@ -45,10 +46,16 @@ class ImageFinder:
         Raises:
             UserError: several files fit, or two different names lead to one file.
         """
-        found = next((path for name in (written, *others) for path in self._candidates(name, where)), None)
+        start, name = os.path.split(written)  # not of the path: most names of a million begin alike
+        if start not in self._starts:
+            self._starts[start] = self._listing((self.folder / written).parent)
+        if name in self._starts[start]:
+            found: Path | None = self.folder / written
+        else:
+            found = next((path for one in (written, *others) for path in self._candidates(one, where)), None)
         if found is None:
             return ImageFile(self.folder / written)
-        first = self._taken.setdefault(found, written)
+        first = self._taken.setdefault(str(found), written)
         if first != written and PurePosixPath(first) != PurePosixPath(written):
             raise UserError(f"{where}: image {written!r} would be {found}, as {first!r} is already; name both in full")
         return ImageFile(found)

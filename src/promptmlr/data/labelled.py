@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.data.given import Features
 from promptmlr.data.images import ImageFile, ImageRef
+from promptmlr.data.precomputed import Features
 from promptmlr.errors import UnreadableImage, UserError
-from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+from promptmlr.labels import PRESENT, UNKNOWN, Labels
 
 __all__ = ["LabelledImages", "require_files"]
 
@@ -29,7 +29,8 @@ class LabelledImages:
         annotation_order: (N,) the row that each image has in the annotation file, which is the order of the
             released masks; None where there is none.
         without_splits: whether these are all images that there are, so that none is left for a test.
-        features: where the images are `GivenImage`s, the features that they are rows of; None where they have pixels.
+        features: where the images are `PrecomputedImage`s, the features that they are rows of; None where they have
+            pixels.
         reading: how they were read (`DataOptions.recorded`), so that others can be read alike.
         folds: (N,) int64, where the data says which images go together in cross-validation.
 
@@ -59,7 +60,8 @@ class LabelledImages:
             raise UserError(f"{self.source}: {len(self.images)} images for {count} image ids")
         if self.labels.shape != shape:
             raise UserError(f"{self.source}: labels of shape {self.labels.shape} where {shape} are needed")
-        if self.labels.dtype != np.int8 or not np.isin(self.labels, (ABSENT, PRESENT, UNKNOWN)).all():
+        beyond = self.labels.size and (self.labels.min() < UNKNOWN or self.labels.max() > PRESENT)
+        if self.labels.dtype != np.int8 or beyond:
             raise UserError(f"{self.source}: labels must be int8: 1 present, 0 absent, -1 unknown")
         order = self.annotation_order
         if order is not None and not np.array_equal(np.sort(order), np.arange(count)):

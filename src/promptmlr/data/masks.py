@@ -8,9 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from promptmlr.data.table import LabelTable, read_table
+from promptmlr.data.codes import cell_key
+from promptmlr.data.columns import columns_of
+from promptmlr.data.options import DataOptions
+from promptmlr.data.rows import check_rows
+from promptmlr.data.table import Table, read_table
+from promptmlr.data.unclear import broken_cells
 from promptmlr.errors import UserError
 from promptmlr.labels import Keep
+from promptmlr.names import checked_class_names
 
 __all__ = ["load_keep_mask"]
 
@@ -99,26 +105,28 @@ def _require_shape(path: Path, mask: NDArray[np.generic], shape: tuple[int, int]
         raise UserError(f"{path}: a mask of shape {mask.shape} does not fit {shape[0]} images and {shape[1]} classes")
 
 
-def _from_table(
-    table: LabelTable, image_ids: Sequence[str], class_names: Sequence[str], unknown_code: str | None
-) -> Keep:
+def _from_table(table: Table, image_ids: Sequence[str], class_names: Sequence[str], unknown_code: str | None) -> Keep:
     """Kept cells decode to 1, the others to 0."""
-    if unknown_code is None:
-        codes = {"1": 1, "0": 0}
-    else:
-        unknown = unknown_code.strip().lower()
-        codes = dict.fromkeys(("1", "0", "-1", "1.0", "0.0", "-1.0"), 1) | {unknown: 0, f"{unknown}.0": 0}
-    keep = table.decode(codes, _hint if unknown_code is None else _label_hint) == 1
-    rows = _positions(table, "image", image_ids, table.image_ids)
-    columns = _positions(table, "class", class_names, table.class_names)
-    return np.asarray(keep[np.ix_(rows, columns)])
+    codes = {"1": 1, "0": 0} if unknown_code is None else {"1": 1, "0": 1, "-1": 1, cell_key(unknown_code): 0}
+    columns = columns_of(table.path, table.header, DataOptions(), table.column)
+    image_ids_there = table.column(columns.image)
+    check_rows(table.path, image_ids_there, table.where)
+    keep, broken = table.decode(columns.rest, lambda cell: codes.get(cell_key(cell)))
+    if len(broken):
+        cell = table.texts[table.cells[broken[0, 0], columns.rest[broken[0, 1]]]]
+        hint = _hint(cell) if unknown_code is None else "labels are 1, 0, -1 or what --unknown-code says"
+        raise UserError(f"{broken_cells(table, columns.rest, broken)}; {hint}")
+    present = checked_class_names(columns.names(columns.rest), str(table.path))
+    rows = _positions(table.path, "image", image_ids, image_ids_there)
+    places = _positions(table.path, "class", class_names, present)
+    return np.asarray(keep[np.ix_(rows, places)] == 1)
 
 
-def _positions(table: LabelTable, kind: str, wanted: Sequence[str], present: Sequence[str]) -> list[int]:
+def _positions(path: Path, kind: str, wanted: Sequence[str], present: Sequence[str]) -> list[int]:
     positions = {name: position for position, name in enumerate(present)}
     missing = [name for name in wanted if name not in positions]
     if missing:
-        raise UserError(f"{table.path}: no {kind} {missing[0]!r} ({len(missing)} of {len(wanted)} are missing)")
+        raise UserError(f"{path}: no {kind} {missing[0]!r} ({len(missing)} of {len(wanted)} are missing)")
     return [positions[name] for name in wanted]
 
 
@@ -129,7 +137,3 @@ def _hint(cell: str) -> str:
             "(DualCoOp, CSL; 0 is absent), --unknown-code=0 (TaI-DPT, HCP-MLR-PL; -1 is absent) or --unknown-code=''"
         )
     return "a mask is 1 (kept) or 0 (hidden)"
-
-
-def _label_hint(_cell: str) -> str:
-    return "labels are 1, 0, -1 or what --unknown-code says"

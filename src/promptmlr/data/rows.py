@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.data.given import Features
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
+from promptmlr.data.precomputed import Features
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names, first_names
@@ -184,8 +184,8 @@ def rows_of_names(
     )
 
 
-def check_rows(path: Path, image_ids: Sequence[str], where: Callable[[int], str]) -> None:
-    """Refuse a data set without images, an image without name, and one that is there twice.
+def check_rows(path: Path, image_ids: Sequence[str], where: Callable[[int], str], folder: Path | None = None) -> None:
+    """Refuse a data set without images, an image without name, and one that is there twice (below `folder`, if given).
 
     Raises:
         UserError: as above.
@@ -193,10 +193,11 @@ def check_rows(path: Path, image_ids: Sequence[str], where: Callable[[int], str]
     if not image_ids:
         raise UserError(f"{path}: no image in it; add one row per image")
     seen: dict[str, int] = {}
+    start = "" if folder is None else str(folder.absolute())
     for row, image_id in enumerate(image_ids):
         if not image_id:
             raise UserError(f"{where(row)}: no image name")
-        first = seen.setdefault(posixpath.normpath(image_id), row)
+        first = seen.setdefault(posixpath.normpath(posixpath.join(start, image_id)), row)
         if first != row:
             raise UserError(f"{where(row)}: image {image_id!r} is there already ({where(first)}); keep one of them")
 

@@ -1,165 +1,148 @@
-"""The layout that data and mask CSV files share: column `image`, optional `split`, one column per class."""
+"""Tables as they are written, whatever the file: a header, and rows of as many texts."""
 
 import csv
-import io
-import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from promptmlr.errors import UserError, nearest
+from promptmlr.data.sheets import SHEETS, cell_text, sheet_rows
+from promptmlr.errors import UserError
 from promptmlr.labels import Labels
-from promptmlr.names import checked_class_names
 
-__all__ = ["LabelTable", "Records", "delimiter_of", "read_records", "read_table", "table_header"]
+__all__ = ["TABLES", "Table", "delimiter_of", "is_filled", "read_table", "table_header"]
+
+TABLES = (".csv", ".tsv", *SHEETS, ".parquet")
+"""The suffixes of files that are tables."""
 
 _QUOTED = re.compile(r'"[^"]*+"?')
 _DELIMITER = re.compile("[,;\t]")
+_LONGEST = 1 << 24  # characters of a line: 100,000 columns of long names, and less than a broken file can ask for
+_SEP = ["sep=", ""]  # what Excel reads in a first line, as its delimiter cuts it
+_NO_CODE = -128
+_CHUNK = 4096  # rows that are translated together
+
+Rows = Iterator[tuple[int, list[str]]]
 
 
-@dataclass(frozen=True)
-class LabelTable:
-    """A label table as written: N rows of C cells.
-
-    Attributes:
-        path: the file.
-        rows: the row number of each image in the file, where the header is row 1.
-        image_ids: the column `image`.
-        splits: the column `split`, if there is one.
-        class_names: C names, with spaces for underscores.
-        cells: N rows of C texts.
-    """
-
-    path: Path
-    rows: tuple[int, ...]
-    image_ids: tuple[str, ...]
-    splits: tuple[str, ...] | None
-    class_names: tuple[str, ...]
-    cells: tuple[list[str], ...]
-
-    def decode(self, codes: Mapping[str, int], hint: Callable[[str], str]) -> Labels:
-        """Translate every cell to a code.
-
-        Args:
-            codes: lower-case text → code.
-            hint: cell → what to write instead, for the message.
-
-        Returns:
-            (N, C) int8.
-
-        Raises:
-            UserError: a cell is not among `codes`; names its row and column.
-        """
-        lookup = _Lookup(codes)
-        labels = np.empty((len(self.cells), len(self.class_names)), dtype=np.int8)
-        for i, row in enumerate(self.cells):
-            try:
-                labels[i] = [lookup[cell] for cell in row]
-            except KeyError as error:
-                column = next(c for c, cell in enumerate(row) if cell == error.args[0])
-                raise UserError(
-                    f"{self.path}, row {self.rows[i]}, column {self.class_names[column]!r}: "
-                    f"cannot read {row[column]!r}; {hint(row[column].strip())}"
-                ) from None
-        return labels
-
-
-class _Lookup(dict[str, int]):
-    """Codes by cell; a cell is cleaned the first time it is met, so millions of them cost one look-up each."""
-
-    def __missing__(self, cell: str) -> int:
-        clean = cell.strip().lower()
-        if clean not in self:
-            raise KeyError(cell)
-        self[cell] = self[clean]
-        return self[cell]
-
-
-def read_table(path: Path, folder: Path | None = None) -> LabelTable:
-    """Read a label table (UTF-8, see `delimiter_of`); blank rows are skipped, but counted in row numbers.
-
-    Args:
-        path: the file.
-        folder: what image paths are relative to, by default the folder of the file.
-
-    Raises:
-        UserError: the file is missing, empty or binary; a row has too few or too many cells; there is no column
-            `image` or no class; a class name is empty or comes twice; an image is not named or comes twice.
-    """
-    (_, header), *body = _records(path) or [(1, [])]
-    header = [name.strip() for name in header]
-    class_columns = _class_columns(path, header)
-    for row, record in body:
-        if len(record) != len(header):
-            raise UserError(f"{path}, row {row}: {len(record)} cells where the header has {len(header)}")
-    rows = tuple(row for row, _ in body)
-    image_ids = _column(body, header, "image")
-    _check_image_ids(path, rows, image_ids, str((folder or path.parent).absolute()))
-    return LabelTable(
-        path,
-        rows,
-        image_ids,
-        _column(body, header, "split") if "split" in header else None,
-        checked_class_names([header[c] for c in class_columns], str(path)),
-        tuple([record[c] for c in class_columns] for _, record in body),
-    )
-
-
-@dataclass(frozen=True)
-class Records:
-    """The rows of a CSV that hold anything.
+@dataclass(frozen=True, eq=False)
+class Table:
+    """N rows of K cells; millions of cells are few texts, so each text is kept once.
 
     Attributes:
         path: the file.
-        header: names of the columns, stripped.
-        rows: the row number of each, where the header is row 1.
-        cells: as many per row as the header has names.
+        header: K names, without spaces around.
+        rows: the number of each row in the file, where the header is row 1 unless blank rows stand before it.
+        texts: all different cells, without spaces around.
+        cells: (N, K) int32, places in `texts`.
     """
 
     path: Path
-    header: list[str]
-    rows: tuple[int, ...]
-    cells: tuple[list[str], ...]
+    header: tuple[str, ...]
+    rows: Sequence[int]
+    texts: tuple[str, ...]
+    cells: NDArray[np.int32]
 
-    def column(self, name: str) -> list[str]:
-        """One column, stripped."""
-        column = self.header.index(name)
-        return [cells[column].strip() for cells in self.cells]
+    def column(self, column: int) -> list[str]:
+        """The cells of one column."""
+        return [self.texts[place] for place in self.cells[:, column].tolist()]
+
+    def counts(self, column: int) -> dict[str, int]:
+        """The different cells of a column, the first one first, and how often each is there."""
+        places, first, counts = np.unique(self.cells[:, column], return_index=True, return_counts=True)
+        return {self.texts[places[i]]: int(counts[i]) for i in np.argsort(first)}
 
     def where(self, row: int) -> str:
         """File and row number of the row of this index."""
         return f"{self.path}, row {self.rows[row]}"
 
+    def decode(self, columns: Sequence[int], label: Callable[[str], int | None]) -> tuple[Labels, NDArray[np.intp]]:
+        """Translate cells to codes.
 
-def read_records(path: Path) -> Records:
-    """Read a CSV with a header (UTF-8, see `delimiter_of`).
+        Args:
+            columns: C of them.
+            label: text → code, or None for what is no code.
+
+        Returns:
+            (N, C) int8, and the places (M, 2) of cells that are no code.
+        """
+        found = (label(text) for text in self.texts)
+        codes = np.array([_NO_CODE if code is None else code for code in found], dtype=np.int8)
+        chosen = np.asarray(columns, dtype=np.intp)
+        labels = np.empty((len(self.rows), len(chosen)), dtype=np.int8)
+        for start in range(0, len(labels), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            labels[part] = codes[self.cells[part, chosen]]
+        return labels, np.argwhere(labels == _NO_CODE)
+
+
+class _Numbers(dict[str, int]):
+    """A number for every text; a cell is cleaned when it is first met, so that millions cost one look-up each."""
+
+    def __missing__(self, cell: str) -> int:
+        clean = cell.strip()
+        number = self[cell] = len(self.texts) if clean == cell else self[clean]
+        if clean == cell:
+            self.texts.append(cell)
+        return number
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+
+def read_table(path: Path, sheet: str | None = None) -> Table:
+    """Read a CSV or TSV (UTF-8, or UTF-16 with its mark; see `delimiter_of`), a sheet of XLSX, or Parquet.
+
+    Rows that are blank are skipped, but counted in row numbers.
 
     Raises:
-        UserError: the file is missing, empty or binary; a row has too few or too many cells; a column comes twice.
+        UserError: the file is missing, empty or binary, or a row has too few or too many cells.
     """
-    (_, header), *body = _records(path) or [(1, [])]
-    header = [name.strip() for name in header]
-    for row, record in body:
-        if len(record) != len(header):
-            raise UserError(f"{path}, row {row}: {len(record)} cells where the header has {len(header)}")
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{path}: {header.count(twice)} columns are named {twice!r}; keep one")
-    return Records(path, header, tuple(row for row, _ in body), tuple(record for _, record in body))
+    if path.suffix.lower() == ".parquet":
+        return _parquet_table(path)
+    rows = ((number, row) for number, row in _rows(path, sheet) if is_filled(row))
+    numbered: list[int] = []
+    _, header = next(rows, (0, []))
+    if not any(map(str.strip, header)):
+        raise UserError(f"{path}: the file is empty; it needs a column image and one column per class")
+
+    def checked() -> Iterator[list[str]]:
+        for number, row in rows:
+            if len(row) != len(header):
+                raise UserError(f"{path}, row {number}: {len(row)} cells where the header has {len(header)}")
+            numbered.append(number)
+            yield row
+
+    numbers = _Numbers()
+    cells = np.fromiter(map(numbers.__getitem__, chain.from_iterable(checked())), dtype=np.int32)
+    names = tuple(name.strip() for name in header)
+    return Table(path, names, numbered, tuple(numbers.texts), cells.reshape(len(numbered), len(header)))
 
 
-def table_header(path: Path) -> list[str]:
-    """The names of a CSV's columns; none where it cannot be read, which whoever reads all of it will say."""
+def table_header(path: Path, sheet: str | None = None) -> list[str]:
+    """The names of a table's columns; none where it cannot be read, which whoever reads all of it will say.
+
+    None either of Parquet with lists, images or names of classes in it, which is more than a table.
+    """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = delimiter_of(file.readline())
-            file.seek(0)
-            return [name.strip() for name in next(csv.reader(file, strict=True, delimiter=delimiter), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
+        if path.suffix.lower() == ".parquet":
+            schema = pq.read_schema(path)
+            more = b"huggingface" in (schema.metadata or {}) or any(map(pa.types.is_nested, schema.types))
+            return [] if more else list(schema.names)
+        return next(([name.strip() for name in row] for _, row in _rows(path, sheet) if is_filled(row)), [])
+    except (OSError, UserError, pa.ArrowException):
         return []
+
+
+def is_filled(row: Sequence[str]) -> bool:
+    """Whether there is anything in a row."""
+    return any(row) and row != _SEP
 
 
 def delimiter_of(header: str) -> str:
@@ -168,59 +151,62 @@ def delimiter_of(header: str) -> str:
     return "," if found is None else found[0]
 
 
-def _records(path: Path) -> list[tuple[int, list[str]]]:
-    """The rows that hold anything, with their numbers."""
-    text = _text(path)
-    header = text.lstrip("\r\n").partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter_of(header))
-    records = []
+def _rows(path: Path, sheet: str | None) -> Rows:
+    if path.suffix.lower() in SHEETS:
+        return enumerate(sheet_rows(path, sheet), start=1)
+    return _text_rows(path)
+
+
+def _text_rows(path: Path) -> Rows:
     number = 0
     try:
-        for number, record in enumerate(reader, start=1):
-            if any(record):
-                records.append((number, record))
-    except csv.Error as error:
-        raise UserError(f"{path}, row {number + 1}: not a CSV row ({error}); check its quotes") from error
-    return records
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
+        with path.open("rb") as binary:
+            start = binary.read(4)
+        wide = start[:2] in (b"\xff\xfe", b"\xfe\xff")  # what Excel saves as Unicode text
+        with path.open(encoding="utf-16" if wide else "utf-8-sig", newline="") as file:
+            lines = _lines(path, iter(lambda: file.readline(_LONGEST), ""))
+            before = []
+            for line in lines:
+                before.append(line)
+                if line.strip():
+                    break
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else delimiter_of(before[-1] if before else "")
+            for number, row in enumerate(csv.reader(chain(before, lines), strict=True, delimiter=delimiter), start=1):
+                yield number, row
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if not content.strip():
-        raise UserError(f"{path}: the file is empty; it needs a column image and one column per class")
+    except UnicodeError as error:
+        raise UserError(
+            f"{path}: not a UTF-8 text file; save it as CSV UTF-8. If it is from Windows in Western Europe: "
+            f"iconv -f WINDOWS-1252 -t UTF-8 '{path}' > '{path.stem}-utf8{path.suffix}'"
+        ) from error
+    except csv.Error as error:
+        raise UserError(f"{path}, row {number + 1}: not a CSV row ({error}); check its quotes") from error
+
+
+def _lines(path: Path, lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
+        if "\0" in line:
+            raise UserError(f"{path}: a binary file, not a CSV table")
+        if len(line) == _LONGEST:
+            raise UserError(f"{path}: a line of more than {_LONGEST:,} characters; no table has rows so long")
+        yield line
+
+
+def _parquet_table(path: Path) -> Table:
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a UTF-8 text file (byte {error.start}); save it as CSV UTF-8") from error
-    if "\0" in text:
-        raise UserError(f"{path}: a binary file, not a CSV table")
-    return text
-
-
-def _class_columns(path: Path, header: list[str]) -> list[int]:
-    if "image" not in header:
-        raise UserError(f"{path}: no column 'image' (in small letters) in the header; {nearest('image', header)}")
-    for name in ("image", "split"):
-        if header.count(name) > 1:
-            raise UserError(f"{path}: {header.count(name)} columns are named {name!r}; keep one")
-    return [c for c, name in enumerate(header) if name not in ("image", "split")]
-
-
-def _column(body: list[tuple[int, list[str]]], header: list[str], name: str) -> tuple[str, ...]:
-    column = header.index(name)
-    return tuple(record[column].strip() for _, record in body)
-
-
-def _check_image_ids(path: Path, rows: tuple[int, ...], image_ids: tuple[str, ...], folder: str) -> None:
-    if not rows:
-        raise UserError(f"{path}: a header without rows; add one row per image")
-    seen: dict[str, int] = {}
-    for row, image_id in zip(rows, image_ids, strict=True):
-        if not image_id:
-            raise UserError(f"{path}, row {row}: no image name")
-        first = seen.setdefault(posixpath.normpath(posixpath.join(folder, image_id)), row)
-        if first != row:
-            raise UserError(f"{path}, row {row}: image {image_id!r} is in row {first} already; keep one of them")
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: not a Parquet file, or damaged ({' '.join(str(error).split())[:200]})") from error
+    numbers = _Numbers()
+    cells = np.empty((table.num_rows, table.num_columns), dtype=np.int32)
+    for place, column in enumerate(table.itercolumns()):
+        if pa.types.is_nested(column.type):
+            cells[:, place] = [numbers[cell_text(value)] for value in column.to_pylist()]
+            continue
+        encoded = column.combine_chunks()
+        encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
+        texts = [numbers[cell_text(value)] for value in [*encoded.dictionary.to_pylist(), None]]
+        cells[:, place] = np.array(texts)[encoded.indices.fill_null(len(texts) - 1).to_numpy()]
+    names = tuple(str(name).strip() for name in table.column_names)
+    return Table(path, names, range(1, table.num_rows + 1), tuple(numbers.texts), cells)

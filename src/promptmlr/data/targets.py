@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from promptmlr.data.formats.features import class_vectors, regions_from
-from promptmlr.data.given import Features, GivenImage, given_images
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.options import DataOptions
+from promptmlr.data.precomputed import Features, PrecomputedImage, precomputed_images
 from promptmlr.data.rows import Names, labels_of_names
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names
 
-__all__ = ["HeldImage", "Unlisted", "given_features", "image_refs", "labels_from", "text_from"]
+__all__ = ["HeldImage", "Unlisted", "image_refs", "labels_from", "precomputed_features", "text_from"]
 
 Unlisted = Literal["unknown", "absent"]
 
@@ -56,7 +56,7 @@ def image_refs(images: Any) -> list[ImageRef]:
     features = _feature_array(images)
     if features is not None:
         given = Features(regions_from(features, "X"))
-        return list(given_images(given, [f"image {row:06d}" for row in range(len(features))]))
+        return list(precomputed_images(given, [f"image {row:06d}" for row in range(len(features))]))
     if isinstance(images, str | Path | Image.Image) or not isinstance(images, Iterable):
         raise UserError(f"images must be a sequence of paths, PIL images or arrays, not one {type(images).__name__}")
     found = [_image_ref(image, number) for number, image in enumerate(images)]
@@ -65,9 +65,9 @@ def image_refs(images: Any) -> list[ImageRef]:
     return found
 
 
-def given_features(images: Sequence[ImageRef]) -> Features | None:
+def precomputed_features(images: Sequence[ImageRef]) -> Features | None:
     """The features of what `image_refs` made of an array of features; None for images."""
-    return images[0].features if isinstance(images[0], GivenImage) else None
+    return images[0].features if isinstance(images[0], PrecomputedImage) else None
 
 
 def text_from(text: Any, class_names: Sequence[str], width: int) -> dict[str, NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from promptmlr.labels import ABSENT, PRESENT, Labels
 from promptmlr.report.findings import MARKS
 from promptmlr.report.overlays import INK
 
-__all__ = ["TableRows", "job_figure", "rows_to_show", "telling_classes"]
+__all__ = ["TableRows", "job_figure", "most_labelled_classes", "rows_to_show"]
 
 _FAINT, _LINE = "#566072", "#c3cad5"
 _COLUMNS = 6  # of the table
@@ -41,8 +41,8 @@ def rows_to_show(labels: Labels, count: int) -> NDArray[np.intp]:
     return np.flatnonzero(both)[:count]
 
 
-def telling_classes(labels: Labels, count: int) -> NDArray[np.intp]:
-    """The `count` classes with most known labels in (K, C) labels, present ones first, in their own order."""
+def most_labelled_classes(labels: Labels, count: int) -> NDArray[np.intp]:
+    """The `count` classes with the most known labels in (K, C) labels, preferring present ones, in their order."""
     order = np.lexsort((-(labels == ABSENT).sum(axis=0), -(labels == PRESENT).sum(axis=0)))
     return np.sort(order[:count])
 
@@ -73,7 +73,7 @@ def job_figure(table: TableRows, examples: Sequence[Example], class_names: Seque
 
 def _draw_table(axes: Axes, table: TableRows, class_names: Sequence[str]) -> None:
     left, top, width, height = 1.1, 0.8, 0.58, 0.95
-    classes = telling_classes(table.labels, _COLUMNS)
+    classes = most_labelled_classes(table.labels, _COLUMNS)
     for column, index in enumerate(classes):
         _write(axes, left + (column + 0.5) * width, top - 0.18, class_names[index], align="center", size=9)
     for row, image in enumerate(table.images):

@@ -13,7 +13,7 @@ __all__ = ["all_lines", "screen_lines"]
 
 
 def screen_lines(result: DemoResult) -> list[str]:
-    """What was done, what labels gained over CLIP alone, and what comes next: 24 lines of 80 letters at most."""
+    """The data, the gain of labels over zero-shot, and the next steps: at most 24 lines of 80 characters."""
     rows = {row.method: row for row in result.rows}
     plain, trained = rows["zeroshot"], rows["anchored"]
     known = int(np.count_nonzero(result.train_labels != UNKNOWN))
@@ -43,7 +43,7 @@ def screen_lines(result: DemoResult) -> list[str]:
 
 
 def all_lines(result: DemoResult) -> list[str]:
-    """The table of all rows, what their differences say, and what comes next."""
+    """The table of all rows, conclusions from their differences, and the next steps."""
     lines = table_lines(HEADER, [row.cells() for row in result.rows], words=2)
     for finding in result.findings:
         differences = table_lines(DIFFERENCE_HEADER, [pair.cells() for pair in finding.differences], words=2)

@@ -1,1 +1,1 @@
-"""A run for use elsewhere: one ONNX file, or a folder in the Hugging Face Hub's layout."""
+"""Export of a run: one ONNX file, or a folder in the Hugging Face Hub's layout."""

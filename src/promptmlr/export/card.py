@@ -158,7 +158,7 @@ def _scores(config: RunConfig, evaluation: Mapping[str, Any] | None) -> str:
 
 
 def _classes(run: Run, evaluation: Mapping[str, Any] | None) -> str:
-    said = "A class is a label where its probability is above its threshold. " + (
+    explanation = "A class is a label where its probability is above its threshold. " + (
         f"Thresholds and calibration were fitted {FITTED[run.calibration.basis]}."
         if run.calibration is not None
         else "Nothing was calibrated: a probability of 0.9 may be right less or more often than that."
@@ -168,7 +168,7 @@ def _classes(run: Run, evaluation: Mapping[str, Any] | None) -> str:
     for name, threshold in zip(run.class_names, run.thresholds, strict=True):
         ap = aps.get(name)
         rows.append([_cell(name), f"{threshold:.3f}", "–" if ap is None else f"{100 * ap:.1f}"])
-    return f"{said}\n\n{markdown_table(['class', 'threshold', 'AP %'], rows, 1)}"
+    return f"{explanation}\n\n{markdown_table(['class', 'threshold', 'AP %'], rows, 1)}"
 
 
 def _cell(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What onnxruntime makes of a model, beside what PyTorch makes of the run: agreement, labels, seconds."""
+"""Comparison of an ONNX model in onnxruntime with the run in PyTorch: agreement, labels, seconds."""
 
 import statistics
 import time
@@ -43,12 +43,12 @@ Probabilities = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two sets of (N, C) probabilities are apart.
+    """Difference of two sets of (N, C) probabilities.
 
     Attributes:
-        largest: the largest difference.
-        mean: the mean difference.
-        labels: share of labels, above the thresholds, that are the same.
+        largest: the largest absolute difference.
+        mean: the mean absolute difference.
+        labels: share of cells with the same predicted label.
     """
 
     largest: float
@@ -57,19 +57,19 @@ class Agreement:
 
     @classmethod
     def of(cls, one: Probabilities, other: Probabilities, thresholds: NDArray[np.float64]) -> "Agreement":
-        """Of two sets, with (C,) thresholds."""
+        """The difference of two sets, with (C,) thresholds."""
         apart = np.abs(one.astype(np.float64) - other)
         return cls(float(apart.max()), float(apart.mean()), float(((one > thresholds) == (other > thresholds)).mean()))
 
 
 class OnnxSession:
-    """A model in onnxruntime, on the CPU, with nothing else of ours.
+    """A model in onnxruntime on the CPU.
 
     Args:
         model: the bytes of the file.
-        inputs: what its `images` are.
+        inputs: the kind of its input `images`.
         preprocessing: of the run.
-        threads: of onnxruntime; 0 leaves it the choice.
+        threads: of onnxruntime; 0 lets it choose.
     """
 
     def __init__(self, model: bytes, inputs: InputKind, preprocessing: Preprocessing, threads: int = 0) -> None:
@@ -84,7 +84,7 @@ class OnnxSession:
         self.preprocessing = preprocessing
 
     def feed(self, photos: Photos) -> NDArray[Any]:
-        """`images` of RGB photos: under "normalised" of any sizes, under "rgb" of one size."""
+        """The input `images` of RGB photos: for "normalised" of any sizes, for "rgb" of one size."""
         if self.inputs == "rgb":
             return np.stack([np.asarray(photo).transpose(2, 0, 1) for photo in photos])
         return normalised(photos, self.preprocessing).numpy()
@@ -95,12 +95,12 @@ class OnnxSession:
         return [output.name for output in self._session.get_outputs()]
 
     def run(self, images: NDArray[Any], output: str = "probabilities") -> Probabilities:
-        """`images` as they are fed → (N, C), or another output."""
+        """Input `images` → (N, C) probabilities, or another output."""
         found: Probabilities = self._session.run([output], {"images": images})[0]
         return found
 
     def predict(self, photos: Photos) -> Probabilities:
-        """(N, C) of RGB photos of any sizes."""
+        """(N, C) probabilities of RGB photos of any sizes."""
         if self.inputs == "normalised" or len({photo.size for photo in photos}) == 1:
             return self.run(self.feed(photos))
         return np.concatenate([self.run(self.feed([photo])) for photo in photos])
@@ -175,7 +175,7 @@ def _trials(session: OnnxSession) -> Iterator[list[Image.Image]]:
 
 
 def median_seconds(sessions: Sequence[OnnxSession]) -> list[float]:
-    """Median seconds per image of sessions that take turns, on random photos of the run's own size."""
+    """Median seconds per image of sessions measured in turns, on random photos of the run's size."""
     seconds: list[list[float]] = [[] for _ in sessions]
     for turn in range(TIMED_ROUNDS + 1):
         for session, own in zip(sessions, seconds, strict=True):
@@ -194,7 +194,7 @@ def predictions(
     """The same images through PyTorch and through sessions.
 
     Returns:
-        The N' indices of the images that could be read; (N', C) of PyTorch, then of each session; why others could not.
+        The N' indices of the readable images; (N', C) of PyTorch, then of each session; errors of the other images.
 
     Raises:
         UnreadableImage: there is no readable one.

@@ -1,4 +1,4 @@
-"""A run as one graph, images in and probabilities out: as a PyTorch module, and as an ONNX model with all it needs."""
+"""A run as one graph from images to probabilities: as a PyTorch module, and as a self-contained ONNX model."""
 
 import copy
 import json
@@ -30,7 +30,7 @@ INPUTS: dict[InputKind, str] = {
     "rgb": "uint8 (N, 3, H, W): RGB in 0..255, channels first, any H and W; the graph squashes it to S x S and "
     "normalises it",
 }
-"""What `images` must be, as `--help` and the file's own metadata say it."""
+"""Kind of input → description of `images` in `--help` and in the file's metadata."""
 
 OPSET = 18
 WEIGHT = 2.0**22  # of Pillow's resampling, for 8-bit levels: PRECISION_BITS in its Resample.c
@@ -99,7 +99,7 @@ class RunGraph(nn.Module):
 
     Args:
         tower: the image tower.
-        recognizer: regions (N, R, D) → logits (N, 2, C), whatever calibration the run has folded in.
+        recognizer: regions (N, R, D) → logits (N, 2, C), calibrated if the run is.
         squash: for images that are not normalised.
     """
 
@@ -135,9 +135,9 @@ def run_graph(run: Run, inputs: InputKind = "normalised") -> RunGraph:
 
 
 def onnx_model(run: Run, graph: RunGraph) -> "ModelProto":
-    """The graph as an ONNX model: one file's worth, N (and with rgb also H and W) left open, metadata of the run.
+    """The graph as an ONNX model that fits one file, with dynamic N (for rgb also H and W) and metadata of the run.
 
-    Its outputs are those of `RunGraph`: logits tell more than probabilities that are all but 0 or 1.
+    Its outputs are those of `RunGraph`: logits keep precision where probabilities are near 0 or 1.
 
     Raises:
         UserError: its weights do not fit one file.
@@ -180,12 +180,12 @@ def _dimension(name: str) -> Any:
 
 
 def _levels(sums: Tensor) -> Tensor:
-    """Weighted sums as whole levels in 0..255, halves up."""
+    """Weighted sums rounded to integers in 0..255, halves up."""
     return ((sums + WEIGHT / 2) / WEIGHT).floor().clamp(0, 255)
 
 
 def _metadata(run: Run, kind: InputKind) -> dict[str, str]:
-    """What a reader of the file alone needs to know; lists and tables as JSON."""
+    """Metadata for users of the file; lists and tables as JSON."""
     config = run.config
     return {
         "class_names": json.dumps(config.class_names, ensure_ascii=False),
@@ -205,7 +205,7 @@ def _metadata(run: Run, kind: InputKind) -> dict[str, str]:
 
 
 def _tidy(model: "ModelProto") -> None:
-    """Nodes named after the module they come from; nothing of the machine that made them."""
+    """Name nodes after their module, and remove paths of this machine."""
     model.producer_name, model.producer_version = "promptmlr", version("promptmlr")
     graph = model.graph
     graph.name = "promptmlr"
@@ -223,7 +223,7 @@ def _tidy(model: "ModelProto") -> None:
 
 
 def _nodes(graph: "GraphProto") -> "Iterator[NodeProto]":
-    """Those of a graph and of the branches in it."""
+    """All nodes of a graph and of its branches."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:

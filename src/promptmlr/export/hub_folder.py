@@ -17,12 +17,12 @@ _FOLDERS = re.compile(r"(?<!\S)[^\s,]*[\\/](?:[^,]*[\\/])?(?=[^\\/,])")  # from 
 def write_hub_folder(run: Run, out: Path, repository: str = "OWNER/NAME") -> Path:
     """Write what `load_run` needs and a `README.md`, whole or not at all.
 
-    Paths of this machine are cut down to their last part; the mask and the epochs stay here.
+    Paths of this machine are shortened to their last part; the mask and the epochs are not exported.
 
     Args:
         run: a run.
         out: the folder; it must not exist.
-        repository: where it is going, for the commands of the card.
+        repository: the target repository, for the commands of the card.
 
     Raises:
         UserError: the folder exists.

@@ -1,4 +1,4 @@
-"""`promptmlr export --to onnx`: one file, checked before it gets its name, and what it costs to have it in 8 bits."""
+"""`promptmlr export --to onnx`: one file, checked before it gets its name, and the effect of 8-bit weights."""
 
 import contextlib
 import itertools
@@ -40,7 +40,7 @@ RANDOM_PHOTOS = 16  # that stand for photos where none are given
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """An exported file, and what was measured of it.
+    """An exported file and its measurements.
 
     Attributes:
         path: the file.
@@ -67,7 +67,7 @@ class OnnxFile:
     tower_difference: float | None = None
 
     def lines(self) -> list[str]:
-        """What to say of it."""
+        """Lines on the measurements."""
         step = "" if self.quantisation is None else "before the step to 8 bits, "
         lines = [
             f"{self.path}: {_megabytes(self.size)}",
@@ -86,7 +86,9 @@ class OnnxFile:
                 f"({_megabytes(self.float_size)}), {before / after:.2f} times as fast on this CPU (medians: "
                 f"{1000 * after:.1f} ms per image, float32 {1000 * before:.1f} ms)"
             )
-            lines.append(f"8 bits against float32, {RANDOM_PHOTOS} random photos: {said(self.agreement)}")
+            lines.append(
+                f"8 bits against float32, {RANDOM_PHOTOS} random photos: {difference_in_words(self.agreement)}"
+            )
         return lines
 
 
@@ -97,7 +99,7 @@ def scores(run: Run, made: OnnxFile, labelled: LabelledImages, reporter: Reporte
         run: what was exported.
         made: its file.
         labelled: N images and their labels; those that cannot be read are left out, and said.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Raises:
         UserError: the run knows none of the classes.
@@ -113,13 +115,13 @@ def scores(run: Run, made: OnnxFile, labelled: LabelledImages, reporter: Reporte
         score = evaluate(probabilities[:, rows], labels, names, resamples=0).mean_ap
         line = f"{name}: mAP {100 * score:.2f} on {len(kept):,} images"
         if probabilities is not found[0]:
-            line += f"; against PyTorch {said(Agreement.of(found[0], probabilities, run.thresholds))}"
+            line += f"; against PyTorch {difference_in_words(Agreement.of(found[0], probabilities, run.thresholds))}"
         lines.append(line)
     return lines
 
 
-def said(agreement: Agreement) -> str:
-    """In words."""
+def difference_in_words(agreement: Agreement) -> str:
+    """A difference of probabilities in words."""
     return (
         f"probabilities differ by {agreement.mean:.1g} on average, {agreement.largest:.1g} at most; "
         f"{100 * agreement.labels:.1f} % of labels are the same"
@@ -139,9 +141,9 @@ def export_onnx(
     Args:
         run: its backbone is used as it is loaded.
         out: the file.
-        inputs: what `images` are; see `graph.INPUTS`.
-        int8: the image tower in 8 bits.
-        calibration: images that show 8-bit activations their ranges; see `quantisation.quantised`.
+        inputs: the kind of `images`; see `graph.INPUTS`.
+        int8: whether to quantise the image tower to 8 bits.
+        calibration: images on which ranges of 8-bit activations are measured; see `quantisation.quantised`.
 
     Raises:
         UserError: the extra is not installed, or the weights do not fit one file.
@@ -190,7 +192,7 @@ def _megabytes(size: int) -> str:
 
 
 def _batches(session: OnnxSession, images: Sequence[ImageRef]) -> list[Any]:
-    """Some of the images, evenly over all, as they are fed."""
+    """Some of the images, evenly spaced, as inputs."""
     step = max(len(images) // CALIBRATION_IMAGES, 1)
     photos = []
     for image in itertools.islice(images[::step], CALIBRATION_IMAGES):

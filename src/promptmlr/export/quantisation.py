@@ -25,9 +25,8 @@ OPERATORS = ["Conv", "Gemm", "MatMul"]
 def quantised(model: "ModelProto", calibration: Sequence[NDArray[Any]]) -> bytes:
     """The model with its image tower in 8 bits.
 
-    With calibration images the ranges of activations are measured once and written into the file (static). Without,
-    each call measures its own, over the whole batch (dynamic): an image's probabilities then depend a little on its
-    neighbours.
+    With calibration images the ranges of activations are measured once and stored in the file (static). Without them
+    each call measures the ranges over its batch (dynamic), so an image's probabilities depend slightly on the others.
 
     Args:
         model: in float32, as `graph.onnx_model` makes it.
@@ -91,7 +90,7 @@ def _reader(calibration: Sequence[NDArray[Any]]) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without onnxruntime's advice on the root logger, and its words on stdout."""
+    """Silence onnxruntime's messages on the root logger and on stdout."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Filling a store: which views are missing, whether they fit, and extracting them once."""
+"""Filling a store: the missing views, the space that they need, and their extraction."""
 
 import hashlib
 import itertools
@@ -28,11 +28,11 @@ class WantedViews:
 
     Args:
         fresh: images, backbone and augmentation; unreadable images are noted in its `unreadable`.
-        by_content: know images by their bytes instead of path, size and time of change.
+        by_content: identify images by their bytes instead of path, size and modification time.
 
     Attributes:
-        fingerprints: of N images; None where there is no file to look at.
-        keys: V lists of N keys; meaningless where there is no fingerprint.
+        fingerprints: of N images; None for images without a file.
+        keys: V lists of N keys; meaningless without a fingerprint.
     """
 
     def __init__(self, fresh: FreshRegions, by_content: bool) -> None:
@@ -54,7 +54,7 @@ class WantedViews:
             return None
 
     def check_unchanged(self, indices: Iterable[int]) -> None:
-        """Refuse images that are no longer what their fingerprint says: nobody knows which of the two was encoded.
+        """Refuse images that changed since their fingerprint was taken, because either version may be the encoded one.
 
         Raises:
             UserError: one was changed.
@@ -65,7 +65,7 @@ class WantedViews:
                 raise UserError(f"{image.name} was changed while it was being encoded; repeat the command")
 
     def note_unreadable(self, store: RegionStore) -> None:
-        """Note the images that the store knows to be unreadable.
+        """Note the images that the store lists as unreadable.
 
         Raises:
             UnreadableImage: there is one, from whatever source, and they are not to be skipped.
@@ -89,7 +89,7 @@ class WantedViews:
 
 
 def has_room(store: RegionStore, missing: list[Indices], reporter: Reporter) -> bool:
-    """Whether the missing views can be written, with `DISK_LEFT_FREE` to spare; says why not."""
+    """Whether the missing views fit the disk with `DISK_LEFT_FREE` to spare; notes the reason if not."""
     folder = next(parent for parent in (store.folder, *store.folder.parents) if parent.exists())
     needed = sum(map(len, missing)) * store.format.row_bytes
     if not os.access(folder, os.W_OK):
@@ -106,9 +106,9 @@ def has_room(store: RegionStore, missing: list[Indices], reporter: Reporter) -> 
 
 
 def fill(store: RegionStore, wanted: WantedViews, batch_size: int, reporter: Reporter) -> None:
-    """Extract what is missing, decoding in threads and writing in another while the tower works; within `writing`.
+    """Extract the missing views, with decoding and writing in other threads; call within `writing`.
 
-    Every written batch stays, whatever happens later. The first batch tells how long it will take.
+    Every written batch is kept after an interruption. The first batch gives an estimate of the duration.
     """
     missing = wanted.missing(store)
     total = sum(map(len, missing))
@@ -154,7 +154,7 @@ def _extracted(
 
 
 def _keep_unreadable(store: RegionStore, wanted: WantedViews, fresh: FreshRegions) -> None:
-    """Pass on what `fresh` could not read since the last call, and store what no later attempt can change."""
+    """Note the images that `fresh` could not read since the last call, and store those that stay unreadable."""
     for index in fresh.unreadable.keys() - wanted.fresh.unreadable.keys():
         error = wanted.fresh.unreadable[index] = fresh.unreadable[index]
         fingerprint = wanted.fingerprints[index]
@@ -171,7 +171,7 @@ def _key(fingerprint: str | None, augmentation: Augmentation | None, view: int, 
 
 
 def size(count: int) -> str:
-    """Bytes, readably."""
+    """Bytes in words."""
     for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
         if count >= 10**power:
             return f"{count / 10**power:.3g} {unit}"
@@ -179,7 +179,7 @@ def size(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, readably."""
+    """Seconds in words."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

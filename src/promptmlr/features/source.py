@@ -1,4 +1,4 @@
-"""Where a job's regions come from: the store, memory or pixels, whichever is cheapest."""
+"""The source of a job's regions: the store, memory or pixels, whichever is cheapest."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,9 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from promptmlr.augmentation import Augmentation
-from promptmlr.backbone import Backbone, GivenFeatures
-from promptmlr.data.given import given_regions
+from promptmlr.backbone import Backbone, PrecomputedFeatures
 from promptmlr.data.images import ImageRef, UnreadableImage
+from promptmlr.data.precomputed import precomputed_regions
 from promptmlr.errors import UserError
 from promptmlr.features.extraction import WantedViews, fill, has_room
 from promptmlr.features.storage import Storage
@@ -48,7 +48,7 @@ ROWS_AT_ONCE = 1024
 
 
 def default_cache_folder() -> Path | None:
-    """What PROMPTMLR_CACHE names, or promptmlr in the user's cache folder; None where nobody knows the user's home."""
+    """The folder in PROMPTMLR_CACHE, or promptmlr in the user's cache folder; None if the user has no home folder."""
     named = os.environ.get("PROMPTMLR_CACHE")
     if named:
         return Path(named)
@@ -64,9 +64,9 @@ class RegionCache:
     """Where stores are kept, and how.
 
     Attributes:
-        folder: it holds one folder per store; None where there is no place, so that nothing is stored.
+        folder: holds one folder per store; None stores nothing.
         storage: number format of stored regions.
-        by_content: know images by their bytes instead of path, size and time of change.
+        by_content: identify images by their bytes instead of path, size and modification time.
     """
 
     folder: Path | None
@@ -91,13 +91,13 @@ class JobSettings(TypedDict):
 
 
 class StoredRegions:
-    """Regions of N images in a store; read ahead of the consumer, or held whole where they fit.
+    """Regions of N images in a store, read ahead of the consumer, or all in memory if they fit.
 
     Args:
         store: it holds all rows asked for.
         rows: (V, N) the rows of V views of N images.
-        augmentation: draws the view of each image and epoch; None where V is 1.
-        device: where the regions are wanted.
+        augmentation: draws the view of each image and epoch; None if V is 1.
+        device: of the returned regions.
     """
 
     def __init__(
@@ -158,29 +158,29 @@ def open_regions(
     batch_size: int | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[Indices, RegionSource]:
-    """The same regions as `fresh` gives, from the cheapest place.
+    """The regions of `fresh` from the cheapest source.
 
-    With a cache they are extracted once and stored, unless every epoch shows new views, or the disk has no room.
-    Without, they are held in memory where all epochs see the same and that is at most `MEMORY_FOR_REGIONS`;
-    otherwise they are `fresh` itself. Features that are given instead of images are regions already.
+    With a cache they are extracted once and stored, unless every epoch shows new views or the disk has no room. Without
+    a cache they are held in memory if all epochs see the same ones and these take at most `MEMORY_FOR_REGIONS`; else
+    the source is `fresh` itself. Precomputed features are regions already.
 
     Args:
-        fresh: which images, backbone and augmentation; `fresh.unreadable` says afterwards what could not be read.
+        fresh: images, backbone and augmentation; `fresh.unreadable` lists the unreadable images afterwards.
         cache: where and how to store; None stores nothing.
         batch_size: images through the tower at once; None chooses.
-        reporter: where to say what is about to be done, and how far it is.
+        reporter: receives progress and messages.
 
     Returns:
-        The (N',) indices of the images that can be read (all N where that is not known yet), and their regions.
+        The (N',) indices of the readable images (all N if that is not known yet), and their regions.
 
     Raises:
         UnreadableImage: an image cannot be read, unless they are skipped.
-        UserError: features are given where pixels are needed.
+        UserError: there are features where pixels are needed.
     """
     reporter = reporter or Reporter()
-    given = given_regions(fresh.images)
+    given = precomputed_regions(fresh.images)
     if given is not None:
-        _check_given(fresh)
+        _check_precomputed(fresh)
         return np.arange(len(fresh)), InMemoryRegions(torch.from_numpy(given).to(fresh.backbone.device))
     augmentation = fresh.augmentation
     if cache is not None and (augmentation is None or augmentation.views is not None):
@@ -213,9 +213,9 @@ def readable_regions(
     return kept, source
 
 
-def _check_given(fresh: FreshRegions) -> None:
+def _check_precomputed(fresh: FreshRegions) -> None:
     """Refuse to see features through a tower, or to augment them."""
-    if not isinstance(fresh.backbone, GivenFeatures):
+    if not isinstance(fresh.backbone, PrecomputedFeatures):
         raise UserError(f"{fresh.backbone.name} sees pixels, and these are features: name a data set of images for it")
     if fresh.augmentation is not None:
         raise UserError("features cannot be augmented as pixels can; take a recipe without, such as --recipe default")
@@ -224,7 +224,7 @@ def _check_given(fresh: FreshRegions) -> None:
 def stored_regions(
     fresh: FreshRegions, cache: RegionCache, *, batch_size: int | None = None, reporter: Reporter | None = None
 ) -> tuple[Indices, StoredRegions] | None:
-    """Regions from the store, which is filled first; None when there is no place or no room for them.
+    """Regions from the store, which is filled first; None if there is no cache folder or no room.
 
     Args and errors as `open_regions`.
     """

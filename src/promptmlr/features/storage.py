@@ -1,4 +1,4 @@
-"""What a row of the store holds: the regions of one image in one of four number formats."""
+"""A row of the store: the regions of one image in one of four number formats."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

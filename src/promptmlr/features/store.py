@@ -1,4 +1,4 @@
-"""A folder of regions on disk that outlives its writer, whenever that is killed.
+"""A folder of regions on disk that stays valid if its writer is killed at any time.
 
     CACHE/<key>/store.json         what decides the regions besides the image: tower, preprocessing, number format
     CACHE/<key>/regions-00000.bin  rows of equal size, one image view each; files of bounded size
@@ -51,7 +51,7 @@ class RegionStore:
 
     Attributes:
         rows: key of a view → its row.
-        unreadable: fingerprint of an image → why it cannot be decoded.
+        unreadable: fingerprint of an image → the reason why it cannot be decoded.
 
     Raises:
         UserError: the folder holds something else, or its description is damaged.
@@ -82,7 +82,7 @@ class RegionStore:
         self.reload()
 
     def reload(self) -> None:
-        """See what is on disk now."""
+        """Read the index from disk again."""
         self._check_description()
         self._shards.clear()
         self._compared.clear()
@@ -94,7 +94,7 @@ class RegionStore:
 
     @contextlib.contextmanager
     def writing(self, reporter: Reporter) -> Iterator[None]:
-        """Be the one writer; wait for another one as long as it gets on, and see what it wrote."""
+        """Hold the writer's lock; waits for another writer as long as that makes progress, then reads its rows."""
         index, elsewhere = self.folder / "index.bin", "name another place with --cache"
         with only_process(
             self.folder / "lock",
@@ -107,14 +107,14 @@ class RegionStore:
             ),
         ):
             if not (self.folder / "store.json").exists():
-                write_text(self.folder / "store.json", json.dumps(self._whole_description(), indent=2) + "\n")
+                write_text(self.folder / "store.json", json.dumps(self._full_description(), indent=2) + "\n")
             self.reload()
             # Records beyond the last good row must be gone before other data takes their rows.
             write_at(index, len(self._sums) * RECORD_BYTES, b"")
             yield
 
     def append(self, keys: Sequence[bytes], regions: Tensor) -> None:
-        """Store the (B, R, D) regions of B views for good; only within `writing`."""
+        """Store the (B, R, D) regions of B views durably; only within `writing`."""
         packed, first = self.format.pack(regions), len(self._sums)
         for begin, end, shard, row in self._pieces(first, len(packed)):
             write_at(self._shard_path(shard), row * self.format.row_bytes, packed[begin:end].data)
@@ -126,7 +126,7 @@ class RegionStore:
         self._shards.clear()
 
     def record_unreadable(self, fingerprint: str, name: str, error: UnreadableImage) -> None:
-        """Remember an image that cannot be decoded, so that nobody tries again; only within `writing`."""
+        """Store that an image cannot be decoded, so that it is not tried again; only within `writing`."""
         line = json.dumps({"fingerprint": fingerprint, "name": name, "reason": str(error)}).encode() + b"\n"
         write_at(self.folder / "unreadable.jsonl", self._unreadable_bytes, line)
         self._unreadable_bytes += len(line)
@@ -170,7 +170,7 @@ class RegionStore:
                 raise EnvironmentFault(f"{path} was removed or cut off meanwhile; repeat the command") from error
         return self._shards[shard]
 
-    def _whole_description(self) -> dict[str, Any]:
+    def _full_description(self) -> dict[str, Any]:
         sizes = {"row_bytes": self.format.row_bytes, "shard_rows": self._shard_rows}
         return self._names | self._description | sizes
 

@@ -1,6 +1,6 @@
-"""What a known label costs: one table, by the name that a recipe's `loss` takes.
+"""The losses of known labels: a table by the names of a recipe's `loss`.
 
-A new loss is a file beside this one, which holds the function, and a row of `LOSSES`. What unknown labels cost is in
+A new loss is a file beside this one with its function, and a row of `LOSSES`. Costs of unknown labels are in
 `promptmlr.unknown`. Letters: B images, C classes.
 """
 

@@ -1,1 +1,1 @@
-"""Where in an image presence and absence are seen (the paper's Figure 1), and how much the two maps share."""
+"""Presence and absence maps over images (the paper's Figure 1), and how much the two maps agree."""

@@ -1,4 +1,4 @@
-"""How alike two maps of an image are: correlation over regions, and overlap of the regions where each is highest.
+"""Agreement of two maps of an image: correlation over regions, and overlap of the regions where each is highest.
 
 Letters: B images, C classes, R regions, G = R - 1 of them in the grid, N images of a data set. Region 0 is global and
 is left out.
@@ -20,47 +20,47 @@ from promptmlr.reporting import Progress
 __all__ = ["MEASURES", "chance_overlap", "image_agreements", "map_agreement", "top_regions"]
 
 MEASURES = ("correlation", "overlap", "other_correlation", "other_overlap")
-"""Of a class's presence with its absence map; and, the yardstick, with the presence maps of the other classes."""
+"""Of a class's presence map with its absence map and, for reference, with the presence maps of the other classes."""
 
-BATCH = 32  # images whose maps are held at once
+BATCH = 32  # images whose maps are in memory at once
 
 
 def top_regions(regions: int, share: float) -> int:
-    """How many of R regions count as the highest of a map: that share of the grid, at least one."""
+    """Number of regions that count as the highest of a map: a share of the grid's R - 1 regions, at least one."""
     return max(round(share * (regions - 1)), 1)
 
 
 def chance_overlap(regions: int, share: float) -> float:
     """The mean overlap of two maps whose highest regions are drawn at random, independently of each other."""
-    grid, lit = regions - 1, top_regions(regions, share)
-    ways = [comb(lit, both) * comb(grid - lit, lit - both) for both in range(lit + 1)]
-    return sum(way * both / (2 * lit - both) for both, way in enumerate(ways)) / comb(grid, lit)
+    grid, top = regions - 1, top_regions(regions, share)
+    ways = [comb(top, both) * comb(grid - top, top - both) for both in range(top + 1)]
+    return sum(way * both / (2 * top - both) for both, way in enumerate(ways)) / comb(grid, top)
 
 
 def map_agreement(presence: Tensor, absence: Tensor, share: float) -> Tensor:
     """`MEASURES` of the two maps of every class.
 
-    The correlation is Pearson's over the regions of the grid; the overlap is intersection over union of the `share`
-    of them where each map is highest. With the other classes both are means over all of them.
+    The correlation is Pearson's over the regions of the grid; the overlap is the intersection over union of the two
+    sets of highest regions. The values with other classes are means over these classes.
 
     Args:
         presence: (B, C, R) float, on any scale.
         absence: (B, C, R) float, on any scale.
-        share: of the regions, above 0 and at most 1.
+        share: of the regions that count as highest, above 0 and at most 1.
 
     Returns:
-        (B, C, 4) float64. NaN where one of the maps is the same everywhere; the last two also where no other class's
-        presence map varies.
+        (B, C, 4) float64. NaN where one of the maps is constant; the last two also where the presence maps of all other
+        classes are constant.
     """
-    lit = top_regions(presence.shape[-1], share)
-    directions, tops = zip(*((_direction(side), _top(side, lit)) for side in _grids(presence, absence)), strict=True)
+    top = top_regions(presence.shape[-1], share)
+    directions, tops = zip(*((_direction(side), _top(side, top)) for side in _grids(presence, absence)), strict=True)
     correlation = (directions[0] * directions[1]).sum(dim=-1)
-    nowhere = torch.zeros_like(correlation).masked_fill(correlation.isnan(), torch.nan)
-    overlap = _union_share((tops[0] * tops[1]).sum(dim=-1), lit) + nowhere
+    constant = torch.zeros_like(correlation).masked_fill(correlation.isnan(), torch.nan)
+    overlap = _union_share((tops[0] * tops[1]).sum(dim=-1), top) + constant
     others = directions[0] @ directions[0].transpose(1, 2)
     others.diagonal(dim1=1, dim2=2).fill_(torch.nan)
-    other_overlaps = _union_share(tops[0] @ tops[0].transpose(1, 2), lit).masked_fill(others.isnan(), torch.nan)
-    means = [pairs.nanmean(dim=-1) + nowhere for pairs in (others, other_overlaps)]
+    other_overlaps = _union_share(tops[0] @ tops[0].transpose(1, 2), top).masked_fill(others.isnan(), torch.nan)
+    means = [pairs.nanmean(dim=-1) + constant for pairs in (others, other_overlaps)]
     return torch.stack([correlation, overlap, *means], dim=-1)
 
 
@@ -69,20 +69,20 @@ def _grids(*maps: Tensor) -> list[Tensor]:
 
 
 def _direction(maps: Tensor) -> Tensor:
-    """(B, C, G) less their means, of unit length: products are correlations. NaN for a map without variation."""
+    """(B, C, G) centred and of unit length, so that products are correlations. NaN for a constant map."""
     same = (maps == maps[..., :1]).all(dim=-1, keepdim=True)
     centred = maps - maps.mean(dim=-1, keepdim=True)
     return torch.nn.functional.normalize(centred, dim=-1, eps=0.0).masked_fill(same, torch.nan)
 
 
-def _top(maps: Tensor, lit: int) -> Tensor:
-    """(B, C, G): 1 where a map is among its `lit` highest regions, else 0."""
-    return torch.zeros_like(maps).scatter_(-1, maps.topk(lit, dim=-1).indices, 1.0)
+def _top(maps: Tensor, top: int) -> Tensor:
+    """(B, C, G): 1 in the `top` highest regions of a map, else 0."""
+    return torch.zeros_like(maps).scatter_(-1, maps.topk(top, dim=-1).indices, 1.0)
 
 
-def _union_share(common: Tensor, lit: int) -> Tensor:
-    """Intersection over union of two sets of `lit` regions with `common` ones."""
-    return common / (2 * lit - common)
+def _union_share(common: Tensor, top: int) -> Tensor:
+    """Intersection over union of two sets of `top` regions that share `common` regions."""
+    return common / (2 * top - common)
 
 
 @torch.no_grad()
@@ -92,7 +92,7 @@ def image_agreements(
     """`map_agreement` of the presence and the absence map of every class in every image, batch by batch.
 
     Returns:
-        The (N',) indices of the images that could be read, and (N', C, 4).
+        The (N',) indices of the readable images, and (N', C, 4) measures.
 
     Raises:
         UnreadableImage: none could be read.

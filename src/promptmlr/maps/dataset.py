@@ -1,4 +1,4 @@
-"""A data set explained: how much presence and absence maps share, and the images where they share most and least.
+"""Presence and absence maps over a data set: how much they agree, and the images where they agree most and least.
 
 Letters: N images, C classes, R regions.
 """
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.data.images import ImageRef
-from promptmlr.files import write_text
 from promptmlr.labels import PRESENT, Labels
 from promptmlr.maps.agreement import chance_overlap, image_agreements
 from promptmlr.maps.figure import WIDTH, Strip, agreement_chart, overlay_figure, shown_pixels
@@ -22,7 +21,7 @@ from promptmlr.maps.subject import Subject
 from promptmlr.regions import RegionSource
 from promptmlr.report.figures import figure_jpeg, figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 from promptmlr.reporting import Reporter
 
 __all__ = ["ExplainedData", "explain_data"]
@@ -34,16 +33,15 @@ IMAGES = {"present": "with the class", "absent": "without it"}
 
 @dataclass(frozen=True, eq=False)
 class ExplainedData:
-    """Everything that is shown of a data set.
+    """The report on a data set.
 
     Attributes:
-        data: what it is, in a few words.
-        subject: whose maps these are.
-        found: per class and as means over classes, by label.
-        examples: the image and class, of those present, in which the two maps are most alike, as alike as in the
-            median, and least alike.
+        data: the data set, in a few words.
+        subject: the run or backbone that makes the maps.
+        found: agreement per class and as means over classes, by label.
+        examples: images with the two maps of a class that is present: of highest, median and lowest correlation.
         regions: R.
-        share: of the regions that count as lit.
+        share: of the regions that count as a map's highest.
     """
 
     data: str
@@ -57,11 +55,11 @@ class ExplainedData:
 
     @property
     def lead(self) -> str:
-        """What is shown, in a sentence."""
+        """A sentence on the subject and the data."""
         return f"{self.subject.name} on {self.data}, image by image."
 
     def findings(self, table: Path) -> list[Finding]:
-        """The means, what they say, examples, and every class; `table` holds the numbers."""
+        """Means over classes, notes, examples, and a row per class; `table` is the CSV with all numbers."""
         found: list[Finding] = [
             Heading("In numbers"),
             Table(f"Means over classes ({table})", MEAN_HEADER, self._mean_rows(), words=2),
@@ -78,10 +76,10 @@ class ExplainedData:
                 Heading("In pictures"),
                 Picture(
                     lambda: figure_jpeg(overlay_figure(self.examples), WIDTH),
-                    alt="Three images, each with the presence and the absence map of a class that is there.",
-                    caption="Of all images and classes that are there: where the two maps are most alike, where they "
-                    "are as alike as in the median, and where least. One colour scale; yellow is most similar. The "
-                    "region of the whole picture is left out.",
+                    alt="Three images, each with the presence and the absence map of a class that is present.",
+                    caption="Of all images and the classes present in them: the pair of maps with the highest, the "
+                    "median and the lowest correlation. One colour scale; yellow is most similar. The global region is "
+                    "left out.",
                     least=34,
                 ),
             ]
@@ -94,7 +92,7 @@ class ExplainedData:
     def write(self, table: Path) -> None:
         """Every number as CSV: a row per class and label, and the means over classes."""
         records = self._records()
-        write_text(table, csv_text(list(records[0]), records))
+        write_csv(table, list(records[0]), records)
 
     def _mean_rows(self) -> list[list[str]]:
         rows = []
@@ -106,7 +104,7 @@ class ExplainedData:
         return rows
 
     def _of(self, label: str | None) -> list[Agreement]:
-        """The means over classes, or the classes' of one label."""
+        """The means over classes for None, else the classes' agreement at one label."""
         return [one for one in self.found if (one.class_name is None if label is None else one.label == label)]
 
     def _class_rows(self, label: str) -> list[list[str]]:
@@ -122,8 +120,7 @@ class ExplainedData:
         counts = "; ".join(f"{one.images:,} images and {one.classes} classes {one.label}" for one in self._of(None))
         return [
             f"Same class: its {presence} map with its {absence} map. Other classes: its {presence} map with those of "
-            "every other class in the same image, the yardstick: what two maps share that are not about the same "
-            "thing. Correlation is over the "
+            "every other class in the same image, as a reference for maps of different things. Correlation is over the "
             f"{self.regions - 1} regions of the grid; overlap is intersection over union of the "
             f"{100 * self.share:g} % of them where each map is highest, {chance_overlap(self.regions, self.share):.2f} "
             "for maps drawn at random. More and less alike: the interval of the difference is above or "
@@ -163,18 +160,18 @@ def explain_data(
     resamples: int = 1000,
     reporter: Reporter | None = None,
 ) -> ExplainedData:
-    """Measure presence against absence maps on N images.
+    """Measure the agreement of presence and absence maps on N images.
 
     Args:
-        subject: whose maps; its C classes are those of `labels`, and each other's yardstick.
+        subject: makes the maps; its C classes are those of `labels`.
         source: regions of the images.
         images: N images, for the examples.
         labels: (N, C) int8.
-        class_names: those to tell of.
-        data: what the images are, in a few words.
-        share: of the regions that count as lit.
+        class_names: the classes to report.
+        data: the images, in a few words.
+        share: of the regions that count as a map's highest.
         resamples: of the images, for intervals.
-        reporter: where to say how far it is.
+        reporter: receives progress.
 
     Raises:
         UnreadableImage: no image could be read.
@@ -203,11 +200,11 @@ def _examples(
     labels: Labels,
     columns: Sequence[int],
 ) -> Iterator[Strip]:
-    """Most, median and least alike of the present classes' maps."""
+    """The pairs of maps of present classes with the highest, median and lowest correlation."""
     correlation = np.where(labels == PRESENT, measured[..., 0], np.nan)
     order = np.argsort(correlation, axis=None)[: np.count_nonzero(~np.isnan(correlation))]  # NaN comes last
-    for place in dict.fromkeys((len(order) - 1, len(order) // 2, 0)) if len(order) else ():
-        row, column = np.unravel_index(order[place], correlation.shape)
+    for rank in dict.fromkeys((len(order) - 1, len(order) // 2, 0)) if len(order) else ():
+        row, column = np.unravel_index(order[rank], correlation.shape)
         index, c = int(kept[row]), columns[column]
         _, regions = next(iter(source.batches([np.array([index])])))
         presence, absence = subject.maps(regions)

@@ -18,11 +18,11 @@ __all__ = ["WIDTH", "Overlay", "Strip", "agreement_chart", "overlay_figure", "sh
 WIDTH = 1400  # pixels of a picture
 
 _PANEL = 2.7  # inches, the width of a panel
-_BAR = 1.1  # inches, of a colour bar with its words
+_BAR = 1.1  # inches, the width of a colour bar with its label
 _SIZE = 11  # of titles
 _LETTER = 0.17  # inches, the height of a line of a title
 _LONGEST = 34  # letters on it
-_FLATTEST, _TALLEST = 0.3, 1.6  # height : width of the room for a panel
+_FLATTEST, _TALLEST = 0.3, 1.6  # limits of height : width of a panel
 _SHOWN = 800  # pixels, the longer side of an image in a picture
 _FAINT, _PRESENT, _ABSENT = "#566072", "#1a5fb4", "#a51d2d"
 
@@ -58,35 +58,38 @@ class Strip:
 
 
 def shown_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 of an RGB image in its own proportions, made smaller where that is not seen."""
+    """(H, W, 3) uint8 of an RGB image, scaled down to at most `_SHOWN` pixels on its longer side."""
     smaller = image.copy()
     smaller.thumbnail((_SHOWN, _SHOWN), Image.Resampling.BILINEAR)
     return np.asarray(smaller)
 
 
 def overlay_figure(strips: Sequence[Strip]) -> Figure:
-    """Strips from top to bottom; all maps of one scale share its colours, whose bar is on the right."""
+    """Strips from top to bottom; all maps of one scale share a colour bar on the right."""
     scales = list(dict.fromkeys(overlay.scale for strip in strips for overlay in strip.overlays))
     limits = {scale: _limits(strips, scale) for scale in scales}
     titles = [[_lines(title) for title in (strip.title, *(one.title for one in strip.overlays))] for strip in strips]
     proportions = [strip.image.shape[0] / strip.image.shape[1] for strip in strips]
-    rooms = [_PANEL * float(one) for one in np.clip(proportions, _FLATTEST, _TALLEST)]
-    heads = [_LETTER * (max(title.count("\n") for title in row) + 2) for row in titles]
-    height, width = sum(rooms) + sum(heads) + 0.15, 3 * _PANEL + 0.3 + _BAR * len(scales)
+    panel_heights = [_PANEL * float(one) for one in np.clip(proportions, _FLATTEST, _TALLEST)]
+    title_heights = [_LETTER * (max(title.count("\n") for title in row) + 2) for row in titles]
+    height, width = sum(panel_heights) + sum(title_heights) + 0.15, 3 * _PANEL + 0.3 + _BAR * len(scales)
     figure = Figure(figsize=(width, height))
     top, mapped = height, dict[str, AxesImage]()
-    for strip, row, room, head in zip(strips, titles, rooms, heads, strict=True):
-        top -= head + room
+    for strip, row, panel_height, title_height in zip(strips, titles, panel_heights, title_heights, strict=True):
+        top -= title_height + panel_height
         axes = [
-            figure.add_axes(((0.1 + column * (_PANEL + 0.1)) / width, top / height, _PANEL / width, room / height))
+            figure.add_axes(
+                ((0.1 + column * (_PANEL + 0.1)) / width, top / height, _PANEL / width, panel_height / height)
+            )
             for column in range(1 + len(strip.overlays))
         ]
         draw_image(axes[0], strip.image, row[0], _SIZE)
-        for place, overlay, title in zip(axes[1:], strip.overlays, row[1:], strict=True):
-            mapped[overlay.scale] = draw_map(place, strip.image, overlay.grid, limits[overlay.scale], title, _SIZE)
+        for panel, overlay, title in zip(axes[1:], strip.overlays, row[1:], strict=True):
+            mapped[overlay.scale] = draw_map(panel, strip.image, overlay.grid, limits[overlay.scale], title, _SIZE)
     for number, scale in enumerate(scales):
-        left, long = 3 * (_PANEL + 0.1) + 0.15 + _BAR * number, min(height - heads[0] - 0.15, 2 * _PANEL)
-        axis = figure.add_axes((left / width, (height - heads[0] - long) / height, 0.18 / width, long / height))
+        left, long = 3 * (_PANEL + 0.1) + 0.15 + _BAR * number, min(height - title_heights[0] - 0.15, 2 * _PANEL)
+        bottom = height - title_heights[0] - long
+        axis = figure.add_axes((left / width, bottom / height, 0.18 / width, long / height))
         draw_bar(axis, mapped[scale], scale, 12)
     return figure
 
@@ -97,14 +100,14 @@ def _limits(strips: Sequence[Strip], scale: str) -> tuple[float, float]:
 
 
 def _lines(title: str) -> str:
-    """A title on as many lines as it needs."""
+    """A title wrapped to lines of at most `_LONGEST` characters."""
     return "\n".join("\n".join(wrap(line, _LONGEST)) for line in title.splitlines())
 
 
 def agreement_chart(found: Sequence[Agreement]) -> Figure:
-    """Every class's correlation of presence and absence map where it is present and where it is not.
+    """Correlation of each class's presence and absence map, in images with and without the class.
 
-    Beside it, as the yardstick, the correlation of its presence map with those of the other classes.
+    For reference, the correlation of its presence map with those of the other classes is drawn too.
     """
     names = list(dict.fromkeys(one.class_name for one in found if one.class_name is not None))
     figure = Figure(figsize=(7, 0.34 * len(names) + 1.3), layout="constrained")
@@ -116,8 +119,8 @@ def agreement_chart(found: Sequence[Agreement]) -> Figure:
         ends = [one.low for one in values], [one.high for one in values]
         axes.hlines(heights, *ends, color=colour, linewidth=4, alpha=0.35)
         axes.plot([one.value for one in values], heights, "o", color=colour, markersize=6, label=f"class {label}")
-        yardstick = [one.quantities["other_correlation"].value for one in of_label]
-        axes.plot(yardstick, heights, "|", color=colour, markersize=9, label=f"other classes' maps, class {label}")
+        reference = [one.quantities["other_correlation"].value for one in of_label]
+        axes.plot(reference, heights, "|", color=colour, markersize=9, label=f"other classes' maps, class {label}")
     axes.set_yticks(range(len(names)), names, fontsize=11)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.axvline(0, color=_FAINT, linewidth=0.8)

@@ -1,4 +1,4 @@
-"""One image explained: its maps, what each pair of them has in common, and the files and the page that show them.
+"""Presence and absence maps over one image: the maps, their agreement, and the files and the page that show them.
 
 Letters: C classes, Q captions, R regions.
 """
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from promptmlr.data.images import ImageRef
-from promptmlr.files import write_bytes, write_text
+from promptmlr.files import write_bytes
 from promptmlr.maps.agreement import chance_overlap, map_agreement
 from promptmlr.maps.figure import WIDTH, Overlay, Strip, overlay_figure, shown_pixels
 from promptmlr.maps.subject import COSINE, Subject
@@ -21,7 +21,7 @@ from promptmlr.regions import encode_pixels
 from promptmlr.report.figures import figure_jpeg, figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.overlays import grid_of
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 
 __all__ = ["ClassMaps", "ExplainedImage", "class_strip", "explain_image", "number", "numbers_beside"]
 
@@ -39,8 +39,8 @@ class ClassMaps:
         probability: of presence; None for a bare backbone.
         presence: (R,) float32; region 0 is global.
         absence: (R,) float32.
-        correlation: of the two over the grid; NaN where one of them is the same everywhere.
-        overlap: of the regions where each is highest; NaN likewise.
+        correlation: of the two maps over the grid; NaN where one of them is constant.
+        overlap: of the regions where each map is highest; NaN likewise.
     """
 
     class_name: str
@@ -51,13 +51,13 @@ class ClassMaps:
     overlap: float
 
     def cells(self) -> tuple[str, ...]:
-        """Name, probability, correlation and overlap as they are printed."""
+        """Name, probability, correlation and overlap as printed."""
         probability = "–" if self.probability is None else f"{self.probability:.2f}"
         return self.class_name, probability, number(self.correlation), number(self.overlap)
 
 
 def class_strip(image: NDArray[np.uint8], maps: ClassMaps, subject: Subject, label: str = "") -> Strip:
-    """An image, its two maps of a class, and what is known of it in words."""
+    """An image with its two maps of a class, and their numbers in the titles."""
     name, probability, correlation, overlap = maps.cells()
     title = f"{name}{label}" if maps.probability is None else f"{name}{label}, P(present) {probability}"
     title += f"\ncorrelation {correlation}, overlap {overlap}"
@@ -70,15 +70,15 @@ def class_strip(image: NDArray[np.uint8], maps: ClassMaps, subject: Subject, lab
 
 @dataclass(frozen=True, eq=False)
 class ExplainedImage:
-    """Everything that is shown of one image.
+    """The report on one image.
 
     Attributes:
         name: of the image.
         image: (H, W, 3) uint8, made smaller where it is large.
-        subject: whose maps these are.
-        classes: two maps each.
+        subject: the run or backbone that makes the maps.
+        classes: the shown classes with two maps each.
         captions: (sentence, (R,) float32 map) each.
-        share: of the regions that count as lit.
+        share: of the regions that count as a map's highest.
     """
 
     name: str
@@ -92,7 +92,7 @@ class ExplainedImage:
 
     @property
     def lead(self) -> str:
-        """What is shown, in a sentence."""
+        """A sentence on the image and the subject."""
         classes = ", ".join(one.class_name for one in self.classes)
         what = f"the presence and the absence of {classes}" if classes else "sentences"
         return f"{self.subject.name} on {self.name}: similarity maps of {what}."
@@ -120,7 +120,7 @@ class ExplainedImage:
         """The picture as PNG, and beside it every map with its numbers as a row of a CSV."""
         write_bytes(picture, figure_png(overlay_figure(self._strips()), WIDTH))
         records = self._records()
-        write_text(numbers_beside(picture), csv_text(list(records[0]), records))
+        write_csv(numbers_beside(picture), list(records[0]), records)
 
     def _note(self) -> str:
         regions = len(self.classes[0].presence)
@@ -129,7 +129,7 @@ class ExplainedImage:
             f"intersection over union of the {100 * self.share:g} % of them where each map is highest, "
             f"{chance_overlap(regions, self.share):.2f} for maps drawn at random."
         )
-        return text if self.subject.judge is not None else f"{text} A bare backbone has no probability."
+        return text if self.subject.classifier is not None else f"{text} A bare backbone has no probability."
 
     def _strips(self) -> list[Strip]:
         strips = [class_strip(self.image, one, self.subject) for one in self.classes]
@@ -164,11 +164,11 @@ def explain_image(
     """The maps of some classes and captions over an image.
 
     Args:
-        subject: whose maps.
+        subject: makes the maps.
         image: any size.
         class_names: which classes; None shows the `SHOWN_CLASSES` of the highest probability.
         captions: sentences whose maps are shown as well.
-        share: of the regions that count as lit.
+        share: of the regions that count as a map's highest.
 
     Raises:
         UnreadableImage: the image cannot be read.
@@ -220,7 +220,7 @@ def _record(
 
 
 def number(value: float) -> str:
-    """A correlation or an overlap as it is printed."""
+    """A correlation or an overlap as printed."""
     return "–" if isnan(value) else f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 

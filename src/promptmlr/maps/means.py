@@ -21,7 +21,7 @@ __all__ = ["QUANTITIES", "Agreement", "Interval", "agreements"]
 Label = Literal["present", "absent"]
 
 QUANTITIES = (*MEASURES, "correlation_difference", "overlap_difference")
-"""`MEASURES`, and by how much the two maps of a class agree more than presence maps of different classes do."""
+"""`MEASURES`, and how much more the two maps of a class agree than presence maps of different classes."""
 
 LABELS: Mapping[Label, int] = MappingProxyType({"present": PRESENT, "absent": ABSENT})
 FEWEST = 2  # images that can be resampled
@@ -38,13 +38,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What the maps of a class, or of all of them, have in common over the images with one label.
+    """Agreement of the maps of a class, or of all classes, over the images with one label.
 
     Attributes:
         class_name: None for the mean over classes.
-        label: of the images: the class is "present", or "absent".
-        images: how many; for the mean over classes, those that count for at least one.
-        classes: 1; for the mean over classes, those that have an image.
+        label: whether the class is "present" or "absent" in the images.
+        images: their number; for the mean over classes, of those that count for at least one class.
+        classes: 1; for the mean over classes, the number of classes with such an image.
         quantities: an interval for each of `QUANTITIES`.
     """
 
@@ -64,9 +64,9 @@ def agreements(
 ) -> list[Agreement]:
     """Means over images and over classes, with intervals.
 
-    An image whose label of a class is unknown, or in which one of its maps is the same everywhere, does not count for
-    that class. Classes weigh the same in the mean over them. Its resamples draw images once for all classes; a class's
-    share in it is linear in how often its images are drawn, as if their number were fixed.
+    An image does not count for a class if the label is unknown or one of the two maps is constant. Classes have equal
+    weights in the mean over them. Each resample of this mean draws the images once for all classes; a class contributes
+    linearly in how often its images are drawn, as if their number were fixed.
 
     Args:
         measured: (N, C, 4) `MEASURES`.
@@ -111,7 +111,7 @@ def _over_classes(
     resamples: int,
     seed: int,
 ) -> Agreement:
-    """The mean over classes: images are rows whose mean it is, each moving it as its classes' means would move."""
+    """The mean over classes, written as a mean over images, so that resampling images resamples it."""
     scored = [c for c, one in enumerate(per_class) if one.images]
     means = np.array([[per_class[c].quantities[key].value for key in QUANTITIES] for c in scored])
     images = counted.any(axis=1)

@@ -1,4 +1,4 @@
-"""Sentences that say that a class is there, or that it is not, and what a text tower makes of them.
+"""Sentences that state the presence or the absence of a class, and their text features.
 
 Letters: C classes, D feature width, T templates.
 """
@@ -21,9 +21,9 @@ class Templates:
     """Sentences with {} for the class.
 
     Attributes:
-        positive: they say that the class is there.
-        other: what they are compared with, as other ways of saying the same.
-        negative: they say that it is not.
+        positive: sentences that state its presence.
+        other: paraphrases of the positive sentences, for comparison.
+        negative: sentences that state its absence.
     """
 
     positive: tuple[str, ...]
@@ -32,7 +32,7 @@ class Templates:
 
 
 def negated(template: str) -> str:
-    """The one rule by which sets of templates are negated: "not " before it."""
+    """A template negated by "not " before it."""
     return f"not {template}"
 
 

@@ -1,4 +1,4 @@
-"""What is explained: the two sides of a run, or two sentences about every class through a bare backbone.
+"""The subject of an explanation: the two sides of a run, or two sentences per class through a bare backbone.
 
 Letters: B images, Q sentences, C classes, R regions, D feature width.
 """
@@ -29,7 +29,7 @@ SENTENCES: Mapping[str, Templates] = MappingProxyType(
         "imagenet": TEMPLATES["imagenet"],
     }
 )
-"""Positive templates give the presence map, negative ones the absence map; several are averaged."""
+"""Positive templates give the presence map, negative ones the absence map; features of several are averaged."""
 
 COSINE = "S = 20 · cosine with the region"
 
@@ -42,15 +42,15 @@ class Subject:
         name: in titles.
         backbone: the frozen CLIP; its image tower makes the regions, its text tower reads captions.
         recognizer: C classes on the same device; untrained for a bare backbone.
-        sides: what the presence and the absence map show of a class, with {} for its name.
-        judge: what says probabilities, calibrated where the run is; None for a bare backbone, where they mean nothing.
+        sides: titles of the presence and the absence map of a class, with {} for its name.
+        classifier: regions → logits, calibrated if the run is; None for a bare backbone, which has no probabilities.
     """
 
     name: str
     backbone: Backbone
     recognizer: Recognizer
     sides: tuple[str, str]
-    judge: nn.Module | None
+    classifier: nn.Module | None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -59,11 +59,11 @@ class Subject:
 
     @property
     def scales(self) -> tuple[str, str]:
-        """What the numbers of the presence and of the absence map are."""
+        """The quantity of the presence and of the absence map, in words."""
         return _scale(self.recognizer.presence), _scale(self.recognizer.absence)
 
     def columns(self, class_names: Sequence[str]) -> list[int]:
-        """Where these classes stand among the C.
+        """Indices of these classes among the C.
 
         Raises:
             UserError: there is no such class.
@@ -82,9 +82,9 @@ class Subject:
     @torch.no_grad()
     def probabilities(self, regions: Tensor) -> NDArray[np.float32] | None:
         """P(present), (B, C), of (B, R, D) regions; None for a bare backbone."""
-        if self.judge is None:
+        if self.classifier is None:
             return None
-        probabilities: NDArray[np.float32] = presence_probability(self.judge(regions)).cpu().numpy()
+        probabilities: NDArray[np.float32] = presence_probability(self.classifier(regions)).cpu().numpy()
         return probabilities
 
     @torch.no_grad()
@@ -100,7 +100,7 @@ class Subject:
 
 
 def subject_of_run(run: Run) -> Subject:
-    """A run with its backbone."""
+    """The maps of a run."""
     backbone = run.backbone
     name = f"{run.path} ({run.config.method})"
     return Subject(name, backbone, run.recognizer, ("presence", "absence"), run.calibrated)
@@ -109,7 +109,7 @@ def subject_of_run(run: Run) -> Subject:
 def subject_of_backbone(
     backbone: Backbone, class_names: Sequence[str], templates: Literal["single", "imagenet"] = "single"
 ) -> Subject:
-    """A backbone, and sentences that say of C classes that they are there, and that they are not.
+    """The maps of a backbone for sentences that state the presence and the absence of C classes.
 
     Raises:
         UserError: a sentence that does not fit the context.
@@ -127,7 +127,7 @@ def subject_of_backbone(
 
 
 def _vectors(backbone: Backbone, class_names: Sequence[str], templates: Sequence[str]) -> Tensor:
-    """(C, D), also for no class at all."""
+    """(C, D) mean text features; C may be 0."""
     if not class_names:
         return torch.empty(0, backbone.feature_width)
     return text_directions(backbone, class_names, templates).mean(dim=0).float()

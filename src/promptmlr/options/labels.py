@@ -11,14 +11,14 @@ __all__ = ["HidingOptions", "MaskOptions"]
 
 @dataclass(frozen=True)
 class HidingOptions(Options):
-    """Hide known labels, to see what fewer would do.
+    """Hides known labels, to measure what fewer labels achieve.
 
     Attributes:
         observed: Keep each known label with this probability and hide the others; 1 hides nothing. Or single-positive:
-            of each image one present label, at random; or positive-only:P: each present label with probability P.
+            one present label per image, chosen at random. Or positive-only:P: each present label with probability P.
             (default: 1)
-        labels: Instead of --observed: keep this many of the known labels, chosen at random.
-        seed: Seed of what is drawn: which labels are hidden, and where training starts.
+        labels: Keep this many of the known labels, chosen at random, instead of --observed.
+        seed: Random seed for which labels are hidden and for initial values.
     """
 
     observed: str | None = None
@@ -38,11 +38,11 @@ class HidingOptions(Options):
 
 @dataclass(frozen=True)
 class MaskOptions(HidingOptions):
-    """The same, or a mask that was drawn elsewhere.
+    """The same, or a mask from a file.
 
     Attributes:
-        mask: Which labels are kept, from a file instead of --observed: the released code's .pt, a .npy or a .csv.
-        unknown_code: How a --mask CSV of labels writes 'unknown'; '' where such cells are blank.
+        mask: File that says which labels are kept, instead of --observed: the released code's .pt, a .npy or a .csv.
+        unknown_code: How 'unknown' is written in the labels of a --mask CSV; '' if such cells are blank.
     """
 
     mask: Path | None = None

@@ -14,18 +14,19 @@ NO_CHANGES = ("recipe", "order_seed", "shared_context", "texts")
 
 @dataclass(frozen=True)
 class RecipeOptions(Options):
-    """A recipe, and changes to it; None leaves its value.
+    """A recipe, and changes to it; None keeps the recipe's value.
 
     Attributes:
-        recipe: Rates, schedule and loss: default, released (as the released code trains), or a TOML file.
-        epochs: How often training sees each image. (default: the recipe's)
-        batch_size: Images of a training step. (default: the recipe's)
-        unknown: What an unknown label costs: ignore (nothing), absent, weak, hill, entropy or large-loss; auto:
-            ignore, but hill for classes with no label "absent". (default: the recipe's)
-        start: Where learned embeddings start: at random values, at a text that names no class, or at the text of their
-            class. (default: the recipe's)
-        shared_context: Learn one context for all classes, instead of one for each.
-        order_seed: Seed of the order of images, and of their augmented views.
+        recipe: Learning rates, schedule and loss: default, released (the settings of the released code), or a TOML
+            file.
+        epochs: How many times training goes through all images. (default: the recipe's)
+        batch_size: Images per training step. (default: the recipe's)
+        unknown: Cost of an unknown label: ignore (none), absent, weak, hill, entropy or large-loss. auto: hill for
+            classes without any label "absent", ignore for the others. (default: the recipe's)
+        start: Initial value of learned embeddings: random numbers, a text that names no class (agnostic), or the text
+            of the class. (default: the recipe's)
+        shared_context: Learn one context for all classes instead of one per class.
+        order_seed: Random seed for the order of images and for their augmented views.
     """
 
     recipe: str = "default"
@@ -47,10 +48,10 @@ class TextOptions(Options):
     """How classes are put into words.
 
     Attributes:
-        templates: Sentences that a class is put into, of which its text feature is the mean: one is 'a photo of a …',
-            simple open_clip's 7, imagenet OpenAI's 80. (default: the recipe's, one)
-        texts: Synonyms and descriptions of classes, used as they are written instead of the templates: a CSV with the
-            columns class and text, a line for each text.
+        templates: Sentences whose mean text feature represents a class: one is 'a photo of a …', simple is open_clip's
+            7, imagenet is OpenAI's 80. (default: the recipe's, one)
+        texts: CSV with the columns class and text: your own texts for classes, one per line, used as written instead of
+            the templates.
     """
 
     templates: Literal["one", "simple", "imagenet"] | None = None
@@ -59,17 +60,17 @@ class TextOptions(Options):
 
 @dataclass(frozen=True)
 class PromptOptions(TextOptions, RecipeOptions):
-    """The same with all that can be different in a single run.
+    """The same, and everything else that a single run can change.
 
     Attributes:
-        prior_strength: How strongly anchored holds on to CLIP: auto (chosen on the known labels), infinite, or a number
-            above 0. (default: the recipe's)
-        context_length: Learn this many context tokens, from random values. (default: the recipe's)
-        context_words: Start contexts from these words instead of random values.
-        offset: What is learned and added to the text features of prompts, as in the released code: nothing, or a
-            vector that starts at zero or at random values. (default: the recipe's)
-        views: How many augmented views of each image are made, one drawn per epoch; exact: new ones in every epoch.
-            (default: the recipe's)
+        prior_strength: How closely anchored follows CLIP's zero-shot: auto (chosen on the known labels), infinite, or a
+            number above 0; larger is closer. (default: the recipe's)
+        context_length: Learn this many context tokens, from random initial values. (default: the recipe's)
+        context_words: Use these words as initial values of contexts instead of random numbers.
+        offset: A learned vector that is added to the text feature of a prompt, as in the released code: none, or one
+            that starts at zero or at random values. (default: the recipe's)
+        views: How many augmented views of each image to make; an epoch uses one of them. exact: new views in every
+            epoch. (default: the recipe's)
     """
 
     prior_strength: Literal["auto", "infinite"] | float | None = None

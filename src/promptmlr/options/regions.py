@@ -14,10 +14,12 @@ class CacheOptions(Options):
     """The store of regions.
 
     Attributes:
-        cache: Folder of stored regions. (default: what PROMPTMLR_CACHE names, or promptmlr in the user's cache folder)
-        no_cache: Store no regions and use no stored ones.
+        cache: Folder of stored regions. (default: the variable PROMPTMLR_CACHE, or promptmlr in the user's cache
+            folder)
+        no_cache: Neither store regions nor use stored ones.
         storage: Number format of stored regions.
-        cache_key: Recognise stored images by path, size and time of change, or by their bytes.
+        cache_key: How to recognise images whose regions are stored: by path, size and time of change (file), or by
+            their bytes (content).
     """
 
     cache: Path | None = None

@@ -13,9 +13,9 @@ class BackboneOptions(Options):
     """Where the weights of the frozen CLIP come from.
 
     Attributes:
-        backbone: A name of `promptmlr backbones`, 'scenes', or a checkpoint file in OpenAI's layout. (default: that of
-            the run; RN101 where there is none)
-        pretrained: open_clip's tag of the weights, or a file. (default: that of the run, or openai)
+        backbone: A name from `promptmlr backbones`, 'scenes', or a checkpoint file in OpenAI's layout. (default: the
+            run's; RN101 without a run)
+        pretrained: open_clip's tag of the weights, or a file. (default: the run's, or openai)
     """
 
     backbone: str | None = None
@@ -24,10 +24,10 @@ class BackboneOptions(Options):
 
 @dataclass(frozen=True)
 class TowerOptions(BackboneOptions):
-    """The frozen CLIP, and what it runs on.
+    """The frozen CLIP, and the device that runs it.
 
     Attributes:
-        device: cpu, cuda, cuda:1 … A GPU is used when it is named.
+        device: cpu, cuda, cuda:1 … A GPU is used only if it is named here.
         workers: Threads that decode images.
     """
 
@@ -37,14 +37,14 @@ class TowerOptions(BackboneOptions):
 
 @dataclass(frozen=True)
 class NewTowerOptions(TowerOptions):
-    """The same where no run says how the tower sees images.
+    """The same, for commands without a run that fixes how images are encoded.
 
     Attributes:
-        image_size: Side of the square that images are resized to, in pixels. (default: 448 for open_clip's models, else
-            the backbone's own)
-        dtype: Number type of the frozen towers. auto: the image tower in float32, the text tower in bfloat16 where
-            that is fast; bfloat16 for both is several times faster where regions are not stored. (default: auto;
-            float32 where maps or sentences are measured)
+        image_size: Images are resized to a square with sides of this many pixels. (default: 448 for open_clip's models,
+            otherwise the backbone's own size)
+        dtype: Number type of the frozen towers. auto: image tower in float32, text tower in bfloat16 if the
+            processor is fast at it. bfloat16: both towers, which is several times faster if regions are not stored.
+            (default: auto; float32 in commands that measure maps or sentences)
     """
 
     image_size: int | None = None

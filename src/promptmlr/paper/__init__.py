@@ -1,17 +1,16 @@
-"""What reproduces the paper and tests its hypothesis: methods and sides compared, and what comes of it.
+"""Reproduction of the paper, and experiments that test its hypothesis.
 
-An experiment is a folder that fills a frame, and a verb in `cli/paper/`. To add one:
+An experiment is a folder here and a verb in `cli/paper/`. To add one, write:
 
 1. Its plan: a frozen dataclass of what is varied and what is held fixed.
-2. Its running. `grid.folder.GridFolder(out, kind).held(settings)` holds the folder, compares the settings of an earlier
-   call and finds its cells; `has_all` tells which are missing, `jobs.finished` works on those over processes, with
-   progress and until a `jobs.Deadline`, and each result goes to `add` and `save`. `results` has them as arrays:
-   `GridResults.mean` and `contrast` are estimates with intervals. Where cells are the paper's methods on a data set,
-   `grid.compare.compare` does all of this, as in `few_labels/`.
-3. Its outputs: a subclass of `promptmlr.report.outputs.Outputs` with a title, a lead, `findings()` and `files()`. Means
-   and differences in them are words and records of `estimates`, and `estimates.corrected` is a table of differences
-   with Holm's correction.
-4. Its verb: options to plan, `with kept_in(out, report)` around the running, `publish` of the outputs.
+2. Its run. `grid.folder.GridFolder(out, kind).held(settings)` locks the folder, compares the settings with those of an
+   earlier call and reads its cells. `has_all` tells which cells are missing, `jobs.completed_tasks` computes them in
+   several processes, with progress and up to a `jobs.Deadline`, and each result goes to `add` and `save`. `results`
+   returns arrays, of which `GridResults.mean` and `contrast` are estimates with intervals. If cells are the paper's
+   methods on a data set, `grid.compare.compare` does all of this, as in `few_labels/`.
+3. Its outputs: a subclass of `promptmlr.report.outputs.Outputs` with a title, a lead, `findings()` and `files()`.
+   `estimates` formats means and differences; `estimates.corrected` applies Holm's correction to a table of differences.
+4. Its verb: makes the plan from options, runs it inside `kept_in(out, report)`, and calls `publish` with the outputs.
 
-A measurement without cells (`cost/`, `text_probe/`, `captions/`) has 3 and 4 alone.
+A measurement without cells (`cost/`, `text_probe/`, `captions/`) has parts 3 and 4 only.
 """

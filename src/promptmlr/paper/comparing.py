@@ -1,4 +1,4 @@
-"""From the options of `promptmlr compare` to what it found: data parted, methods chosen, cells run."""
+"""From the options of `promptmlr compare` to its outputs: data split, methods chosen, cells run."""
 
 import shlex
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from promptmlr.opening import job_settings, open_data, open_tower, usable_method
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions, RecipeOptions
 from promptmlr.paper.design.outputs import DesignOutputs
 from promptmlr.paper.design.running import Design, run_design
-from promptmlr.paper.design.search import Rule
+from promptmlr.paper.design.search import SearchRule
 from promptmlr.paper.grid.benchmarks import benchmark_of
 from promptmlr.paper.grid.compare import compare
 from promptmlr.paper.grid.folds import draw_folds
@@ -34,16 +34,16 @@ __all__ = ["Comparison", "compare_methods", "compare_sides"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, as a person says it.
+    """The options of a comparison.
 
     Attributes:
         data: a data set, as `load_data` takes it.
-        hidings: which labels training sees, in how many ways.
-        seeds: how many seeds; each hides labels and draws starts anew.
-        methods: names of `METHODS`; None are all that the backbone has everything for.
+        hidings: the protocols that hide labels from training; each gives a column of the grid.
+        seeds: number of seeds; each draws its own mask and starts.
+        methods: names of `METHODS`; None means all that the backbone supports.
         reference: the method that the others are compared with; None is the first.
-        folds: into how many parts the training images are cut for cross-validation; None scores on the test split.
-        unseen: which classes training sees no label of (`choose_classes`).
+        folds: number of folds of the training images for cross-validation; None scores on the test split.
+        unseen: the classes of which training sees no label (`choose_classes`).
         recipe: how methods are trained.
         tower: the frozen CLIP.
         reading: how the data are read.
@@ -67,7 +67,7 @@ class Comparison:
         """The methods, zero-shot among them.
 
         Raises:
-            UserError: the reference is none of them, or they have no such recipe.
+            UserError: the reference is not among them, or the recipe does not fit one of them.
         """
         chosen = with_zero_shot(METHODS if self.methods is None else self.methods)
         reference_of(chosen, self.reference)
@@ -82,13 +82,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Opened:
-    """What cells are trained and scored on.
+    """The data and the backbone of all cells.
 
     Attributes:
         train: images and labels to train on.
-        test: those to score on; None scores out of fold.
+        test: images and labels to score on; None scores out of fold.
         hidden: classes of which training sees no label.
-        remarks: what to know about the scores.
+        remarks: limits of what the scores mean.
         backbone: the frozen CLIP.
     """
 
@@ -100,17 +100,17 @@ class _Opened:
 
     @property
     def folds(self) -> int:
-        """How many there are; 1 where there is a test split."""
+        """Number of folds; 1 if there is a test split."""
         return len(set(self.train.folds.tolist())) if self.test is None and self.train.folds is not None else 1
 
     def __str__(self) -> str:
-        """What was scored on."""
+        """The scored images and the backbone, in words."""
         kind, scored = ("images", self.train) if self.test is None else ("test images", self.test)
         return f"{len(scored.images):,} {kind} of {scored.source}, {self.backbone.description}"
 
 
 def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOutputs:
-    """Methods × labels seen × seeds; finished cells in `out` are done already.
+    """Run the grid of methods × protocols × seeds; cells that `out` holds are not run again.
 
     Raises:
         UserError: the options contradict each other, the data or the backbone.
@@ -146,17 +146,17 @@ def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOut
 def compare_sides(
     asked: Comparison, out: Path, reporter: Reporter, *, jobs: int = 1, most_epochs: int | None = None
 ) -> DesignOutputs:
-    """All kinds of presence and absence side, crossed, each trained to its plateau.
+    """Cross all kinds of presence and absence side; each pair is trained to its plateau.
 
     Args:
-        asked: what is compared; its methods are not.
+        asked: the options; its `methods` are not used.
         out: the folder of cells.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
         jobs: processes that train cells.
-        most_epochs: where doubling ends, plateau or not.
+        most_epochs: limit of the doubling of epochs.
 
     Raises:
-        UserError: as `compare_methods`; or labels are hidden in other ways than by fractions.
+        UserError: as `compare_methods`; or a protocol other than a fraction hides labels.
     """
     if wrong := [hiding.name for hiding in asked.hidings if hiding.protocol != "fraction"]:
         raise UserError(f"--design is crossed with fractions of the labels; leave out {wrong[0]}")
@@ -166,8 +166,8 @@ def compare_sides(
         raise UserError(_no_split(asked, opened.train))
     if not opened.backbone.has_text_tower:
         raise UserError("--design crosses prompts with other sides, and features come without a text tower")
-    first = asked.recipe.epochs or Rule().epochs
-    rule = Rule(epochs=first, most_epochs=max(most_epochs or Rule().most_epochs, first))
+    first = asked.recipe.epochs or SearchRule().epochs
+    rule = SearchRule(epochs=first, most_epochs=max(most_epochs or SearchRule().most_epochs, first))
     shares = [hiding.amount for hiding in asked.hidings]
     sides = Design(shares, asked.seeds, recipe, rule, asked.recipe.order_seed)
     found, choices = run_design(
@@ -177,7 +177,7 @@ def compare_sides(
 
 
 def _opened(asked: Comparison, reporter: Reporter) -> _Opened:
-    """Data and backbone; classes that training must not see are chosen, and folds drawn."""
+    """Open data and backbone, choose the unseen classes and draw the folds."""
     train, test = open_data(asked.data, "train", asked.reading, reporter), None
     if asked.folds is not None:
         train = replace(train, folds=draw_folds(len(train.images), asked.folds))
@@ -205,7 +205,7 @@ def _no_split(asked: Comparison, train: LabelledImages) -> str:
 
 
 def _without_text_tower(asked: Comparison, opened: _Opened, reporter: Reporter) -> list[str]:
-    """The methods that features have everything for; one that was asked for and cannot be is refused."""
+    """The methods that need no text tower; a requested method that needs one is refused."""
     kept = [asked.reference, *(asked.methods or ())]
     usable = usable_methods(opened.backbone, reporter) if asked.methods is None else methods_on(opened.backbone)
     chosen = [name for name in asked.chosen if name in usable or name in kept]

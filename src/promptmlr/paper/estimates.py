@@ -1,4 +1,4 @@
-"""Estimates in tables, for all experiments: as words, as records, and many of them corrected together."""
+"""Estimates in the tables of all experiments: as text, as CSV columns, and with Holm's correction."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,22 +22,22 @@ def points(found: Estimate) -> str:
 
 
 def ends(found: Estimate, name: str) -> dict[str, float]:
-    """Value and interval as columns of a record; those called "points" are times 100."""
+    """Value and interval as columns of a record; under the name "points" they are multiplied by 100."""
     factor = 100 if name == "points" else 1
     return {name: factor * found.value, "low": factor * found.low, "high": factor * found.high}
 
 
 def spread(seeds: int, images: str = "test images") -> str:
-    """What intervals of a grid are over."""
+    """What the intervals of a grid cover, in words."""
     return f"{images} and {seeds} seeds" if seeds > 1 else f"{images} alone, as there is one seed"
 
 
 @dataclass(frozen=True)
 class Corrected:
-    """One of a table of differences in mAP (0..1); an experiment's own class adds what it is a difference of.
+    """A difference in mAP (0..1) in a table of several; subclasses add the fields that identify it.
 
     Attributes:
-        estimate: with its own interval.
+        estimate: the difference with its own interval.
         p_holm: its p-value, corrected for all differences of the table (Holm).
     """
 
@@ -49,15 +49,15 @@ class Corrected:
 
     @property
     def verdict(self) -> str:
-        """In words: what the table as a whole allows to say."""
+        """`more`, `less` or undecided, given all differences of the table."""
         return self.estimate.verdict(self.p_holm, self.more, self.less)
 
     def __str__(self) -> str:
-        """In points, with the verdict."""
+        """Points and verdict."""
         return f"{points(self.estimate)} {self.verdict}"
 
     def record(self, name: str) -> dict[str, Any]:
-        """Its columns; `name` as for `ends`."""
+        """Its columns; `name` as in `ends`."""
         found = {"p": self.estimate.p, "p_holm": self.p_holm, "verdict": self.verdict}
         return ends(self.estimate, name) | found
 
@@ -66,6 +66,6 @@ Kind = TypeVar("Kind", bound=Corrected)
 
 
 def corrected(kind: Callable[..., Kind], table: Sequence[tuple[Estimate, *tuple[Any, ...]]]) -> list[Kind]:
-    """A table of differences: each an estimate, and the further fields of `kind`."""
+    """Instances of `kind` with corrected p-values, from rows of an estimate and the other fields of `kind`."""
     adjusted = holm([found.p for found, *_ in table])
     return [kind(found, p, *rest) for (found, *rest), p in zip(table, adjusted, strict=True)]

@@ -1,4 +1,4 @@
-"""Independent pieces of work over several processes, one thread of torch each, up to a deadline."""
+"""Independent tasks in several processes, with one torch thread each, up to a deadline."""
 
 import math
 import multiprocessing
@@ -15,17 +15,17 @@ import torch
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.reporting import Reporter
 
-__all__ = ["Deadline", "OutOfTime", "finished"]
+__all__ = ["Deadline", "OutOfTime", "completed_tasks"]
 
-World = TypeVar("World")
+Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_world: Any = None  # of this worker process
+_shared: Any = None  # of this worker process
 
 
 class OutOfTime(UserError):
-    """A deadline passed before all tasks were begun; a repeated call goes on."""
+    """A deadline passed before all tasks were begun; a repeated call continues."""
 
 
 class Deadline:
@@ -39,13 +39,13 @@ class Deadline:
         self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
 
     def ahead(self) -> bool:
-        """Whether it is still to come."""
+        """Whether it has not passed yet."""
         return time.monotonic() < self._end
 
 
-def finished(
-    work: Callable[[World, Task], Result],
-    world: World,
+def completed_tasks(
+    work: Callable[[Shared, Task], Result],
+    shared: Shared,
     tasks: Sequence[Task],
     jobs: int,
     deadline: Deadline | None = None,
@@ -53,39 +53,41 @@ def finished(
     label: str = "tasks",
     reporter: Reporter | None = None,
 ) -> Iterator[tuple[Task, Result]]:
-    """Each task with its result, in the order in which they end. It counts as done once the next is asked for.
+    """Each task with its result, in the order of completion.
 
     Args:
         work: a function of a module, called as work(world, task).
-        world: what all tasks share; copied once to every process.
-        tasks: can be pickled, as can the results.
-        jobs: processes; 1 works in this one, with all its threads.
-        deadline: tasks that are under way then are finished.
-        label: what the tasks are called.
-        reporter: where to say how many are finished.
+        shared: what all tasks share; copied once to every process.
+        tasks: picklable, like their results.
+        jobs: number of processes; 1 works in this one, with all its threads.
+        deadline: after it no task is begun; tasks in progress are finished.
+        label: name of the tasks for the progress display.
+        reporter: receives the number of finished tasks.
 
     Raises:
-        EnvironmentFault: a process died, as when memory runs out.
-        OutOfTime: tasks are left that were not begun before the deadline.
+        EnvironmentFault: a process died, for example for lack of memory.
+        OutOfTime: not all tasks were begun before the deadline.
     """
     done, deadline = 0, deadline or Deadline()
-    with (reporter or Reporter()).progress(label) as say:
-        for done, ended in enumerate(_finished(work, world, tasks, jobs, deadline), 1):
+    with (reporter or Reporter()).progress(label) as update:
+        for done, ended in enumerate(_completed_tasks(work, shared, tasks, jobs, deadline), 1):
             yield ended
-            say(done, len(tasks))
+            update(done, len(tasks))
     if done < len(tasks):
-        raise OutOfTime("the --minutes of this stretch are over; repeat the command to go on")
+        raise OutOfTime("--minutes are over; repeat the command to continue")
 
 
-def _finished(
-    work: Callable[[World, Task], Result], world: World, tasks: Sequence[Task], jobs: int, deadline: Deadline
+def _completed_tasks(
+    work: Callable[[Shared, Task], Result], shared: Shared, tasks: Sequence[Task], jobs: int, deadline: Deadline
 ) -> Iterator[tuple[Task, Result]]:
     waiting = takewhile(lambda _: deadline.ahead(), tasks)
     if jobs == 1:
         for task in waiting:
-            yield task, work(world, task)
+            yield task, work(shared, task)
         return
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_settle_in, initargs=(world,))
+    pool = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(shared,)
+    )
     try:
         running = {pool.submit(_call, work, task): task for task in islice(waiting, jobs)}
         while running:
@@ -95,19 +97,19 @@ def _finished(
                 running |= {pool.submit(_call, work, task): task for task in islice(waiting, 1)}
         pool.shutdown()
     except BrokenProcessPool as error:
-        raise EnvironmentFault("a worker process died, perhaps for want of memory; ask for fewer --jobs") from error
+        raise EnvironmentFault("a worker process died, perhaps for lack of memory; use fewer --jobs") from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
             child.terminate()
 
 
-def _settle_in(world: object) -> None:
-    global _world
-    _world = world
+def _start_worker(shared: object) -> None:
+    global _shared
+    _shared = shared
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
 
 
 def _call(work: Callable[[Any, Task], Result], task: Task) -> Result:
-    return work(_world, task)
+    return work(_shared, task)

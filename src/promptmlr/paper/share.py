@@ -1,4 +1,4 @@
-"""A share of a count, with the interval that its size deserves."""
+"""A proportion with its confidence interval."""
 
 from dataclasses import dataclass
 from math import nan, sqrt
@@ -17,18 +17,18 @@ class Share:
 
     @property
     def value(self) -> float:
-        """From 0 to 1; NaN of nothing."""
+        """From 0 to 1; NaN if `whole` is 0."""
         return self.part / self.whole if self.whole else nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % score interval, from 0 to 1, for independent draws (Wilson 1927); NaN of nothing."""
+        """Wilson's 95 % score interval, from 0 to 1, for independent draws (Wilson 1927); NaN if `whole` is 0."""
         if not self.whole:
             return nan, nan
-        doubt = _Z**2 / self.whole
-        centre = self.value + doubt / 2
-        half = sqrt(doubt * self.value * (1 - self.value) + doubt**2 / 4)
-        return max((centre - half) / (1 + doubt), 0.0), min((centre + half) / (1 + doubt), 1.0)
+        weight = _Z**2 / self.whole  # of the pseudo-observations at one half, relative to the data
+        centre = self.value + weight / 2
+        half = sqrt(weight * self.value * (1 - self.value) + weight**2 / 4)
+        return max((centre - half) / (1 + weight), 0.0), min((centre + half) / (1 + weight), 1.0)
 
     def __str__(self) -> str:
         """In percent, with its interval; two decimals, or as many as a small share needs."""

@@ -12,9 +12,9 @@ from promptmlr.pipeline.job import TrainingJob
 from promptmlr.pipeline.observed import ObservedLabels
 from promptmlr.prediction import predict_margins
 from promptmlr.prior.fitting import BegunRun
-from promptmlr.prior.outcome import calibrated_by_prior, described_prior
+from promptmlr.prior.outcome import calibrated_by_prior, describe_prior
+from promptmlr.prior.positive_only import positive_only_classes
 from promptmlr.prior.reference import Reference
-from promptmlr.prior.ticks import ticked_classes
 from promptmlr.recognizer import Recognizer
 from promptmlr.reporting import Reporter
 
@@ -44,7 +44,7 @@ def calibration_of_run(
         reporter: where to say how it goes.
     """
     if begun.record is not None:
-        for line in described_prior(begun, regions.source, job.labelled.class_names):
+        for line in describe_prior(begun, regions.source, job.labelled.class_names):
             reporter.note(line)
         return calibrated_by_prior(begun, regions.source, job.share, job.seed)
     if not job.calibrate:
@@ -69,7 +69,7 @@ def _on_labels(
     basis: Basis = "out of fold" if held_out is None else "held out"
     # What is ticked alone would become certain on a line of its own: it gets the common one.
     labels = (seen if held_out is None else held_out[kept])[found]
-    labels = np.where(ticked_classes(seen), np.int8(UNKNOWN), labels)
+    labels = np.where(positive_only_classes(seen), np.int8(UNKNOWN), labels)
     if not (labels == PRESENT).any() or not (labels == ABSENT).any():
         reporter.note("not calibrated: no class has known labels of both kinds")
         return None

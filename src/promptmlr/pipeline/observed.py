@@ -11,7 +11,7 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels, hide, hold_out
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.names import first_names
 from promptmlr.pipeline.job import TrainingJob
-from promptmlr.prior.ticks import described_ticks, settled
+from promptmlr.prior.positive_only import positive_only_note, resolve_unknown
 from promptmlr.recipes import Recipe
 from promptmlr.reporting import Reporter
 
@@ -30,14 +30,14 @@ class ObservedLabels:
         to_fit: (N, C) int8, what training sees of them.
         held_out: (N, C) int8, the others; None where none are, and all where nothing is trained.
         recipe: of the job, and it says what unknown labels cost.
-        ticked: (C,) bool, the classes in which they do.
+        costly: (C,) bool, the classes in which they do.
     """
 
     labels: Labels
     to_fit: Labels
     held_out: Labels | None
     recipe: Recipe
-    ticked: NDArray[np.bool_]
+    costly: NDArray[np.bool_]
 
 
 def observed_labels(job: TrainingJob, reporter: Reporter) -> ObservedLabels:
@@ -49,11 +49,11 @@ def observed_labels(job: TrainingJob, reporter: Reporter) -> ObservedLabels:
     names = job.labelled.class_names
     labels = hide(job.labelled.labels, job.keep)
     check_labels(labels, names, job.method, job.recipe, reporter)
-    recipe, ticked = settled(job.recipe, labels)
-    told = described_ticks(recipe, labels, names, job.share is not None)
+    recipe, costly = resolve_unknown(job.recipe, labels)
+    told = positive_only_note(recipe, labels, names, job.share is not None)
     if told is not None and job.trained:
         reporter.note(told)
-    return ObservedLabels(labels, *_parted(job, labels, reporter), recipe, ticked)
+    return ObservedLabels(labels, *_parted(job, labels, reporter), recipe, costly)
 
 
 def check_labels(labels: Labels, class_names: Sequence[str], method: str, recipe: Recipe, reporter: Reporter) -> None:

@@ -7,7 +7,7 @@ from promptmlr.pipeline.images import JobRegions
 from promptmlr.pipeline.job import TrainingJob
 from promptmlr.pipeline.observed import ObservedLabels
 from promptmlr.prior.fitting import BegunRun, begin_run
-from promptmlr.prior.reference import Reference, zero_shot_beside
+from promptmlr.prior.reference import Reference, reference_zero_shot
 from promptmlr.recognizer import Recognizer
 from promptmlr.reporting import Reporter
 from promptmlr.run.unfinished import Saved
@@ -52,7 +52,7 @@ def start_run(
         record=saved.prior,
         odds=saved.odds,
         share=job.share,
-        ticked=observed.ticked,
+        costly=observed.costly,
         reporter=reporter,
     )
     if begun.record is not None:
@@ -60,4 +60,6 @@ def start_run(
     if not job.trained or not job.calibrate or regions.augmented:
         return begun, None
     names = job.labelled.class_names
-    return begun, zero_shot_beside(job.recipe, backbone, names, regions.source, labels, seed=job.seed, share=job.share)
+    return begun, reference_zero_shot(
+        job.recipe, backbone, names, regions.source, labels, seed=job.seed, share=job.share
+    )

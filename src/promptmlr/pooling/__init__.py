@@ -1,7 +1,7 @@
-"""How the regions of an image count towards a class: one table, by the name that a recipe's `pooling` takes.
+"""Pooling of regions: a table by the names of a recipe's `pooling`.
 
 The logit of a side is 5 · Σ_r w_r S_r (`functional.aggregate`), and a pooling gives the weights w. A new one is a file
-beside this one, which holds the function, and a row of `POOLINGS`. Letters: B images, C classes, R regions.
+beside this one with its function, and a row of `POOLINGS`. Letters: B images, C classes, R regions.
 """
 
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""Zero-shot as a prior: what the untouched CLIP says as a probability, and how strongly labels may move it."""
+"""Zero-shot as a prior: CLIP's zero-shot scores as probabilities, and how strongly labels may change them."""

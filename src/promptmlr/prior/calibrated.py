@@ -1,4 +1,4 @@
-"""The zero-shot as a calibrated probability: a recognizer's margins on some of its images, scaled by what labels say.
+"""The calibrated zero-shot: a recognizer's margins on a sample of images, scaled to log odds.
 
 Letters: N images, C classes.
 """
@@ -27,26 +27,26 @@ def calibrated_zero_shot(
     source: RegionSource,
     labels: Labels,
     recipe: Recipe,
-    ticked: NDArray[np.bool_],
+    costly: NDArray[np.bool_],
     *,
     seed: int = 0,
     share: float | Sequence[float] | None = None,
 ) -> tuple[PriorRecord, Moments]:
-    """Scale and shift of an untrained recognizer's margins, which it then keeps (an infinite prior), and their moments.
+    """Scale and shift of an untrained recognizer's margins as the record of an infinite prior, and the moments.
 
     Args:
-        recognizer: untrained and unscaled; it stays as it is.
+        recognizer: untrained and unscaled; not changed.
         source: regions of N images.
-        labels: (N, C) int8; none needs to be known.
-        recipe: settled: it says what unknown labels cost.
-        ticked: (C,) the classes in which they do.
-        seed: of the images that are looked at where there are many.
-        share: how often classes are present, one number for all or one each, where a person knows it.
+        labels: (N, C) int8; all may be unknown.
+        recipe: as `resolve_unknown` returns it, with a cost of unknown labels.
+        costly: (C,) the classes in which unknown labels have that cost.
+        seed: of the sample of images if there are many.
+        share: known prevalence, one number for all classes or one for each; None if unknown.
     """
-    images, margins = sampled_margins(recognizer, source, labels, seed, ticks=bool(ticked.any()))
+    images, margins = sampled_margins(recognizer, source, labels, seed, uniform=bool(costly.any()))
     moments = Moments.of(margins)
-    scaling, common = fit_scaling(margins, labels[images], moments, recipe.unknown, ticked)
-    level: Level = "labels" if not ticked.any() else "loss"
+    scaling, common = fit_scaling(margins, labels[images], moments, recipe.unknown, costly)
+    level: Level = "labels" if not costly.any() else "loss"
     wanted: float | NDArray[np.float64] | None = None if share is None else np.asarray(share, dtype=np.float64)
     if wanted is None and not (labels != UNKNOWN).any():
         wanted, level = assumed_share(labels.shape[1]), "assumed"
@@ -66,7 +66,7 @@ def calibrated_zero_shot(
         **columns,
         common=dict(vars(common)),
         unknown=recipe.unknown,
-        ticked=tuple(ticked.tolist()),
+        costly=tuple(costly.tolist()),
         level=level,
     )
     return record, moments

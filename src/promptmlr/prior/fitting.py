@@ -1,4 +1,4 @@
-"""A run that begins at the calibrated zero-shot and is held there as strongly as the known labels advise.
+"""A run that starts at the calibrated zero-shot, with a prior whose strength is chosen on the known labels.
 
 Letters: N images, C classes.
 """
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 from promptmlr.prior.calibrated import calibrated_zero_shot
+from promptmlr.prior.positive_only import resolve_unknown
 from promptmlr.prior.sample import sampled_regions
 from promptmlr.prior.strength import INFINITE, StrengthChoice, choose_strength, strength_name
-from promptmlr.prior.ticks import settled
 from promptmlr.prior.zero_shot import Moments
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recipes import Recipe
@@ -33,9 +33,9 @@ class BegunRun:
 
     Attributes:
         run: with a prior, its recognizer is the calibrated zero-shot.
-        record: of the prior, what a run folder keeps; None without one.
-        odds: (N, C) log odds of known labels out of fold, at the chosen strength; NaN elsewhere, None where none was
-            chosen.
+        record: the prior as a run folder stores it; None without a prior.
+        odds: (N, C) log odds of known labels out of fold, at the chosen strength; NaN elsewhere. None if no strength
+            was chosen.
     """
 
     run: TrainingRun
@@ -55,39 +55,39 @@ def begin_run(
     record: PriorRecord | None = None,
     odds: NDArray[np.float64] | None = None,
     share: float | Sequence[float] | None = None,
-    ticked: NDArray[np.bool_] | None = None,
+    costly: NDArray[np.bool_] | None = None,
     reporter: Reporter | None = None,
 ) -> BegunRun:
-    """Settle what unknown labels cost; where the recipe has a prior, scale the recognizer and choose the strength.
+    """Decide the cost of unknown labels and, if the recipe has a prior, scale the recognizer and choose the strength.
 
     Args:
         recognizer: at its start, unscaled; scaled in place.
         source: regions of N images.
-        labels: (N, C) int8; with a prior, none needs to be known.
+        labels: (N, C) int8; with a prior, all may be unknown.
         recipe: of the training.
-        seed: of folds and of the images that are looked at where there are many.
+        seed: of folds, and of the sample of images if there are many.
         order_seed: of the order of images.
-        state: where an interrupted run stood.
-        record: of an interrupted run: nothing is fitted or chosen again.
-        odds: that came with it.
-        share: how often classes are present, one number for all or one each, where a person knows it.
-        ticked: (C,) classes whose unknown labels cost what the recipe, then settled, says; None settles it here.
-        reporter: where to say how it goes.
+        state: training state of an interrupted run.
+        record: prior of an interrupted run; nothing is fitted or chosen again.
+        odds: log odds that belong to `record`.
+        share: known prevalence, one number for all classes or one for each; None if unknown.
+        costly: (C,) classes whose unknown labels have the recipe's cost; None applies `resolve_unknown`.
+        reporter: receives progress.
     """
-    if ticked is None:
-        recipe, ticked = settled(recipe, labels)
+    if costly is None:
+        recipe, costly = resolve_unknown(recipe, labels)
     state = state or TrainingState()
     if not recipe.has_prior:
-        return BegunRun(TrainingRun(recognizer, labels, recipe, state, costly=ticked))
+        return BegunRun(TrainingRun(recognizer, labels, recipe, state, costly=costly))
     if record is None:
-        record, moments = calibrated_zero_shot(recognizer, source, labels, recipe, ticked, seed=seed, share=share)
-        choice = _choice(recognizer, source, labels, recipe, ticked, moments, seed, order_seed, reporter)
+        record, moments = calibrated_zero_shot(recognizer, source, labels, recipe, costly, seed=seed, share=share)
+        choice = _choice(recognizer, source, labels, recipe, costly, moments, seed, order_seed, reporter)
         costs = {strength_name(tried): cost for tried, cost in choice.costs.items()}
         strength = "infinite" if choice.strength == INFINITE else choice.strength
         record, odds = record.model_copy(update={"strength": strength, "costs": costs}), choice.odds
     recognizer.scaling = record.scaling().to(next(recognizer.parameters()).device)
     prior = Prior.of(recognizer, record.lambda_)
-    return BegunRun(TrainingRun(recognizer, labels, recipe, state, prior, ticked), record, odds)
+    return BegunRun(TrainingRun(recognizer, labels, recipe, state, prior, costly), record, odds)
 
 
 def _choice(
@@ -95,7 +95,7 @@ def _choice(
     source: RegionSource,
     labels: Labels,
     recipe: Recipe,
-    ticked: NDArray[np.bool_],
+    costly: NDArray[np.bool_],
     moments: Moments,
     seed: int,
     order_seed: int,
@@ -108,9 +108,9 @@ def _choice(
         return StrengthChoice(recipe.prior_strength)
     if not (labels == PRESENT).any():
         return StrengthChoice(INFINITE)
-    useful = np.arange(len(labels)) if ticked.any() else np.flatnonzero((labels != UNKNOWN).any(axis=1))
+    useful = np.arange(len(labels)) if costly.any() else np.flatnonzero((labels != UNKNOWN).any(axis=1))
     chosen, regions = sampled_regions(
-        SelectedRegions(source, useful), labels[useful], PATH_SAMPLE, seed, ticks=bool(ticked.any())
+        SelectedRegions(source, useful), labels[useful], PATH_SAMPLE, seed, uniform=bool(costly.any())
     )
     images = useful[chosen]
     with (reporter or Reporter()).progress("strengths of the prior tried") as say:
@@ -120,7 +120,7 @@ def _choice(
             labels[images],
             moments,
             recipe,
-            ticked=ticked,
+            costly=costly,
             seed=seed,
             order_seed=order_seed,
             on_strength=say,

@@ -1,4 +1,4 @@
-"""How much labels count beside CLIP.
+"""How much labels count relative to CLIP's prior.
 
 Letters: C classes.
 """
@@ -15,15 +15,15 @@ from promptmlr.training import TrainingRun
 
 __all__ = ["label_influence"]
 
-INFLUENCE_SAMPLE = 600  # images at most that influence is told on
+INFLUENCE_SAMPLE = 600  # most images that influence is computed on
 TINY = 1e-9  # instead of a division by zero
 
 
 def label_influence(run: TrainingRun, source: RegionSource) -> NDArray[np.float64]:
-    """(C,) how much labels count beside CLIP: by how much they narrow what the prior leaves open, on a typical image.
+    """(C,) the information of the labels relative to that of the prior, on a typical image.
 
-    With r times as much, the variance of a log odd is 1 / (1 + r) of what the prior says (Laplace's approximation
-    around the trained vectors, for the mean region of an image less that of all images: what a shift does not explain).
+    A ratio r means that the variance of a log odd is 1 / (1 + r) of the prior's (Laplace's approximation around the
+    trained vectors, for the mean region of an image minus that of all images, which a shift does not explain).
 
     Args:
         run: trained, with a prior of finite strength.

@@ -1,4 +1,4 @@
-"""What came of a prior: probabilities and thresholds, and in words what was chosen.
+"""The result of training with a prior: calibrated probabilities and thresholds, and a description of the choices.
 
 Letters: N images, C classes.
 """
@@ -17,24 +17,24 @@ from promptmlr.prior.strength import INFINITE, strength_name
 from promptmlr.prior.zero_shot import assumed_share, level_shift
 from promptmlr.regions import RegionSource
 
-__all__ = ["calibrated_by_prior", "described_prior"]
+__all__ = ["calibrated_by_prior", "describe_prior"]
 
 
 def calibrated_by_prior(
     begun: BegunRun, source: RegionSource, share: float | Sequence[float] | None, seed: int
 ) -> Calibration:
-    """Of a trained run with a prior: its own scaling, and thresholds by what it says of labels that it did not see.
+    """The calibration of a trained run with a prior: its learned scaling, and thresholds from unseen labels.
 
     Args:
-        begun: the run, trained.
+        begun: the trained run.
         source: regions of its N images.
-        share: how often classes are present, for all or of each, where a person knows it.
-        seed: of the images that are looked at where there are many.
+        share: known prevalence, for all classes or for each; None if unknown.
+        seed: of the sample of images if there are many.
     """
     run, record = begun.run, begun.record
     assert record is not None
     assert run.recognizer.scaling is not None
-    images, odds = sampled_margins(run.recognizer.fold(), source, run.labels, seed, ticks=any(record.ticked))
+    images, odds = sampled_margins(run.recognizer.fold(), source, run.labels, seed, uniform=any(record.costly))
     labels = run.labels[images]
     scale, shift = (part.cpu().double().numpy() for part in run.recognizer.scaling.line())
     held = np.full(labels.shape, np.nan) if begun.odds is None else begun.odds[images]
@@ -42,7 +42,7 @@ def calibrated_by_prior(
         added = level_shift(odds, np.asarray(share, dtype=np.float64))
         odds, held, shift = odds + added, held + added, shift + added
     unseen = (labels == UNKNOWN) | ~np.isnan(held)
-    losses = record.costs if record.unknown == "ignore" else {}  # else they hold what unknown labels cost
+    losses = record.costs if record.unknown == "ignore" else {}  # else they include the cost of unknown labels
     return calibration_of(
         scale,
         shift,
@@ -56,18 +56,18 @@ def calibrated_by_prior(
     )
 
 
-def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence[str]) -> list[str]:
-    """What was chosen and what it means, in one line, and how probable classes are if labels do not say it."""
+def describe_prior(begun: BegunRun, source: RegionSource, class_names: Sequence[str]) -> list[str]:
+    """Lines on the chosen strength and its effect, and on where the prevalence comes from if not from labels."""
     record = begun.record
     assert record is not None
     costs, lines = record.costs, []
     loss = "log loss" if record.unknown == "ignore" else "cost"
     if record.lambda_ < INFINITE:
         influence = label_influence(begun.run, source)
-        order = [place for place in np.argsort(influence).tolist() if influence[place] > 0]
-        said = [
-            f"{_times(influence[place])}{'' if number else ' as much as CLIP'} for {class_names[place]!r}"
-            for number, place in enumerate(dict.fromkeys(order[-1:] + order[:1]))
+        order = [index for index in np.argsort(influence).tolist() if influence[index] > 0]
+        ratios = [
+            f"{_times(influence[index])}{'' if number else ' as much as CLIP'} for {class_names[index]!r}"
+            for number, index in enumerate(dict.fromkeys(order[-1:] + order[:1]))
         ]
         tried = f" of {len(costs)} tried" if costs else ""
         gained = (
@@ -76,7 +76,7 @@ def described_prior(begun: BegunRun, source: RegionSource, class_names: Sequence
             else ""
         )
         lines.append(
-            f"prior of strength {record.strength:g}{tried}{gained}: labels count {', '.join(said) or 'nothing'}"
+            f"prior of strength {record.strength:g}{tried}{gained}: labels count {', '.join(ratios) or 'nothing'}"
         )
     elif costs:
         lines.append(

@@ -1,4 +1,4 @@
-"""What is looked at where there are many images: a sample of them, by the labels that they have.
+"""Random samples of many images, with precedence for images that have known labels.
 
 Letters: N images, C classes.
 """
@@ -15,33 +15,33 @@ from promptmlr.regions import Indices, InMemoryRegions, RegionSource, SelectedRe
 
 __all__ = ["sample_images", "sampled_margins", "sampled_regions"]
 
-MARGINS_SAMPLE = 5_000  # images at most that margins are scaled and thresholds chosen on
+MARGINS_SAMPLE = 5_000  # most images that margins are scaled and thresholds chosen on
 
 
-def sample_images(labels: Labels, most: int, seed: int, ticks: bool = False) -> Indices:
-    """At most so many images, in order: those with a known label first; with ticks, as they come."""
+def sample_images(labels: Labels, most: int, seed: int, uniform: bool = False) -> Indices:
+    """Sorted indices of at most `most` random images; images with a known label have precedence unless `uniform`."""
     if len(labels) <= most:
         return np.arange(len(labels))
     order = np.random.default_rng([seed, most]).permutation(len(labels))
-    if not ticks:
+    if not uniform:
         known = (labels[order] != UNKNOWN).any(axis=1)
         order = order[np.argsort(~known, kind="stable")]
     return np.sort(order[:most])
 
 
 def sampled_margins(
-    model: Callable[[Tensor], Tensor], source: RegionSource, labels: Labels, seed: int, ticks: bool
+    model: Callable[[Tensor], Tensor], source: RegionSource, labels: Labels, seed: int, uniform: bool
 ) -> tuple[Indices, NDArray[np.float64]]:
-    """(N',) the images of a sample that can be read, and their (N', C) margins."""
-    chosen = sample_images(labels, MARGINS_SAMPLE, seed, ticks)
+    """(N',) indices of the readable images of a sample, and their (N', C) margins."""
+    chosen = sample_images(labels, MARGINS_SAMPLE, seed, uniform)
     kept, margins = predict_margins(model, SelectedRegions(source, chosen))
     return chosen[kept], margins
 
 
 def sampled_regions(
-    source: RegionSource, labels: Labels, most: int, seed: int, ticks: bool = False
+    source: RegionSource, labels: Labels, most: int, seed: int, uniform: bool = False
 ) -> tuple[Indices, InMemoryRegions]:
-    """(N',) the images of a sample that can be read, and their regions, held in memory."""
-    chosen = sample_images(labels, most, seed, ticks)
+    """(N',) indices of the readable images of a sample, and their regions in memory."""
+    chosen = sample_images(labels, most, seed, uniform)
     kept, regions = held(SelectedRegions(source, chosen))
     return chosen[kept], regions

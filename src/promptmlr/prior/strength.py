@@ -1,4 +1,4 @@
-"""How strongly labels may move the prior: chosen on the known labels, along a path from infinitely strong to weak.
+"""The strength of the prior: chosen on the known labels, along a path from infinite to weak.
 
 Letters: N images, C classes, K folds.
 """
@@ -26,25 +26,26 @@ __all__ = ["INFINITE", "STRENGTHS", "StrengthChoice", "choose_strength", "streng
 
 INFINITE = math.inf
 STRENGTHS = (30_000.0, 10_000.0, 3_000.0, 1_000.0, 300.0, 100.0)
-"""λ of `promptmlr.training.Prior`, strong to weak; before them stands infinity, the calibrated zero-shot itself."""
-EPOCHS = 5  # at each strength, from where the one before it ended,
-WIDE = 100.0  # λ at which steps are as long as the recipe says; where the prior is narrower, so are they
+"""λ of `promptmlr.training.Prior`, strong to weak; infinity, the calibrated zero-shot itself, comes before them."""
+EPOCHS = 5  # at each strength, starting from the vectors of the previous one
+WIDE = 100.0  # λ at which the rate is the recipe's; it shrinks with the width of the prior
 FOLDS = 3
 INFINITE_COUNTS_AS = 100_000.0
-EXPECTED_TIMES_LABELS = 60_000.0  # λ times known labels per class,
-EXPECTED_WITHIN = (1_000.0, 30_000.0)  # between these: what did best on drawn worlds and on ViT-B/32's features,
-SPREAD = 0.8  # give or take this, as a standard deviation of log λ
-WORSE = 2.0  # nats: plainly; that much above the best so far, weaker priors are no longer tried
-FIRST_STOP = 3_000.0  # a path is not left before that
+# The expected λ was the best on drawn worlds and on ViT-B/32's features.
+EXPECTED_TIMES_LABELS = 60_000.0  # expected λ times known labels per class
+EXPECTED_WITHIN = (1_000.0, 30_000.0)  # limits of the expected λ
+SPREAD = 0.8  # standard deviation of log λ around it
+WORSE = 2.0  # nats above the best cost so far, at which weaker priors are no longer tried
+FIRST_STOP = 3_000.0  # the path does not stop at a larger λ
 
 
 @dataclass(frozen=True)
 class StrengthChoice:
-    """What was chosen, and on what.
+    """The chosen strength and the costs that decided.
 
     Attributes:
         strength: λ, or `INFINITE`.
-        costs: λ → mean cost of a known label out of fold, in nats; of every strength that was tried.
+        costs: every λ that was tried → mean cost of a known label out of fold, in nats.
         odds: (N, C) log odds out of fold at the chosen strength, NaN where the label is unknown or was in no fold.
     """
 
@@ -65,27 +66,27 @@ def choose_strength(
     moments: Moments,
     recipe: Recipe,
     *,
-    ticked: NDArray[np.bool_],
+    costly: NDArray[np.bool_],
     seed: int = 0,
     order_seed: int = 0,
     on_strength: Callable[[int, int], None] | None = None,
 ) -> StrengthChoice:
-    """The λ of least out-of-fold cost: cross-entropy, where nothing unknown costs anything the log loss.
+    """Choose λ by out-of-fold cost: the cross-entropy of known labels, plus the cost of unknown ones if they have one.
 
-    All folds are trained side by side, at each strength from where the stronger one ended (a warm-started path, as in
-    Friedman, Hastie and Tibshirani, 2010), and the path is left once it gets worse. With few labels the costs say
-    little, so a wide prior on log λ has a word in it; but no strength is taken that does plainly worse than zero-shot.
+    All folds are trained side by side, at each strength starting from the vectors of the stronger one (a warm-started
+    path, as in Friedman, Hastie and Tibshirani, 2010), and the path stops once the cost rises. Because few labels give
+    noisy costs, a wide prior on log λ is added; a strength that is clearly worse than zero-shot is never chosen.
 
     Args:
-        recognizer: the untouched one, unscaled; it stays as it is.
+        recognizer: the zero-shot recognizer, unscaled; not changed.
         source: regions of N images.
         labels: (N, C) int8 of which some are known.
-        moments: of the margins of the untouched recognizer.
+        moments: of the margins of the zero-shot recognizer.
         recipe: of the training.
-        ticked: (C,) classes whose unknown labels cost something.
+        costly: (C,) classes whose unknown labels have a cost.
         seed: of the folds.
         order_seed: of the order of images.
-        on_strength: called with how many strengths were tried, of how many at most.
+        on_strength: called with the number of strengths tried and their largest number.
     """
     folds = min(FOLDS, int((labels == PRESENT).sum()))
     if folds < 2:
@@ -96,19 +97,19 @@ def choose_strength(
     for number in range(folds):
         own = copy.deepcopy(recognizer)
         seen = np.where(fold == number, np.int8(UNKNOWN), labels)
-        own.scaling, _ = fit_scaling(margins, seen, moments, recipe.unknown, ticked)
+        own.scaling, _ = fit_scaling(margins, seen, moments, recipe.unknown, costly)
         own.scaling.to(source.regions.device)
-        runs.append(TrainingRun(own, seen, recipe, costly=ticked))
+        runs.append(TrainingRun(own, seen, recipe, costly=costly))
     best, found = math.inf, {}
     tried: dict[float, float] = {}
-    for place, strength in enumerate((INFINITE, *STRENGTHS)):
+    for step, strength in enumerate((INFINITE, *STRENGTHS)):
         if strength < INFINITE:
-            _train(runs, source, recipe, Prior(start, strength), order_seed + place)
+            _train(runs, source, recipe, Prior(start, strength), order_seed + step)
         odds = np.stack([predict_margins(run.recognizer, source)[1] for run in runs])
-        tried[strength] = _cost(odds, labels, fold, recipe.unknown, ticked)
+        tried[strength] = _cost(odds, labels, fold, recipe.unknown, costly)
         found[strength] = np.where(fold >= 0, np.take_along_axis(odds, np.maximum(fold, 0)[None], 0)[0], np.nan)
         if on_strength is not None:
-            on_strength(place + 1, len(STRENGTHS) + 1)
+            on_strength(step + 1, len(STRENGTHS) + 1)
         if strength < FIRST_STOP and tried[strength] > best + WORSE:
             break
         best = min(best, tried[strength])
@@ -120,7 +121,7 @@ def choose_strength(
 
 
 def _train(runs: Sequence[TrainingRun], source: InMemoryRegions, recipe: Recipe, prior: Prior, order_seed: int) -> None:
-    """All folds, from where they stand, with an optimizer of their own."""
+    """Train all folds from their current vectors, with new optimizers."""
     width = math.sqrt(WIDE / float(prior.strength))
     rate = recipe.embedding_rate * min(1.0, width)
     short = recipe.model_copy(update={"epochs": min(EPOCHS, recipe.epochs), "embedding_rate": rate})
@@ -129,16 +130,16 @@ def _train(runs: Sequence[TrainingRun], source: InMemoryRegions, recipe: Recipe,
 
 
 def _cost(
-    odds: NDArray[np.float64], labels: Labels, fold: NDArray[np.int64], unknown: str, ticked: NDArray[np.bool_]
+    odds: NDArray[np.float64], labels: Labels, fold: NDArray[np.int64], unknown: str, costly: NDArray[np.bool_]
 ) -> float:
-    """What known labels cost the recognizers that did not see them; what unknown ones cost, in the mean over all.
+    """Summed cost of the known labels under the recognizers that did not see them, plus the cost of unknown labels.
 
     Args:
-        odds: (K, N, C).
-        labels: (N, C).
-        fold: (N, C) of the known labels, -1 of unknown ones.
-        unknown: what unknown labels cost.
-        ticked: (C,) in these classes.
+        odds: (K, N, C) log odds of the K recognizers.
+        labels: (N, C) int8.
+        fold: (N, C) the fold of each known label, -1 for unknown ones.
+        unknown: the cost of unknown labels, averaged over the recognizers; a name of `UNKNOWN_COSTS`.
+        costly: (C,) classes in which they have that cost.
     """
     total = 0.0
     for number, own in enumerate(torch.from_numpy(odds)):
@@ -146,7 +147,7 @@ def _cost(
         held = torch.from_numpy(np.where(fold == number, labels, np.int8(UNKNOWN)))
         total += float(cross_entropy_cost(logits, held).sum())
         if unknown != "ignore":
-            columns = torch.from_numpy(ticked)
+            columns = torch.from_numpy(costly)
             total += float(unknown_cost(logits, torch.from_numpy(labels), unknown)[:, columns].sum()) / len(odds)
     return total
 

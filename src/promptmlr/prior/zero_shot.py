@@ -1,9 +1,9 @@
-"""What the untouched CLIP says, as log odds: a scale and a shift per class that need few labels, or none.
+"""CLIP's zero-shot as log odds: a scale and a shift per class, fitted on few labels or none.
 
-CLIP's margins differ from class to class by more than the classes do. What is left of that without labels is seen on
-unlabelled images: a class whose margin is high on average, or spreads far, is one that CLIP words strongly, and not
-so much one that is frequent. How far to believe this (`centring`) is one of four numbers that all classes share, so a
-handful of labels is enough for them; classes may differ from what they share, with Gaussian priors (`promptmlr.platt`).
+CLIP's margins differ more between classes than their prevalences do. Unlabelled images show part of this: a class with
+a high mean margin, or a large spread, often has a name that CLIP responds to strongly rather than a high prevalence.
+How much of it is removed (`centring`, `evening`) are two of four numbers that all classes share, for which a few labels
+are enough; classes deviate from these under Gaussian priors (`promptmlr.platt`).
 
 Letters: N images, C classes.
 """
@@ -25,7 +25,7 @@ from promptmlr.unknown import unknown_cost
 
 __all__ = ["CommonScaling", "Moments", "assumed_share", "fit_scaling", "level_shift"]
 
-LABELS_PER_IMAGE = 2.0  # that are present where nobody says how many are: two classes of an image,
+LABELS_PER_IMAGE = 2.0  # assumed number of present classes per image if it is unknown,
 MOST_SHARE = 0.2  # but not more than a fifth of the images of a class
 LEAST_SPREAD = 1e-3  # of margins: one image has none
 PRECISE = {"gtol": 1e-3, "ftol": 1e-9, "maxcor": 50}  # lines are then found to 1e-3
@@ -38,7 +38,7 @@ drawn worlds and on ViT-B/32's features, with margins of 100 times a difference 
 
 @dataclass(frozen=True)
 class Moments:
-    """What margins look like on unlabelled images.
+    """Mean and spread of margins on unlabelled images.
 
     Attributes:
         mean: (C,) mean margin.
@@ -50,22 +50,22 @@ class Moments:
 
     @classmethod
     def of(cls, margins: NDArray[np.float64]) -> "Moments":
-        """Of (N, C) margins."""
+        """The moments of (N, C) margins."""
         found = torch.from_numpy(margins).double()
         return cls(found.mean(dim=0), found.std(dim=0, correction=0).clamp(min=LEAST_SPREAD).log())
 
 
 @dataclass(frozen=True)
 class CommonScaling:
-    """What the lines of all classes have in common; it gives a class without labels its line.
+    """The scaling that all classes share; a class without labels follows from it.
 
     Attributes:
-        log_scale: of a margin of the mean spread.
+        log_scale: log scale for a class of mean spread.
         shift: log odds at the mean margin of all classes.
-        centring: how much of the distance of a class's mean margin from that of all is left out: 0 none, 1 all of it.
-        evening: how much of the differences of spread is divided out: 0 nothing, 1 all of it.
-        mean: of the mean margins of all classes.
-        log_spread: of the log standard deviations of all classes, their mean.
+        centring: share of the deviation of a class's mean margin from that of all classes that is removed, 0 to 1.
+        evening: share of the differences of spread that is divided out, 0 to 1.
+        mean: mean over classes of the mean margin.
+        log_spread: mean over classes of the log standard deviation.
     """
 
     log_scale: float
@@ -82,7 +82,7 @@ class CommonScaling:
 
 
 def assumed_share(classes: int) -> float:
-    """How often a class is assumed to be present where nobody knows: two classes per image, at most a fifth."""
+    """Assumed prevalence of a class if it is unknown: two classes per image, at most one fifth."""
     return min(LABELS_PER_IMAGE / classes, MOST_SHARE)
 
 
@@ -93,14 +93,14 @@ def fit_scaling(
     unknown: str = "ignore",
     counted: NDArray[np.bool_] | None = None,
 ) -> tuple[PlattScaling, CommonScaling]:
-    """The most probable scale and shift of every class a posteriori.
+    """The maximum a posteriori scale and shift of every class, and the scaling that they share.
 
     Args:
         margins: (N, C) float64.
-        labels: (N, C) int8; none needs to be known.
-        moments: of margins of the same classes, on whatever images there are.
-        unknown: what unknown labels cost, a name of `UNKNOWN_COSTS`.
-        counted: (C,) classes whose unknown labels cost that; None are all.
+        labels: (N, C) int8; all may be unknown.
+        moments: of margins of the same classes, on any images.
+        unknown: the cost of unknown labels, a name of `UNKNOWN_COSTS`.
+        counted: (C,) classes whose unknown labels have that cost; None means all.
     """
     classes = labels.shape[1]
     odds_assumed = math.log(assumed_share(classes) / (1 - assumed_share(classes)))
@@ -145,14 +145,14 @@ def fit_scaling(
 
 
 def level_shift(odds: NDArray[np.float64], share: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """What to add to (N, C) log odds so that as many are expected to be present as a person says.
+    """The shift of (N, C) log odds that makes the expected prevalence equal to a known one.
 
     Args:
-        odds: (N, C).
-        share: mean probability over all cells, or (C,) of each class, in (0, 1).
+        odds: (N, C) log odds.
+        share: prevalence over all cells, or (C,) of each class, in (0, 1).
 
     Returns:
-        (C,): the same for all classes where `share` is one number.
+        (C,); the same number for all classes if `share` is one number.
     """
     wanted = np.broadcast_to(share, odds.shape[1])
     low, high = np.full(odds.shape[1], -60.0), np.full(odds.shape[1], 60.0)

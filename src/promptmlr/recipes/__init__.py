@@ -1,12 +1,12 @@
 """Recipes: start, offset, rates, loss weight and epochs *together*, as TOML files.
 
-A rate only fits the vectors it was measured on (0.5 fits vectors of length 22), so nothing of a recipe stands alone.
-A file holds, from the general to the particular (what comes later wins):
+A rate only fits the vectors it was tuned on (0.5 fits vectors of length 22), so the values of a recipe belong together.
+A file holds, from general to specific (later ones override earlier ones):
 
-    extends = "default"   or "released": all of that first, so that a file holds what differs alone
+    extends = "default"   or "released": the recipe to start from, so that a file holds the differences only
     [shared]              values of all methods
     [method.NAME]         where a method differs
-    [[case]]              where a part of the paper's table differs; all conditions that are given must hold
+    [[case]]              values for a part of the paper's table; all given conditions must hold
     method = "dualcoop"           or a list of names
     benchmark = "coco2014"        or "voc2007"; known to `promptmlr reproduce` alone
     observed = [0.0, 0.1]         fractions of observed labels, both ends included
@@ -100,11 +100,11 @@ class Recipe(BaseModel):
 
     @property
     def has_prior(self) -> bool:
-        """Whether labels move a prior instead of replacing a start."""
+        """Whether training has a prior around the start."""
         return self.prior != "none"
 
     def start_options(self) -> dict[str, Any]:
-        """What `create_recognizer` is to be told."""
+        """Keyword arguments for `create_recognizer`."""
         names = {"start", "offset", "linear_start", "context_length", "context_words", "class_specific"}
         names |= {"templates", "texts", "pooling"}
         return self.model_dump(include=names)
@@ -126,7 +126,7 @@ def load_recipe(
     benchmark: Benchmark | None = None,
     **changes: Any,
 ) -> Recipe:
-    """The recipe of one method, at one place of the paper's table where that is known.
+    """The recipe of one method, optionally for one cell of the paper's table.
 
     Args:
         source: "default", "released", or a TOML file as this module describes it; or a recipe, to be changed.
@@ -166,7 +166,7 @@ def recipe_origins(
     benchmark: Benchmark | None = None,
     **changes: Any,
 ) -> dict[str, Origin]:
-    """Where each value of `load_recipe` with the same arguments comes from; what the file leaves out is missing.
+    """Value → its origin, for the arguments of `load_recipe`; values that the file does not set are missing.
 
     Raises:
         UserError: as there, but for bad values.
@@ -181,7 +181,7 @@ def _resolve(
     benchmark: Benchmark | None,
     changes: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Origin]]:
-    """The values of a recipe, and where they come from."""
+    """The values of a recipe and their origins."""
     if method not in METHOD_TABLE:
         raise UserError(f"unknown method {method!r}; {nearest(method, METHOD_TABLE)}")
     content = _read(source)
@@ -215,7 +215,7 @@ def _resolve(
 
 
 def _holds(where: str, case: Any, method: str, observed: float | None, benchmark: Benchmark | None) -> bool:
-    """Whether a case is about this place; whatever is wrong with it is said in any case."""
+    """Whether a case applies to this cell of the table; an invalid case is refused even if it does not apply."""
     _check_keys(where, "key", case, (*_CASE_KEYS, *Recipe.model_fields))
     methods = case.get("method", list(METHOD_TABLE))
     methods = [methods] if isinstance(methods, str) else methods

@@ -1,1 +1,1 @@
-"""What was found, as text, as Markdown and as one self-contained page; figures, tables and numbers in them."""
+"""Results as text, as Markdown and as one self-contained page, with their figures, tables and numbers."""

@@ -1,4 +1,4 @@
-"""Figures and images as files, and the fonts of the words in them."""
+"""Figures and images as files, and their fonts."""
 
 import io
 import logging
@@ -16,7 +16,7 @@ from PIL import Image
 __all__ = ["COLOURS", "figure_jpeg", "figure_png", "image_png", "plain"]
 
 COLOURS = ("#1a5fb4", "#a51d2d", "#1d6b3c", "#7a4b00", "#613583", "#1b2330", "#986a44", "#26a269")
-"""Of lines, in the order in which they are taken."""
+"""Colours of lines, in the order of use."""
 
 _FONTS = (
     *(
@@ -30,13 +30,13 @@ _FONTS = (
     *("Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "Nirmala UI", "Noto Sans", "Noto Sans Arabic"),
     *("Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS", "WenQuanYi Zen Hei", "IPAGothic"),
 )
-"""Where letters are looked for that matplotlib's own font lacks, of those that are installed."""
+"""Fallback fonts, if installed, for letters that matplotlib's own font lacks."""
 
 _LOG = logging.getLogger(__name__)
 
 
 def plain(axes: Axes, grid: Literal["both", "x"] = "both") -> None:
-    """A light grid, and no frame above and to the right."""
+    """Style axes with a light grid and without the upper and the right frame."""
     axes.grid(axis=grid, color="#e3e7ed")
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -59,7 +59,7 @@ def image_png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _drawn(figure: Figure, width: int, **options: Any) -> bytes:
-    """A figure as a file; class names come in all writing systems, so fonts that hold others are tried as well."""
+    """A figure as a file, with fallback fonts for class names in other scripts."""
     installed = set(get_font_names())
     families = ["DejaVu Sans", *(name for name in _FONTS if name in installed)]
     for text in figure.findobj(Text):
@@ -70,7 +70,7 @@ def _drawn(figure: Figure, width: int, **options: Any) -> bytes:
         figure.savefig(buffer, dpi=width / figure.get_figwidth(), **options)
     if any("missing from font" in str(warning.message) for warning in caught):
         _LOG.warning(
-            "warning: some letters of a picture are in no installed font and drawn as boxes; install one that has "
+            "warning: no installed font has some letters of a figure, so they are drawn as boxes; install one that has "
             "them, such as Noto Sans CJK"
         )
     return buffer.getvalue()

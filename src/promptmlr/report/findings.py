@@ -1,4 +1,4 @@
-"""What a measurement found, once: as text for the terminal and as Markdown here, as a page in `page.py`."""
+"""The findings of a measurement, rendered as terminal text and Markdown here, and as a page in `page.py`."""
 
 import re
 import textwrap
@@ -35,7 +35,7 @@ _UNIT = re.compile(r"(\d) (%|px)")  # no line ends between a number and its unit
 
 @dataclass(frozen=True)
 class Heading:
-    """Begins a section, at level 2, or a part of one, at level 3; all that follows belongs to it."""
+    """Begins a section at level 2, or a subsection at level 3."""
 
     text: str
     level: int = 2
@@ -46,13 +46,13 @@ class Table:
     """Rows under a header.
 
     Attributes:
-        caption: what they show, and in which file their numbers are.
+        caption: what the rows show, and the file with their numbers.
         header: names of the columns.
         rows: cells.
-        words: how many columns, from the left, hold words; the others hold numbers.
-        long: whether there are too many rows for a terminal.
-        brief: whether it is the beginning of a long one, which the page has whole.
-        strong: the indices of rows that stand out on the page.
+        words: number of columns, from the left, that hold text; the others hold numbers.
+        long: whether it has too many rows for a terminal.
+        brief: whether it is the beginning of a long table, which the page shows in full.
+        strong: indices of rows that are highlighted on the page.
     """
 
     caption: str
@@ -66,7 +66,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines that belong together, under a heading or under none."""
+    """A group of lines with or without a heading."""
 
     heading: str | None
     items: Sequence[str]
@@ -74,13 +74,13 @@ class Lines:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure; of the page alone.
+    """A figure, shown on the page only.
 
     Attributes:
-        draw: makes it, as PNG or JPEG.
-        alt: what it shows, for those who do not see it.
-        caption: what to see in it.
-        least: the width below which it scrolls instead of shrinking, in times the height of a letter (rem).
+        draw: returns it as PNG or JPEG.
+        alt: text alternative.
+        caption: text below it.
+        least: minimum width in rem; below it, the figure scrolls instead of shrinking.
     """
 
     draw: Callable[[], bytes]
@@ -91,7 +91,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Code:
-    """Commands or code, as they stand; of the page alone, where the keyboard reaches them if they scroll."""
+    """Commands or code verbatim, shown on the page only; keyboard-focusable where they scroll."""
 
     lines: Sequence[str]
 
@@ -102,9 +102,9 @@ class Card:
 
     Attributes:
         picture: PNG or JPEG.
-        alt: what it shows, for those who do not see it.
+        alt: text alternative.
         heading: the first line.
-        lines: a mark and the words beside it; the words must do without the mark's colour.
+        lines: a mark and its text, which must not rely on the mark's colour.
     """
 
     picture: bytes
@@ -115,7 +115,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Cards:
-    """Pictures side by side, as many as the screen holds; of the page alone."""
+    """Cards side by side, as many as fit the screen, shown on the page only."""
 
     cards: Sequence[Card]
 
@@ -125,17 +125,17 @@ Finding = InWords | Picture | Code | Cards
 
 
 def as_text(findings: Iterable[Finding], width: int | None = None) -> str:
-    """For a terminal: blocks apart by an empty line; tables are folded to a width in letters where there is one."""
+    """Text for a terminal, with empty lines between blocks; tables are folded to a width in characters if given."""
     return "\n\n".join(_text(finding, width) for finding in _in_words(findings))
 
 
 def as_markdown(findings: Iterable[Finding]) -> str:
-    """The same as a file of Markdown."""
+    """The same as Markdown."""
     return "\n\n".join(map(_markdown, _in_words(findings))) + "\n"
 
 
 def _in_words(findings: Iterable[Finding]) -> list[InWords]:
-    """Without what the page alone shows, and without headings that nothing is left of."""
+    """The findings that text can show, without those of the page only and without empty sections."""
     kept = [one for one in findings if isinstance(one, InWords) and not (isinstance(one, Table) and one.long)]
     return [
         one

@@ -1,4 +1,4 @@
-"""What a measurement shows, filled by each: findings for terminal and page, and the same as files."""
+"""The outputs of a measurement: findings for terminal and page, and their numbers and figures as files."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from promptmlr.files import write_bytes, write_text
 from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, as_markdown
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 
 __all__ = ["Drawing", "Outputs", "Records"]
 
@@ -21,8 +21,8 @@ class Records:
     """A CSV.
 
     Attributes:
-        columns: of its header.
-        rows: column → value; a column that a row lacks is blank.
+        columns: names in its header.
+        rows: column → value; missing columns are blank.
     """
 
     columns: Sequence[str]
@@ -30,7 +30,7 @@ class Records:
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Records":
-        """Rows that all have the columns of the first, of which there is one."""
+        """Records of at least one row, with the columns of the first."""
         return cls(list(rows[0]), rows)
 
 
@@ -48,12 +48,12 @@ class Drawing:
 
 
 class Outputs(ABC):
-    """Everything that is shown of a measurement.
+    """The report of a measurement.
 
     Attributes:
         title: of its page.
-        lead: what it is about, in a sentence.
-        document: the file that holds all findings as Markdown; None writes none.
+        lead: its topic in a sentence.
+        document: the Markdown file for all findings; None writes none.
     """
 
     title: str
@@ -62,18 +62,18 @@ class Outputs(ABC):
 
     @abstractmethod
     def findings(self) -> list[Finding]:
-        """Tables, figures, and what to know about them."""
+        """Tables, figures, and notes on them."""
 
     @abstractmethod
     def files(self) -> Mapping[str, Records | Drawing]:
-        """Name → what it holds: every number that findings show, and their figures."""
+        """File name → content: every number in the findings, and their figures."""
 
     def write(self, folder: Path) -> None:
-        """All files, each whole or not at all."""
+        """Write all files, each atomically."""
         if self.document is not None:
             write_text(folder / self.document, as_markdown(self.findings()))
         for name, content in self.files().items():
             if isinstance(content, Records):
-                write_text(folder / name, csv_text(content.columns, content.rows))
+                write_csv(folder / name, content.columns, content.rows)
             else:
                 write_bytes(folder / name, figure_png(content.figure, content.width))

@@ -1,4 +1,4 @@
-"""Images with similarity maps over them, for every figure that shows where a class is seen.
+"""Images with similarity maps over them, for all figures.
 
 Letters: R regions; region 0 is global, the others a square grid, row by row, over the whole image.
 """
@@ -12,7 +12,7 @@ __all__ = ["INK", "draw_bar", "draw_image", "draw_map", "grid_of"]
 
 INK = "#1b2330"
 
-_GREY, _CONTRAST = 0.6, 0.5  # of the copy under a map: its mean, and how far it spreads
+_GREY, _CONTRAST = 0.6, 0.5  # mean and range of the grey copy under a map
 _ALPHA = 0.6  # of the map
 
 
@@ -23,10 +23,10 @@ def grid_of(similarity: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def draw_image(axes: Axes, image: NDArray[np.uint8], title: str, size: float = 15) -> None:
-    """Draw an (H, W, 3) uint8 image in its own proportions, with a title of that font size."""
+    """Draw an (H, W, 3) uint8 image at its aspect ratio, with a title of that font size."""
     height, width = image.shape[:2]
     axes.imshow(image, extent=(0, width, height, 0), interpolation="bilinear")
-    axes.set_title(title, fontsize=size, color=INK, parse_math=False)  # names are no formulas
+    axes.set_title(title, fontsize=size, color=INK, parse_math=False)  # dollar signs in names are literal
     axes.set_axis_off()
 
 
@@ -38,17 +38,17 @@ def draw_map(
     title: str,
     size: float = 15,
 ) -> AxesImage:
-    """Draw a map over a pale grey copy of its image, so that colours mean the same over dark and bright parts of it.
+    """Draw a map over a pale grey copy of its image, so that colours compare over dark and bright parts of it.
 
-    The colours are viridis: they rise evenly in lightness, for the colour-blind too.
+    The colour map is viridis, which is perceptually uniform, also for the colour-blind.
 
     Args:
-        axes: where to.
+        axes: to draw on.
         image: (H, W, 3) uint8.
-        grid: (h, w) similarities; every cell is a part of the image, stretched to its proportions.
+        grid: (h, w) similarities, stretched over the image.
         limits: the similarities at both ends of the colours.
-        title: above it.
-        size: of the title's font.
+        title: above the image.
+        size: font size of the title.
     """
     (height, width), (low, high) = image.shape[:2], limits
     grey = 255 * (_GREY - _CONTRAST / 2) + _CONTRAST * image.mean(axis=2, keepdims=True)
@@ -59,7 +59,7 @@ def draw_map(
 
 
 def draw_bar(axes: Axes, mapped: AxesImage, label: str, size: float) -> None:
-    """Draw the colours of a map as they are over the mean grey, what they stand for, and a label of that font size."""
+    """Draw a colour bar, as the colours look over the mean grey, with a label of that font size."""
     bar = axes.figure.colorbar(mapped, cax=axes)
     axes.set_facecolor(str(_GREY))
     bar.set_label(label, fontsize=size, color=INK)

@@ -1,7 +1,7 @@
-"""One self-contained HTML page of findings, with the pictures inside it; `page.html` says how each of them looks.
+"""One self-contained HTML page of findings with embedded pictures, by the template `page.html`.
 
-Everything given as text is escaped. Tables and figures scroll by themselves where a screen is narrow. A click on the
-head of a column sorts its table; that is all the script does, and without it the page is complete.
+All text is escaped. Tables and figures scroll on narrow screens. A click on a column's heading sorts its table; the
+page is complete without this script.
 """
 
 import base64
@@ -15,12 +15,12 @@ __all__ = ["as_page"]
 
 
 def as_page(title: str, lead: str, findings: Iterable[Finding]) -> str:
-    """A page, from top to bottom, with pictures and long tables.
+    """The page as HTML, with pictures and long tables.
 
     Args:
         title: of the page.
-        lead: what it says, in a sentence or two.
-        findings: what follows.
+        lead: its summary in a sentence or two.
+        findings: its content.
     """
     shown = [(type(one).__name__, one) for one in findings if not (isinstance(one, Table) and one.brief)]
     return _TEMPLATES.get_template("page.html").render(title=title, lead=lead, findings=shown)

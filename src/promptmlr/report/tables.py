@@ -1,14 +1,18 @@
-"""Rows as CSV, Markdown and plain text, and numbers as people read them."""
+"""Rows as CSV, Markdown and plain text, and formatted numbers."""
 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["csv_text", "markdown_table", "percent_interval", "signed", "table_lines"]
+from promptmlr.errors import UserError
+from promptmlr.files import write_text
+
+__all__ = ["csv_text", "markdown_table", "percent_interval", "signed", "table_lines", "write_csv"]
 
 UNFOLDED = 10_000  # letters, wider than any table
 
@@ -22,8 +26,23 @@ def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, object]]) ->
     return text.getvalue()
 
 
+def write_csv(path: Path, columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> None:
+    """The same as a file; an older one with the same header is replaced.
+
+    Raises:
+        UserError: there is a file with another header, which is somebody's own.
+        EnvironmentFault: it cannot be written.
+    """
+    text = csv_text(columns, records)
+    if path.is_file():
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            if file.readline() != text[: text.index("\n") + 1]:
+                raise UserError(f"{path} is another table and would be lost; rename it, or choose another folder")
+    write_text(path, text)
+
+
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:
-    """A table as Markdown: `words` columns set to the left, the others to the right."""
+    """A table as Markdown: the first `words` columns are left-aligned, the others right-aligned."""
     lines = [header, ["---" if column < words else "---:" for column in range(len(header))], *rows]
     escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join("| " + " | ".join(line) + " |" for line in escaped)
@@ -35,20 +54,20 @@ def percent_interval(value: float, low: float, high: float) -> str:
 
 
 def signed(points: float) -> str:
-    """With its sign, as typeset; never a negative zero."""
+    """A number with its sign as + or − (U+2212); never a negative zero."""
     return f"{points:+.1f}".replace("-0.0", "+0.0").replace("-", "−")
 
 
 def table_lines(
     header: Sequence[str], rows: Sequence[Sequence[str]], words: int, width: int | None = None
 ) -> list[str]:
-    """A table as text: `words` columns set to the left, the others to the right.
+    """A table as text: the first `words` columns are left-aligned, the others right-aligned.
 
     Args:
         header: names of the columns.
         rows: their cells.
-        words: how many columns, from the left, hold words.
-        width: in letters; a table that is wider has its cells folded into several lines; without one none has.
+        words: number of columns, from the left, that hold text.
+        width: in characters; the cells of wider tables are folded into several lines. None folds nothing.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column, name in enumerate(header):

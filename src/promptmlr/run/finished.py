@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from promptmlr.backbone import Backbone, GivenFeatures, load_backbone
+from promptmlr.backbone import Backbone, PrecomputedFeatures, load_backbone
 from promptmlr.calibration import CalibratedRecognizer, Calibration
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.errors import UserError
@@ -94,7 +94,7 @@ class Run:
             UserError: other weights or another preprocessing than those the run was trained on; features for a run of
                 images, images for a run of features, or features of another space.
         """
-        if isinstance(backbone, GivenFeatures):
+        if isinstance(backbone, PrecomputedFeatures):
             self._check_space(backbone)
         else:
             self._check_tower(backbone)
@@ -114,7 +114,7 @@ class Run:
                     f"{has!s:.80}; name the right one with --backbone and --pretrained (TAG=FILE for the file of a tag)"
                 )
 
-    def _check_space(self, given: GivenFeatures) -> None:
+    def _check_space(self, given: PrecomputedFeatures) -> None:
         wanted = self.config.backbone
         if wanted.preprocessing is not None:
             raise UserError(f"run {self.path} was trained on images seen by {wanted}, and these are features")
@@ -123,7 +123,7 @@ class Run:
                 f"run {self.path} was trained on features of width {wanted.feature_width}, and these have "
                 f"{given.feature_width}: they are of another CLIP"
             )
-        if not given.may_be(wanted.weights_sha256, self.class_names):
+        if not given.may_match(wanted.weights_sha256, self.class_names):
             raise UserError(
                 f"run {self.path} was trained with other text features of its classes than these features come with, "
                 "so these may be of another CLIP; if not, give them the same `text`, or none"

@@ -1,7 +1,7 @@
-"""The camera between the drawn world and its data sets: grain that the pretraining never saw.
+"""The camera between the drawn world and its data sets: image noise (grain) that pretraining did not see.
 
-A CLIP meets people's photos after the web's images, and what it learned from captions fits them less well. Without that
-step the miniature would know the answers before it has seen a label.
+It is the domain shift between CLIP's pretraining and users' photos. Without it the miniature's zero-shot would be
+nearly perfect and leave nothing to learn.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Captions as the web writes them: they name some of what is present, and rarely what is absent."""
+"""Captions like those of web images: they name some of the classes present, and rarely an absent one."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ ABSENCE_RATE = 0.0047
 """Share of captions that say what is absent; LAION-400M has 0.47 %."""
 
 PRESENCE_TEMPLATE = "a photo of a {}."
-"""The sentence by which zero-shot recognition asks for a class."""
+"""The sentence of a class in zero-shot recognition."""
 
 _WORDLESS = 0.05  # the share of captions that name nothing in the picture
 _WITH_COLOUR = 0.45

@@ -29,7 +29,7 @@ _CANVAS = 256
 _WHITE = np.float32(255)
 _ANGLES = (-20, -10, 0, 10, 20)
 _OWN_BACKDROP = 0.7
-_SEEN = 0.65  # the share of an object that must stay in view, or it is not put there
+_LEAST_IN_VIEW = 0.65  # least share of an object that must be visible
 _PLACES = 12  # places tried for an object before it is left out
 
 
@@ -70,7 +70,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class _Sprite:
-    """A rendered glyph: its opacity, and the part of its colour that is the object's and that is its own."""
+    """A rendered glyph: its opacity, the part of its colour that is tinted, and the part that is fixed."""
 
     opacity: Floats  # (H, W, 1) in [0, 1]
     tint: Floats  # (H, W, 1), times opacity
@@ -85,12 +85,12 @@ class _Sprite:
 
 
 def draw_scene(seed: int, index: int, world: World = WORLDS["usual"]) -> Scene:
-    """Draw scene `index` of the series `seed`: the same one whatever else is drawn.
+    """Draw scene `index` of the series `seed`, independently of all other scenes.
 
     Args:
         seed: which series of scenes, not negative.
         index: which scene of it, not negative.
-        world: how it is put together.
+        world: how scenes are composed.
     """
     rng = np.random.default_rng([seed, index])
     theme = list(THEMES)[_pick(rng, _THEME_CUTS)]
@@ -121,7 +121,7 @@ def _cuts(weights: list[float]) -> Floats:
 
 _THEME_CUTS = _cuts([theme.weight for theme in THEMES.values()])
 _WORLD_CUTS = _cuts(list(FREQUENCIES.values()))
-_COMPANY_CUTS = {name: _cuts([FREQUENCIES[kind] for kind in theme.classes]) for name, theme in THEMES.items()}
+_THEME_CLASS_CUTS = {name: _cuts([FREQUENCIES[kind] for kind in theme.classes]) for name, theme in THEMES.items()}
 
 
 def _pick(rng: np.random.Generator, cuts: Floats) -> int:
@@ -131,8 +131,8 @@ def _pick(rng: np.random.Generator, cuts: Floats) -> int:
 def _classes(rng: np.random.Generator, theme: str, world: World) -> list[int]:
     """The classes of the objects asked for; a class may come twice."""
     names = [
-        THEMES[theme].classes[_pick(rng, _COMPANY_CUTS[theme])]
-        if rng.random() < world.company
+        THEMES[theme].classes[_pick(rng, _THEME_CLASS_CUTS[theme])]
+        if rng.random() < world.co_occurrence
         else CLASS_NAMES[_pick(rng, _WORLD_CUTS)]
         for _ in range(1 + _pick(rng, _cuts(list(world.object_counts))))
     ]
@@ -142,14 +142,14 @@ def _classes(rng: np.random.Generator, theme: str, world: World) -> list[int]:
 def _free_corner(
     rng: np.random.Generator, mask: Bools, owners: NDArray[np.int8], areas: list[int]
 ) -> tuple[int, int] | None:
-    """A left and top at which the object hides none of the others too much, together with those before it."""
+    """A left and top corner at which all earlier objects stay visible enough; None if there is none."""
     height, width = mask.shape
     in_view = np.bincount(owners[owners >= 0], minlength=len(areas))
     for _ in range(_PLACES):
         left, top = int(rng.integers(IMAGE_SIZE - width + 1)), int(rng.integers(IMAGE_SIZE - height + 1))
         covered = owners[top : top + height, left : left + width][mask]
         hidden = np.bincount(covered[covered >= 0], minlength=len(areas))
-        if np.all(in_view - hidden >= _SEEN * np.asarray(areas)):
+        if np.all(in_view - hidden >= _LEAST_IN_VIEW * np.asarray(areas)):
             return left, top
     return None
 
@@ -223,7 +223,7 @@ def _textures() -> Floats:
 
 
 def _scatter_clutter(rng: np.random.Generator, canvas: Floats) -> None:
-    """Put a few shapes that belong to no class behind the objects."""
+    """Draw a few shapes that belong to no class behind the objects."""
     for _ in range(rng.integers(3, 9)):
         shape = _SHAPES[rng.integers(len(_SHAPES))]
         sprite = _clutter_sprite(shape, int(rng.integers(2, 7)) * 5, int(rng.integers(6)) * 30)

@@ -76,7 +76,7 @@ def normalise(pixels: Tensor) -> Tensor:
 def encode_image(model: CLIP, images: Tensor) -> tuple[Tensor, Tensor]:
     """CLIP's image feature (B, D), and its regions (B, R, D): the attention pool without its attention.
 
-    The attention pool asks with the mean token alone, so only that one query is computed.
+    The query of the attention pool is the mean token alone, so no other query is computed.
 
     Args:
         model: a CLIP with a ModifiedResNet.

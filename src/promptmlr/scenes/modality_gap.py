@@ -1,6 +1,7 @@
-"""The last step of the pretraining: a gap between the features of images and of texts, as CLIP has it.
+"""The last step of the pretraining: the modality gap between the features of images and texts, as in CLIP.
 
-Features of each modality lie in a narrow cone, and the two cones apart ("Mind the Gap", Liang and others, 2022).
+Features of each modality lie in a narrow cone, and the two cones are far apart (Liang and others, "Mind the Gap",
+2022).
 
 All text features of a CLIP share a large common part, and so do all its image features; classes differ by little beside
 it. The miniature's would spread over the whole sphere: 20 · cos then saturates the pair's softmax before any training

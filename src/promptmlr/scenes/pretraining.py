@@ -5,8 +5,8 @@
 2. text: contrastive, with a frozen image tower; the text tower learns to describe what the image tower sees.
 3. joint: contrastive, both towers.
 
-Steps are counted, never seconds, and each step draws from its own generator: a seed gives one result, and a run
-that was interrupted continues to that same result.
+The schedule counts steps, not seconds, and each step has its own generator: a seed gives one result, and an interrupted
+run continues to the same result.
 """
 
 import functools
@@ -43,9 +43,9 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
-"""Called after each step with the steps done and the steps in all."""
+"""Called after each step with the number of finished steps and of all steps."""
 
-FIRST_SCENE = 1_000_000_000  # far from the scenes that anyone trains or tests on with the same seed
+FIRST_SCENE = 1_000_000_000  # beyond all scenes of training and test sets with the same seed
 _CHECKPOINT_EVERY = 250  # steps
 _WARM_UP = 100  # steps
 WEIGHT_DECAY = 0.02
@@ -53,7 +53,7 @@ WEIGHT_DECAY = 0.02
 
 @dataclass(frozen=True)
 class PretrainingConfig:
-    """What makes a pretraining.
+    """The settings of a pretraining.
 
     Attributes:
         seed: of the scenes, the initial weights, the batches and the captions.
@@ -85,7 +85,7 @@ class PretrainingConfig:
         return self.word_steps + self.text_steps + self.joint_steps
 
 
-class _Album:
+class _SceneBatches:
     """The scenes of a pretraining, drawn once, and the batches drawn from them."""
 
     def __init__(self, config: PretrainingConfig, ids: Tensor) -> None:
@@ -108,7 +108,7 @@ class _Album:
         return rows.unflatten(2, (IMAGE_SIZE, 3)).permute(0, 3, 1, 2), self._tokenize(captions)
 
 
-class _Pupil(nn.Module):
+class _Student(nn.Module):
     """The miniature CLIP in training, with a head of one vector per word that only the first stage uses."""
 
     def __init__(self, rows: int) -> None:
@@ -119,9 +119,9 @@ class _Pupil(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
     def word_loss(self, images: Tensor, rows: Tensor) -> Tensor:
-        """Which words does the caption hold? Summed over words; asked of the pooled image and of its regions."""
+        """Binary cross-entropy of the caption's words, summed over words, for the pooled image and its regions."""
         target = torch.zeros(len(rows), len(self.words)).scatter_(1, rows, 1.0)
-        pooled, regions = self._see(images)
+        pooled, regions = self._encode_images(images)
         logits = [self.log_scale.exp() * score + self.bias for score in _similarities(pooled, regions, self.words)]
         losses = [binary_cross_entropy_with_logits(x, target) for x in logits]
         return torch.stack(losses).sum() * len(self.words)
@@ -129,10 +129,10 @@ class _Pupil(nn.Module):
     def contrastive_loss(self, images: Tensor, rows: Tensor, *, frozen_image: bool) -> Tensor:
         """`contrastive_loss` of both towers, or of the text tower alone."""
         with torch.set_grad_enabled(not frozen_image):
-            pooled, regions = self._see(images)
+            pooled, regions = self._encode_images(images)
         return contrastive_loss(self.clip, pooled, regions, rows)
 
-    def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
             return miniature.encode_image(self.clip, images)
 
@@ -173,11 +173,11 @@ class Stage:
         return self.peak_rate * min(1.0, (step + 1) / _WARM_UP) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def _stages(pupil: _Pupil, config: PretrainingConfig) -> tuple[Stage, ...]:
+def _stages(student: _Student, config: PretrainingConfig) -> tuple[Stage, ...]:
     return (
-        Stage(config.word_steps, 3e-3, pupil.word_loss),
-        Stage(config.text_steps, 2e-3, functools.partial(pupil.contrastive_loss, frozen_image=True)),
-        Stage(config.joint_steps, 1e-3, functools.partial(pupil.contrastive_loss, frozen_image=False)),
+        Stage(config.word_steps, 3e-3, student.word_loss),
+        Stage(config.text_steps, 2e-3, functools.partial(student.contrastive_loss, frozen_image=True)),
+        Stage(config.joint_steps, 1e-3, functools.partial(student.contrastive_loss, frozen_image=False)),
     )
 
 
@@ -201,9 +201,9 @@ def pretrain(
     ids = miniature.vocabulary_ids()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        pupil = _Pupil(len(ids)).to(memory_format=torch.channels_last)
-    _train(pupil, _Album(config, ids), config, progress, partial)
-    rows = {key: value.detach() for key, value in pupil.clip.state_dict().items()}
+        student = _Student(len(ids)).to(memory_format=torch.channels_last)
+    _train(student, _SceneBatches(config, ids), config, progress, partial)
+    rows = {key: value.detach() for key, value in student.clip.state_dict().items()}
     return unpack(rows | {"token_embedding.ids": ids})
 
 
@@ -223,40 +223,46 @@ def pretrain_to_file(out: Path, config: PretrainingConfig, progress: Progress | 
 
 
 def _train(
-    pupil: _Pupil, album: _Album, config: PretrainingConfig, progress: Progress | None, partial: Path | None
+    student: _Student,
+    batches: _SceneBatches,
+    config: PretrainingConfig,
+    progress: Progress | None,
+    partial: Path | None,
 ) -> None:
     """All steps of all stages, from the checkpoint if there is one; each stage has an optimizer of its own."""
-    schedule = [(stage, step) for stage in _stages(pupil, config) for step in range(stage.steps)]
-    optimizer = torch.optim.AdamW(pupil.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
-    done = _load(partial, pupil, optimizer, config)
+    schedule = [(stage, step) for stage in _stages(student, config) for step in range(stage.steps)]
+    optimizer = torch.optim.AdamW(student.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
+    done = _load(partial, student, optimizer, config)
     for number, (stage, step) in enumerate(schedule[done:], start=done):
         if step == 0:
-            optimizer = torch.optim.AdamW(pupil.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
+            optimizer = torch.optim.AdamW(student.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
         for group in optimizer.param_groups:
             group["lr"] = stage.rate(step)
-        loss = stage.loss(*album.batch(number))
+        loss = stage.loss(*batches.batch(number))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if partial is not None and (number + 1) % _CHECKPOINT_EVERY == 0:
-            _save(partial, pupil, optimizer, config, number + 1)
+            _save(partial, student, optimizer, config, number + 1)
         if progress is not None:
             progress(number + 1, config.steps)
 
 
-def _save(partial: Path, pupil: _Pupil, optimizer: torch.optim.Optimizer, config: PretrainingConfig, done: int) -> None:
-    state = {"pupil": pupil.state_dict(), "optimizer": optimizer.state_dict()}
+def _save(
+    partial: Path, student: _Student, optimizer: torch.optim.Optimizer, config: PretrainingConfig, done: int
+) -> None:
+    state = {"pupil": student.state_dict(), "optimizer": optimizer.state_dict()}
     with files.replacing(partial) as file:
         torch.save(state | {"config": asdict(config), "done": done}, file)
 
 
-def _load(partial: Path | None, pupil: _Pupil, optimizer: torch.optim.Optimizer, config: PretrainingConfig) -> int:
+def _load(partial: Path | None, student: _Student, optimizer: torch.optim.Optimizer, config: PretrainingConfig) -> int:
     """Steps that are done already."""
     if partial is None or not partial.exists():
         return 0
     state = torch.load(partial, weights_only=True)
     if state["config"] != asdict(config):
         raise UserError(f"{partial} was begun with other settings: delete it, or give those settings again")
-    pupil.load_state_dict(state["pupil"])
+    student.load_state_dict(state["pupil"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["done"])

@@ -1,7 +1,7 @@
-"""Pretraining of the miniature CLIP's text side alone, against an image tower that stays as it is.
+"""Pretraining of the miniature CLIP's text tower alone, with a frozen image tower.
 
-Text towers that differ in nothing but their captions: the same scenes, the same image features, the same initial
-weights and batches for the same seed, and a share of captions that speak of absence.
+The text towers differ only in their captions: scenes, image features, and for one seed initial weights and batches are
+the same, and a given share of captions states an absence.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from promptmlr.scenes.drawing import draw_scene
 from promptmlr.scenes.modality_gap import add_gap_to_texts, common_image_part
 from promptmlr.scenes.pretraining import FIRST_SCENE, WEIGHT_DECAY, Stage, contrastive_loss
 
-__all__ = ["SeenScenes", "TextSideConfig", "pretrain_text_side", "see_scenes"]
+__all__ = ["EncodedScenes", "TextSideConfig", "encode_scenes", "pretrain_text_side"]
 
 _AT_ONCE = 100  # scenes through the image tower
 _PEAK_RATE = 2e-3  # as the second stage of `pretraining`
@@ -27,7 +27,7 @@ _PEAK_RATE = 2e-3  # as the second stage of `pretraining`
 
 @dataclass(frozen=True)
 class TextSideConfig:
-    """What makes a text side.
+    """The settings of a text side's pretraining.
 
     Attributes:
         absence_rate: share of captions with a statement of absence, in [0, 1].
@@ -47,12 +47,12 @@ class TextSideConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class SeenScenes:
-    """Scenes, without their pixels, as a frozen image tower sees them.
+class EncodedScenes:
+    """Scenes encoded by a frozen image tower, without their pixels.
 
     Attributes:
         tower: the whole CLIP, packed (`promptmlr.backbone.packing`); its text side is replaced.
-        scenes: N scenes, to be described.
+        scenes: N scenes, for which captions are drawn.
         pooled: (N, D) image features, without the common part of all images.
         regions: (N, R, D) of them, without it too.
     """
@@ -64,10 +64,10 @@ class SeenScenes:
 
 
 @torch.no_grad()
-def see_scenes(
+def encode_scenes(
     tower: dict[str, Tensor], count: int, seed: int = 0, progress: Callable[[int, int], None] | None = None
-) -> SeenScenes:
-    """Draw scenes and encode them; no one trains or tests on them with the same seed.
+) -> EncodedScenes:
+    """Draw and encode scenes that no training or test set of the same seed contains.
 
     Args:
         tower: a miniature CLIP, packed.
@@ -87,15 +87,15 @@ def see_scenes(
             progress(len(scenes), count)
     pooled, regions = (torch.cat(parts) for parts in zip(*found, strict=True))
     common = common_image_part(regions)
-    return SeenScenes(tower, scenes, pooled - common, regions - common)
+    return EncodedScenes(tower, scenes, pooled - common, regions - common)
 
 
-def pretrain_text_side(seen: SeenScenes, config: TextSideConfig) -> dict[str, Tensor]:
-    """Train a text side from nothing.
+def pretrain_text_side(seen: EncodedScenes, config: TextSideConfig) -> dict[str, Tensor]:
+    """Train a text side from random weights.
 
     Args:
-        seen: what it is to describe.
-        config: what makes it.
+        seen: the encoded scenes.
+        config: the settings.
 
     Returns:
         The tower with this text side, packed: every tensor of the image side is the one that `seen` has.

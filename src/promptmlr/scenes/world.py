@@ -1,7 +1,7 @@
-"""The drawn world as data: what there is, how often, with what, in which colours, before which backdrop.
+"""The drawn world as data: its classes, their frequencies and co-occurrence, colours and backdrops.
 
-The classes are long-tailed (`FREQUENCIES`) and keep company (`THEMES`): most objects of a scene are drawn from its
-theme, the rest from the whole world. `WORLDS` are the same things put together otherwise.
+The classes are long-tailed (`FREQUENCIES`) and co-occur (`THEMES`): most objects of a scene are drawn from its theme,
+the rest from all classes. `WORLDS` are the same classes with other statistics.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ CLASS_NAMES: tuple[str, ...] = tuple(FREQUENCIES)
 
 @dataclass(frozen=True)
 class Theme:
-    """Classes that keep company, how often the theme is drawn, and the backdrops that suit it."""
+    """Classes that co-occur, how often the theme is drawn, and its backdrops."""
 
     weight: float
     classes: tuple[str, ...]
@@ -106,18 +106,18 @@ BACKDROPS = MappingProxyType(
 
 @dataclass(frozen=True)
 class World:
-    """How scenes are put together and photographed.
+    """How scenes are composed and photographed.
 
     Attributes:
-        object_counts: probability that 1, 2, … objects are asked for; one that finds no free place is left out.
+        object_counts: probability that 1, 2, … objects are drawn; an object without free space is left out.
         object_sizes: height and width of the square that an object fills, in pixels.
-        company: share of a scene's objects that are drawn from its theme.
+        co_occurrence: share of a scene's objects that are drawn from its theme.
         grain: of the camera, a standard deviation in grey levels of 255.
     """
 
     object_counts: tuple[float, ...] = (0.14, 0.26, 0.28, 0.20, 0.12)
     object_sizes: tuple[int, ...] = (24, 28, 32, 38, 44, 52)
-    company: float = 0.8
+    co_occurrence: float = 0.8
     grain: float = 20.0
 
 
@@ -125,9 +125,9 @@ WORLDS = MappingProxyType(
     {
         "usual": World(),
         "crowded": World(object_counts=(0.0, 0.05, 0.10, 0.20, 0.25, 0.20, 0.20), object_sizes=(20, 24, 28, 32, 38)),
-        "strangers": World(company=0.0),
+        "strangers": World(co_occurrence=0.0),
         "grainy": World(grain=35.0),
     }
 )
-"""The usual one is what the miniature CLIP was pretrained on, grain apart; the others are for what must hold elsewhere
-too: more and smaller objects, classes that keep no company, a worse camera."""
+"""The miniature CLIP was pretrained on the usual world without grain. The others test generalisation: more and smaller
+objects (crowded), classes that occur independently of each other (strangers), a worse camera (grainy)."""

@@ -1,4 +1,4 @@
-"""What every kind of side offers: one similarity map per class, its start, and a form without a text tower."""
+"""The interface of every kind of side: a similarity map per class, its start, and a form without a text tower."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -20,8 +20,8 @@ class Side(nn.Module, ABC):
 
     Attributes:
         rates: name of a learned tensor (up to its first dot) → the recipe's rate for it.
-        needs: what a backbone must have for it, as `Backbone` calls that; None where any does.
-        by_rows: whether a map follows from the rows of `class_vectors` alone, so that several sides are one product.
+        needs: the property of `Backbone` that it requires, by name; None if every backbone will do.
+        by_rows: whether a map depends on the rows of `class_vectors` only, so that several sides are one product.
     """
 
     rates: ClassVar[Mapping[str, str]]
@@ -35,12 +35,12 @@ class Side(nn.Module, ABC):
 
     @staticmethod
     def shapes(classes: int, width: int) -> dict[str, tuple[int | None, ...]]:  # noqa: ARG004
-        """Tensors of a folded side and shapes, None for a size of its own; {} where it folds to another kind."""
+        """Tensor → shape of a folded side, None for a free size; {} if it folds to another kind."""
         return {}
 
     @abstractmethod
     def class_vectors(self) -> Tensor:
-        """(C, V) what is learned of each class: a row per class, which a prior can hold near its start."""
+        """(C, V) the learned vectors, a row per class, around whose start a prior can be put."""
 
     @abstractmethod
     def similarity(self, regions: Tensor, vectors: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class Side(nn.Module, ABC):
     def joint_similarity(cls, sides: Sequence[Self], regions: Tensor, vectors: Tensor) -> Tensor:
         """(B, ΣC, R) maps of several sides, side by side; `vectors` are their `joint_vectors`.
 
-        Classes do not talk to each other, so where rows are all there is, one product gives the maps of all.
+        Classes are independent, so if maps depend on rows only, one product gives the maps of all sides.
         """
         if cls.by_rows or len(sides) == 1:
             return sides[0].similarity(regions, vectors)
@@ -74,6 +74,6 @@ class Side(nn.Module, ABC):
 
 
 def seeded_generator(seed: int, name: str) -> torch.Generator:
-    """A CPU generator for the tensor called `name`: starts do not depend on what else is drawn, or on the device."""
+    """A CPU generator for the tensor `name`, so that starts depend neither on other draws nor on the device."""
     # torch's CPU generator reads no more than the low 32 bits of its seed.
     return torch.Generator().manual_seed(zlib.crc32(f"{name} {seed}".encode()))

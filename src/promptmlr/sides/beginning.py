@@ -1,4 +1,4 @@
-"""What a new side is made from, whatever its kind."""
+"""The inputs of a new side of any kind."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ LinearStart = Literal["random", "zero"]
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a backbone and a recipe say of a side's start; each kind takes what concerns it.
+    """The settings of a side's start from backbone and recipe; each kind of side uses some of them.
 
     Attributes:
         name: "presence" or "absence", so that two sides of one seed start differently.
         class_names: C names.
         feature_width: D.
         seed: of every random value.
-        text: gives the frozen text tower; raises `UserError` where there is none.
-        features: gives the (C, D) text features that an embedding starts from, or None where it starts at random.
+        text: returns the frozen text tower; raises `UserError` without one.
+        features: returns the (C, D) text features that an embedding starts from, or None for a random start.
         context_length: M, of a prompt that starts from random values.
         context_words: words that a prompt starts from instead.
         class_specific: a prompt's contexts per class instead of one for all.
-        offset: what a prompt adds to its text features.
-        linear_start: of linear layers.
+        offset: the term that a prompt adds to its text features.
+        linear_start: start of linear layers.
     """
 
     name: str

@@ -22,11 +22,11 @@ __all__ = ["PromptSide", "TextEncoder"]
 CONTEXT_STD = 0.02  # of random contexts; the released MLCPromptLearner uses the same
 KEPT_BYTES = 1 << 30  # of activations that a backward pass may keep: 80 classes at W = 512 take 0.9 GiB
 CHUNK_BYTES = 64 << 20  # of activations at a time beyond that
-GROUPS_PAY = 0.2  # share of all positions that must be saved before short and long names go through apart
+GROUPS_PAY = 0.2  # least share of positions saved for which short and long names are encoded separately
 
 
 class TextEncoder(Protocol):
-    """The frozen text tower, as a prompt sees it. W is its width, D the width of the shared feature space."""
+    """The part of the text tower that prompts use. W is its width, D the width of the shared feature space."""
 
     width: int
     context_length: int
@@ -39,7 +39,7 @@ class TextEncoder(Protocol):
 
     @property
     def activation_bytes(self) -> int:
-        """About what a backward pass keeps of one position of one prompt."""
+        """Estimated bytes that a backward pass keeps per position of a prompt."""
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a text, without start and end token."""
@@ -48,7 +48,7 @@ class TextEncoder(Protocol):
         """(…) token ids → (…, W) embeddings."""
 
     def prefix(self, embeddings: Tensor) -> Tensor:
-        """(P, W) embeddings of what stands before all prompts alike → what `encode` needs of it."""
+        """(P, W) embeddings of the common prefix of all prompts → its keys and values for `encode`."""
 
     def encode(self, embeddings: Tensor, ends: Tensor, prefix: Tensor) -> Tensor:
         """(N, L, W) embeddings behind a prefix, and the (N,) positions of their end tokens → (N, D) text features."""
@@ -57,16 +57,16 @@ class TextEncoder(Protocol):
 class PromptSide(Side):
     """A prompt per class: [start] context₁ … context_M name "." [end].
 
-    The text tower is held, not owned: it is no submodule, so `state_dict()` holds the learned tensors alone.
+    The text tower is not a submodule, so that `state_dict()` holds the learned tensors only.
 
     Args:
         text: the frozen text tower.
-        class_names: C names, as they are to be read by the tower.
+        class_names: C names, as the tower should read them.
         context: (M, W) shared by all classes or (C, M, W) class-specific.
         offset: (C, D) learned term added to the text features (released code, not in the paper), or None.
 
     Raises:
-        UserError: a name does not fit behind M context tokens.
+        UserError: a name does not fit after M context tokens.
     """
 
     rates: ClassVar = {"context": "context_rate", "offset": "embedding_rate"}
@@ -89,7 +89,7 @@ class PromptSide(Side):
         self.register_buffer("_start", torch.tensor([text.start_token]), persistent=False)
         self.register_buffer("_names", names, persistent=False)
         self.register_buffer("_ends", ends, persistent=False)  # (C,) where [end] stands in them
-        # Classes with short and with long names, apart where that saves enough padding; and where each is then found.
+        # Classes with short and with long names are encoded separately if that saves enough padding.
         groups = _groups(ends + 1 + (context.shape[1] if context.dim() == 3 else 0))
         self._lengths = [int(ends[group].max()) + 1 for group in groups]
         self._group_sizes = [len(group) for group in groups]
@@ -100,7 +100,7 @@ class PromptSide(Side):
 
     @classmethod
     def begin(cls, at: Beginning) -> "PromptSide":
-        """As the recipe says; raises `UserError` for a context that does not fit the text tower."""
+        """A side with the recipe's start; raises `UserError` for a context that does not fit the text tower."""
         text = at.text()
         longest = text.context_length - 1
         if not isinstance(at.context_length, Integral) or not 1 <= at.context_length <= longest:
@@ -174,8 +174,8 @@ class PromptSide(Side):
         chunks = zip(names.split(size), ends.split(size), contexts, strict=False)
         encode = self._encode
         if torch.is_grad_enabled() and self.context.requires_grad:
-            # The other kind of checkpoint keeps the graph of every chunk: small allocations between freed large ones,
-            # so that on a CPU the process grows with C after all.
+            # Non-reentrant checkpoints keep the graph of every chunk: small allocations between freed large ones, so
+            # that on a CPU the memory of the process grows with C.
             encode = partial(checkpoint, encode, use_reentrant=True, preserve_rng_state=False)
         return torch.cat([encode(*chunk, prefix) for chunk in chunks])
 
@@ -194,18 +194,18 @@ class PromptSide(Side):
         return torch.cat(features, dim=1)[:, self._places]
 
     def _prefix(self) -> Tensor:
-        """What the tower needs of that with which all prompts begin alike."""
+        """Keys and values of the common prefix of all prompts."""
         start = self._text.embed(self._start)
         alike = start if self.context.dim() == 3 else torch.cat([start, self.context.to(start.dtype)])
         return self._text.prefix(alike)
 
     def _activation_bytes(self) -> int:
-        """About what a backward pass keeps of all classes."""
+        """Estimated bytes that a backward pass keeps for all classes."""
         positions = self._names.shape[1] + (self.context.shape[1] if self.context.dim() == 3 else 0)
         return len(self._names) * positions * self._text.activation_bytes
 
     def _goes_with(self, other: "PromptSide") -> bool:
-        """Whether both begin alike and have the same names, so that their texts can be encoded together."""
+        """Whether both have the same prefix and names, so that their texts can be encoded together."""
         same = self._text is other._text and self._class_names == other._class_names
         return same and self.context.dim() == 3 and self.context.shape == other.context.shape
 
@@ -267,10 +267,10 @@ def _name_tokens(text: TextEncoder, class_names: Sequence[str], context_length: 
 
 
 def _groups(positions: Tensor) -> list[Tensor]:
-    """Rows of all classes, or those of short and of long prompts apart where that saves a fifth of all positions.
+    """Rows of all classes, or of short and of long prompts separately if that saves enough positions.
 
     Args:
-        positions: (C,) int64, how many positions each class takes.
+        positions: (C,) int64, the number of positions of each class.
     """
     longest = int(positions.max())
     cuts = positions.unique()[:-1]

@@ -14,7 +14,7 @@ from promptmlr.data.images import ImageRef
 from promptmlr.errors import UserError
 from promptmlr.features import RegionCache
 from promptmlr.files import write_text
-from promptmlr.labels import UNKNOWN
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import shown
 from promptmlr.opening import open_cache, open_tower
 from promptmlr.options import CacheOptions, DataOptions, TowerOptions
@@ -33,6 +33,7 @@ from promptmlr.web.suggestions import read_suggestions
 __all__ = ["Asked", "blank_table", "label_queue", "open_labelling"]
 
 TABLE = "labels.csv"
+IN_PLACE = (".csv", ".tsv")  # tables that are text
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class Asked:
     """What is to be labelled, as a person says it.
 
     Attributes:
-        data: a file or folder in any format; with `classes`, a folder of images.
-        classes: names between commas, or a file with one a line, for images that have no labels yet.
+        data: a file or folder in any format, or with `classes` a folder of images.
+        classes: those to ask about, between commas or in a file with one a line: of a table, or of a folder of images
+            that have no labels yet.
         suggestions: what `promptmlr suggest` wrote; None: all that is unknown is asked.
         journal: where answers are kept first; None: beside the data.
         random_share: of cells that are drawn at random.
@@ -103,16 +105,21 @@ def label_queue(asked: Asked, run: Run | None, reporter: Reporter) -> LabelQueue
     Raises:
         UserError: the data cannot be read, nothing in them is unknown, or the run knows none of their classes.
     """
-    data = asked.data if asked.classes is None else str(blank_table(Path(asked.data), asked.classes))
-    kind = asked.reading.format or detect_format(data)
-    reading = replace(asked.reading.or_else({"coco_images": "all"}), format=kind, skip_unreadable=True)
-    labelled = load_data(data, "train", reading, {} if run is None else run.config.data.reading)
+    data, reading = asked.data, asked.reading
+    if asked.classes is not None and Path(data).is_dir():
+        data = str(blank_table(Path(data), asked.classes))
+    elif asked.classes is not None:
+        reading = replace(reading, classes=asked.classes)
+    kind = reading.format or detect_format(data)
+    like = {} if run is None or run.config.data.reading.get("format") != kind else run.config.data.reading
+    reading = replace(reading.or_else({"coco_images": "all"}).or_else(like), format=kind, skip_unreadable=True)
+    labelled = load_data(data, "train", reading)
     if labelled.features is not None:
         raise UserError(f"{data} holds features, and nobody can look at those; name the images")
     if run is not None and not set(labelled.class_names) & set(run.class_names):
         raise UserError(f"{data} has none of the run's classes, such as {run.class_names[0]!r}")
     _check_images(data, labelled.images, reporter)
-    keeper = _keeper(Path(data), kind, asked.journal, reporter)
+    keeper = _keeper(Path(data), reading, asked.journal, reporter)
     queue = LabelQueue(labelled, keeper, random_share=asked.random_share, reporter=reporter)
     if not (queue.known()[0] == UNKNOWN).any():
         raise UserError(f"{data}: no label is unknown, so there is nothing to ask")
@@ -123,11 +130,9 @@ def blank_table(folder: Path, classes: str) -> Path:
     """The table of a folder of images and some classes, all cells blank; the one that is there already goes on.
 
     Raises:
-        UserError: it is no folder of images; its table has other classes.
+        UserError: there is no image in it; its table has other classes.
         EnvironmentFault: the table cannot be written.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder of images; --classes is for images that have no labels yet")
     names, path = classes_of(classes), folder / TABLE
     if path.exists():
         found = LabelFile(path).read().columns
@@ -143,14 +148,16 @@ def blank_table(folder: Path, classes: str) -> Path:
     return path
 
 
-def _keeper(data: Path, kind: str, journal: Path | None, reporter: Reporter) -> Keeper:
+def _keeper(data: Path, reading: DataOptions, journal: Path | None, reporter: Reporter) -> Keeper:
     """The cells of a CSV, or a journal for whatever `promptmlr convert` writes back."""
     beside = Journal(journal or data.resolve().with_name(f"{data.resolve().name}.answers.jsonl"))
-    if kind != "csv":
+    if reading.format != "csv" or data.suffix.lower() not in IN_PLACE:
         reporter.note(f"answers are kept in {beside.path}; `promptmlr convert --answers` puts them into a label file")
         return InJournal(beside)
-    file = LabelFile(data)
-    file.read()
+    file = LabelFile(data, reading)
+    cells = file.read()
+    for answer in (PRESENT, ABSENT):
+        cells.written(answer)  # refused now, and not at the first answer
     keeper = InTable(file, beside, reporter)
     if keeper.waiting:
         held = counted(keeper.waiting, "answer")

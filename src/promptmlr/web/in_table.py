@@ -120,7 +120,7 @@ class InTable:
                     continue  # until there is such a cell again
                 if _code(cells, cell) == UNKNOWN:
                     blanks[cell] = cells.raw(*cell)
-                    cells = cells.with_cell(*cell, entry.value)
+                    cells = cells.with_label(*cell, CODES[entry.value])
                 else:
                     taken.append(cell)
             return cells

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from promptmlr.data import DataOptions
 from promptmlr.data.cells import LabelCells
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.files import replacing
@@ -11,6 +12,7 @@ from promptmlr.locks import only_process
 
 __all__ = ["LabelFile"]
 
+_DEFAULTS = DataOptions()
 PATIENCE = 3.0  # seconds to wait for another process that writes the same file
 ATTEMPTS = 5  # to find the file unchanged between reading and replacing it
 
@@ -26,9 +28,11 @@ class LabelFile:
 
     Args:
         path: the file, or a link to it, which stays one.
+        options: which of its columns are classes, and what cells say.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: DataOptions = _DEFAULTS) -> None:
+        self._options = options
         self.path = path.resolve()
         self._cells: LabelCells | None = None
         self._seen: tuple[int, ...] = ()
@@ -47,7 +51,7 @@ class LabelFile:
         try:
             seen = _signature(self.path)
             if self._cells is None or self._seen != seen:
-                self._cells = LabelCells.parse(Path(self.name), self.path.read_bytes())
+                self._cells = LabelCells.parse(Path(self.name), self.path.read_bytes(), self._options)
                 self._seen = seen
         except OSError as error:
             raise UserError(f"cannot read {self.name}: {error.strerror}") from error

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from promptmlr.advice.suggestion import rank_cells
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
-from promptmlr.prior.ticks import ticked_classes
+from promptmlr.prior.positive_only import positive_only_classes
 
 __all__ = ["Proposals", "listed_proposals", "ranked_proposals"]
 
@@ -48,7 +48,11 @@ def ranked_proposals(probabilities: NDArray[np.float32], labels: Labels) -> Prop
     asked = ~np.isnan(probabilities)
     present = (labels == PRESENT).sum(axis=0)
     order = rank_cells(
-        np.nan_to_num(probabilities), asked & (labels == UNKNOWN), present, MOST, ticked_classes(labels) & (present > 0)
+        np.nan_to_num(probabilities),
+        asked & (labels == UNKNOWN),
+        present,
+        MOST,
+        positive_only_classes(labels) & (present > 0),
     )
     return Proposals(probabilities, asked, tuple((row, column) for row, column, _ in order))
 

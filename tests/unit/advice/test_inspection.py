@@ -11,7 +11,7 @@ from sklearn.metrics import matthews_corrcoef
 from promptmlr import scenes
 from promptmlr.advice.inspection.images import check_images
 from promptmlr.advice.inspection.inspecting import inspect_data
-from promptmlr.advice.inspection.labels import class_counts, pairs
+from promptmlr.advice.inspection.labels import JointCounts, class_counts, pairs
 from promptmlr.advice.inspection.names import name_remarks
 from promptmlr.data import DrawnImage, ImageFile, LabelledImages
 
@@ -47,7 +47,7 @@ def test_pairs_are_scikit_learns_phi_on_the_images_where_both_are_known() -> Non
     labels = np.where(rng.random((4_000, 5)) < 0.7, base, rng.random((4_000, 5)) < 0.3).astype(np.int8)
     labels[:, 4] = rng.random(4_000) < 0.3  # keeps no company
     labels[rng.random(labels.shape) < 0.5] = -1
-    found = {(pair.first, pair.second): pair for pair in pairs(labels, "abcde")}
+    found = {(pair.first, pair.second): pair for pair in pairs(JointCounts.of(labels), "abcde")}
     assert set(found) == {(a, b) for a in "abcd" for b in "abcd" if a < b}
     for (a, b), pair in found.items():
         one, other = labels[:, "abcde".index(a)], labels[:, "abcde".index(b)]
@@ -67,7 +67,7 @@ def test_unrelated_classes_seldom_stand_out() -> None:
     loud = 0
     for seed in range(40):
         labels = (np.random.default_rng(seed).random((300, 8)) < 0.4).astype(np.int8)
-        loud += bool(pairs(labels, "abcdefgh"))
+        loud += bool(pairs(JointCounts.of(labels), "abcdefgh"))
     assert loud <= 6  # 2 expected
 
 
@@ -168,6 +168,7 @@ def test_the_page_the_files_and_the_terminal_say_the_same(photos: list[Path], tm
     found.write(tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("inspection.md", "classes.csv", "pairs.csv", "names.csv", "unreadable.csv", "duplicates.csv", "cosines.csv"),
+        *("missingness.csv", "known-with.csv"),
     }
     rows = (tmp_path / "out" / "duplicates.csv").read_text().splitlines()
     assert len(rows) == 1 + sum(len(group.images) for group in found.images.duplicates) == 9

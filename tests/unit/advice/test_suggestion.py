@@ -1,6 +1,5 @@
 """What is asked next: uncertain cells, of classes with few positives, spread over images and classes."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from promptmlr.data import LabelledImages
 from promptmlr.data.formats.label_studio import read_label_studio_rows
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
+from support import csv_rows
 
 
 def ranked(probabilities, unknown=None, present=None, count=100) -> list[tuple[int, int, float]]:
@@ -76,8 +76,7 @@ SUGGESTIONS = [
 
 def test_they_are_written_in_rank_order(tmp_path: Path) -> None:
     write_suggestions(tmp_path / "s.csv", SUGGESTIONS)
-    with (tmp_path / "s.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(tmp_path / "s.csv")
     assert [(row["image"], row["class"]) for row in rows] == [(one.image_id, one.class_name) for one in SUGGESTIONS]
     assert float(rows[0]["probability"]) == 0.75
 

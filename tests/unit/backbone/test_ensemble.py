@@ -6,7 +6,7 @@ import torch
 from open_clip import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
 from torch.nn.functional import normalize
 
-from promptmlr.backbone import GivenFeatures, class_sentences, ensemble_features
+from promptmlr.backbone import PrecomputedFeatures, class_sentences, ensemble_features
 from promptmlr.errors import UserError
 from promptmlr.methods import METHODS, background_features, create_recognizer, reads_texts
 
@@ -72,7 +72,7 @@ def test_methods_that_start_elsewhere_refuse_them(scenes_backbone) -> None:
 
 
 def test_features_have_no_tower_to_read_them() -> None:
-    given = GivenFeatures(4, {name: np.eye(4, dtype=np.float32)[k] for k, name in enumerate(NAMES)})
+    given = PrecomputedFeatures(4, {name: np.eye(4, dtype=np.float32)[k] for k, name in enumerate(NAMES)})
     assert ensemble_features(given, NAMES).shape == (2, 4)
     with pytest.raises(UserError, match="read by a text tower, and features come without one"):
         ensemble_features(given, NAMES, "simple")

@@ -90,7 +90,7 @@ def test_without_a_network_one_line_says_which_file_to_put_where(open_clip_knows
         load_backbone("Tiny", pretrained=tag)
     message = str(error.value)
     assert f"cannot download Tiny ({tag}): Name or service not known; without a network, fetch {fetch}" in message
-    assert message.endswith(f"{option} (or look around with the miniature: --backbone scenes)")
+    assert message.endswith(f"{option} (or try the miniature: --backbone scenes)")
     assert "\n" not in message
 
 

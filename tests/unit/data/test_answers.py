@@ -1,6 +1,7 @@
 """Answers go back into the file that the labels came from, and nothing else in it changes."""
 
 import json
+import zipfile
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -9,6 +10,7 @@ import pytest
 
 from promptmlr.data import DataOptions, load_data, load_parts
 from promptmlr.data.answers import answered, correct, read_answers
+from sheet_support import write_xlsx
 from support import write_image
 
 ABSENT, UNKNOWN = DataOptions(unlisted="absent"), DataOptions(unlisted="unknown")
@@ -227,3 +229,50 @@ def test_answers_replace_labels_in_memory(folder: Path, refused) -> None:
     np.testing.assert_array_equal(answered(parts, {"b.jpg": {"dog": 1}})[None].labels, [[1, 1], [1, 0]])
     np.testing.assert_array_equal(parts[None].labels, load_data(str(path), options=ABSENT).labels)
     refused(["'z'"], answered, parts, {"z": {"dog": 1}})
+
+
+TABLE = (
+    'Image;split;"Hot; dog";cat;remark\r\na.jpg;train;Yes;No;"say ""hi"""\r\n'
+    'b.jpg;test;;"No";\r\nc.jpg;test;No;Yes;x\r\n'
+)
+
+
+def test_a_table_changes_in_its_own_writing_and_nothing_else(folder: Path) -> None:
+    path = folder / "labels.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + TABLE.encode())
+    options = DataOptions(ignore="remark", codes="Yes=present,No=absent,=unknown")
+    check(path, {"b.jpg": {"Hot; dog": 1, "cat": 1}, "c.jpg": {"cat": -1}}, options)
+    expected = TABLE.replace('test;;"No";', 'test;Yes;"Yes";').replace("No;Yes;x", "No;;x")
+    assert (folder / "corrected-labels.csv").read_bytes() == b"\xef\xbb\xbf" + expected.encode()
+
+
+@pytest.mark.parametrize("cells", [(1, 0, None), ("Yes", "No", None), (True, False, None), ("x", "-", "?")])
+def test_a_sheet_changes_and_everything_else_in_the_file_stays(folder: Path, cells: tuple) -> None:
+    present, absent, unknown = cells
+    path = folder / "labels.xlsx"
+    body = [
+        ["a.jpg", present, unknown],
+        ["b.jpg", absent, present],
+        ["c.jpg", unknown, absent],
+    ]
+    write_xlsx(path, {"labels": [["image", "dog", "cat"], *body], "others": [["kept"]]})
+    codes = None if unknown is None else "x=present,-=absent,?=unknown"
+    answers = {"a.jpg": {"cat": 1, "dog": 0}, "c.jpg": {"dog": 1, "cat": -1}}
+    check(path, answers, DataOptions(sheet="labels", codes=codes))
+    before, after = zipfile.ZipFile(path), zipfile.ZipFile(folder / "corrected-labels.xlsx")
+    changed = [name for name in before.namelist() if before.read(name) != after.read(name)]
+    assert before.namelist() == after.namelist()
+    assert changed == ["xl/worksheets/sheet1.xml"]
+
+
+def test_a_formula_is_not_overwritten(folder: Path, refused) -> None:
+    path = folder / "labels.xlsx"
+    write_xlsx(path, {"labels": [["image", "dog"], ["a.jpg", 1]]})
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    place = "xl/worksheets/sheet1.xml"
+    files[place] = files[place].replace(b"<v>1</v>", b"<f>1</f><v>1</v>")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    refused(["B2", "formula"], correct, str(path), {"a.jpg": {"dog": 0}}, folder / "out.xlsx", DataOptions())

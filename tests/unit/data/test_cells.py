@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptmlr.data import DataOptions
 from promptmlr.data.cells import LabelCells
 from promptmlr.errors import UserError
 
@@ -66,7 +67,7 @@ def test_what_cells_say() -> None:
     ("content", "complaint"),
     [
         (b"", "not a CSV file"),
-        (b"name,dog\na,1\n", "0 columns are named 'image'"),
+        (b"name,dog\na,1\n", "no column of images"),
         (b"image,image,dog\na,a,1\n", "2 columns"),
         (b"image,dog\na,1,1\n", "row 2: 3 cells where the header has 2"),
         (b"image,dog\na,1\n a ,0\n", "row 3: image ' a ' is in row 2 already"),
@@ -114,3 +115,39 @@ def test_any_file_of_the_csv_module(notes, end: str, quoting: int, mark: bool, d
     assert len(found) - len(content) == 1
     cells = LabelCells.parse(PATH, found)
     assert cells.with_raw(f"{chosen}.jpg", "dog", b'""' if quoting == csv.QUOTE_ALL else b"").content == content
+
+
+CHEXPERT = b'Path,Sex,Age,"Edema, acute",Pneumonia\r\na.jpg,Male,68,1.0,\r\nb.jpg,Female,41,-1.0,0.0\r\n'
+CODES = DataOptions(ignore="Sex,Age", codes="1.0=present,0.0=absent,-1.0=unknown,=unknown")
+
+
+def test_a_cell_is_written_in_the_codes_of_the_run() -> None:
+    cells = LabelCells.parse(PATH, CHEXPERT, CODES)
+    assert list(cells.columns) == ["Edema, acute", "Pneumonia"]
+    assert [cells.code(image, name) for image in ("a.jpg", "b.jpg") for name in cells.columns] == [1, -1, -1, 0]
+    after = cells.with_label("a.jpg", "Pneumonia", 1).with_label("b.jpg", "Edema, acute", 0)
+    assert after.content == CHEXPERT.replace(b"1.0,\r", b"1.0,1.0\r").replace(b"-1.0,0.0", b"0.0,0.0")
+    assert after.code("a.jpg", "Pneumonia") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "codes", "after"),
+    [
+        (b"image,dog\na.jpg,\nb.jpg,Yes\n", None, (b"a.jpg,Yes\n", b"a.jpg,No\n")),
+        (b"image;dog\na.jpg;\nb.jpg;X\n", "x=present,-=absent,=unknown", (b"a.jpg;X\n", b"a.jpg;-\n")),
+        (b"image,dog\na.jpg,\n", "1,0=present,0,0=absent,=unknown", (b'a.jpg,"1,0"\n', b'a.jpg,"0,0"\n')),
+        (b"image,dog\na.jpg,\n", 'a"b=present,0=absent,=unknown', (b'a.jpg,"a""b"\n', b"a.jpg,0\n")),
+    ],
+)
+def test_a_cell_is_written_as_its_table_writes(content: bytes, codes: str | None, after: tuple[bytes, bytes]) -> None:
+    cells = LabelCells.parse(PATH, content, DataOptions(codes=codes))
+    for label, line in ((1, after[0]), (0, after[1])):
+        changed = cells.with_label("a.jpg", "dog", label)
+        assert line in changed.content
+        assert LabelCells.parse(PATH, changed.content, DataOptions(codes=codes)).code("a.jpg", "dog") == label
+
+
+def test_an_answer_that_the_codes_cannot_say_is_refused() -> None:
+    cells = LabelCells.parse(PATH, b"image,dog\na.jpg,\nb.jpg,x\n", DataOptions(codes="x=present,=unknown"))
+    with pytest.raises(UserError, match="no code says absent"):
+        cells.with_label("a.jpg", "dog", 0)

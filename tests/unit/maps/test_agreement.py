@@ -55,12 +55,12 @@ def test_a_map_without_variation_agrees_with_nothing(maps) -> None:
     presence[:, 0, 1:] = 0.3  # the same everywhere but in the global region
     found = map_agreement(presence, absence, 0.2)
     assert found[:, 0].isnan().all()
-    torch.testing.assert_close(found[:, 1:], whole)  # it is no yardstick for others
+    torch.testing.assert_close(found[:, 1:], whole)  # it is no reference for others
     absence[:, 1, 1:] = -2.0
     assert map_agreement(presence, absence, 0.2)[:, 1].isnan().all()
 
 
-def test_one_class_has_no_yardstick(maps) -> None:
+def test_one_class_has_no_reference(maps) -> None:
     presence, absence = maps
     found = map_agreement(presence[:, :1], absence[:, :1], 0.2)
     assert not found[..., :2].isnan().any()

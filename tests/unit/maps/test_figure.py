@@ -61,7 +61,7 @@ def test_large_images_are_made_smaller_in_their_proportions() -> None:
     assert shown_pixels(Image.new("RGB", (31, 20))).shape == (20, 31, 3)
 
 
-def test_chart_shows_every_class_with_its_yardstick() -> None:
+def test_chart_shows_every_class_with_its_reference() -> None:
     measured = np.random.default_rng(0).random((30, 2, 4))
     labels = np.array([[1, 0], [0, 0]] * 15, dtype=np.int8)  # no image of a cat
     axes = agreement_chart(agreements(measured, labels, ("dog", "cat"), 50)).axes[0]

@@ -1,6 +1,5 @@
 """What is read off the experiment on captions of absence: planted effects are found, and words follow numbers."""
 
-import csv
 import inspect
 from dataclasses import replace
 
@@ -10,18 +9,19 @@ import pytest
 from promptmlr.cli.paper.experiment import absence
 from promptmlr.files import write_text
 from promptmlr.paper.absence.outputs import AbsenceOutputs
-from promptmlr.paper.absence.plan import BASELINE, METHODS, WORTHS, Plan, Tower
+from promptmlr.paper.absence.plan import BASELINE, GAINS, METHODS, Plan, Tower
 from promptmlr.paper.absence.running import Results, row_name
 from promptmlr.paper.absence.towers import Probe
-from promptmlr.paper.design.choices import Found
-from promptmlr.paper.design.search import Choice, Rule, Trial
+from promptmlr.paper.design.choices import CellChoice
+from promptmlr.paper.design.search import Choice, SearchRule, Trial
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.report.findings import as_markdown, as_text
 from promptmlr.report.page import as_page
 from promptmlr.scenes.captions import ABSENCE_RATE
 from promptmlr.scenes.text_side import TextSideConfig
+from support import csv_rows
 
-PLAN = Plan(rates=(0.0, ABSENCE_RATE, 0.6), observed=(0.1, 0.9), rule=Rule(most_epochs=40))
+PLAN = Plan(rates=(0.0, ABSENCE_RATE, 0.6), observed=(0.1, 0.9), rule=SearchRule(most_epochs=40))
 
 
 def made(growth: float, auc: float) -> Results:
@@ -39,7 +39,9 @@ def made(growth: float, auc: float) -> Results:
         for tower, noise in zip(PLAN.towers, rng.normal(0, 1e-3, len(PLAN.towers)), strict=True)
     ]
     choice = Choice(1.0, 40, True, (Trial(1.0, 20, 0.5), Trial(1.0, 40, 0.5)))
-    choices = [Found(cell.name, share, choice, 0.0) for cell in (*METHODS.values(), BASELINE) for share in (0.1, 0.9)]
+    choices = [
+        CellChoice(cell.name, share, choice, 0.0) for cell in (*METHODS.values(), BASELINE) for share in (0.1, 0.9)
+    ]
     return Results(PLAN, probes, choices, GridResults(rows, PLAN.observed, scores, resampled, [1] * len(rows)))
 
 
@@ -50,11 +52,11 @@ def test_the_plan_holds_all_text_sides_and_laions() -> None:
     assert Tower(0.3, 1).name == "q0.3-seed1"
 
 
-def test_every_worth_compares_two_methods() -> None:
-    for worth in WORTHS:
-        assert {worth.more, worth.less} <= METHODS.keys()
-        assert METHODS[worth.more].absence.kind == "prompt"
-        assert METHODS[worth.less].absence.kind == "embedding"
+def test_every_gain_compares_two_methods() -> None:
+    for gain in GAINS:
+        assert {gain.more, gain.less} <= METHODS.keys()
+        assert METHODS[gain.more].absence.kind == "prompt"
+        assert METHODS[gain.less].absence.kind == "embedding"
 
 
 def test_a_growth_of_three_points_is_found() -> None:
@@ -73,14 +75,14 @@ def test_a_growth_of_three_points_is_found() -> None:
 def test_where_nothing_grows_it_says_so() -> None:
     text, methods = AbsenceOutputs(made(growth=0.0, auc=0.7)).conclusion()
     assert "still fires on the object" in text
-    assert "is not seen to grow with it in any of 6 comparisons" in methods
+    assert "does not measurably grow with it in any of 6 comparisons" in methods
 
 
 def test_a_loss_is_no_growth() -> None:
     outputs = AbsenceOutputs(made(growth=-0.03, auc=0.5))
     assert {change.verdict for change in outputs.changes if change.rate == 0.6} == {"lower"}
-    assert "is not seen to grow" in outputs.conclusion()[1]
-    assert "says nothing of presence" in outputs.conclusion()[0]
+    assert "does not measurably grow" in outputs.conclusion()[1]
+    assert "no measurable relation to presence" in outputs.conclusion()[0]
 
 
 def test_the_command_line_offers_the_plan_of_the_experiment() -> None:
@@ -112,16 +114,16 @@ def test_one_text_side_claims_nothing_of_others() -> None:
     probes = [probe for probe in found.probes if probe.seed == 0]
     outputs = AbsenceOutputs(Results(plan, probes, found.choices, one))
     text = " ".join(as_text(outputs.findings()).split())
-    assert "nothing general can be said" in outputs.conclusion()[0]
+    assert "allows no general statement" in outputs.conclusion()[0]
     assert "Intervals are over test images alone" in text
     assert "0.400 (" not in text
 
 
 def test_epochs_that_were_left_alone_claim_no_plateau() -> None:
     found = made(growth=0.0, auc=0.5)
-    outputs = AbsenceOutputs(replace(found, plan=replace(PLAN, rule=Rule(epochs=3, most_epochs=3))))
+    outputs = AbsenceOutputs(replace(found, plan=replace(PLAN, rule=SearchRule(epochs=3, most_epochs=3))))
     text = " ".join(as_text(outputs.findings()).split())
-    assert "epochs were left at 3, so nobody knows" in text
+    assert "epochs were left at 3, so it is unknown" in text
 
 
 def test_what_is_written(tmp_path) -> None:
@@ -129,12 +131,10 @@ def test_what_is_written(tmp_path) -> None:
     outputs.write(tmp_path)
     write_text(tmp_path / "page.html", as_page(outputs.title, outputs.lead, outputs.findings()))
     assert (tmp_path / "absence.md").read_text() == as_markdown(outputs.findings())
-    for name, rows in (("methods", 3 * (3 * 7 + 1)), ("worths", 6 * 3 * 3), ("changes", 6 * 2)):
-        with (tmp_path / f"{name}.csv").open(newline="") as file:
-            assert len(list(csv.DictReader(file))) == rows
-    with (tmp_path / "changes.csv").open(newline="") as file:
-        first = next(row for row in csv.DictReader(file) if row["rate"] == "0.6")
+    for name, rows in (("methods", 3 * (3 * 7 + 1)), ("gains", 6 * 3 * 3), ("changes", 6 * 2)):
+        assert len(csv_rows(tmp_path / f"{name}.csv")) == rows
+    first = next(row for row in csv_rows(tmp_path / "changes.csv") if row["rate"] == "0.6")
     assert float(first["points"]) == pytest.approx(3, abs=0.2)
     page = (tmp_path / "page.html").read_text()
     assert page.count("<img") == 2
-    assert all(f"{name}.csv" in page for name in ("probes", "methods", "worths", "changes"))
+    assert all(f"{name}.csv" in page for name in ("probes", "methods", "gains", "changes"))

@@ -1,6 +1,5 @@
 """Counting captions of absence: the rule, its two paths, the file formats, the samples."""
 
-import csv
 import gzip
 import json
 import re
@@ -23,6 +22,7 @@ from promptmlr.paper.captions.files import choose_column, find_files, read_capti
 from promptmlr.paper.captions.report import CaptionOutputs
 from promptmlr.paper.captions.words import TRIGGERS, WORDS, Use, absence_uses
 from promptmlr.paper.share import Share
+from support import csv_rows
 
 CAPTIONS = [
     "a dog, no cat",
@@ -264,8 +264,7 @@ def test_small_shares_keep_their_digits() -> None:
 
 def test_how_far_to_trust_the_rule_is_a_file(tmp_path: Path) -> None:
     CaptionOutputs(count_captions([])).write(tmp_path)
-    with (tmp_path / "agreement.csv").open(newline="") as file:
-        rows = {(row["part"], row["measure"]): row for row in csv.DictReader(file)}
+    rows = {(row["part"], row["measure"]): row for row in csv_rows(tmp_path / "agreement.csv")}
     assert set(rows) == {(part, measure) for part in PARTS for measure in ("precision", "recall")}
     held_out = agreement("held out")
     row = rows["held out", "recall"]
@@ -276,12 +275,10 @@ def test_how_far_to_trust_the_rule_is_a_file(tmp_path: Path) -> None:
 def test_files_written(tmp_path: Path) -> None:
     count = count_captions([pa.array(["no dog", "no. 5", 'a "b", no\ncat', "a cat"])], samples=5)
     CaptionOutputs(count).write(tmp_path / "out")
-    with (tmp_path / "out" / "counts.csv").open(newline="") as file:
-        rows = {row["word"]: row for row in csv.DictReader(file)}
+    rows = {row["word"]: row for row in csv_rows(tmp_path / "out" / "counts.csv")}
     assert list(rows) == [*WORDS, "any"]
     assert [rows["no"][key] for key in ("captions", "with_word", "absence_of_thing", "share")] == ["4", "3", "2", "0.5"]
     assert float(rows["any"]["share_low"]) == pytest.approx(Share(2, 4).interval[0])
-    with (tmp_path / "out" / "samples.csv").open(newline="") as file:
-        samples = {(row["word"], row["use"], row["caption"]) for row in csv.DictReader(file)}
+    samples = {(row["word"], row["use"], row["caption"]) for row in csv_rows(tmp_path / "out" / "samples.csv")}
     absences = {("no", "absence of a thing", caption) for caption in ("no dog", 'a "b", no\ncat')}
     assert samples == {*absences, ("no", "other", "no. 5")}

@@ -1,8 +1,6 @@
 """The design: its cells and their starts, the rule that trains them, and the effects that are read off."""
 
-import csv
 import math
-import os
 
 import numpy as np
 import pytest
@@ -10,24 +8,23 @@ import torch
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import DataOptions, load_data
-from promptmlr.errors import EnvironmentFault
 from promptmlr.files import write_text
 from promptmlr.methods import create_recognizer
 from promptmlr.paper.design.cells import CELLS, SATURATED, VARIANTS, build, saturated_share
-from promptmlr.paper.design.choices import Found, read_choices, write_choices
-from promptmlr.paper.design.effects import EFFECTS, parts
+from promptmlr.paper.design.choices import CellChoice, read_choices, write_choices
+from promptmlr.paper.design.effects import EFFECTS, simple_effects
 from promptmlr.paper.design.outputs import DesignOutputs
-from promptmlr.paper.design.search import Choice, Rule, Trial, choose
-from promptmlr.paper.design.training import World, saturated_at_start
+from promptmlr.paper.design.search import Choice, SearchRule, Trial, choose
+from promptmlr.paper.design.training import Shared, saturated_at_start
 from promptmlr.paper.grid.results import GridResults
-from promptmlr.paper.jobs import finished
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report.findings import as_markdown, as_text
 from promptmlr.report.page import as_page
 from promptmlr.scenes import CLASS_NAMES
+from support import csv_rows
 
-RULE = Rule(epochs=10, most_epochs=80, gain=0.01, extensions=1)
+RULE = SearchRule(epochs=10, most_epochs=80, gain=0.01, extensions=1)
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +54,11 @@ def test_what_is_said_of_starts_is_measured(scenes_backbone: Backbone, regions: 
     recipe = load_recipe("default", "dualcoop")
     labels = np.zeros((len(regions), len(CLASS_NAMES)), np.int8)
     source = InMemoryRegions(regions)
-    world = World(scenes_backbone, CLASS_NAMES, source, labels, source, labels, recipe, RULE, seeds=2)
+    shared = Shared(scenes_backbone, CLASS_NAMES, source, labels, source, labels, recipe, RULE, seeds=2)
     [cell] = [cell for cell in CELLS if cell.name == "prompt+linear"]
     starts = [build(cell, scenes_backbone, CLASS_NAMES, regions, recipe, seed) for seed in range(2)]
     expected = np.mean([saturated_share(start, regions) for start in starts])
-    assert saturated_at_start(world, cell) == pytest.approx(expected)
+    assert saturated_at_start(shared, cell) == pytest.approx(expected)
     assert expected > 0
 
 
@@ -131,7 +128,7 @@ def test_a_rate_that_is_fast_and_ends_low_is_left_for_a_slower_one() -> None:
         """A fourth of the rates takes twice the epochs, and ends 0.1 higher."""
         return [0.9 - 0.1 * math.log(factor, 4) - 1 / (epochs * math.sqrt(factor)) for factor in factors]
 
-    rule = Rule(epochs=1, most_epochs=64, gain=0.01, extensions=0)
+    rule = SearchRule(epochs=1, most_epochs=64, gain=0.01, extensions=0)
     choice = choose(train, rule)
     assert max(choice.trials[:3], key=lambda trial: trial.held_out_map).factor == 4.0
     assert choice.factor < 1
@@ -147,8 +144,8 @@ def test_choices_are_read_as_they_were_written(tmp_path) -> None:
     assert read_choices(tmp_path) == []
     trials = (Trial(0.25, 20, 0.5), Trial(1.0, 20, 0.6125))
     found = [
-        Found("prompt+linear", 0.1, Choice(1.0, 20, True, trials), 0.0),
-        Found("prompt+linear", 0.9, Choice(0.25, 160, False, trials[:1]), 0.031),
+        CellChoice("prompt+linear", 0.1, Choice(1.0, 20, True, trials), 0.0),
+        CellChoice("prompt+linear", 0.9, Choice(0.25, 160, False, trials[:1]), 0.031),
     ]
     write_choices(tmp_path, found)
     assert read_choices(tmp_path) == found
@@ -198,7 +195,7 @@ def test_planted_effects_are_found_and_add_up() -> None:
 def test_effects_are_the_means_of_their_parts() -> None:
     results = planted()
     for effect in EFFECTS:
-        found = [results.contrast(weights, 0.9).value for weights in parts(effect).values()]
+        found = [results.contrast(weights, 0.9).value for weights in simple_effects(effect).values()]
         assert len(found) == (0 if effect.side == "interaction" else 5)
         if found:
             assert np.mean(found) == pytest.approx(results.contrast(effect.weights, 0.9).value)
@@ -210,13 +207,14 @@ def test_an_effect_of_one_pair_is_seen_beside_it_alone(tmp_path) -> None:
     results.scores[row] -= 0.2
     results.resampled[row] -= 0.2
     choice = Choice(1.0, 20, True, (Trial(1.0, 20, 0.5),))
-    choices = [Found(cell.name, share, choice, 0.0) for cell in CELLS for share in (0.1, 0.9)]
-    outputs = DesignOutputs(results, choices, Rule(most_epochs=40), "some images")
+    choices = [CellChoice(cell.name, share, choice, 0.0) for cell in CELLS for share in (0.1, 0.9)]
+    outputs = DesignOutputs(results, choices, SearchRule(most_epochs=40), "some images")
     outputs.write(tmp_path)
-    with (tmp_path / "parts.csv").open(encoding="utf-8", newline="") as file:
-        records = [one for one in csv.DictReader(file) if one["effect"] == "prompt − embedding-text"]
+    records = [one for one in csv_rows(tmp_path / "simple-effects.csv") if one["effect"] == "prompt − embedding-text"]
     found = {
-        one["beside"]: float(one["points"]) for one in records if (one["side"], one["observed"]) == ("absence", "0.9")
+        one["other_side"]: float(one["points"])
+        for one in records
+        if (one["side"], one["observed"]) == ("absence", "0.9")
     }
     assert found == pytest.approx(
         {"prompt": 1, "embedding-text": 1, "embedding-agnostic": 1, "embedding-random": 1, "linear": -19}, abs=0.1
@@ -236,11 +234,11 @@ def test_an_interaction_is_found_where_there_is_one() -> None:
 def test_a_saturated_start_is_called_one() -> None:
     choice = Choice(1.0, 40, True, (Trial(1.0, 20, 0.5), Trial(1.0, 40, 0.5)))
     choices = [
-        Found(cell.name, share, choice, 0.2 if cell.name == "prompt+linear" else 0.0)
+        CellChoice(cell.name, share, choice, 0.2 if cell.name == "prompt+linear" else 0.0)
         for cell in CELLS
         for share in (0.1, 0.9)
     ]
-    outputs = DesignOutputs(planted(), choices, Rule(most_epochs=40), "some images")
+    outputs = DesignOutputs(planted(), choices, SearchRule(most_epochs=40), "some images")
     text = " ".join(as_text(outputs.findings()).split())
     assert "20.0 % of margins exceeded 10 (prompt+linear), so that one began saturated" in text
 
@@ -248,11 +246,11 @@ def test_a_saturated_start_is_called_one() -> None:
 def test_what_is_shown_of_a_design(tmp_path) -> None:
     trials = (Trial(1.0, 20, 0.5), Trial(1.0, 40, 0.6))
     choices = [
-        Found(cell.name, share, Choice(1.0, 40, cell.name != "prompt+linear", trials), 0.01)
+        CellChoice(cell.name, share, Choice(1.0, 40, cell.name != "prompt+linear", trials), 0.01)
         for cell in CELLS
         for share in (0.1, 0.9)
     ]
-    outputs = DesignOutputs(planted(), choices, Rule(most_epochs=40), "some images")
+    outputs = DesignOutputs(planted(), choices, SearchRule(most_epochs=40), "some images")
     outputs.write(tmp_path)
     write_text(tmp_path / "report.html", as_page(outputs.title, outputs.lead, outputs.findings()))
     text = (tmp_path / "design.md").read_text()
@@ -269,25 +267,3 @@ def test_what_is_shown_of_a_design(tmp_path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert "effects.csv" in page
     assert page.count("<img") == 2
-
-
-def add(world: int, task: int) -> int:
-    if task < 0:
-        raise ValueError(f"task {task}")
-    return world + task
-
-
-def die(_world: int, _task: int) -> None:
-    os._exit(9)
-
-
-def test_a_process_that_dies_is_said() -> None:
-    with pytest.raises(EnvironmentFault, match="fewer --jobs"):
-        list(finished(die, 0, [1, 2], 2))
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_jobs_bring_every_task_its_result(jobs: int) -> None:
-    assert dict(finished(add, 10, [1, 2, 3], jobs)) == {1: 11, 2: 12, 3: 13}
-    with pytest.raises(ValueError, match="task -1"):
-        list(finished(add, 10, [1, -1, 3], jobs))

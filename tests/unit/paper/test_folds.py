@@ -82,7 +82,7 @@ def test_map_is_the_mean_over_folds_and_all_else_pools_them(said) -> None:
     seen = known != -1
     assert found.log_loss == pytest.approx(sklearn.metrics.log_loss(known[seen], together[seen]))
     assert found.of1 == pytest.approx(sklearn.metrics.f1_score(known[seen], together[seen] > 0.5))
-    assert (found.presence_moved, found.absence_moved) == (0.25, 0.5)
+    assert (found.presence_displacement, found.absence_displacement) == (0.25, 0.5)
     apart = [bootstrap_map(*fold, 1000, seed=number) for number, fold in enumerate(zip(scores, labels, strict=True))]
     np.testing.assert_allclose(resampled, np.mean(apart, axis=0))
     alone, same = score_folds(scores[:1], labels[:1], (0.25, 0.5))
@@ -96,7 +96,7 @@ def test_what_the_interval_covers_is_said() -> None:
     text = " ".join(as_text(GridOutputs(results, "a", {}, "some images", folds=5).findings()).split())
     assert "95 % intervals over test images within their folds and 3 seeds" in text
     assert "mAP is the mean over 5 folds: each cell is trained 5 times" in text
-    assert "What other folds, or other images to train on, would change, no interval here knows." in text
+    assert "No interval here includes how much other folds, or other training images, would change." in text
     assert "folds" not in as_text(GridOutputs(results, "a", {}, "some images").findings())
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from promptmlr.paper.estimates import Corrected, corrected, ends, percent, points, spread
-from promptmlr.paper.jobs import Deadline, OutOfTime, finished
+from promptmlr.paper.jobs import Deadline, OutOfTime, completed_tasks
 from promptmlr.uncertainty import Estimate
 
 
@@ -28,16 +28,16 @@ class AfterTwo(Deadline):
 def test_what_was_begun_before_a_deadline_is_finished_and_the_rest_is_said() -> None:
     found: dict[int, int] = {}
     with pytest.raises(OutOfTime, match="repeat the command"):
-        found.update(finished(double, 2, [1, 2, 3], 1, Deadline(0)))
+        found.update(completed_tasks(double, 2, [1, 2, 3], 1, Deadline(0)))
     assert found == {}
     with pytest.raises(OutOfTime):
-        found.update(finished(double, 2, [1, 2, 3], 1, AfterTwo()))
+        found.update(completed_tasks(double, 2, [1, 2, 3], 1, AfterTwo()))
     assert found == {1: 2, 2: 4}
 
 
 def test_a_deadline_that_leaves_nothing_undone_is_no_error() -> None:
-    assert list(finished(double, 2, [1, 2], 1, AfterTwo())) == [(1, 2), (2, 4)]
-    assert list(finished(double, 2, [], 1, Deadline(0))) == []
+    assert list(completed_tasks(double, 2, [1, 2], 1, AfterTwo())) == [(1, 2), (2, 4)]
+    assert list(completed_tasks(double, 2, [], 1, Deadline(0))) == []
 
 
 GAIN = Estimate(0.03, 0.021, 0.039, 0.001, 3)

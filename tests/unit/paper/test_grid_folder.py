@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from promptmlr.errors import UserError
-from promptmlr.paper.grid.folder import Cell, GridFolder, place_name
+from promptmlr.paper.grid.folder import Cell, GridFolder, settings_key
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ def test_folders_of_older_versions_are_read(tmp_path: Path) -> None:
     }
     results = after.results(["baseline"], [0.1], 2)
     assert results.scores.tolist() == [[[0.5, 0.5]]]
-    assert np.isnan(results.beside["log_loss"]).all()
+    assert np.isnan(results.other_metrics["log_loss"]).all()
     with GridFolder(tmp_path, "compare").held({}):
         pass
 
 
 def test_cells_of_all_protocols_stand_side_by_side(tmp_path: Path) -> None:
     grid, observed = GridFolder(tmp_path, "compare"), [0.1, 1.0, "single-positive", "positive-only:0.3", "400 labels"]
-    with grid.held({place_name("baseline", seen): {} for seen in observed}):
+    with grid.held({settings_key("baseline", seen): {} for seen in observed}):
         for number, seen in enumerate(observed):
             grid.add(Cell("baseline", seen, 0, number / 10, 0.4, 0.3, 0.2, 0.1, 7, 3, 1.0, 0.5, 0.25), np.full(4, 0.5))
         grid.save()

@@ -39,9 +39,9 @@ def test_means_are_over_seeds_and_fractions(results: GridResults) -> None:
 
 def test_what_stands_beside_is_of_one_method_and_its_fractions(results: GridResults) -> None:
     of1 = np.arange(18.0).reshape(3, 2, 3)
-    beside = replace(results, beside={"of1": of1})
-    assert beside.mean_beside("good", 0.5) == {"of1": pytest.approx(of1[1, 1].mean())}
-    assert beside.mean_beside("good", None) == {"of1": pytest.approx(of1[1].mean())}
+    other_metrics = replace(results, other_metrics={"of1": of1})
+    assert other_metrics.other_metrics_of("good", 0.5) == {"of1": pytest.approx(of1[1, 1].mean())}
+    assert other_metrics.other_metrics_of("good", None) == {"of1": pytest.approx(of1[1].mean())}
 
 
 def test_differences_are_paired_and_corrected_together(results: GridResults) -> None:

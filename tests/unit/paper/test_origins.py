@@ -1,12 +1,12 @@
-"""What is said of published and of chosen settings is what the recipe says, place by place."""
+"""What is said of published and of chosen settings is what the recipe says, cell by cell."""
 
-import csv
 from pathlib import Path
 
 import pytest
 
 from promptmlr.paper.grid.origins import SettingOrigins
 from promptmlr.paper.grid.plan import Grid
+from support import csv_rows
 
 METHODS = ("dualcoop", "baseline", "negativecoop", "positivecoop")
 SHARES = (0.1, 0.5, 0.9)
@@ -21,7 +21,7 @@ def grid(benchmark: str, **changes) -> Grid:
 )
 def test_one_place_of_each_benchmark_was_published_whole(benchmark: str, place: str) -> None:
     first, *rest = SettingOrigins(grid(benchmark)).notes()
-    assert first.startswith("1 of 12 places")
+    assert first.startswith("1 of 12 cells")
     assert first.endswith(f"alone: {place}.")
     kinds = [note.split(" ", 1)[0] for note in rest]
     assert kinds == sorted(kinds, reverse=True)  # published before chosen
@@ -30,7 +30,7 @@ def test_one_place_of_each_benchmark_was_published_whole(benchmark: str, place: 
 
 def test_what_is_asked_for_was_not_published() -> None:
     notes = SettingOrigins(grid("voc2007", epochs=3, offset=None)).notes()
-    assert notes[0].startswith("0 of 12 places")
+    assert notes[0].startswith("0 of 12 cells")
     assert any(
         "(asked for): dualcoop and baseline and negativecoop and positivecoop: epochs." in note for note in notes
     )
@@ -38,8 +38,7 @@ def test_what_is_asked_for_was_not_published() -> None:
 
 def test_each_cell_and_setting_is_a_line(tmp_path: Path) -> None:
     SettingOrigins(grid("voc2007")).write(tmp_path / "origins.csv")
-    with (tmp_path / "origins.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(tmp_path / "origins.csv")
     settings: dict[str, set[str]] = {}
     for row in rows:
         settings.setdefault(row["method"], set()).add(row["setting"])

@@ -11,10 +11,10 @@ from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.evaluation import log_loss
 from promptmlr.functional import presence_probability
-from promptmlr.paper.grid.beside import beside_findings
+from promptmlr.paper.grid.other_metrics import other_metrics_findings
 from promptmlr.paper.grid.remarks import remarks_on
-from promptmlr.paper.grid.results import BESIDE, GridResults
-from promptmlr.paper.grid.scoring import mean_aps, moved, score
+from promptmlr.paper.grid.results import OTHER_METRICS, GridResults
+from promptmlr.paper.grid.scoring import displacement, mean_aps, score
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import InMemoryRegions
 from promptmlr.report.findings import as_text
@@ -44,8 +44,8 @@ def test_a_constant_on_one_side_shows_in_f1_alone() -> None:
     assert resampled.shape == (1000,)
     assert bad.cf1 < good.cf1 / 2
     assert bad.of1 < good.of1 / 2
-    assert (good.presence_moved, good.absence_moved, bad.presence_moved) == (0, 0, 0)
-    assert bad.absence_moved == pytest.approx(3.0, rel=1e-5)
+    assert (good.presence_displacement, good.absence_displacement, bad.presence_displacement) == (0, 0, 0)
+    assert bad.absence_displacement == pytest.approx(3.0, rel=1e-5)
     assert mean_aps([right, wrong], source, LABELS) == [good.mean_ap, bad.mean_ap]
 
 
@@ -70,33 +70,33 @@ def test_one_wrong_certainty_does_not_make_a_log_loss_infinite() -> None:
 
 def test_how_far_a_side_moved_is_in_logits() -> None:
     start, end = recognizer(linear(1), linear(2)), recognizer(linear(3), linear(2))
-    presence, absence = moved(start, end, REGIONS)
+    presence, absence = displacement(start, end, REGIONS)
     expected = (start.presence(REGIONS) - end.presence(REGIONS)).square().mean().sqrt()
     assert presence == pytest.approx(float(expected.detach()))
     assert absence == 0
 
 
-def grid(absence_moved: list[float]) -> GridResults:
+def grid(absence_displacement: list[float]) -> GridResults:
     scores = np.full((1, 1, 2), 0.5)
-    beside = {name: np.full((1, 1, 2), 0.4) for name in BESIDE}
-    beside["absence_moved"] = np.array([[absence_moved]])
-    return GridResults(["dualcoop"], [0.1], scores, np.full((1, 1, 2, 5), 0.5), [[7]], beside)
+    other_metrics = {name: np.full((1, 1, 2), 0.4) for name in OTHER_METRICS}
+    other_metrics["absence_displacement"] = np.array([[absence_displacement]])
+    return GridResults(["dualcoop"], [0.1], scores, np.full((1, 1, 2, 5), 0.5), [[7]], other_metrics)
 
 
 def test_a_side_that_stayed_is_named() -> None:
     whole, stuck = grid([0.3, 0.5]), grid([0.3, 0.0])
-    assert not whole.unmoved()
-    row = next(line for line in as_text(beside_findings(whole)).splitlines() if line.startswith("dualcoop"))
+    assert not whole.sides_at_start()
+    row = next(line for line in as_text(other_metrics_findings(whole)).splitlines() if line.startswith("dualcoop"))
     assert row.split() == ["dualcoop", "40.0", "40.0", "0.400", "40.0", "0.40", "0.40"]
-    assert "absence side of dualcoop stayed" in as_text(beside_findings(stuck))
-    assert not replace(stuck, learned=[[0]]).unmoved()  # nothing is learned in a zero-shot row
-    assert not beside_findings(replace(whole, beside={}))
+    assert "absence side of dualcoop stayed" in as_text(other_metrics_findings(stuck))
+    assert not replace(stuck, learned=[[0]]).sides_at_start()  # nothing is learned in a zero-shot row
+    assert not other_metrics_findings(replace(whole, other_metrics={}))
 
 
 def test_what_an_older_version_did_not_keep_is_a_dash() -> None:
     whole = grid([0.3, 0.5])
-    older = replace(whole, beside=dict(whole.beside) | {"log_loss": np.array([[[0.4, np.nan]]])})
-    row = next(line for line in as_text(beside_findings(older)).splitlines() if line.startswith("dualcoop"))
+    older = replace(whole, other_metrics=dict(whole.other_metrics) | {"log_loss": np.array([[[0.4, np.nan]]])})
+    row = next(line for line in as_text(other_metrics_findings(older)).splitlines() if line.startswith("dualcoop"))
     assert row.split()[3:5] == ["–", "40.0"]
 
 

@@ -1,6 +1,5 @@
 """The text probe on a backbone whose text features are made up, so that every answer is known."""
 
-import csv
 import json
 
 import numpy as np
@@ -14,6 +13,7 @@ from promptmlr.paper.text_probe.report import ProbeOutputs, cosine_rows
 from promptmlr.paper.text_probe.scores import SENTENCES, PresenceScore, presence_scores, prompt_cosines
 from promptmlr.regions import InMemoryRegions
 from promptmlr.report.findings import as_text
+from support import csv_rows
 
 NAMES = ("dog", "cat", "tea cup")
 SET = Templates(("a {}", "one {}", "my {}"), ("a {}", "one {}", "my {}"), ("no {}", "not a {}"))
@@ -59,7 +59,7 @@ def test_cosines_are_means_over_pairs(templates) -> None:
         assert found.nearest_class[c] == pytest.approx(max(per_class), abs=1e-6)
 
 
-def test_one_class_has_no_yardstick() -> None:
+def test_one_class_has_no_reference() -> None:
     with pytest.raises(UserError, match="two classes"):
         prompt_cosines(MadeUp(), ["dog"], SET)
 
@@ -96,7 +96,7 @@ def world() -> tuple[MadeUp, InMemoryRegions, np.ndarray]:
 def test_presence_is_scored_from_the_right_regions(world) -> None:
     made_up, regions, labels = world
     scores = {
-        (one.sentence, one.place): one
+        (one.sentence, one.scope): one
         for one in presence_scores(made_up, regions, labels, ("dog", "cat"), resamples=50)
     }
     assert len(scores) == 6
@@ -137,8 +137,7 @@ def test_what_is_printed_is_in_the_files(tmp_path) -> None:
     outputs.write(tmp_path)
 
     def rows(name: str) -> list[dict[str, str]]:
-        with (tmp_path / name).open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        return csv_rows(tmp_path / name)
 
     first = rows("cosines.csv")[0]
     values = cosines.positive_negative

@@ -9,26 +9,18 @@ import pytest
 import torch
 from scipy.special import expit
 
-from prior_support import CLASSES, NAMES, world
+from prior_support import CLASSES, NAMES, odds_of, recipe, world
 from promptmlr.labels import UNKNOWN
 from promptmlr.prediction import predict_margins
 from promptmlr.prior import fitting, sample
 from promptmlr.prior.fitting import begin_run
+from promptmlr.prior.positive_only import POSITIVE_ONLY_COST
 from promptmlr.prior.sample import sample_images
 from promptmlr.prior.strength import INFINITE, StrengthChoice
-from promptmlr.prior.ticks import COST_OF_TICKS
 from promptmlr.prior.zero_shot import Moments, assumed_share, fit_scaling
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recipes import load_recipe
 from promptmlr.training import TrainingState, fit_runs
-
-
-def recipe(**changes):
-    return load_recipe("default", "anchored", **changes)
-
-
-def odds_of(run, source) -> np.ndarray:
-    return predict_margins(run.recognizer.fold(), source)[1]
 
 
 def test_it_begins_at_the_calibrated_zero_shot() -> None:
@@ -131,10 +123,10 @@ def test_ticks_are_found_and_cost_something_in_their_classes_alone() -> None:
     recognizer, source, labels = world()
     labels[labels[:, 1] == 0, 1] = UNKNOWN
     begun = begin_run(recognizer, source, labels, recipe(prior_strength=500.0))
-    assert begun.run.recipe.unknown == begun.record.unknown == COST_OF_TICKS
-    assert begun.run.costly.tolist() == list(begun.record.ticked) == [False, True, False, False]
+    assert begun.run.recipe.unknown == begun.record.unknown == POSITIVE_ONLY_COST
+    assert begun.run.costly.tolist() == list(begun.record.costly) == [False, True, False, False]
     assert begun.record.level == "loss"
-    again = begin_run(world()[0], source, labels, begun.run.recipe, ticked=begun.run.costly)
+    again = begin_run(world()[0], source, labels, begun.run.recipe, costly=begun.run.costly)
     assert again.run.costly.tolist() == [False, True, False, False]
     everywhere = begin_run(world()[0], source, labels, recipe(unknown="absent", prior_strength=500.0))
     assert everywhere.run.costly.all()
@@ -178,7 +170,7 @@ def test_samples_take_labelled_images_first_unless_unknown_ones_cost_something()
     assert set(known) <= set(found)
     assert len(set(found)) == 100
     assert (np.diff(found) > 0).all()
-    assert 0 < np.isin(sample_images(labels, 100, seed=0, ticks=True), known).sum() < 30
+    assert 0 < np.isin(sample_images(labels, 100, seed=0, uniform=True), known).sum() < 30
     assert np.isin(sample_images(labels, 20, seed=0), known).all()
     assert (sample_images(labels, 100, seed=0) == found).all()
     assert (sample_images(labels, 100, seed=1) != found).any()
@@ -228,7 +220,7 @@ def test_records_are_what_a_run_folder_keeps() -> None:
         {"strength": 0.0},
         {"strength": "weak"},
         {"shift": record.shift[:2]},
-        {"ticked": record.ticked[:2]},
+        {"costly": record.costly[:2]},
         {"centre": (math.nan,) * len(NAMES)},
         {"level": "guess"},
         {"more": 1},

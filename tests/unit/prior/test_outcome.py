@@ -7,22 +7,21 @@ import pytest
 import torch
 from scipy.special import expit
 
-from prior_support import NAMES, world
+from prior_support import NAMES, recipe, world
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.prediction import predict_margins
 from promptmlr.prior import strength
 from promptmlr.prior.fitting import BegunRun, begin_run
 from promptmlr.prior.influence import label_influence
-from promptmlr.prior.outcome import calibrated_by_prior, described_prior
+from promptmlr.prior.outcome import calibrated_by_prior, describe_prior
 from promptmlr.prior.reference import Reference
-from promptmlr.recipes import load_recipe
 from promptmlr.regions import InMemoryRegions
 from promptmlr.training import fit_runs
 
 
 def trained(known: float = 0.5, kind: str = "right", share: float | None = None, seed: int = 0, **changes) -> tuple:
     recognizer, source, labels = world(known=known, labels=kind, seed=seed)
-    begun = begin_run(recognizer, source, labels, load_recipe("default", "anchored", **changes), share=share)
+    begun = begin_run(recognizer, source, labels, recipe(**changes), share=share)
     fit_runs([begun.run], source)
     return begun, source, labels
 
@@ -85,7 +84,7 @@ def test_costs_of_ticks_are_no_log_losses() -> None:
 
 def test_what_was_chosen_is_said_in_one_line() -> None:
     begun, source, _ = trained()
-    [line] = described_prior(begun, source, NAMES)
+    [line] = describe_prior(begun, source, NAMES)
     record = begun.record
     tried = f"prior of strength {record.strength:g} of {len(record.costs)} tried; log loss out of fold "
     assert line.startswith(
@@ -107,7 +106,7 @@ def test_what_was_chosen_is_said_in_one_line() -> None:
 )
 def test_other_outcomes_are_said(kind: str, known: float, changes: dict, share: float | None, said: list[str]) -> None:
     begun, source, _ = trained(known, kind, share, **changes)
-    lines = described_prior(begun, source, NAMES)
+    lines = describe_prior(begun, source, NAMES)
     assert len(lines) == len(said)
     for line, words in zip(lines, said, strict=True):
         assert words in line
@@ -116,7 +115,7 @@ def test_other_outcomes_are_said(kind: str, known: float, changes: dict, share: 
 def test_that_nothing_moves_is_said(monkeypatch) -> None:
     monkeypatch.setattr(strength, "SPREAD", 1e9)  # or a wide prior on the strength has a say
     begun, source, _ = trained(kind="noise", seed=3)
-    [line] = described_prior(begun, source, NAMES)
+    [line] = describe_prior(begun, source, NAMES)
     assert line.startswith("prior of infinite strength: no weaker one did better on labels out of fold")
 
 
@@ -129,7 +128,7 @@ def test_labels_count_more_the_more_there_are_and_the_weaker_the_prior_is() -> N
 def test_a_class_without_labels_is_clips_alone() -> None:
     recognizer, source, labels = world()
     labels[:, 2] = UNKNOWN
-    begun = begin_run(recognizer, source, labels, load_recipe("default", "anchored", prior_strength=500.0))
+    begun = begin_run(recognizer, source, labels, recipe(prior_strength=500.0))
     fit_runs([begun.run], source)
     influence = label_influence(begun.run, source)
     assert influence[2] == 0
@@ -138,7 +137,7 @@ def test_a_class_without_labels_is_clips_alone() -> None:
 
 def test_the_reference_is_the_run_before_it_is_trained() -> None:
     recognizer, source, labels = world()
-    begun = begin_run(recognizer, source, labels, load_recipe("default", "anchored", prior_strength=200.0))
+    begun = begin_run(recognizer, source, labels, recipe(prior_strength=200.0))
     start = recognizer.presence.embedding.detach().clone()
     reference = Reference.of_run(begun)
     fit_runs([begun.run], source)

@@ -24,8 +24,8 @@ NOBODY, EVERYBODY = np.zeros(CLASSES, dtype=np.bool_), np.ones(CLASSES, dtype=np
 def chosen(recognizer, source, labels, unknown: str = "ignore", **options) -> StrengthChoice:
     recipe = load_recipe("default", "anchored", unknown=unknown)
     moments = Moments.of(predict_margins(recognizer, source)[1])
-    ticked = NOBODY if unknown == "ignore" else EVERYBODY
-    return choose_strength(recognizer, source, labels, moments, recipe, ticked=ticked, **options)
+    costly = NOBODY if unknown == "ignore" else EVERYBODY
+    return choose_strength(recognizer, source, labels, moments, recipe, costly=costly, **options)
 
 
 def test_a_prior_that_knows_nothing_is_left_behind_and_one_that_knows_is_kept_longer() -> None:

@@ -15,6 +15,7 @@ from promptmlr.errors import UserError
 from promptmlr.scenes import CLASS_NAMES, draw_scene, miniature, pretraining
 from promptmlr.scenes.captions import vocabulary
 from promptmlr.scenes.pretraining import PretrainingConfig, pretrain, pretrain_to_file
+from support import assert_same_tensors
 
 TINY = PretrainingConfig(scenes=12, batch_size=6, word_steps=3, text_steps=2, joint_steps=2)
 SHIPPED = Path(promptmlr.backbone.__file__).with_name("scenes.safetensors")
@@ -25,16 +26,10 @@ def tiny() -> dict[str, Tensor]:
     return pretrain(TINY)
 
 
-def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for key in one:
-        assert torch.equal(one[key], other[key]), key
-
-
 def test_a_seed_gives_one_result(tiny: dict[str, Tensor]) -> None:
     torch.manual_seed(1234)
     before = torch.get_rng_state()
-    assert_same(pretrain(TINY), tiny)
+    assert_same_tensors(pretrain(TINY), tiny)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -59,7 +54,7 @@ def test_an_interrupted_run_ends_at_the_same_bits(
     calls: list[tuple[int, int]] = []
     resumed = pretrain(TINY, lambda done, total: calls.append((done, total)), partial)
     assert calls[0] == (interrupted_after + 1, TINY.steps)
-    assert_same(resumed, tiny)
+    assert_same_tensors(resumed, tiny)
 
 
 def test_unfinished_work_of_other_settings_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,14 +109,14 @@ def test_open_clip_builds_a_model_from_it(tiny: dict[str, Tensor]) -> None:
 
 def test_batches_hold_the_normalised_scenes() -> None:
     ids = miniature.vocabulary_ids()
-    images, rows = pretraining._Album(TINY, ids).batch(0)
+    images, rows = pretraining._SceneBatches(TINY, ids).batch(0)
     assert images.shape == (6, 3, 128, 128)
     assert int(rows.max()) == len(ids) - 1
     mean, std = torch.tensor([0.48145466, 0.4578275, 0.40821073]), torch.tensor([0.26862954, 0.26130258, 0.27577711])
     pixels = (images.permute(0, 2, 3, 1) * std + mean) * 255
-    album = [torch.from_numpy(draw_scene(0, pretraining.FIRST_SCENE + i).image).float() for i in range(12)]
+    batches = [torch.from_numpy(draw_scene(0, pretraining.FIRST_SCENE + i).image).float() for i in range(12)]
     for image in pixels:
-        gaps = [min((image - scene).abs().max(), (image.flip(1) - scene).abs().max()) for scene in album]
+        gaps = [min((image - scene).abs().max(), (image.flip(1) - scene).abs().max()) for scene in batches]
         assert min(gaps) < 0.01
 
 

@@ -10,7 +10,7 @@ from promptmlr.backbone.packing import unpack
 from promptmlr.errors import UserError
 from promptmlr.scenes import miniature, text_side
 from promptmlr.scenes.modality_gap import add_gap, common_image_part
-from promptmlr.scenes.text_side import SeenScenes, TextSideConfig, pretrain_text_side, see_scenes
+from promptmlr.scenes.text_side import EncodedScenes, TextSideConfig, encode_scenes, pretrain_text_side
 
 TINY = TextSideConfig(steps=3, batch_size=8)
 
@@ -23,12 +23,12 @@ def tower() -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def seen(tower: dict[str, Tensor]) -> SeenScenes:
-    return see_scenes(tower, 40)
+def seen(tower: dict[str, Tensor]) -> EncodedScenes:
+    return encode_scenes(tower, 40)
 
 
 @pytest.fixture(scope="module")
-def side(seen: SeenScenes) -> dict[str, Tensor]:
+def side(seen: EncodedScenes) -> dict[str, Tensor]:
     return pretrain_text_side(seen, TINY)
 
 
@@ -43,20 +43,20 @@ def test_the_image_tower_stays_and_the_text_side_is_new(tower: dict[str, Tensor]
     assert {"text_projection", "token_embedding.weight", "ln_final.bias"} <= changed
 
 
-def test_a_seed_gives_one_result_and_leaves_torchs_own_alone(seen: SeenScenes, side: dict[str, Tensor]) -> None:
+def test_a_seed_gives_one_result_and_leaves_torchs_own_alone(seen: EncodedScenes, side: dict[str, Tensor]) -> None:
     before = torch.get_rng_state()
     assert not different(pretrain_text_side(seen, TINY), side)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"absence_rate": 1.0}])
-def test_seed_and_captions_change_it(seen: SeenScenes, side: dict[str, Tensor], changes: dict[str, float]) -> None:
+def test_seed_and_captions_change_it(seen: EncodedScenes, side: dict[str, Tensor], changes: dict[str, float]) -> None:
     other = pretrain_text_side(seen, TextSideConfig(steps=3, batch_size=8, **changes))
     assert "text_projection" in different(other, side)
 
 
 def test_sides_of_one_seed_start_from_the_same_weights_and_see_the_same_scenes(
-    seen: SeenScenes, monkeypatch: pytest.MonkeyPatch
+    seen: EncodedScenes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts, regions = [], []
     real = text_side.contrastive_loss
@@ -85,7 +85,7 @@ def test_it_is_a_checkpoint_like_any_other(side: dict[str, Tensor], tmp_path) ->
     assert not torch.allclose(backbone.encode_text(["a dog"]), shipped.encode_text(["a dog"]))
 
 
-def test_training_lowers_the_loss(seen: SeenScenes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_lowers_the_loss(seen: EncodedScenes, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = []
     real = text_side.contrastive_loss
 
@@ -99,7 +99,7 @@ def test_training_lowers_the_loss(seen: SeenScenes, monkeypatch: pytest.MonkeyPa
     assert last < first - 0.3
 
 
-def test_scenes_are_described_without_their_pixels(seen: SeenScenes) -> None:
+def test_scenes_are_described_without_their_pixels(seen: EncodedScenes) -> None:
     assert len(seen.scenes) == len(seen.pooled) == len(seen.regions) == 40
     assert all(scene.image.size == 0 for scene in seen.scenes)
     assert any(scene.objects for scene in seen.scenes)

@@ -36,6 +36,7 @@ def test_a_folder_and_names_become_a_blank_table(folder: Path) -> None:
 
 
 def test_the_table_of_a_folder_goes_on(folder: Path) -> None:
+    (folder.parent / "empty").mkdir()
     table = blank_table(folder, "tree,cat")
     table.write_text(table.read_text().replace("0.png,,", "0.png,1,0"))
     before = table.read_bytes()
@@ -43,8 +44,8 @@ def test_the_table_of_a_folder_goes_on(folder: Path) -> None:
     assert table.read_bytes() == before
     with pytest.raises(UserError, match="other classes: tree, cat"):
         blank_table(folder, "tree,dog")
-    with pytest.raises(UserError, match="no folder of images"):
-        blank_table(table, "tree,cat")
+    with pytest.raises(UserError, match="no image in folder"):
+        blank_table(folder.parent / "empty", "tree,cat")
 
 
 def coco(folder: Path) -> Path:
@@ -112,3 +113,25 @@ def test_a_run_of_other_classes(loaded, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("image,gnome\n0.png,\n")
     with pytest.raises(UserError, match="none of the run's classes"):
         label_queue(Asked(str(tmp_path / "labels.csv")), loaded[0], Heard())
+
+
+def test_a_table_is_read_and_filled_in_its_own_codes(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(scene_png(0))
+    table = tmp_path / "labels.csv"
+    table.write_bytes(b"Path;Age;dog\r\na.png;37;\r\nb.png;41;Y\r\n")
+    reading = DataOptions(ignore="Age", codes="y=present,n=absent,=unknown")
+    queue = label_queue(Asked(str(table), reading=reading), None, Heard())
+    queue.propose(listed_proposals(queue.labelled.labels.shape, {(0, 0): 0.5}))
+    Asker(queue).answer("absent")
+    assert table.read_bytes() == b"Path;Age;dog\r\na.png;37;n\r\nb.png;41;Y\r\n"
+    table.write_bytes(table.read_bytes().replace(b";n", b";"))
+    with pytest.raises(UserError, match="no code says absent"):
+        label_queue(Asked(str(table), reading=DataOptions(ignore="Age", codes="y=present,=unknown")), None, Heard())
+
+
+def test_some_classes_of_a_table(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(scene_png(0))
+    (tmp_path / "labels.csv").write_text("image,tree,cat\n0.png,,\n")
+    queue = label_queue(Asked(str(tmp_path / "labels.csv"), classes="cat"), None, Heard())
+    assert queue.labelled.class_names == ("cat",)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from promptmlr.data.given import GivenImage
 from promptmlr.data.images import ImageFile, ImageRef, UnreadableImage, open_image
+from promptmlr.data.precomputed import PrecomputedImage
 from promptmlr.labels import ABSENT, PRESENT, Labels
 from promptmlr.reporting import Progress
 
@@ -115,7 +115,7 @@ def _in_order(
 
 def _look(image: ImageRef) -> str | tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     """Hash (_CHUNKS,) and thumbnail of an image, or why it cannot be read; flat ones where features are given."""
-    if isinstance(image, GivenImage):
+    if isinstance(image, PrecomputedImage):
         return np.zeros(_CHUNKS, dtype=np.uint16), np.zeros((_SIDE, _SIDE), dtype=np.uint8)
     try:
         picture = open_image(image.path, _LEAST) if isinstance(image, ImageFile) else image.open()

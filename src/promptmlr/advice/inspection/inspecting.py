@@ -1,16 +1,22 @@
 """One inspection, from a data set's parts to what is said of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import add
 
 import numpy as np
 from open_clip.tokenizer import SimpleTokenizer
 
 from promptmlr.advice.inspection.images import check_images
-from promptmlr.advice.inspection.labels import class_counts, pairs
+from promptmlr.advice.inspection.labels import JointCounts, class_counts, pairs
+from promptmlr.advice.inspection.missingness import missingness
+from promptmlr.advice.inspection.missingness_outputs import MissingLabels
 from promptmlr.advice.inspection.names import Pieces, name_remarks
 from promptmlr.advice.inspection.outputs import CloseTexts, Inspection
+from promptmlr.advice.inspection.training_options import training_command
 from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
+from promptmlr.data.rows import split_for
 from promptmlr.reporting import Reporter
 
 __all__ = ["inspect_data"]
@@ -26,6 +32,7 @@ def inspect_data(
     backbone: Backbone | None = None,
     read_images: bool = True,
     workers: int = 2,
+    options: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> Inspection:
     """Look at labels, images and class names.
@@ -36,6 +43,7 @@ def inspect_data(
         backbone: a CLIP whose text tower says which class names are one to it.
         read_images: whether to read every image.
         workers: threads that decode.
+        options: words of the command line that training needs too: how the data are read, and by which CLIP.
         reporter: where to say how far it is.
     """
     class_names = next(iter(parts.values())).class_names
@@ -47,17 +55,35 @@ def inspect_data(
     if read_images:
         with (reporter or Reporter()).progress("images") as say:
             checked = check_images(images, labels, splits, workers=workers, progress=say)
+    together = {split: JointCounts.of(part.labels) for split, part in parts.items()}
+    skipped = checked is not None and checked.unreadable and "--skip-unreadable" not in options
+    words = [*options, "--skip-unreadable"] if skipped else options
     return Inspection(
         data,
         parts,
         class_counts(labels, class_names, by_split),
-        pairs(labels, class_names),
+        _missing(data, parts, together, words),
+        pairs(reduce(add, together.values()), class_names),
         name_remarks(class_names, _pieces()),
         None if backbone is None else _close(backbone, class_names),
         checked,
         [image_id for part in parts.values() for image_id in part.image_ids],
         splits,
     )
+
+
+def _missing(
+    data: str,
+    parts: Mapping[str | None, LabelledImages],
+    together: Mapping[str | None, JointCounts],
+    options: Sequence[str],
+) -> MissingLabels:
+    """What is missing, above all in the split that training takes, and how to train on it."""
+    usual = split_for("train", [split for split in parts if split])
+    trained = usual or next(iter(parts))
+    found = missingness({split: part.labels for split, part in parts.items()}, trained, together[trained])
+    words = options if usual or trained is None else [*options, "--split", trained]
+    return MissingLabels(found, next(iter(parts.values())).class_names, training_command(found, data, words))
 
 
 def _pieces() -> Pieces:

@@ -1,19 +1,20 @@
 """How often each class is present, absent and unknown, and which classes come together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 
-__all__ = ["ClassCount", "Pair", "class_counts", "pairs"]
+__all__ = ["ClassCount", "JointCounts", "Pair", "blocks", "class_counts", "pairs"]
 
 FEW = 10  # present labels, below which a class is hardly learned or scored
 
-_ROWS = 1 << 16  # of labels as floats at once
+_ROWS = 1 << 13  # of labels as floats at once
 _CHANCE = 0.05
 
 
@@ -66,6 +67,42 @@ class Pair:
     chance: float
 
 
+@dataclass(frozen=True, eq=False)
+class JointCounts:
+    """Counts of images for each two of C classes; those of several splits add up.
+
+    Attributes:
+        known: (C, C) images on which both are known.
+        present: (C, C) images on which the row's class is present and the column's known.
+        both: (C, C) images on which both are present.
+    """
+
+    known: NDArray[np.float64]
+    present: NDArray[np.float64]
+    both: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, labels: Labels) -> Self:
+        """Count (N, C) int8 labels."""
+        known, present, both = np.zeros((3, labels.shape[1], labels.shape[1]))
+        for part in blocks(labels):
+            is_known = (part != UNKNOWN).astype(np.float32)
+            is_present = (part == PRESENT).astype(np.float32)
+            known += is_known.T @ is_known
+            present += is_present.T @ is_known
+            both += is_present.T @ is_present
+        return cls(known, present, both)
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.known + other.known, self.present + other.present, self.both + other.both)
+
+
+def blocks(labels: Labels) -> Iterator[Labels]:
+    """Rows of (N, C) labels, so many at once that they may be floats."""
+    for start in range(0, len(labels), _ROWS):
+        yield labels[start : start + _ROWS]
+
+
 def class_counts(labels: Labels, class_names: Sequence[str], by_split: Mapping[str, Labels]) -> list[ClassCount]:
     """Counts of every class, with one line of advice where something will go wrong.
 
@@ -96,9 +133,9 @@ def _advice(present: int, absent: int, missing: Sequence[str]) -> str:
     return ""
 
 
-def pairs(labels: Labels, class_names: Sequence[str]) -> list[Pair]:
+def pairs(counts: JointCounts, class_names: Sequence[str]) -> list[Pair]:
     """The pairs of classes that come together, or avoid each other, more than chance explains; the strongest first."""
-    known, present, both = _tables(labels, len(class_names))
+    known, present, both = counts.known, counts.present, counts.both
     first, second = np.triu_indices(len(class_names), k=1)
     n = known[first, second]
     a, b = present[first, second], present[second, first]  # images that show the one, where both are known
@@ -122,16 +159,3 @@ def pairs(labels: Labels, class_names: Sequence[str]) -> list[Pair]:
         )
         for i in order
     ]
-
-
-def _tables(labels: Labels, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(C, C) counts of images: both known; the row's class present and the column's known; both present."""
-    known, present, both = np.zeros((3, count, count))
-    for start in range(0, len(labels), _ROWS):
-        part = labels[start : start + _ROWS]
-        is_known = (part != UNKNOWN).astype(np.float32)
-        is_present = (part == PRESENT).astype(np.float32)
-        known += is_known.T @ is_known
-        present += is_present.T @ is_known
-        both += is_present.T @ is_present
-    return known, present, both

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from promptmlr.advice.inspection.images import Duplicates, ImageCheck
 from promptmlr.advice.inspection.labels import ClassCount, Pair
+from promptmlr.advice.inspection.missingness_outputs import MissingLabels
 from promptmlr.advice.inspection.names import NameRemark
 from promptmlr.data import LabelledImages
 from promptmlr.files import write_text
 from promptmlr.report.findings import Finding, Heading, Lines, Table, as_markdown
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 
 __all__ = ["CloseTexts", "Inspection"]
 
@@ -46,6 +47,7 @@ class Inspection:
         data: its name.
         parts: labelled images by split.
         counts: of every class.
+        missing: which labels are unknown, and what follows for training.
         pairs: classes that come together, or avoid each other.
         names: class names that CLIP may misread.
         close: class names that lie near each other for a CLIP; None without one.
@@ -57,6 +59,7 @@ class Inspection:
     data: str
     parts: dict[str | None, LabelledImages]
     counts: Sequence[ClassCount]
+    missing: MissingLabels
     pairs: Sequence[Pair]
     names: Sequence[NameRemark]
     close: CloseTexts | None
@@ -81,6 +84,8 @@ class Inspection:
             Heading("Labels"),
             *self._classes(),
             *self._pairs(),
+            Heading("Missing labels"),
+            *self.missing.findings(),
             Heading("Images"),
             *self._images(),
             Heading("Class names"),
@@ -90,49 +95,46 @@ class Inspection:
     def write(self, folder: Path) -> None:
         """`inspection.md` and CSV files."""
         write_text(folder / "inspection.md", f"# {self.title}\n\n" + as_markdown(self.findings()))
-        write_text(
+        write_csv(
             folder / "classes.csv",
-            csv_text(
-                ["class", "present", "absent", "unknown", "share_present", "advice"],
-                (
-                    {
-                        "class": one.name,
-                        "present": one.present,
-                        "absent": one.absent,
-                        "unknown": one.unknown,
-                        "share_present": "" if math.isnan(one.share) else one.share,
-                        "advice": one.advice,
-                    }
-                    for one in self.counts
-                ),
+            ["class", "present", "absent", "unknown", "share_present", "advice"],
+            (
+                {
+                    "class": one.name,
+                    "present": one.present,
+                    "absent": one.absent,
+                    "unknown": one.unknown,
+                    "share_present": "" if math.isnan(one.share) else one.share,
+                    "advice": one.advice,
+                }
+                for one in self.counts
             ),
         )
         pair_columns = ["first", "second", "images", "together", "expected", "correlation", "chance"]
-        write_text(folder / "pairs.csv", csv_text(pair_columns, (vars(pair) for pair in self.pairs)))
-        write_text(folder / "names.csv", csv_text(["name", "problem", "advice"], (vars(one) for one in self.names)))
+        write_csv(folder / "pairs.csv", pair_columns, (vars(pair) for pair in self.pairs))
+        self.missing.write(folder)
+        write_csv(folder / "names.csv", ["name", "problem", "advice"], (vars(one) for one in self.names))
         if self.images is not None:
             unreadable = ({"image": self.image_names[i], "problem": p} for i, p in self.images.unreadable.items())
-            write_text(folder / "unreadable.csv", csv_text(["image", "problem"], unreadable))
-            write_text(
+            write_csv(folder / "unreadable.csv", ["image", "problem"], unreadable)
+            write_csv(
                 folder / "duplicates.csv",
-                csv_text(
-                    ["group", "kind", "image", "split", "contradicting"],
-                    (
-                        {
-                            "group": number,
-                            "kind": group.kind,
-                            "image": self.image_names[index],
-                            "split": self.image_splits[index] or "",
-                            "contradicting": "; ".join(self._class_names(group)),
-                        }
-                        for number, group in enumerate(self.images.duplicates, start=1)
-                        for index in group.images
-                    ),
+                ["group", "kind", "image", "split", "contradicting"],
+                (
+                    {
+                        "group": number,
+                        "kind": group.kind,
+                        "image": self.image_names[index],
+                        "split": self.image_splits[index] or "",
+                        "contradicting": "; ".join(self._class_names(group)),
+                    }
+                    for number, group in enumerate(self.images.duplicates, start=1)
+                    for index in group.images
                 ),
             )
         if self.close is not None:
             rows = ({"first": a, "second": b, "cosine": cosine} for a, b, cosine in self.close.pairs)
-            write_text(folder / "cosines.csv", csv_text(["first", "second", "cosine"], rows))
+            write_csv(folder / "cosines.csv", ["first", "second", "cosine"], rows)
 
     def _summary(self) -> Finding:
         return Lines(None, [f"{part.source}: {part.notes[0]}" for part in self.parts.values()])

@@ -44,26 +44,28 @@ def compare(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Train methods on several shares or numbers of labels and seeds; the table goes to stdout.
+    """Train methods with several numbers of labels and several seeds, and print a table of their scores.
 
-    An interrupted comparison goes on after its last finished epoch when it is repeated.
+    If a comparison was interrupted, the same command continues it after the last finished epoch.
 
     Args:
-        out: The folder of cells.csv and table.md.
-        methods: Names of `promptmlr methods`, by commas; zeroshot is always among them. (default: all)
-        observed: Fractions of the known labels to keep, by commas; also single-positive (of each image one present
-            label, at random) and positive-only:P (each present label with probability P). (default: 0.1,0.5,0.9)
-        labels: Instead of --observed: numbers of the known labels, by commas.
-        seeds: How many seeds; each hides labels and draws starts anew.
-        folds: Train every cell this many times, each time without a part of the training images, and score it on
-            those; the test split is not used. (default: where there is no test split, the data's own folds)
-        unseen: Hide all labels of these classes from training, and score seen and unseen ones apart: a share of the
-            classes at random, a text file or a list by commas of their names, or coco48-17.
-        reference: The method that the others are compared with, besides zero-shot. (default: the first)
-        design: Instead of methods: all kinds of presence and absence side, crossed, each trained to its plateau. 25
-            pairs at every fraction, with rates searched at --epochs (20) and 3 seeds: hours.
-        jobs: Processes that train the cells of a --design. (default: 1)
-        most_epochs: Where a --design stops to double epochs, plateau or not. (default: 160)
+        out: Folder for cells.csv and table.md.
+        methods: Names from `promptmlr methods`, separated by commas; zeroshot is always included. (default: all)
+        observed: Fractions of the known labels to keep, separated by commas. Also single-positive (one present label
+            per image, chosen at random) and positive-only:P (each present label with probability P). (default:
+            0.1,0.5,0.9)
+        labels: Numbers of known labels to keep instead of --observed, separated by commas.
+        seeds: How many seeds; each hides other labels and starts from other initial values.
+        folds: Cross-validation: train every cell this many times, each time without a part of the training images, and
+            score it on that part. The test split is not used. (default: the data's own folds, if there is no test
+            split)
+        unseen: Hide all labels of these classes from training, and score seen and unseen classes separately: a random
+            share of the classes, names separated by commas, a text file of names, or coco48-17.
+        reference: Method that the others are compared with, in addition to zero-shot. (default: the first)
+        design: Instead of methods, train all pairs of a presence and an absence side, each to its plateau: 25 pairs at
+            every fraction, with learning rates searched at --epochs (20) and 3 seeds. Takes hours.
+        jobs: How many processes train the cells of --design. (default: 1)
+        most_epochs: Largest number of epochs of --design, whether or not the plateau is reached. (default: 160)
     """
     from promptmlr.paper.comparing import Comparison, compare_methods, compare_sides
 

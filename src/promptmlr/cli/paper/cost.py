@@ -21,16 +21,16 @@ def cost(
     report: Report = None,
     tower: Bare = NewTowerOptions(),
 ) -> None:
-    """Measure parameters, FLOPs, time and memory of training; check what the paper claims of them.
+    """Measure parameters, FLOPs, time and memory of training, and check the paper's claims about them.
 
-    Nothing is downloaded: costs do not depend on values, so open_clip's models have random weights here.
+    Nothing is downloaded: open_clip's models get random weights, because costs do not depend on their values.
 
     Args:
-        classes: How many classes (the first are COCO's), or their names by commas.
-        images: Size of the data set that time is projected to; the default is COCO's train2014.
-        batch_size: Images of a step.
-        context_length: Context tokens of a prompt.
-        out: A folder for cost.csv and claims.csv.
+        classes: How many classes (the first are COCO's), or their names separated by commas.
+        images: Size of the data set for which the training time is projected; the default is COCO's train2014.
+        batch_size: Images per training step.
+        context_length: Context tokens per prompt.
+        out: Folder for cost.csv and claims.csv.
     """
     from promptmlr.backbone import PAPER_IMAGE_SIZE, of_open_clip
     from promptmlr.paper.cost.measuring import CostSetting, measure_costs

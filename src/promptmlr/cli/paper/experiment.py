@@ -12,7 +12,7 @@ from promptmlr.cli.progress import Terminal
 
 __all__ = ["experiment"]
 
-experiment = App(name="experiment", help="Go beyond the paper: captions that speak of absence, and few labels.")
+experiment = App(name="experiment", help="Experiments beyond the paper: captions that mention absence, and few labels.")
 
 
 @experiment.command
@@ -33,30 +33,31 @@ def absence(
     minutes: NonNegativeFloat | None = None,
     report: Report = None,
 ) -> None:
-    """Do negative prompts fail because captions never speak of absence?
+    """Do negative prompts fail because captions never mention absence?
 
-    Pretrains the miniature CLIP's text side on captions of which more or fewer do, beside one frozen image tower;
-    probes each, and trains prompts and embeddings on it. Interrupted, or out of minutes, it goes on when repeated.
+    Pretrains text towers of the miniature CLIP on captions that mention absence more or less often, all with the same
+    frozen image tower. Then it probes each text tower, and trains prompts and embeddings on it. If it was interrupted
+    or ran out of --minutes, the same command continues it.
 
     Args:
-        out: The folder of text sides, cells and tables.
-        rates: Shares of captions that speak of absence, by commas; LAION's 0.0047 must be there.
-        text_sides: Text sides per share, each with a seed of its own.
-        observed: Fractions of labels to keep, by commas.
-        seeds: Masks and starts per fraction.
-        steps: Steps of the pretraining of a text side.
-        scenes: Scenes that text sides are pretrained on.
-        train_scenes: Scenes that methods are trained on.
-        test_scenes: Scenes that methods are scored on.
-        epochs: Epochs at which rates are chosen; then they are doubled.
-        most_epochs: Where doubling ends, plateau or not.
-        jobs: Processes.
-        minutes: Begin nothing more after so many minutes. (default: no limit)
+        out: Folder for text towers, cells and tables.
+        rates: Shares of captions that mention absence, separated by commas; LAION's 0.0047 must be among them.
+        text_sides: Text towers per share, each with its own seed.
+        observed: Fractions of the known labels to keep, separated by commas.
+        seeds: Masks and initial values per fraction.
+        steps: Training steps of each text tower.
+        scenes: Scenes on which text towers are pretrained.
+        train_scenes: Scenes on which methods are trained.
+        test_scenes: Scenes on which methods are scored.
+        epochs: Epochs at which learning rates are chosen; after that the number of epochs is doubled.
+        most_epochs: Largest number of epochs, whether or not the plateau is reached.
+        jobs: How many processes.
+        minutes: Start nothing new after this many minutes. (default: no limit)
     """
     from promptmlr.paper.absence.outputs import AbsenceOutputs
     from promptmlr.paper.absence.plan import Plan
     from promptmlr.paper.absence.running import run_absence
-    from promptmlr.paper.design.search import Rule
+    from promptmlr.paper.design.search import SearchRule
 
     plan = Plan(
         rates=sorted(fractions(rates, "--rates")),
@@ -67,7 +68,7 @@ def absence(
         steps=steps,
         train_scenes=train_scenes,
         test_scenes=test_scenes,
-        rule=Rule(epochs=epochs, most_epochs=max(epochs, most_epochs)),
+        rule=SearchRule(epochs=epochs, most_epochs=max(epochs, most_epochs)),
     )
     with kept_in(out, report):
         results = run_absence(plan, out, jobs=jobs, minutes=minutes, reporter=Terminal())
@@ -88,20 +89,21 @@ def few_labels(
     jobs: PositiveInt = 1,
     report: Report = None,
 ) -> None:
-    """Compare every method with the untouched CLIP, by the number of labels.
+    """Compare every method with CLIP's zero-shot, by the number of labels.
 
-    Known labels of both kinds on 20 classes, then one tick per image. Interrupted, it goes on when repeated.
+    First with known labels of both kinds on 20 classes, then with one present label per image. If it was interrupted,
+    the same command continues it.
 
     Args:
-        out: The folder of cells and tables.
-        worlds: Drawn worlds, by commas; the strength's rule was not chosen on these.
-        labels: Numbers of known labels, by commas.
-        ticked: Numbers of images with one present label each and no other, by commas.
-        methods: Names of `promptmlr methods` beside anchored and zeroshot, by commas.
-        seeds: Masks in every world.
-        train_scenes: Scenes that labels are drawn from.
-        test_scenes: Scenes that methods are scored on.
-        jobs: Processes.
+        out: Folder for cells and tables.
+        worlds: Drawn worlds, separated by commas. The rule for the prior strength was not chosen on the default ones.
+        labels: Numbers of known labels, separated by commas.
+        ticked: Numbers of images with one present label each and no other label, separated by commas.
+        methods: Names from `promptmlr methods`, separated by commas, in addition to anchored and zeroshot.
+        seeds: Masks per world.
+        train_scenes: Scenes from which labels are drawn.
+        test_scenes: Scenes on which methods are scored.
+        jobs: How many processes.
     """
     from promptmlr.paper.few_labels.outputs import FewLabelsOutputs
     from promptmlr.paper.few_labels.running import FewLabels, run_few_labels
@@ -109,7 +111,7 @@ def few_labels(
     plan = FewLabels(
         worlds=words(worlds),
         labels=sorted(counts(labels, "--labels")),
-        ticked_images=sorted(counts(ticked, "--ticked")),
+        single_positive_images=sorted(counts(ticked, "--ticked")),
         methods=words(methods),
         seeds=seeds,
         train_scenes=train_scenes,

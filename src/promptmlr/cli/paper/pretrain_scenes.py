@@ -9,11 +9,11 @@ __all__ = ["pretrain_scenes"]
 
 
 def pretrain_scenes(*, out: Path, overwrite: Overwrite = False, seed: NonNegativeInt = 0) -> None:
-    """Pretrain the drawn world's miniature CLIP from nothing; it goes on where an earlier call was interrupted.
+    """Pretrain the drawn world's miniature CLIP from random weights; repeat it to continue after an interruption.
 
     Args:
-        out: The checkpoint to write, .safetensors.
-        seed: Seed of scenes, captions and weights.
+        out: Checkpoint file to write (.safetensors).
+        seed: Random seed for scenes, captions and weights.
     """
     from promptmlr.cli.progress import note, progress
     from promptmlr.scenes.pretraining import PretrainingConfig, pretrain_to_file

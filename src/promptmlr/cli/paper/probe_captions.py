@@ -23,15 +23,15 @@ def probe_captions(
 ) -> None:
     """Count captions with words of absence, and those that say a thing is absent ("no dog", not "no. 5").
 
-    CSV and TSV need a header; TSV is read without quotes. Intervals are Wilson's, for captions drawn independently.
-    The last lines say how often the rule errs on sentences that were written to measure it.
+    CSV and TSV files need a header; quotes in TSV are read as text. Intervals are Wilson's, for independently drawn
+    captions. The last lines give the error rate of the rule on sentences that were written to measure it.
 
     Args:
-        files: Parquet, CSV, TSV, JSON lines or COCO captions; text also as .gz; globs in quotes.
-        column: The column of captions. (default: caption, text, ..., or the only one)
-        samples: Captions to show per word and kind of use.
-        seed: Seed of the samples.
-        out: A folder for counts.csv, samples.csv and agreement.csv.
+        files: Parquet, CSV, TSV, JSON lines or COCO captions; text files may be .gz; write globs in quotes.
+        column: Column that holds the captions. (default: caption, text, ..., or the only column)
+        samples: How many captions to show per word and kind of use.
+        seed: Random seed for the samples.
+        out: Folder for counts.csv, samples.csv and agreement.csv.
     """
     from promptmlr.paper.captions.counting import count_captions
     from promptmlr.paper.captions.files import choose_column, find_files, read_captions

@@ -28,14 +28,15 @@ def probe_text(
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Measure how near negative prompts are to positive ones, and whether "no X" fires on images of X.
+    """Measure how similar negative prompts are to positive ones, and whether "no X" responds to images of X.
 
     Args:
-        data: Labelled images (a .csv file, a VOC devkit or COCO folder, or 'scenes') for the AUC of 'no X'.
-        classes: Names, by commas. (default: DATA's; without DATA the drawn world's for scenes, else COCO's)
+        data: Labelled images (a .csv file, a VOC or COCO folder, or 'scenes') on which to measure the AUC of 'no X'.
+        classes: Class names, separated by commas. (default: those of DATA; without DATA, the drawn world's for scenes,
+            otherwise COCO's)
         templates: single: 'photo of a X', 'picture of a X', 'Not a photo of a X'. imagenet: open_clip's templates for
             ImageNet, and each with 'not' before it.
-        out: A folder for settings.json, cosines.csv, classes.csv and auc.csv.
+        out: Folder for settings.json, cosines.csv, classes.csv and auc.csv.
     """
     from promptmlr.maps.sentences import TEMPLATES
     from promptmlr.opening import job_settings, open_data, open_images, open_tower

@@ -38,27 +38,30 @@ def reproduce(
     reading: Benchmark = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """The paper's methods at its fractions of observed labels, trained as released, with its numbers beside.
+    """Train the paper's methods as released, and print the paper's scores next to these.
 
-    RN101 at 448 px. What the released code does and the paper does not say is on, an option turns each off, and all is
-    said at the start: so is which settings were published and which were not. Interrupted, it goes on when repeated.
+    RN101 at 448 px, with the paper's fractions of observed labels. Everything that the released code does and the paper
+    does not mention is on by default, and has an option that turns it off. The command first prints which of it is on,
+    and which settings were published. If it was interrupted, the same command continues it.
 
     Args:
         benchmark: Which of the paper's data sets.
-        root: The folder of VOC's devkit, or of COCO.
-        out: The folder of cells.csv and table.md.
-        methods: Names of `promptmlr methods`, by commas.
-        observed: Fractions of labels to keep, by commas.
-        seeds: How many seeds; the paper's numbers are one run each.
-        order_seed: Seed of the order of images, and of their augmented views.
+        root: Folder of VOC's devkit, or of COCO.
+        out: Folder for cells.csv and table.md.
+        methods: Names from `promptmlr methods`, separated by commas.
+        observed: Fractions of the known labels to keep, separated by commas.
+        seeds: How many seeds; each number of the paper is from one run.
+        order_seed: Random seed for the order of images and for their augmented views.
         recipe: released, default, or a TOML file.
-        epochs: How often training sees each image. (default: the recipe's)
-        reference: The method that the others are compared with. (default: the first)
-        select: Score the epoch that is best on the test images (as released), or the last.
-        offset: Of prompts, which the paper does not show. (default: random, as released)
-        start: Where embeddings start. (default: random, as released)
-        augmentation: Of training images. (default: cutout+randaugment, as released)
-        views: Views of each image, one drawn per epoch; exact: new ones in every epoch, as released (the default).
+        epochs: How many times training goes through all images. (default: the recipe's)
+        reference: Method that the others are compared with. (default: the first)
+        select: Score the epoch that is best on the test images (as released), or the last epoch.
+        offset: Learned vector added to the text feature of a prompt; the paper does not mention it. (default: random,
+            as released)
+        start: Initial value of learned embeddings. (default: random, as released)
+        augmentation: Augmentation of training images. (default: cutout+randaugment, as released)
+        views: How many augmented views of each image to make; an epoch uses one of them. exact: new views in every
+            epoch, as released. (default: exact)
     """
     from promptmlr.paper.grid.plan import Grid
     from promptmlr.paper.reproducing import reproduce_table

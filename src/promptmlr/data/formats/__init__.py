@@ -5,6 +5,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 from promptmlr.data.formats.base import Format, Source
+from promptmlr.data.options import DataOptions
 from promptmlr.errors import UserError, nearest
 
 __all__ = ["FORMATS", "WRITERS", "detect_format", "format_named"]
@@ -31,6 +32,7 @@ _MODULES = (
     "yolo",
 )
 
+_DEFAULTS = DataOptions()
 _FOUND: list[Format] = [import_module(f"{__name__}.{name}").FORMAT for name in _MODULES]
 
 FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _FOUND})
@@ -50,13 +52,13 @@ def format_named(name: str) -> Format:
     return FORMATS[name]
 
 
-def detect_format(data: str) -> str:
+def detect_format(data: str, options: DataOptions = _DEFAULTS) -> str:
     """Which of `FORMATS` a file or folder is in, by its name and content.
 
     Raises:
         UserError: there is nothing, or it is none or several of them.
     """
-    source = Source(data)
+    source = Source(data, options)
     if not source.path.exists() and not FORMATS["scenes"].recognises(source):
         raise UserError(f"no such file or folder: {data}")
     strong = [one.name for one in FORMATS.values() if not one.weak and one.recognises(source)]
@@ -70,7 +72,7 @@ def detect_format(data: str) -> str:
     if tables:
         raise UserError(f"{data} is a folder with a table in it; name the table: {tables[0]}")
     raise UserError(
-        f"{data} is no data set: neither a .csv with a column per class, nor a folder with JPEGImages and "
-        f"ImageSets/Main (VOC) or annotations/instances_*.json (COCO), nor another of the formats "
+        f"{data} is no data set: neither a table (.csv, .tsv, .xlsx) with a column per class, nor a folder with "
+        f"JPEGImages and ImageSets/Main (VOC) or annotations/instances_*.json (COCO), nor another of the formats "
         f"{', '.join(FORMATS)}; --format says which it is"
     )

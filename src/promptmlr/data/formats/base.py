@@ -4,7 +4,7 @@ import json
 import mmap
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, read_json
-from promptmlr.data.table import table_header
+from promptmlr.data.table import TABLES, table_header
 from promptmlr.labels import PRESENT
 
 __all__ = [
@@ -48,6 +48,7 @@ class Source:
     """What somebody named as data: a file, a folder, or a name for what is drawn. Read at most once to recognise it."""
 
     name: str
+    options: DataOptions = field(default_factory=DataOptions)
 
     @cached_property
     def path(self) -> Path:
@@ -61,8 +62,8 @@ class Source:
 
     @cached_property
     def header(self) -> list[str]:
-        """The column names of a CSV; empty for anything else."""
-        return table_header(self.path) if self.suffix == ".csv" else []
+        """The column names of a table; empty for anything else."""
+        return table_header(self.path, self.options.sheet) if self.suffix in TABLES else []
 
     @cached_property
     def start(self) -> list[str]:

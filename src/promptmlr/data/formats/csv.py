@@ -1,59 +1,89 @@
-"""A data set as a CSV file: 1 present, 0 absent, blank unknown."""
+"""A table with a row per image and a column per class: 1 present, 0 absent, blank unknown, or as `--codes` says."""
 
 import csv
 from pathlib import Path
 
-from promptmlr.data.formats.base import Format, Writer
-from promptmlr.data.images import ImageFile
+from promptmlr.data.cells import LabelCells
+from promptmlr.data.codes import Codes, cell_key
+from promptmlr.data.columns import columns_of, has_images, shape_of
+from promptmlr.data.finding import ImageFinder
+from promptmlr.data.formats.base import Changes, Format, Source, Writer, spaced
+from promptmlr.data.formats.list_csv import list_rows
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows
-from promptmlr.data.table import read_table
+from promptmlr.data.rows import LabelledRows, check_rows
+from promptmlr.data.sheets import SHEETS, sheet_with
+from promptmlr.data.table import TABLES, Table, read_table
+from promptmlr.data.unclear import labels_of, read_rows
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
+from promptmlr.names import checked_class_names, first_names
 
-__all__ = ["CODES", "FORMAT", "code_hint", "read_csv_rows", "write_csv"]
-
-CODES = {
-    **dict.fromkeys(("1", "1.0", "y", "yes", "true"), PRESENT),
-    **dict.fromkeys(("0", "0.0", "n", "no", "false"), ABSENT),
-    **dict.fromkeys(("", "nan"), UNKNOWN),
-}
-"""What a cell says, in small letters and without spaces around."""
+__all__ = ["FORMAT", "read_csv_rows", "write_csv"]
 
 
-def read_csv_rows(path: Path, images: Path | None, _options: DataOptions) -> LabelledRows:
-    """Read a CSV with column `image`, optional `split` and one column per class.
+def read_csv_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
+    """Read a table with a column of images, optionally one of splits, and one per class.
 
-    Cells are 1/0, y/n, yes/no, true/false; blank or NaN is unknown. The whole file is checked, also other splits' rows.
+    The whole file is checked, also other splits' rows.
 
     Args:
         path: the file.
         images: the folder that image paths are relative to, by default that of the file.
+        options: `image_column`, `ignore` or `classes`, and `codes`.
 
     Raises:
-        UserError: see `read_table`; a bad cell.
+        UserError: see `read_table`, `columns_of`; cells that are no codes.
+        Unclear: other options would read it.
     """
-    table = read_table(path, images)
-    folder = images or path.parent
+    return read_rows(path, options, lambda table, chosen: _rows(table, images or path.parent, chosen))
+
+
+def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
+    if options.label_column is not None:  # a reading of what had looked like a column per class
+        return list_rows(table, folder, options)
+    path = table.path
+    if not table.rows:
+        raise UserError(f"{path}: a header without rows; add one row per image")
+    columns = columns_of(path, table.header, options, table.column)
+    columns.require_all(options)
+    codes = Codes.of(options.codes)
+    names = checked_class_names(columns.names(columns.rest), str(path))
+    image_ids = table.column(columns.image)
+    check_rows(path, image_ids, table.where, folder)
+    labels = labels_of(table, columns, codes, options)
+    finder = ImageFinder(folder)
     return LabelledRows(
-        table.image_ids,
-        [ImageFile(folder / image_id) for image_id in table.image_ids],
-        table.decode(CODES, code_hint),
-        table.class_names,
-        table.splits,
-        "CSV",
+        image_ids,
+        [finder.find(image_id, table.where(row)) for row, image_id in enumerate(image_ids)],
+        labels,
+        names,
+        columns.splits(table.column, table.where),
+        "CSV" if path.suffix.lower() == ".csv" else "table",
         path,
-        lambda i: f"{path}, row {table.rows[i]}",
+        table.where,
+        notes=(*columns.note(), *_codes_note(table, codes, options)),
     )
+
+
+def _codes_note(table: Table, codes: Codes, options: DataOptions) -> list[str]:
+    if options.codes is None:
+        return []
+    seen = set(map(cell_key, table.texts))
+    idle = [repr(key) if key else "blank" for key in codes.labels if key not in seen]
+    return [f"cells: {options.codes}" + (f"; no cell says {first_names(idle)}" if idle else "")]
 
 
 def write_csv(output: Output) -> list[str]:
     """Write the same: every class as a column, in the order of the data."""
     names = ["image", *(["split"] if output.has_splits else []), *output.class_names]
-    for taken in ("image", "split"):
-        if taken in output.class_names:
-            raise UserError(f"a column {taken!r} cannot hold the class {taken!r}; rename the class, or --to long-csv")
+    found = columns_of(Path("labels.csv"), names, DataOptions(), lambda _: "x")
+    taken = [name for name in output.class_names if name not in found.names(found.rest)]
+    if shape_of(names, DataOptions()) is not None:
+        taken = [*taken, *output.class_names]
+    if taken or names.count("image") > 1:
+        name = taken[0] if taken else "image"
+        raise UserError(f"a column {name!r} cannot hold the class {name!r}; rename the class, or --to long-csv")
     cells = {PRESENT: "1", ABSENT: "0", UNKNOWN: ""}
     with output.table() as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -64,22 +94,42 @@ def write_csv(output: Output) -> list[str]:
     return []
 
 
-def code_hint(cell: str) -> str:
-    """What to write instead of a cell that is no label."""
-    if cell in ("-1", "-1.0"):
-        return "-1 means absent to some and unknown to others: write 0 for absent, leave the cell blank for unknown"
-    return (
-        "write 1 for present, 0 for absent, leave the cell blank for unknown "
-        "(every column but image and split is read as a class)"
+def amend_table(path: Path, changes: Changes, options: DataOptions) -> bytes:
+    """The same table with other texts in the cells of these labels, as its other cells write them."""
+    if path.suffix.lower() == ".parquet":
+        raise UserError(f"{path}: Parquet is written anew; --to csv writes a table that holds these labels")
+    table = read_table(path, options.sheet)
+    columns = columns_of(path, table.header, options, table.column)
+    image_ids = table.column(columns.image)
+    if path.suffix.lower() not in SHEETS:
+        cells = LabelCells.parse(path, path.read_bytes(), options)
+        return cells.with_labels({image_ids[row]: changed for row, changed in enumerate(changes) if changed}).content
+    codes, places = Codes.of(options.codes), {spaced(table.header[column]): column for column in columns.rest}
+    texts = list(dict.fromkeys(text for column in columns.rest for text in table.counts(column)))
+    return sheet_with(
+        path,
+        options.sheet,
+        {
+            (table.rows[row], places[name] + 1): codes.spelled(label, texts)
+            for row, changed in enumerate(changes)
+            for name, label in changed.items()
+        },
     )
+
+
+def _is_table(source: Source) -> bool:
+    if source.suffix != ".parquet":
+        return source.suffix in TABLES
+    return has_images(source.header, source.options) and "features" not in source.header
 
 
 FORMAT = Format(
     "csv",
-    "a table with a row per image, a column image and one column per class",
-    lambda source: source.suffix == ".csv",
+    "a table (.csv, .tsv, .xlsx, .parquet) with a row per image, a column of images and one column per class",
+    _is_table,
     read_csv_rows,
     weak=True,
     says_all=True,
     writer=Writer(write_csv, ".csv"),
+    amend=amend_table,
 )

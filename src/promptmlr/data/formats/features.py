@@ -29,8 +29,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from promptmlr.data.formats.base import Format
-from promptmlr.data.given import Features, given_images
 from promptmlr.data.options import DataOptions
+from promptmlr.data.precomputed import Features, precomputed_images
 from promptmlr.data.rows import LabelledRows, check_rows
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
@@ -117,7 +117,7 @@ def read_feature_rows(path: Path, _images: Path | None, _options: DataOptions) -
     text = "with" if table.features.text else "without"
     return LabelledRows(
         table.image_ids,
-        given_images(table.features, table.image_ids),
+        precomputed_images(table.features, table.image_ids),
         table.labels,
         table.class_names,
         table.splits,

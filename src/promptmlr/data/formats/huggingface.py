@@ -27,7 +27,7 @@ from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output, image_content
 from promptmlr.data.parquet import ParquetImage
 from promptmlr.data.rows import LabelledRows, Names, check_rows, malformed_refused, rows_of_names, usual_split
-from promptmlr.data.table import read_records
+from promptmlr.data.table import read_table
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_class_names
@@ -198,8 +198,8 @@ def _json_lines(file: Path) -> list[dict[str, Any]]:
 
 
 def _csv_records(file: Path) -> list[dict[str, Any]]:
-    records = read_records(file)
-    return [dict(zip(records.header, map(str.strip, cells), strict=True)) for cells in records.cells]
+    table = read_table(file)
+    return [dict(zip(table.header, map(table.texts.__getitem__, row), strict=True)) for row in table.cells.tolist()]
 
 
 def _read_parquet(file: Path, parent: str | None, folder: Path, root: Path) -> _Table:

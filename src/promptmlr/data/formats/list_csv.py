@@ -4,40 +4,35 @@ fastai's own tables (`fname,labels,is_valid` of PASCAL 2007, `image_name,tags` o
 """
 
 import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from promptmlr.data.columns import LABELS, NEGATIVES, Columns, columns_of, shape_of
+from promptmlr.data.finding import ImageFinder
 from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, rows_of_names
-from promptmlr.data.table import Records, read_records
-from promptmlr.errors import UserError
+from promptmlr.data.rows import LabelledRows, Names, check_rows, rows_of_names
+from promptmlr.data.table import Table
+from promptmlr.data.unclear import read_rows
+from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT
 from promptmlr.names import first_names
+from promptmlr.options.data import Unclear, between_commas, with_commas
 
-__all__ = ["FORMAT", "is_list", "read_list_csv_rows", "write_list_csv"]
+__all__ = ["FORMAT", "Chosen", "Images", "list_rows", "read_list_csv_rows", "write_list_csv"]
 
-_IMAGES = ("image", "fname", "image_name", "file_name", "filename")
-_LABELS = ("labels", "tags")
-_NEGATIVES = "negatives"
-_SPLITS = ("split", "is_valid")
 _DELIMITERS = ("|", ";", ",", "\t")
 _SHOWN = {"\t": "a tab", " ": "a space"}
-
-
-def is_list(header: list[str]) -> bool:
-    """Whether a CSV with these columns is one: an image, a list, and nothing but `negatives` and a split beside."""
-    names = set(header)
-    return (
-        any(name in names for name in _IMAGES)
-        and any(name in names for name in _LABELS)
-        and names <= {*_IMAGES, *_LABELS, _NEGATIVES, *_SPLITS}
-    )
+_NO_CLASS = ("no finding", "none")
+_UNLISTED = {"nobody looked": "unknown", "everything unlisted is known not to be there": "absent"}
 
 
 def read_list_csv_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
-    """Read a CSV with a column of images, one of lists of names (`labels` or `tags`) and one of splits.
+    """Read a table with a column of images, one of lists of names (`labels` or `tags`) and one of splits.
 
     Names are apart by `options.delimiter`; left open, that is the one of | ; , and tab that occurs. A column
     `negatives` lists classes that are absent: then the unlisted are unknown. `is_valid` is true for the split "valid".
@@ -45,33 +40,154 @@ def read_list_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
     Args:
         path: the file.
         images: the folder that image paths are relative to, by default that of the file.
-        options: `unlisted` and `delimiter`.
+        options: `unlisted`, `delimiter`, and which columns and names are which.
 
     Raises:
-        UserError: the file cannot be read or lacks a column; the delimiter, or what is unlisted, is unclear.
+        UserError: the file cannot be read or lacks a column.
+        Unclear: the delimiter, or what is unlisted.
     """
-    records = read_records(path)
-    image = _one_of(records, _IMAGES)
-    listed = [_one_of(records, _LABELS), *([_NEGATIVES] if _NEGATIVES in records.header else [])]
-    cells = [records.column(name) for name in listed]
-    delimiter = options.delimiter or _delimiter(path, {cell for column in cells for cell in column})
-    lists = [[_parts(cell, delimiter) for cell in column] for column in cells]
-    image_ids = records.column(image)
-    folder = images or path.parent
-    extra = [name for name in records.header if name not in (image, *listed, *_SPLITS)]
+    return read_rows(path, options, lambda table, chosen: list_rows(table, images or path.parent, chosen))
+
+
+def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool = False) -> LabelledRows:
+    """Rows of a table that lists names; where `merged`, an image may have several rows."""
+    path = table.path
+    columns = columns_of(path, table.header, replace(options, classes=None), table.column)
+    listed = columns.one_of(LABELS, options.label_column)
+    if listed is None:
+        raise UserError(f"{path}: no column lists classes; --label-column says which, of {first_names(table.header)}")
+    negatives = columns.without(listed).one_of(NEGATIVES)
+    columns = columns.without(listed, negatives)
+    images = Images(table, columns, folder, merged=merged)
+    cells = [table.column(column) for column in (listed, negatives) if column is not None]
+    delimiter = options.delimiter
+    if delimiter is None and not images.repeated:
+        delimiter = _delimiter(path, {cell for column in cells for cell in column})
+    chosen = Chosen(path, options, columns.unmatched)
+    lists = [[chosen.of(_parts(cell, delimiter)) for cell in column] for column in cells]
+    chosen.check()
+    if options.unlisted is None and negatives is None:
+        raise Unclear(f"{path} lists what is present and is silent on the rest", _silence(chosen, columns))
+    nothing: list[list[str]] = [[]] * len(lists[0])
+    present, absent = [*lists, nothing][:2]
+    names = [
+        Names([name for row in rows for name in present[row]], [name for row in rows for name in absent[row]])
+        for rows in images.rows.values()
+    ]
     said = [] if delimiter is None else [f"names are apart by {_SHOWN.get(delimiter, delimiter)}"]
     return rows_of_names(
-        [Names(*both) for both in zip(*lists, strict=True)],
-        image_ids,
-        [ImageFile(folder / image_id) for image_id in image_ids],
-        splits=_splits(records),
-        kind="list CSV",
+        names,
+        list(images.rows),
+        images.found(),
+        splits=images.splits,
+        kind="long CSV" if merged else "list CSV",
         path=path,
-        where=records.where,
+        where=images.where,
         options=options,
-        says_absent=len(lists) == 2,
-        notes=[*said, *([f"columns that are not used: {first_names(extra)}"] if extra else [])],
+        class_names=chosen.classes,
+        says_absent=negatives is not None,
+        notes=[*columns.note(), *chosen.note(), *said],
     )
+
+
+class Images:
+    """The images of a table in which one may have several rows.
+
+    Attributes:
+        rows: image id → the rows that name it, in the order of the table.
+        splits: the split of each image, or None.
+        repeated: whether any has more than one row.
+
+    Raises:
+        UserError: on construction, for an image of two splits; for one of two rows unless `merged`.
+    """
+
+    def __init__(self, table: Table, columns: Columns, folder: Path, *, merged: bool) -> None:
+        self._table, self._folder = table, folder
+        image_ids = table.column(columns.image)
+        if not merged:
+            check_rows(table.path, image_ids, table.where, folder)
+        self.rows: dict[str, list[int]] = {}
+        for row, image_id in enumerate(image_ids):
+            self.rows.setdefault(image_id, []).append(row)
+        check_rows(table.path, list(self.rows), self.where, folder)
+        self.repeated = len(self.rows) < len(image_ids)
+        splits = columns.splits(table.column, table.where)
+        self.splits = None if splits is None else [self._split(splits, *place) for place in self.rows.items()]
+
+    def where(self, image: int) -> str:
+        """The first row of an image."""
+        return self._table.where(list(self.rows.values())[image][0])
+
+    def found(self) -> list[ImageFile]:
+        """Their files."""
+        finder = ImageFinder(self._folder)
+        return [finder.find(image_id, self._table.where(rows[0])) for image_id, rows in self.rows.items()]
+
+    def _split(self, splits: Sequence[str], image_id: str, rows: Sequence[int]) -> str:
+        other = next((row for row in rows if splits[row] != splits[rows[0]]), None)
+        if other is not None:
+            raise UserError(
+                f"{self._table.where(other)}: image {image_id!r} is of split {splits[rows[0]]!r} in row "
+                f"{self._table.rows[rows[0]]}; keep one of them"
+            )
+        return splits[rows[0]]
+
+
+class Chosen:
+    """Which of the names that a table lists are classes, as `--classes` and `--ignore` say.
+
+    Attributes:
+        classes: those of `--classes`, or None.
+        dropped: how often other names were listed.
+        seen: all names that were asked for.
+    """
+
+    def __init__(self, path: Path, options: DataOptions, ignored: Sequence[str]) -> None:
+        self._path, self._lenient = path, "ignore" in options.inherited
+        self._ignored = {_plain(name): name for name in ignored}
+        self.classes = None if options.classes is None else [_plain(name) for name in between_commas(options.classes)]
+        self.seen: set[str] = set()
+        self.dropped: Counter[str] = Counter()
+
+    def of(self, names: Sequence[str]) -> list[str]:
+        """Those of these names that are classes."""
+        kept = []
+        for name in names:
+            plain = _plain(name)
+            self.seen.add(plain)
+            if plain in self._ignored or (self.classes is not None and plain not in self.classes):
+                self.dropped[plain] += 1
+            else:
+                kept.append(name)
+        return kept
+
+    def check(self) -> None:
+        """Refuse names to ignore that are nowhere."""
+        for plain, name in self._ignored.items():
+            if plain not in self.seen and not self._lenient:
+                raise UserError(
+                    f"{self._path}: --ignore names {name!r}, which is no column and in no list; "
+                    f"{nearest(name, self.seen)}"
+                )
+
+    def note(self) -> list[str]:
+        """What was left out."""
+        if not self.dropped:
+            return []
+        return ["names left out: " + first_names([f"{name} ({n:,} times)" for name, n in self.dropped.most_common()])]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ").strip()
+
+
+def _silence(chosen: Chosen, columns: Columns) -> dict[str, dict[str, str]]:
+    """The readings of what is not listed; names that say that nothing is there are no classes."""
+    nothing = sorted(name for name in chosen.seen - set(chosen.dropped) if name.lower() in _NO_CLASS)
+    ignored = [*columns.names(columns.ignored), *columns.unmatched, *nothing]
+    more = {"ignore": with_commas(ignored)} if nothing and chosen.classes is None else {}
+    return {when: {**more, "unlisted": unlisted} for when, unlisted in _UNLISTED.items()}
 
 
 def write_list_csv(output: Output) -> list[str]:
@@ -84,20 +200,12 @@ def write_list_csv(output: Output) -> list[str]:
     with output.table() as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
-            ["image", "labels", *([_NEGATIVES] if partial else []), *(["split"] if output.has_splits else [])]
+            ["image", "labels", *(["negatives"] if partial else []), *(["split"] if output.has_splits else [])]
         )
         for split, name, labels in output.rows():
             lists = [delimiter.join(output.names(labels, code)) for code in codes]
             writer.writerow([name, *lists, *([split] if output.has_splits else [])])
     return [f"names are apart by {_SHOWN.get(delimiter, delimiter)}; it is read back with --delimiter '{delimiter}'"]
-
-
-def _one_of(records: Records, known: tuple[str, ...]) -> str:
-    found = [name for name in known if name in records.header]
-    if len(found) != 1:
-        what = "no column" if not found else "more than one column"
-        raise UserError(f"{records.path}: {what} among {first_names(known)}; name one of them so in the header")
-    return found[0]
 
 
 def _delimiter(path: Path, cells: set[str]) -> str | None:
@@ -107,17 +215,15 @@ def _delimiter(path: Path, cells: set[str]) -> str | None:
         return found[0]
     if found:
         first, second = (_SHOWN.get(mark, mark) for mark in found[:2])
-        raise UserError(
-            f"{path}: its lists hold both {first} and {second}: say which one stands between names with "
-            f"--delimiter '{found[0]}' or --delimiter '{found[1]}'"
-        )
-    spaced = next((cell for cell in sorted(cells) if " " in cell), None)
-    if spaced is not None:
-        raise UserError(
-            f"{path}: {spaced!r} may be {len(spaced.split())} names or one: --delimiter ' ' if spaces stand between "
-            "names, --delimiter '|' if they are inside names"
-        )
-    return None
+        readings = {f"{_SHOWN.get(mark, mark)} stands between names": {"delimiter": mark} for mark in found}
+        raise Unclear(f"{path}: its lists hold both {first} and {second}", readings)
+    spaced = sorted(cell for cell in cells if " " in cell)
+    if not spaced:
+        return None
+    if all(part.isdigit() for cell in spaced for part in cell.split()):
+        return " "
+    readings = {"spaces stand between names": {"delimiter": " "}, "they are inside names": {"delimiter": "|"}}
+    raise Unclear(f"{path}: {spaced[0]!r} may be {len(spaced[0].split())} names or one", readings)
 
 
 def _parts(cell: str, delimiter: str | None) -> list[str]:
@@ -125,24 +231,10 @@ def _parts(cell: str, delimiter: str | None) -> list[str]:
     return [clean for part in parts if (clean := part.strip())]
 
 
-def _splits(records: Records) -> list[str] | None:
-    if "split" in records.header:
-        return records.column("split")
-    if "is_valid" not in records.header:
-        return None
-    words = {"true": "valid", "1": "valid", "false": "train", "0": "train", "": "train"}
-    splits = []
-    for row, cell in enumerate(records.column("is_valid")):
-        if cell.lower() not in words:
-            raise UserError(f"{records.where(row)}, column 'is_valid': cannot read {cell!r}; write True or False")
-        splits.append(words[cell.lower()])
-    return splits
-
-
 FORMAT = Format(
     "list-csv",
     "a table with a row per image and a column labels, which lists what is present",
-    lambda source: is_list(source.header),
+    lambda source: shape_of(source.header, source.options) == "list",
     read_list_csv_rows,
     writer=Writer(write_list_csv, ".csv", lists=True, negatives=True, class_list=False),
 )

@@ -5,140 +5,89 @@ from pathlib import Path
 
 import numpy as np
 
+from promptmlr.data.codes import Codes
+from promptmlr.data.columns import LABELS, columns_of, folded, shape_of
 from promptmlr.data.formats.base import Format, Writer
-from promptmlr.data.formats.csv import CODES, code_hint
-from promptmlr.data.images import ImageFile
+from promptmlr.data.formats.list_csv import Chosen, Images, list_rows
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, check_rows, rows_of_names
-from promptmlr.data.table import Records, read_records
-from promptmlr.errors import UserError, nearest
-from promptmlr.labels import UNKNOWN
-from promptmlr.names import checked_class_names
+from promptmlr.data.rows import LabelledRows, Names, rows_of_names
+from promptmlr.data.table import Table
+from promptmlr.data.unclear import decoded, read_rows
+from promptmlr.errors import UserError
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
+from promptmlr.names import first_names
 
-__all__ = ["FORMAT", "is_long", "read_long_csv_rows", "write_long_csv"]
-
-_COLUMNS = ("image", "label", "value", "split")
-
-
-def is_long(header: list[str]) -> bool:
-    """Whether a CSV with these columns is one: `image` and `label`, and nothing but `value` and `split` beside."""
-    return {"image", "label"} <= set(header) <= set(_COLUMNS)
+__all__ = ["FORMAT", "read_long_csv_rows", "write_long_csv"]
 
 
 def read_long_csv_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
-    """Read a CSV with columns image, label and value, and optionally split.
+    """Read a table with columns of images, labels and values, and optionally one of splits.
 
-    A value is 1/0, y/n, yes/no or true/false; blank is unknown, and so is a class that an image has no row for, unless
-    `options.unlisted` says absent. Without a column `value` every row says that a class is present. A row with a blank
-    label names an image of which nothing is known. Classes are sorted.
+    A value is a cell as in a table with a column per class; blank is unknown, and so is a class that an image has no
+    row for, unless `options.unlisted` says absent. Without a column `value` every row says that a class is present, or
+    all classes of a list where no image has two rows. A row with a blank label names an image of which nothing is
+    known. Classes are sorted.
 
     Args:
         path: the file.
         images: the folder that image paths are relative to, by default that of the file.
-        options: `unlisted`.
+        options: `unlisted`, `codes`, and which columns and names are which.
 
     Raises:
         UserError: the file cannot be read, lacks a column, says two things of an image's class or puts it in two
-            splits; without `value`, `options.unlisted` is open.
+            splits.
+        Unclear: without `value`, `options.unlisted` is open.
     """
-    records = read_records(path)
-    for name in ("image", "label"):
-        if name not in records.header:
-            raise UserError(f"{path}: no column {name!r}; {nearest(name, records.header)}")
-    rows = _Rows(records)
-    first = rows.first
-    folder = images or path.parent
-    refs = {image_id: ImageFile(folder / image_id) for image_id in rows.first}
-    numbers = list(first.values())
+    return read_rows(path, options, lambda table, chosen: _rows(table, images or path.parent, chosen))
 
-    def where(i: int) -> str:
-        return records.where(numbers[i])
 
-    if "value" not in records.header:
-        names: dict[str, list[str]] = {image_id: [] for image_id in refs}
-        for image_id, label in zip(rows.image_ids, rows.labels, strict=True):
-            if label:
-                names[image_id].append(label)
-        return rows_of_names(
-            [Names(present) for present in names.values()],
-            list(refs),
-            list(refs.values()),
-            splits=rows.splits(),
-            kind="long CSV",
-            path=path,
-            where=where,
-            options=options,
+def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
+    if "value" not in map(folded, table.header):
+        return list_rows(table, folder, options, merged=True)
+    columns = columns_of(table.path, table.header, options, table.column)
+    label, value = columns.one_of(LABELS, options.label_column), columns.one_of(("value",))
+    if label is None or value is None:
+        raise UserError(
+            f"{table.path}: it needs a column label and a column value, and has {first_names(table.header)}"
         )
-    check_rows(path, list(refs), where)
-    labels, class_names = rows.decoded()
-    notes = ["classes without a row for an image are unknown in it"]
-    if options.unlisted == "absent":
-        labels[~rows.mentioned] = 0
-        notes = ["classes without a row for an image are absent from it"]
-    return LabelledRows(
-        list(refs),
-        list(refs.values()),
-        labels,
-        class_names,
-        rows.splits(),
-        "long CSV",
-        path,
-        where,
-        notes=tuple(notes),
-    )
-
-
-class _Rows:
-    """The cells of a long CSV; `first` says which row names an image first."""
-
-    def __init__(self, records: Records) -> None:
-        self.records = records
-        self.image_ids = records.column("image")
-        self.labels = [label.replace("_", " ").strip() for label in records.column("label")]
-        self.first: dict[str, int] = {}
-        for row, image_id in enumerate(self.image_ids):
-            self.first.setdefault(image_id, row)
-
-    def splits(self) -> list[str] | None:
-        if "split" not in self.records.header:
-            return None
-        found: dict[str, str] = {}
-        for row, (image_id, split) in enumerate(zip(self.image_ids, self.records.column("split"), strict=True)):
-            if found.setdefault(image_id, split) != split:
-                raise UserError(
-                    f"{self.records.where(row)}: image {image_id!r} is of split {found[image_id]!r} in row "
-                    f"{self.records.rows[self.first[image_id]]}; keep one of them"
-                )
-        return list(found.values())
-
-    def decoded(self) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Labels (N, C) by the column `value`; `mentioned` (N, C) is where there is a row."""
-        class_names = checked_class_names(sorted({label for label in self.labels if label}), str(self.records.path))
-        columns = {name: column for column, name in enumerate(class_names)}
-        places = {image_id: place for place, image_id in enumerate(self.first)}
-        labels = np.full((len(places), len(columns)), UNKNOWN, dtype=np.int8)
-        self.mentioned = np.zeros(labels.shape, dtype=np.bool_)
-        for row, (image_id, label, value) in enumerate(
-            zip(self.image_ids, self.labels, self.records.column("value"), strict=True)
-        ):
-            code = CODES.get(value.lower())
-            if code is None:
-                hint = code_hint(value).split(" (")[0]
-                raise UserError(f"{self.records.where(row)}, column 'value': cannot read {value!r}; {hint}")
-            if not label:
-                if code != UNKNOWN:
-                    raise UserError(f"{self.records.where(row)}: a value without a label; name the class")
+    columns = columns.without(label, value)
+    images = Images(table, columns, folder, merged=True)
+    codes = decoded(table, [value], Codes.of(options.codes), options)[:, 0].tolist()
+    chosen = Chosen(table.path, options, columns.unmatched)
+    written = table.column(label)
+    labels = [next(iter(chosen.of([name] if name else [])), None) for name in written]
+    chosen.check()
+    names = []
+    for image_id, rows in images.rows.items():
+        said: dict[str, int] = {}
+        for row in rows:
+            name = labels[row]
+            if name is None:
+                if codes[row] != UNKNOWN and not written[row]:
+                    raise UserError(f"{table.where(row)}: a value without a label; name the class")
                 continue
-            place = places[image_id], columns[label]
-            if self.mentioned[place] and labels[place] != code:
+            name = name.replace("_", " ").strip()
+            if said.setdefault(name, codes[row]) != codes[row]:
                 raise UserError(
-                    f"{self.records.where(row)}: an earlier row says something else of {label!r} in {image_id!r}; "
-                    "keep one of them, or leave the value blank in both if nobody knows"
+                    f"{table.where(row)}: an earlier row says something else of {name!r} in {image_id!r}; keep one of "
+                    "them, or leave the value blank in both if nobody knows"
                 )
-            self.mentioned[place] = True
-            labels[place] = code
-        return labels, class_names
+        by_code = {code: [name for name, one in said.items() if one == code] for code in (PRESENT, ABSENT, UNKNOWN)}
+        names.append(Names(by_code[PRESENT], by_code[ABSENT], unsure=by_code[UNKNOWN]))
+    return rows_of_names(
+        names,
+        list(images.rows),
+        images.found(),
+        splits=images.splits,
+        kind="long CSV",
+        path=table.path,
+        where=images.where,
+        options=options,
+        class_names=chosen.classes,
+        says_absent=True,
+        notes=[*columns.note(), *chosen.note()],
+    )
 
 
 def write_long_csv(output: Output) -> list[str]:
@@ -162,7 +111,7 @@ def write_long_csv(output: Output) -> list[str]:
 FORMAT = Format(
     "long-csv",
     "a table with a row per image and class: columns image, label and value",
-    lambda source: is_long(source.header),
+    lambda source: shape_of(source.header, source.options) == "long",
     read_long_csv_rows,
     writer=Writer(write_long_csv, ".csv"),
 )

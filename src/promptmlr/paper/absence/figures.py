@@ -1,4 +1,4 @@
-"""The experiment as figures: probes and worths over the share of captions that speak of absence."""
+"""Figures of the experiment: probes and gains by the share of captions that state an absence."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -7,12 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from promptmlr.paper.absence.plan import WORTHS, Plan, Worth
+from promptmlr.paper.absence.plan import GAINS, Gain, Plan
 from promptmlr.paper.absence.towers import Probe
 from promptmlr.report.figures import COLOURS, plain
 from promptmlr.uncertainty import Estimate
 
-__all__ = ["PROBES", "probes_figure", "rate_name", "worths_figure"]
+__all__ = ["PROBES", "gains_figure", "probes_figure", "rate_name"]
 
 PROBES = MappingProxyType(
     {
@@ -25,7 +25,7 @@ PROBES = MappingProxyType(
         "zero_shot_map": "zero-shot mAP, in 0..1",
     }
 )
-"""What is shown of a `Probe`, in words."""
+"""Field of `Probe` → its description in tables and figures."""
 
 
 def rate_name(rate: float) -> str:
@@ -34,10 +34,10 @@ def rate_name(rate: float) -> str:
 
 
 def probes_figure(plan: Plan, probes: Sequence[Probe]) -> Figure:
-    """Two panels over rates: cosines and AUCs; a point per text side, a line through their means."""
+    """Cosines and AUCs by rate, in two panels: a point per text side, a line through their means."""
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     panels = figure.subplots(1, 2)
-    places = range(len(plan.rates))
+    positions = range(len(plan.rates))
     names = list(PROBES.items())
     for axes, shown, label in (
         (panels[0], names[:3], "cosine of text features"),
@@ -45,9 +45,9 @@ def probes_figure(plan: Plan, probes: Sequence[Probe]) -> Figure:
     ):
         for (field, name), colour in zip(shown, COLOURS, strict=False):
             by_rate = [[getattr(probe, field) for probe in probes if probe.rate == rate] for rate in plan.rates]
-            axes.plot(places, [np.mean(values) for values in by_rate], color=colour, label=name)
-            for place, values in zip(places, by_rate, strict=True):
-                axes.plot([place] * len(values), values, "o", color=colour, markersize=4, alpha=0.6)
+            axes.plot(positions, [np.mean(values) for values in by_rate], color=colour, label=name)
+            for position, values in zip(positions, by_rate, strict=True):
+                axes.plot([position] * len(values), values, "o", color=colour, markersize=4, alpha=0.6)
         axes.set_ylabel(label)
         axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
     panels[1].axhline(0.5, color="#566072", linewidth=1, linestyle="--")
@@ -55,21 +55,21 @@ def probes_figure(plan: Plan, probes: Sequence[Probe]) -> Figure:
     return figure
 
 
-def worths_figure(plan: Plan, worths: Mapping[tuple[Worth, float, float | None], Estimate]) -> Figure:
-    """A panel per worth: lines are observed fractions, the band is the interval of their mean (fraction None)."""
+def gains_figure(plan: Plan, gains: Mapping[tuple[Gain, float, float | None], Estimate]) -> Figure:
+    """A panel per gain: a line per observed fraction; the band is the interval of their mean (fraction None)."""
     figure = Figure(figsize=(11, 6.6), layout="constrained")
     panels = figure.subplots(2, 3, sharey=True).reshape(-1)
-    places = list(range(len(plan.rates)))
-    for axes, worth in zip(panels, WORTHS, strict=True):
+    positions = list(range(len(plan.rates)))
+    for axes, gain in zip(panels, GAINS, strict=True):
         for fraction, colour in zip(plan.observed, COLOURS, strict=False):
-            values = [100 * worths[worth, rate, fraction].value for rate in plan.rates]
-            axes.plot(places, values, "o-", color=colour, markersize=3, linewidth=1, label=f"{100 * fraction:g} %")
-        means = [worths[worth, rate, None] for rate in plan.rates]
+            values = [100 * gains[gain, rate, fraction].value for rate in plan.rates]
+            axes.plot(positions, values, "o-", color=colour, markersize=3, linewidth=1, label=f"{100 * fraction:g} %")
+        means = [gains[gain, rate, None] for rate in plan.rates]
         low, high = ([100 * getattr(one, end) for one in means] for end in ("low", "high"))
-        axes.fill_between(places, low, high, color="#1b2330", alpha=0.12, linewidth=0)
-        axes.plot(places, [100 * one.value for one in means], color="#1b2330", linewidth=2, label="mean")
+        axes.fill_between(positions, low, high, color="#1b2330", alpha=0.12, linewidth=0)
+        axes.plot(positions, [100 * one.value for one in means], color="#1b2330", linewidth=2, label="mean")
         axes.axhline(0, color="#566072", linewidth=1, linestyle="--")
-        axes.set_title(worth.name.replace(", ", ",\n"), fontsize=9)
+        axes.set_title(gain.name.replace(", ", ",\n"), fontsize=9)
     panels[0].legend(frameon=False, fontsize=8, title="observed", title_fontsize=8)
     panels[0].set_ylabel("points of mAP")
     panels[3].set_ylabel("points of mAP")

@@ -1,12 +1,12 @@
-"""What the experiment found, for people: tables, figures, and a conclusion in words."""
+"""The report of the experiment: tables, figures, and a conclusion in words."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from promptmlr.paper.absence.figures import PROBES, probes_figure, rate_name, worths_figure
-from promptmlr.paper.absence.plan import METHODS, WORTHS, Plan, Worth
+from promptmlr.paper.absence.figures import PROBES, gains_figure, probes_figure, rate_name
+from promptmlr.paper.absence.plan import GAINS, METHODS, Gain, Plan
 from promptmlr.paper.absence.running import Results, row_name
 from promptmlr.paper.estimates import Corrected, corrected, ends, percent, points
 from promptmlr.report.figures import figure_png
@@ -22,47 +22,47 @@ __all__ = ["AbsenceOutputs"]
 
 @dataclass(frozen=True)
 class _Change(Corrected):
-    """What a worth is at a rate, less what it is at LAION's."""
+    """A gain at one rate minus the same gain at LAION's rate."""
 
-    worth: Worth
+    gain: Gain
     rate: float
 
 
 class AbsenceOutputs(Outputs):
-    """Everything that is shown of the experiment.
+    """The report of the experiment.
 
     Args:
         results: a finished experiment.
     """
 
     document = "absence.md"
-    title = "Do negative prompts fail for want of captions that speak of absence?"
-    lead = "Text sides that differ in their captions alone, beside one frozen image tower, in the drawn world."
+    title = "Do negative prompts fail because captions rarely state an absence?"
+    lead = "Text towers that differ only in their captions, with one frozen image tower, in the drawn world."
 
     def __init__(self, results: Results) -> None:
         self.results = results
         self.plan: Plan = results.plan
         scores = results.scores
-        self.worths = {
-            (worth, rate, fraction): scores.contrast(_weights(worth, rate), fraction)
-            for worth in WORTHS
+        self.gains = {
+            (gain, rate, fraction): scores.contrast(_weights(gain, rate), fraction)
+            for gain in GAINS
             for rate in self.plan.rates
             for fraction in (*self.plan.observed, None)
         }
         changes = [
-            (scores.contrast(_weights(worth, rate, ABSENCE_RATE), None), worth, rate)
-            for worth in WORTHS
+            (scores.contrast(_weights(gain, rate, ABSENCE_RATE), None), gain, rate)
+            for gain in GAINS
             for rate in self.plan.rates
             if rate != ABSENCE_RATE
         ]
         self.changes = corrected(_Change, changes)
 
     def findings(self) -> list[Finding]:
-        """The conclusion, all tables and figures, and what to know about them."""
+        """The conclusion, all tables and figures, and notes on how to read them."""
         rates = [rate_name(rate) for rate in self.plan.rates]
         return [
             *self.conclusion(),
-            Heading("What the text sides make of absence"),
+            Heading("How the text sides encode absence"),
             Picture(
                 lambda: figure_png(probes_figure(self.plan, self.results.probes), 1400),
                 alt="Cosines and AUCs over the share of captions of absence; the table holds the same numbers.",
@@ -75,18 +75,16 @@ class AbsenceOutputs(Outputs):
                 self._probe_rows(),
             ),
             self._probe_note(),
-            Heading("What a negative prompt is worth"),
+            Heading("The gain from a negative prompt"),
             Picture(
-                lambda: figure_png(worths_figure(self.plan, self.worths), 1400),
-                alt="The worth of a negative prompt over the share of captions of absence, by observed labels.",
+                lambda: figure_png(gains_figure(self.plan, self.gains), 1400),
+                alt="The gain from a negative prompt by the share of captions of absence and of observed labels.",
                 caption="Points of mAP; bands are 95 % intervals of the mean over observed fractions.",
                 least=40,
             ),
+            Table("Points of mAP, mean over the observed fractions (gains.csv)", ["gain", *rates], self._gain_rows()),
             Table(
-                "Points of mAP, mean over the observed fractions (worths.csv)", ["worth", *rates], self._worth_rows()
-            ),
-            Table(
-                f"The same, less what it is at LAION's {rate_name(ABSENCE_RATE)} (changes.csv)",
+                f"The same minus the gain at LAION's {rate_name(ABSENCE_RATE)} (changes.csv)",
                 ["change", *(rate_name(rate) for rate in self.plan.rates if rate != ABSENCE_RATE)],
                 self._change_rows(),
             ),
@@ -99,25 +97,25 @@ class AbsenceOutputs(Outputs):
         """Scores, gains, their changes, and a figure of each."""
         return {
             "methods.csv": Records.of(self._method_records()),
-            "worths.csv": Records.of(self._worth_records()),
+            "gains.csv": Records.of(self._gain_records()),
             "changes.csv": Records.of(self._change_records()),
             "probes.png": Drawing(probes_figure(self.plan, self.results.probes), 1400),
-            "worths.png": Drawing(worths_figure(self.plan, self.worths), 1400),
+            "gains.png": Drawing(gains_figure(self.plan, self.gains), 1400),
         }
 
     def conclusion(self) -> list[str]:
-        """What was found, in words: of the text sides, and of the methods."""
+        """The result in two sentences: on the text sides, and on the methods."""
         most = max(self.plan.rates)
         probe = self._probe("auc_no", most)
         base = self._probe("auc_no", ABSENCE_RATE)
         speaks = (
-            "is read by one text side alone, of which nothing general can be said"
+            "was tested on one text side only, which allows no general statement"
             if self.plan.tower_seeds == 1
             else "speaks of absence"
             if probe.high < 0.5
             else "still fires on the object"
             if probe.low > 0.5
-            else "says nothing of presence that these text sides can show"
+            else "has no measurable relation to presence with so few text sides"
         )
         cosines = [self._probe("positive_negative", rate).value for rate in (ABSENCE_RATE, most)]
         of_text = (
@@ -127,25 +125,25 @@ class AbsenceOutputs(Outputs):
         )
         last = [change for change in self.changes if change.rate == most]
         grown, shrunk = (
-            [change.worth.name for change in last if change.verdict == verdict] for verdict in ("higher", "lower")
+            [change.gain.name for change in last if change.verdict == verdict] for verdict in ("higher", "lower")
         )
         if grown:
             methods = (
-                f"What a learned negative prompt is worth grows with it in {len(grown)} of {len(last)} comparisons: "
+                f"The gain from a learned negative prompt grows with it in {len(grown)} of {len(last)} comparisons: "
                 f"{'; '.join(grown)}."
             )
         else:
-            room = max(change.estimate.high for change in last)
+            highest = max(change.estimate.high for change in last)
             methods = (
-                f"What a learned negative prompt is worth is not seen to grow with it in any of {len(last)} "
-                f"comparisons; the highest end of their intervals is {signed(100 * room)} points."
+                f"The gain from a learned negative prompt does not measurably grow with it in any of {len(last)} "
+                f"comparisons; the highest end of their intervals is {signed(100 * highest)} points."
             )
         if shrunk:
             methods += f" It shrinks in {len(shrunk)}: {'; '.join(shrunk)}."
         return [of_text, methods]
 
     def _probe(self, field: str, rate: float) -> Estimate:
-        """Mean over text sides, with Student's interval: images are not resampled."""
+        """Mean over text sides with Student's interval; images are not resampled."""
         values = np.array([[getattr(probe, field) for probe in self.results.probes if probe.rate == rate]])
         found = estimate(values, np.repeat(values[..., None], 1000, axis=-1), [1.0])
         return replace(found, high=min(found.high, 1.0))  # no cosine and no AUC is larger
@@ -165,11 +163,11 @@ class AbsenceOutputs(Outputs):
         )
         return [*rows, ["baseline, without text", *([percent(scores.mean("baseline", None))] * len(self.plan.rates))]]
 
-    def _worth_rows(self) -> list[list[str]]:
-        return [[worth.name, *(points(self.worths[worth, rate, None]) for rate in self.plan.rates)] for worth in WORTHS]
+    def _gain_rows(self) -> list[list[str]]:
+        return [[gain.name, *(points(self.gains[gain, rate, None]) for rate in self.plan.rates)] for gain in GAINS]
 
     def _change_rows(self) -> list[list[str]]:
-        return [[worth.name, *(str(change) for change in self.changes if change.worth == worth)] for worth in WORTHS]
+        return [[gain.name, *(str(change) for change in self.changes if change.gain == gain)] for gain in GAINS]
 
     def _rows(self, names: Sequence[tuple[str, str]], cell: Callable[[str, float], str]) -> list[list[str]]:
         return [[label, *(cell(name, rate) for rate in self.plan.rates)] for name, label in names]
@@ -179,7 +177,7 @@ class AbsenceOutputs(Outputs):
         over = (
             f"Means over {sides} text sides per rate with 95 % intervals (Student's, degrees of freedom: {sides - 1})"
             if sides > 1
-            else "One text side per rate, so nothing is known of their spread"
+            else "One text side per rate, so their spread is unknown"
         )
         return (
             f"{over}, on {self.plan.test_scenes:,} test scenes; AUCs are of the largest local cosine. An AUC above ½ "
@@ -192,7 +190,7 @@ class AbsenceOutputs(Outputs):
         several = plan.tower_seeds > 1
         drawn = "text sides (Student's) and test images together" if several else "test images alone"
         doubled = (
-            f"epochs were left at {plan.rule.epochs}, so nobody knows which trainings are at their plateau"
+            f"epochs were left at {plan.rule.epochs}, so it is unknown which trainings reached their plateau"
             if plan.rule.most_epochs < 2 * plan.rule.epochs
             else f"epochs were doubled up to {plan.rule.most_epochs} while that gained {100 * plan.rule.gain:g} "
             f"points: {len(short)} of {len(self.results.choices)} trainings were still gaining there"
@@ -203,7 +201,7 @@ class AbsenceOutputs(Outputs):
             f"{plan.train_scenes:,} other scenes at {', '.join(f'{100 * share:g} %' for share in plan.observed)} "
             f"observed labels, {counted(plan.seeds, 'mask')} each, in batches of {plan.batch_size}.",
             f"Intervals are over {drawn}; each text side counts with the mean over its masks, which are the same for "
-            "all of them, so what other masks would add is left out. “higher” and “lower” hold for all "
+            "all of them, so the intervals leave out the spread over masks. “higher” and “lower” hold for all "
             f"{len(self.changes)} changes together (Holm, 5 %). {UNDECIDED}.",
             "Rates and epochs were chosen on held-out observed labels of the first text side at "
             f"{rate_name(ABSENCE_RATE)}, and kept for all others; {doubled}.",
@@ -218,23 +216,23 @@ class AbsenceOutputs(Outputs):
             for fraction in (*self.plan.observed, None)
         ]
 
-    def _worth_records(self) -> list[dict[str, object]]:
+    def _gain_records(self) -> list[dict[str, object]]:
         return [
-            {"worth": worth.name, "rate": rate, "observed": _seen(fraction), **ends(found, "points")}
-            for (worth, rate, fraction), found in self.worths.items()
+            {"gain": gain.name, "rate": rate, "observed": _seen(fraction), **ends(found, "points")}
+            for (gain, rate, fraction), found in self.gains.items()
         ]
 
     def _change_records(self) -> list[dict[str, object]]:
         return [
-            {"worth": change.worth.name, "rate": change.rate, "minus": ABSENCE_RATE, **change.record("points")}
+            {"gain": change.gain.name, "rate": change.rate, "minus": ABSENCE_RATE, **change.record("points")}
             for change in self.changes
         ]
 
 
-def _weights(worth: Worth, rate: float, minus: float | None = None) -> dict[str, float]:
-    weights = {row_name(worth.more, rate): 1.0, row_name(worth.less, rate): -1.0}
+def _weights(gain: Gain, rate: float, minus: float | None = None) -> dict[str, float]:
+    weights = {row_name(gain.more, rate): 1.0, row_name(gain.less, rate): -1.0}
     if minus is not None:
-        weights |= {row_name(worth.more, minus): -1.0, row_name(worth.less, minus): 1.0}
+        weights |= {row_name(gain.more, minus): -1.0, row_name(gain.less, minus): 1.0}
     return weights
 
 

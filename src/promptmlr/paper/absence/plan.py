@@ -6,10 +6,10 @@ from itertools import product
 from types import MappingProxyType
 
 from promptmlr.paper.design.cells import CELLS, Cell
-from promptmlr.paper.design.search import Rule
+from promptmlr.paper.design.search import SearchRule
 from promptmlr.scenes.captions import ABSENCE_RATE
 
-__all__ = ["BASELINE", "METHODS", "WORTHS", "Plan", "Tower", "Worth"]
+__all__ = ["BASELINE", "GAINS", "METHODS", "Gain", "Plan", "Tower"]
 
 _BY_NAME = {cell.name: cell for cell in CELLS}
 
@@ -24,43 +24,43 @@ METHODS: MappingProxyType[str, Cell] = MappingProxyType(
         "dualembedding, agnostic start": _BY_NAME["embedding-agnostic+embedding-agnostic"],
     }
 )
-"""The 2×2 of prompts and embeddings, from both starts: what a text tower has a say in."""
+"""The 2×2 of prompts and embeddings, from both starts: the methods that depend on a text tower."""
 
 BASELINE = _BY_NAME["linear+linear"]
-"""Without text: trained once, not per tower."""
+"""A method without text: trained once, not per tower."""
 
 
 @dataclass(frozen=True)
-class Worth:
-    """A difference between two methods that the hypothesis speaks of."""
+class Gain:
+    """A difference between two methods about which the hypothesis makes a prediction."""
 
     name: str
     more: str
     less: str
 
 
-WORTHS: tuple[Worth, ...] = (
-    Worth("a negative prompt beside a prompt, text start", "dualcoop", "positivecoop, text start"),
-    Worth("a negative prompt beside a prompt, agnostic start", "dualcoop", "positivecoop, agnostic start"),
-    Worth("a negative prompt beside an embedding, text start", "negativecoop, text start", "dualembedding, text start"),
-    Worth(
+GAINS: tuple[Gain, ...] = (
+    Gain("a negative prompt beside a prompt, text start", "dualcoop", "positivecoop, text start"),
+    Gain("a negative prompt beside a prompt, agnostic start", "dualcoop", "positivecoop, agnostic start"),
+    Gain("a negative prompt beside an embedding, text start", "negativecoop, text start", "dualembedding, text start"),
+    Gain(
         "a negative prompt beside an embedding, agnostic start",
         "negativecoop, agnostic start",
         "dualembedding, agnostic start",
     ),
-    Worth("negativecoop against positivecoop, text start", "negativecoop, text start", "positivecoop, text start"),
-    Worth(
+    Gain("negativecoop against positivecoop, text start", "negativecoop, text start", "positivecoop, text start"),
+    Gain(
         "negativecoop against positivecoop, agnostic start",
         "negativecoop, agnostic start",
         "positivecoop, agnostic start",
     ),
 )
-"""If the hypothesis holds, each of them grows with the share of captions that speak of absence."""
+"""If the hypothesis holds, each of them grows with the share of captions that state an absence."""
 
 
 @dataclass(frozen=True, order=True)
 class Tower:
-    """A text side: the share of its captions that speak of absence, and its seed."""
+    """A text tower: the share of its captions that state an absence, and its seed."""
 
     rate: float
     seed: int
@@ -97,7 +97,7 @@ class Plan:
     batch_size: int = 128
     train_scenes: int = 1_000
     test_scenes: int = 1_000
-    rule: Rule = field(default_factory=lambda: Rule(most_epochs=80))
+    rule: SearchRule = field(default_factory=lambda: SearchRule(most_epochs=80))
 
     @property
     def towers(self) -> list[Tower]:

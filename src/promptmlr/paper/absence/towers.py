@@ -1,4 +1,4 @@
-"""The text sides: pretrained, kept as checkpoints, and asked what they make of absence."""
+"""The text sides: pretrained, saved as checkpoints, and probed for how they encode absence."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,25 +9,25 @@ from safetensors.torch import save
 from torch import Tensor
 
 from promptmlr.backbone import load_backbone
-from promptmlr.files import write_bytes, write_text
+from promptmlr.files import write_bytes
 from promptmlr.labels import Labels
 from promptmlr.maps.sentences import TEMPLATES
 from promptmlr.methods import create_recognizer
 from promptmlr.paper.absence.plan import Plan, Tower
-from promptmlr.paper.jobs import Deadline, finished
+from promptmlr.paper.jobs import Deadline, completed_tasks
 from promptmlr.paper.text_probe.scores import presence_scores, prompt_cosines
 from promptmlr.pipeline import score_on
 from promptmlr.regions import RegionSource
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 from promptmlr.reporting import Reporter
-from promptmlr.scenes.text_side import SeenScenes, TextSideConfig, pretrain_text_side
+from promptmlr.scenes.text_side import EncodedScenes, TextSideConfig, pretrain_text_side
 
 __all__ = ["Probe", "checkpoint_path", "pretrain_towers", "probe_towers"]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What one text side makes of absence: a line of `probes.csv`.
+    """How one text side encodes absence: a line of `probes.csv`.
 
     Cosines are means over classes, AUCs means over classes of the largest local cosine as a score for presence.
     """
@@ -44,12 +44,12 @@ class Probe:
 
 
 def checkpoint_path(out: Path, tower: Tower) -> Path:
-    """Where a text side lies, with the image tower that all of them share."""
+    """The checkpoint file of a text side, which also holds the image tower that all of them share."""
     return out / "towers" / f"{tower.name}.safetensors"
 
 
 def pretrain_towers(
-    seen: SeenScenes,
+    seen: EncodedScenes,
     plan: Plan,
     towers: Sequence[Tower],
     out: Path,
@@ -60,21 +60,21 @@ def pretrain_towers(
     """Pretrain text sides and write their checkpoints.
 
     Args:
-        seen: scenes as the image tower sees them.
-        plan: how long.
-        towers: those that are missing.
+        seen: scenes encoded by the image tower.
+        plan: holds steps and batch size.
+        towers: the towers to pretrain.
         out: the folder of the experiment.
         jobs: processes.
         deadline: after which no more are begun.
-        reporter: where to say how it goes.
+        reporter: receives progress.
     """
     tasks = [(tower, TextSideConfig(tower.rate, tower.seed, plan.steps)) for tower in towers]
-    pretrained = finished(_pretrain, seen, tasks, jobs, deadline, label="text sides", reporter=reporter)
+    pretrained = completed_tasks(_pretrain, seen, tasks, jobs, deadline, label="text sides", reporter=reporter)
     for (tower, _), state in pretrained:
         write_bytes(checkpoint_path(out, tower), save({key: value.contiguous() for key, value in state.items()}))
 
 
-def _pretrain(seen: SeenScenes, task: tuple[Tower, TextSideConfig]) -> dict[str, Tensor]:
+def _pretrain(seen: EncodedScenes, task: tuple[Tower, TextSideConfig]) -> dict[str, Tensor]:
     return pretrain_text_side(seen, task[1])
 
 
@@ -87,10 +87,10 @@ def probe_towers(
     found = {Tower(probe.rate, probe.seed): probe for probe in earlier}
     missing = [tower for tower in plan.towers if tower not in found]
     images = out, test, labels, class_names
-    for tower, probe in finished(_probe, images, missing, 1, label="probing text sides", reporter=reporter):
+    for tower, probe in completed_tasks(_probe, images, missing, 1, label="probing text sides", reporter=reporter):
         found[tower] = probe
         rows = [asdict(found[key]) for key in sorted(found)]
-        write_text(path, csv_text(list(rows[0]), rows))
+        write_csv(path, list(rows[0]), rows)
     return [found[tower] for tower in plan.towers]
 
 
@@ -104,7 +104,7 @@ def _probe(images: _Images, tower: Tower) -> Probe:
     aucs = {
         score.sentence: score.mean
         for score in presence_scores(backbone, test, labels, class_names, resamples=1)
-        if score.place == "local"
+        if score.scope == "local"
     }
     zero_shot = create_recognizer("zeroshot", backbone, class_names)
     return Probe(

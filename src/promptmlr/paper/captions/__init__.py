@@ -1,1 +1,1 @@
-"""Words of absence in files of captions: what counts as one, how well that is judged, and counting them."""
+"""Statements of absence in captions: the rule that finds them, its precision and recall, and counts over files."""

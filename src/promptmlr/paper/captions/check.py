@@ -1,10 +1,10 @@
-"""How often the rule of `promptmlr.paper.captions.words` errs, on sentences written to measure it.
+"""Precision and recall of the rule of `promptmlr.paper.captions.words`, on sentences written to measure it.
 
-`sentences.csv` holds captions made up for this purpose, in the manner of photo captions and of the web's alt
-texts, about half of them with the absence of a thing and hard ones among them. All were written and labelled before the
-rule was coded; the rule was then corrected on the part "development" and never on the part "held out". One author wrote
-both, and no caption was taken from a data set: precision and recall on real captions will be lower, and precision falls
-where absence is rarer than here.
+`sentences.csv` holds captions written for this purpose, in the style of photo captions and of the web's alt texts;
+about half of them state the absence of a thing, and some are hard cases. All were written and labelled before the rule
+was coded; the rule was then corrected on the part "development" and never on the part "held out". One author wrote
+both, and no caption was taken from a data set: precision and recall on real captions will be lower, and precision
+falls where absence is rarer than here.
 """
 
 import csv
@@ -26,8 +26,8 @@ class Sentence:
 
     Attributes:
         text: the caption.
-        absence: whether it speaks of the absence of a thing, by whatever means.
-        word: the word of `WORDS` that it turns on, "" where it has none.
+        absence: whether it states the absence of a thing, in any words.
+        word: the word of `WORDS` that decides it, "" if there is none.
         part: one of `PARTS`.
     """
 
@@ -39,13 +39,13 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The rule against the labels of one part.
+    """The rule compared with the labels of one part.
 
     Attributes:
         part: one of `PARTS`.
-        sentences: how many there are.
-        precision: of the sentences that the rule finds, those labelled so.
-        recall: of the sentences labelled so, those that the rule finds.
+        sentences: their number.
+        precision: the share of sentences found by the rule that are labelled as absence.
+        recall: the share of sentences labelled as absence that the rule finds.
     """
 
     part: str
@@ -65,7 +65,7 @@ def agreement(part: str) -> Agreement:
     """Precision and recall of the rule on one part."""
     labelled = sentences(part)
     found = [any(use.of_a_thing for use in absence_uses(sentence.text)) for sentence in labelled]
-    right = sum(sentence.absence and said for sentence, said in zip(labelled, found, strict=True))
+    right = sum(sentence.absence and positive for sentence, positive in zip(labelled, found, strict=True))
     return Agreement(
         part,
         len(labelled),

@@ -1,7 +1,7 @@
-"""How often captions speak of absence (the paper's Figure 2): counted over as many captions as there are.
+"""How often captions state an absence (the paper's Figure 2), counted over any number of captions.
 
-A regular expression picks the few captions that hold a word of absence, a batch at a time and without Python; each of
-those is then judged by `promptmlr.paper.captions.words.absence_uses`. Memory does not grow with the captions.
+A vectorised regular expression selects the few captions that hold a word of absence, a batch at a time; each of these
+is then judged by `promptmlr.paper.captions.words.absence_uses`. Memory does not grow with the number of captions.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,11 +17,11 @@ __all__ = ["CaptionCount", "Sample", "WordCount", "count_captions"]
 
 
 class Sample:
-    """Some of many items, each set of them equally likely (reservoir sampling, Vitter's algorithm R).
+    """A uniform random sample of a stream of items (reservoir sampling, Vitter's algorithm R).
 
     Args:
-        size: how many to keep.
-        seed: same seed and items, same sample.
+        size: number of items to keep.
+        seed: the same seed and items give the same sample.
     """
 
     def __init__(self, size: int, seed: str) -> None:
@@ -33,8 +33,8 @@ class Sample:
         self._seen += 1
         if len(self.kept) < self._size:
             self.kept.append(item)
-        elif (place := self._random.randrange(self._seen)) < self._size:
-            self.kept[place] = item
+        elif (index := self._random.randrange(self._seen)) < self._size:
+            self.kept[index] = item
 
 
 @dataclass
@@ -42,10 +42,10 @@ class WordCount:
     """Captions with one word, each counted once for it.
 
     Attributes:
-        of_a_thing: a random sample of those where some use of it is the absence of a thing.
-        other: a random sample of those where none is.
+        of_a_thing: a random sample of those in which it states the absence of a thing.
+        other: a random sample of the others.
         captions: how many have the word.
-        absences: how many of them say by it that a thing is absent.
+        absences: in how many of them it states the absence of a thing.
     """
 
     of_a_thing: Sample
@@ -62,13 +62,13 @@ class WordCount:
 
 @dataclass
 class CaptionCount:
-    """What was found.
+    """Counts over captions.
 
     Attributes:
-        captions: how many hold text.
-        blank: rows that are null or empty, not among `captions`.
+        captions: number of captions with text.
+        blank: number of null or empty rows, not among `captions`.
         with_word: captions with a word of absence.
-        absences: captions that say that a thing is absent.
+        absences: captions that state the absence of a thing.
         by_word: one count for each of `WORDS`; a caption with two words counts for both.
     """
 
@@ -79,13 +79,13 @@ class CaptionCount:
     by_word: dict[str, WordCount] = field(default_factory=dict)
 
     def add(self, caption: str) -> None:
-        """Count the words of a caption that may hold some."""
-        said: dict[str, bool] = {}
+        """Count the words of absence of a caption, which may have none."""
+        found: dict[str, bool] = {}
         for use in absence_uses(caption):
-            said[use.word] = said.get(use.word, False) or use.of_a_thing
-        self.with_word += bool(said)
-        self.absences += any(said.values())
-        for word, of_a_thing in said.items():
+            found[use.word] = found.get(use.word, False) or use.of_a_thing
+        self.with_word += bool(found)
+        self.absences += any(found.values())
+        for word, of_a_thing in found.items():
             self.by_word[word].add(caption, of_a_thing)
 
 

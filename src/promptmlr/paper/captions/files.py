@@ -1,7 +1,7 @@
-"""Files of captions, read piece by piece: Parquet, CSV, TSV, JSON lines and COCO's captions.
+"""Files of captions, read in batches: Parquet, CSV, TSV, JSON lines and COCO's captions.
 
-Text files may end in `.gz`. Every reader gives batches of bounded size, but for COCO's JSON, which is one object and is
-read whole (COCO's largest has 92 MB).
+Text files may end in `.gz`. Batches have a bounded size, except for COCO's JSON, which is a single object (COCO's
+largest file has 92 MB).
 """
 
 import csv
@@ -38,7 +38,7 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
     """The files that paths and globs (`*`, `?`, `**`) name, each once, in the order given.
 
     Raises:
-        UserError: nothing is there, or it is a folder or a kind of file that is not read.
+        UserError: a pattern matches no file, or a file is a folder or of an unknown kind.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
@@ -61,7 +61,7 @@ def choose_column(path: Path, wanted: str | None) -> str:
         wanted: its name; by default the one of `KNOWN_COLUMNS`, in any case, that the file has, or its only column.
 
     Raises:
-        UserError: the file cannot be read, it has no such column, or several that could be meant.
+        UserError: the file cannot be read, has no such column, or has several candidates.
     """
     with _errors_of(path):
         if not path.stat().st_size:
@@ -101,14 +101,14 @@ def _format(path: Path) -> _Format:
 
 @contextmanager
 def _errors_of(path: Path) -> Iterator[None]:
-    """What goes wrong in reading is said in one line that names the file."""
+    """Turn errors of reading into a one-line message that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        said = " ".join(str(error).split())[:300]
-        if "straddl" in said:  # Arrow's word for what does not fit into a block
-            said = f"a row is longer than {_BYTES >> 20} MB; is a quote left open?"
-        raise UserError(f"{path} cannot be read: {said}") from error
+        message = " ".join(str(error).split())[:300]
+        if "straddl" in message:  # Arrow's word for a row that does not fit into a block
+            message = f"a row is longer than {_BYTES >> 20} MB; is a quote left open?"
+        raise UserError(f"{path} cannot be read: {message}") from error
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -128,7 +128,7 @@ def _holds_text(kind: pa.DataType) -> bool:
 
 def _parquet_batches(path: Path, column: str) -> Iterator[pa.Array]:
     with pq.ParquetFile(path, pre_buffer=False) as file:
-        for group in range(file.num_row_groups):  # asked for all at once, it holds more the longer the file is
+        for group in range(file.num_row_groups):  # all at once would need memory that grows with the file
             for batch in file.iter_batches(_ROWS, [group], [column]):
                 yield batch.column(0)
 

@@ -1,4 +1,4 @@
-"""What a count of captions says, and how far it is to be trusted."""
+"""The report of a count of captions, with the precision and recall of the rule behind it."""
 
 from collections.abc import Iterator
 
@@ -14,21 +14,21 @@ WIDTH = 100  # letters of a sampled caption that are shown
 
 
 class CaptionOutputs(Outputs):
-    """Everything that is shown of a count."""
+    """The report of a count."""
 
-    title = "How often captions speak of absence"
+    title = "How often captions state an absence"
 
     def __init__(self, count: CaptionCount) -> None:
         self.count = count
         self.lead = f"Words of absence in {count.captions:,} captions."
 
     def findings(self) -> list[Finding]:
-        """The count, by word and with samples, and how far to trust it."""
+        """The count by word, samples, and the precision and recall of the rule."""
         samples = [Lines(f"{word}, {use}", [_printable(one) for one in kept]) for word, use, kept in self._samples()]
         return [self._summary(), self._by_word(), *samples, _caveat()]
 
     def files(self) -> dict[str, Records]:
-        """A row per word and one for "any", the sampled captions as they stand, and how often the rule errs."""
+        """A row per word and one for "any", the sampled captions verbatim, and the precision and recall of the rule."""
         count = self.count
         rows = [(word, one.captions, one.absences) for word, one in count.by_word.items()]
         counts = [
@@ -75,7 +75,7 @@ class CaptionOutputs(Outputs):
         return Table("Captions by word of absence (counts.csv)", header, rows)
 
     def _samples(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Word, kind of use, captions, where there are some."""
+        """Word, kind of use and sampled captions, without empty samples."""
         for word, one in self.count.by_word.items():
             for use, sample in (("absence of a thing", one.of_a_thing), ("other", one.other)):
                 if sample.kept:
@@ -83,7 +83,7 @@ class CaptionOutputs(Outputs):
 
 
 def _printable(caption: str) -> str:
-    """One line that a terminal shows as text, whatever the web wrote."""
+    """A caption as one line without control characters."""
     text = "".join(letter if letter.isprintable() else " " for letter in caption)
     text = " ".join(text.split())
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"

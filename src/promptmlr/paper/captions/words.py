@@ -1,4 +1,4 @@
-"""When a caption speaks of absence: the words that can, and the rule that tells "no dog" from "no. 5".
+"""When a caption states an absence: the words that can do so, and the rule that tells "no dog" from "no. 5".
 
 Absence of a thing: the caption says of something that could be seen (an object, animal, person, part, substance or
 mark) that it is not there: not in the picture, not on or in another thing, not worn, held or supplied. "Not a dog" and
@@ -6,7 +6,7 @@ mark) that it is not there: not in the picture, not on or in another thing, not 
 
 Other uses: numbers ("no. 5"), idioms ("not only", "nothing but"), actions and qualities denied ("not sleeping", "isn't
 happy"), what cannot be seen ("no time", "without permission"), offers ("with or without arms") and prohibitions: "no
-parking sign" and "no dogs allowed" tell a rule, and what the picture shows may well be there.
+parking sign" and "no dogs allowed" state a rule, and the thing may well be in the picture.
 
 Out of reach: languages other than English, and absence said by other means ("empty", "treeless", "sugar-free"). A word
 is judged by the words around it, without grammar, so the rule errs; `promptmlr.paper.captions.check` says how
@@ -52,7 +52,7 @@ class _Rule:
     but_before: str = r"(?!)"
 
     def holds(self, before: str, after: str) -> bool:
-        """Whether the word between these two pieces of text speaks of the absence of a thing."""
+        """Whether the word between these two pieces of text states the absence of a thing."""
         allowed = re.match(self.after, after) or re.search(self.before, before)
         return bool(allowed) and not (re.match(self.but_after, after) or re.search(self.but_before, before))
 
@@ -201,7 +201,7 @@ _REACH = 100  # letters to either side that can decide about a word
 def absence_uses(caption: str) -> list[Use]:
     """The words of absence in a caption, from left to right; empty for nearly all captions.
 
-    This is the whole rule; whatever counts many captions hands those that match `TRIGGERS` to this function.
+    This is the complete rule; `count_captions` only skips captions that do not match `TRIGGERS`.
     """
     text = " ".join(caption.translate(_PLAIN).split())
     uses = []

@@ -1,4 +1,4 @@
-"""What a piece of work costs: floating-point operations, memory, seconds."""
+"""The cost of a computation: floating-point operations, memory, seconds."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,9 +16,10 @@ __all__ = ["count_flops", "peak_bytes", "seconds_now"]
 
 
 def count_flops(work: Callable[[], object]) -> int:
-    """Operations of all matrix products and convolutions, by torch's counter: 2 for each multiplication and addition.
+    """FLOPs of all matrix products and convolutions, by torch's counter: 2 for each multiply-add.
 
-    Attention is done in plain products meanwhile: fused kernels hide theirs from the counter, or compute some twice.
+    Fused attention kernels are switched off meanwhile: the counter does not see them, or they compute some products
+    twice.
     """
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -31,10 +32,10 @@ def count_flops(work: Callable[[], object]) -> int:
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
-    """The most bytes of tensors made by the work that are held at once; what an operation needs within itself is not.
+    """Peak bytes of the tensors that `work` allocates, without the scratch memory inside an operation.
 
-    So weights and inputs that were there before do not count; gradients and an optimizer's state do, if the work makes
-    them. The same on every device, and from one run to the next.
+    Weights and inputs that exist before do not count; gradients and an optimizer's state count if `work` makes them.
+    The result is the same on every device and in every run.
     """
     memory = _TensorMemory()
     with memory:
@@ -43,7 +44,7 @@ def peak_bytes(work: Callable[[], object]) -> int:
 
 
 class _TensorMemory(TorchDispatchMode):
-    """Follows the storage of every tensor that an operation returns."""
+    """Tracks the storage of every tensor that an operation returns."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -62,7 +63,7 @@ class _TensorMemory(TorchDispatchMode):
             if storage is not None and storage not in given and storage not in self._held:
                 self._held[storage] = tensor.untyped_storage().nbytes()
                 self._sum += self._held[storage]
-        if self._sum > self.peak:  # perhaps: only now is it worth looking for those that are gone
+        if self._sum > self.peak:  # an upper bound: freed tensors are subtracted only when it could be a new peak
             self._held = {storage: size for storage, size in self._held.items() if not storage.expired()}
             self._sum = sum(self._held.values())
             self.peak = max(self.peak, self._sum)
@@ -74,7 +75,7 @@ def _storage(tensor: Tensor) -> StorageWeakRef:
 
 
 def seconds_now(device: torch.device) -> float:
-    """A clock that waits for what the device was given to do."""
+    """Seconds of a clock, read after the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""What training costs per method, as released and as here: the paper's Table 2, with what its hours rest on.
+"""The cost of training per method, as released and as here: the paper's Table 2, split into its parts.
 
 Letters: B images of a batch, C classes, M context tokens, W text width, D feature width, N images of a data set.
 Costs do not depend on values, so weights, images and labels may be random.
@@ -30,20 +30,20 @@ __all__ = ["RELEASED_METHODS", "Cost", "CostSetting", "Way", "measure_costs"]
 Way = Literal["as released", "as here"]
 
 RELEASED_METHODS = ("baseline", "dualcoop", "negativecoop", "positivecoop")
-RUNS = 3  # steps that are timed, after one that is not
-ENOUGH_SECONDS = 30.0  # of timing the same step
+RUNS = 3  # timed steps, after one for warm-up
+ENOUGH_SECONDS = 30.0  # after which a step is not timed again
 
 
 @dataclass(frozen=True)
 class CostSetting:
-    """What is measured.
+    """The setting of a measurement.
 
     Attributes:
         backbone: a name as for `load_backbone`; weights of open_clip's models are random.
         class_names: C names.
         batch_size: B.
         context_length: M.
-        images: N, of the data set that time is projected to.
+        images: N of the data set for which total time is projected.
         image_size: S in pixels; None is the size the backbone was trained at.
         device: where.
     """
@@ -59,24 +59,24 @@ class CostSetting:
 
 @dataclass(frozen=True)
 class Cost:
-    """One method in one way of training it; FLOPs are of one step on a batch, forward and backward.
+    """The cost of one method trained in one way; FLOPs are of one step on a batch, forward and backward.
 
     Attributes:
         method: a name of `METHODS`.
         way: "as released": the images go through the image tower in every step, texts at all 77 positions. "as here":
-            regions are made once and held, texts share their prefix and end where the longest ends.
-        learned: how many numbers are learned.
+            regions are extracted once, texts share their prefix and are cut at the longest one.
+        learned: number of learned parameters.
         image_flops: of the image tower.
         text_flops: of the text tower.
         head_flops: of maps, aggregation and loss, for matrix products and convolutions alone.
         step_seconds: median of `RUNS` steps, or of fewer once they have taken `ENOUGH_SECONDS`.
         least_seconds: the shortest of them.
         most_seconds: the longest.
-        memory_bytes: the most that a step holds beside weights, images and labels (`peak_bytes`).
+        memory_bytes: peak of a step without weights, images and labels (`peak_bytes`).
         epochs: of the recipe, `released` or `default`.
-        encoding_seconds: to send N images through the image tower once, beforehand; 0 where every step does that.
+        encoding_seconds: of encoding N images once before training; 0 as released, where every step encodes.
         encoding_flops: the same in FLOPs.
-        total_seconds: projected, of encoding and all steps to the last epoch.
+        total_seconds: projected seconds of encoding and of all steps of all epochs.
     """
 
     method: str
@@ -96,13 +96,13 @@ class Cost:
 
     @property
     def step_flops(self) -> int:
-        """Of the whole step."""
+        """FLOPs of the whole step."""
         return self.image_flops + self.text_flops + self.head_flops
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What one way of training one method showed, before it is projected to a data set."""
+    """Measurements of one method trained in one way, before projection to a data set."""
 
     learned: int
     flops: tuple[int, int, int]  # image, text, head
@@ -129,21 +129,21 @@ def measure_costs(setting: CostSetting, reporter: Reporter | None = None) -> tup
         ways.insert(0, "as released")
         released.open_text_tower(clip)
     else:
-        reporter.note("the released code knows ResNets alone, so there is nothing as released with this backbone")
+        reporter.note("the released code supports ResNets only, so nothing is measured as released with this backbone")
     methods = [name for name, row in METHOD_TABLE.items() if row.trained]
-    places = [(m, way) for m in methods for way in ways if way == "as here" or m in RELEASED_METHODS]
+    pairs = [(m, way) for m in methods for way in ways if way == "as here" or m in RELEASED_METHODS]
     encoding = batch.encoding(backbone)
     costs = []
     with reporter.progress("measuring") as say:
-        for done, (method, way) in enumerate(places):
-            say(done, len(places))
+        for done, (method, way) in enumerate(pairs):
+            say(done, len(pairs))
             recipe = _recipe(method, way, setting)
             if way == "as here":
                 measured = _measure_here(method, recipe, backbone, batch)
             else:
                 measured = _measure_released(method, recipe, backbone, clip, batch)
             costs.append(_projected(method, way, measured, encoding, recipe, setting))
-        say(len(places), len(places))
+        say(len(pairs), len(pairs))
     return costs, backbone
 
 
@@ -160,14 +160,14 @@ class _Batch:
         self.regions = regions.to(backbone.device)
 
     def encoding(self, backbone: Backbone) -> tuple[int, float]:
-        """FLOPs and seconds of the image tower as here, for one image."""
+        """FLOPs and seconds of this package's image tower for one image."""
         flops = count_flops(lambda: backbone.encode_image(self.images[:1]))
         seconds = _timed(lambda: backbone.encode_image(self.images), backbone.device)
         return flops, statistics.median(seconds) / len(self.images)
 
 
 def _measure_here(method: str, recipe: Recipe, backbone: Backbone, batch: _Batch) -> _Measured:
-    """A step of `training.fit` on regions that are held."""
+    """Measure a step of `training.fit` on regions in memory."""
     recognizer = create_recognizer(method, backbone, batch.class_names, **recipe.start_options())
     sides = (recognizer.presence, recognizer.absence)
     text = sum(
@@ -192,7 +192,7 @@ def _measure_here(method: str, recipe: Recipe, backbone: Backbone, batch: _Batch
 
 
 def _measure_released(method: str, recipe: Recipe, backbone: Backbone, clip: Any, batch: _Batch) -> _Measured:
-    """A step as the released code makes it."""
+    """Measure a step of the released algorithm."""
     model = _released_model(method, recipe, backbone, clip, batch.class_names)
     image = count_flops(lambda: released.dense_regions(clip.visual, batch.images[:1])) * len(batch.images)
     text, folded = 0, model
@@ -203,7 +203,7 @@ def _measure_released(method: str, recipe: Recipe, backbone: Backbone, clip: Any
         folded = released.ReleasedCosine(clip, *vectors)
     labels = batch.labels.to(backbone.device)
     head = count_flops(lambda: released.asymmetric_loss(folded.logits(batch.regions), labels).backward())
-    model.zero_grad(set_to_none=True)  # the text tower's too: the first step is to make them anew
+    model.zero_grad(set_to_none=True)  # also those of the text tower, so that the first step allocates them
 
     learned = released.learned_tensors(model)
     optimizer = torch.optim.SGD(learned, recipe.context_rate, recipe.momentum, weight_decay=recipe.weight_decay)
@@ -220,7 +220,7 @@ def _measure_released(method: str, recipe: Recipe, backbone: Backbone, clip: Any
 def _released_model(
     method: str, recipe: Recipe, backbone: Backbone, clip: Any, class_names: Sequence[str]
 ) -> released.ReleasedCosine | released.ReleasedBaseline:
-    """The released counterpart of a recognizer, of the same learned tensors."""
+    """The released counterpart of a method, with the same learned tensors."""
     recognizer = create_recognizer(method, backbone, class_names, **recipe.start_options())
     learned = {name: tensor.detach() for name, tensor in recognizer.named_parameters()}
     if method == "baseline":

@@ -1,9 +1,9 @@
-"""The released algorithm at its own cost: what `promptmlr cost` and bench/speed.py compare with.
+"""The released algorithm with its own cost, for comparison in `promptmlr cost` and bench/speed.py.
 
-Written from what the released code is known to do (docs/paper-to-code.md), with open_clip's towers: in every step the
-augmented images go through the image tower in float32; the attention pool computes attention weights and throws them
-away; prompts go through the text tower at all 77 positions, and its weights ask for gradients that nobody reads; in
-evaluation the text is encoded anew for every batch. tests/parity holds its numbers to those of the released code.
+Written from the documented behaviour of the released code (docs/paper-to-code.md), with open_clip's towers: in every
+step the augmented images go through the image tower in float32; the attention pool computes attention weights that are
+not used; prompts go through the text tower at all 77 positions, and its weights receive gradients that are not used; in
+evaluation the text is encoded again for every batch. tests/parity compares its numbers with those of the released code.
 """
 
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ POSITIONS = 77
 
 
 def has_released_tower(clip: Any) -> bool:
-    """Whether the image tower is of the one kind that the released code knows, a ResNet."""
+    """Whether the image tower is a ResNet, the only kind that the released code supports."""
     return isinstance(clip.visual, ModifiedResNet)
 
 
 class ReleasedPrompt(nn.Module):
-    """Contexts before class names through the whole text tower; P adds a learned offset to the result, D does not.
+    """Contexts before class names through the text tower at all positions, plus an optional learned offset.
 
     Args:
         clip: an open_clip model, on its device.
@@ -132,7 +132,7 @@ class ReleasedBaseline(nn.Module):
 
 @torch.no_grad()
 def dense_regions(visual: Any, images: Tensor) -> Tensor:
-    """(B, R, D) values of the attention pool; its attention is computed as well, and not used."""
+    """(B, R, D) values of the attention pool; its attention weights are computed too, and not used."""
     x = visual.stem(images)
     for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
         x = layer(x)
@@ -180,20 +180,20 @@ def asymmetric_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def open_text_tower(clip: Any) -> Any:
-    """As released: the image tower is frozen, every weight of the text tower asks for gradients."""
+    """Freeze the image tower and let every weight of the text tower require gradients, as released."""
     clip.eval().requires_grad_(True)
     clip.visual.requires_grad_(False)
     return clip
 
 
 def learned_tensors(model: ReleasedCosine | ReleasedBaseline) -> list[nn.Parameter]:
-    """What the optimizer is given: neither of the towers."""
+    """The tensors that the optimizer updates, without the towers."""
     frozen = {id(weight) for weight in model.clip.parameters()}
     return [tensor for tensor in model.parameters() if id(tensor) not in frozen]
 
 
 def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> Tensor:
-    """One step on augmented images; the text tower's gradients pile up, as nobody clears them."""
+    """One step on augmented images; gradients of the text tower accumulate, because they are never cleared."""
     loss = asymmetric_loss(model(images), labels)
     optimizer.zero_grad()
     loss.backward()
@@ -203,5 +203,5 @@ def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tenso
 
 @torch.no_grad()
 def evaluate(model: nn.Module, images: Tensor, batch_size: int = 32) -> Tensor:
-    """(N, C) P(present); the model encodes its text again in every batch."""
+    """(N, C) P(present); the text is encoded again for every batch."""
     return torch.cat([model(batch).softmax(dim=1)[:, 1] for batch in images.split(batch_size)])

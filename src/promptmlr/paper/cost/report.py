@@ -1,4 +1,4 @@
-"""What the costs say: a table, the paper's two claims about the Baseline beside what was found, and why."""
+"""The report of costs: a table, the paper's two claims about the Baseline compared with measurements, and reasons."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ PAPER_HOURS = MappingProxyType(
         "VOC2007": {"dualcoop": 3.55, "baseline": 1.5, "negativecoop": 3.0, "positivecoop": 3.0},
     }
 )
-"""GPU hours of training that the paper prints beside its results."""
+"""GPU hours of training that the paper reports."""
 
 VOC_CLASSES = 20
 PAPER_PARAMETERS = 16.0
@@ -44,7 +44,7 @@ CLAIM_HEADER = ("DualCoOp : Baseline", "trained", "paper", "found", "verdict")
 
 @dataclass(frozen=True)
 class Claim:
-    """How many times the Baseline's cost DualCoOp's is: by the paper, and found."""
+    """The ratio of DualCoOp's cost to the Baseline's: in the paper, and measured."""
 
     quantity: str
     way: Way
@@ -53,14 +53,14 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """Whether the two agree to a quarter, and if not, which way."""
+        """Whether the two agree within a quarter, else in which direction they differ."""
         if abs(self.found / self.paper - 1) <= TOLERANCE:
             return "holds"
         return "larger" if self.found > self.paper else "smaller"
 
 
 def claims(costs: Sequence[Cost], setting: CostSetting) -> list[Claim]:
-    """The ratios that stand behind "16 times fewer parameters" and "half the compute"."""
+    """The ratios behind the claims of "16 times fewer parameters" and "half the compute"."""
     by_place = {(cost.method, cost.way): cost for cost in costs}
     hours = _paper_ratio("COCO")
     found = []
@@ -89,7 +89,7 @@ def _all_flops(cost: Cost, setting: CostSetting) -> float:
 
 
 class CostOutputs(Outputs):
-    """Everything that is shown of costs.
+    """The report of costs.
 
     Args:
         costs: as measured.
@@ -107,7 +107,7 @@ class CostOutputs(Outputs):
         self.claims = claims(costs, setting)
 
     def findings(self) -> list[Finding]:
-        """Costs, what becomes of the paper's claims, and why."""
+        """Costs, the paper's claims compared with them, and reasons for differences."""
         rows = [_cells(cost) for cost in self.costs]
         answers = [
             (claim.quantity, str(claim.way), f"{claim.paper:.2f}", f"{claim.found:.2f}", claim.verdict)
@@ -123,7 +123,7 @@ class CostOutputs(Outputs):
         ]
 
     def files(self) -> dict[str, Records]:
-        """Costs and claims; every row names its setting."""
+        """Costs and claims as CSV; every row names its setting."""
         setting, backbone = self.setting, self.backbone
         common = {
             "backbone": setting.backbone,
@@ -183,12 +183,12 @@ def _paper_ratio(benchmark: str) -> float:
 
 
 def _paper_hours(cost: Cost) -> float | None:
-    """The paper's, on COCO, where it trained so."""
+    """The paper's hours on COCO for a way of training, if it reports them."""
     return PAPER_HOURS["COCO"].get(cost.method) if cost.way == "as released" else None
 
 
 def _explanations(costs: Sequence[Cost], setting: CostSetting, backbone: Backbone) -> list[str]:
-    """Where the claims hold, from what the ratios are made of."""
+    """Under which settings the claims hold, from the parts of the ratios."""
     tokens, width, dimension = setting.context_length, backbone.text.width, backbone.feature_width
     parameters = tokens * width / (dimension + 1)
     lines = [

@@ -1,1 +1,1 @@
-"""The design behind the methods: each kind of presence side with each kind of absence side."""
+"""A factorial design: each kind of presence side with each kind of absence side."""

@@ -1,7 +1,7 @@
-"""The cells of the design: pairs of sides, each with its own start, and none that starts saturated.
+"""The cells of the design: pairs of sides, each with a start that is not saturated.
 
-A side is a prompt, an embedding that starts at random, without class knowledge or from the class's text, or a linear
-layer. Five times five pairs are the paper's four methods, the one it leaves out, and those nobody tried.
+A side is a prompt; an embedding that starts at random, from a class-free text or from the class's text; or a linear
+layer. The five times five pairs include the paper's four methods and the 2×2 cell that it leaves out.
 """
 
 from collections.abc import Sequence
@@ -20,21 +20,21 @@ from promptmlr.sides import EmbeddingSide, LinearSide
 __all__ = ["CELLS", "SATURATED", "TOLERATED", "VARIANTS", "Cell", "Variant", "build", "saturated_share"]
 
 SATURATED = 10.0
-"""A margin beyond which a pair of logits is as good as certain: the probability of the other is below 5e-5."""
+"""A margin beyond which a pair of logits counts as saturated: the smaller probability is below 5e-5."""
 
 TOLERATED = 0.05
-"""The share of saturated margins up to which a start is taken."""
+"""The largest accepted share of saturated margins at the start."""
 
 HALVINGS = 6
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What one side can be.
+    """A level of the design's factors: a kind of side and its start.
 
     Attributes:
-        kind: of the side.
-        start: of an embedding; None for the other kinds.
+        kind: the kind of side.
+        start: the start of an embedding; None for the other kinds.
     """
 
     kind: Kind
@@ -57,7 +57,7 @@ VARIANTS: tuple[Variant, ...] = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A presence side beside an absence side."""
+    """A presence side paired with an absence side."""
 
     presence: Variant
     absence: Variant
@@ -69,7 +69,7 @@ class Cell:
 
     @property
     def method(self) -> Method:
-        """As the method table would hold it; two linear layers are weighted as the paper's Baseline."""
+        """The pair as a method; two linear layers are weighted as in the paper's Baseline."""
         both_linear = self.presence.kind == self.absence.kind == "linear"
         return Method(
             self.presence.kind,
@@ -89,21 +89,22 @@ def build(
 ) -> Recognizer:
     """A recognizer of a cell that does not start saturated.
 
-    Two starts would: a linear layer's zero beside 100 · cos, and a random embedding beside a side that lies in CLIP's
-    cone of texts. The linear layer's bias therefore starts at the mean of the other side's logits. A random embedding
-    is added to the class-free text in that cone, and halved until no more than 5 % of the margins exceed `SATURATED`.
+    Two starts would be saturated: a linear layer at zero paired with 100 · cos, and a random embedding paired with a
+    side among CLIP's text features, which lie in a narrow cone. The linear layer's bias therefore starts at the mean of
+    the other side's logits. A random embedding is added to the class-free text feature, and halved until no more than
+    5 % of the margins exceed `SATURATED`.
 
     Args:
         cell: the pair of sides.
         backbone: the frozen CLIP.
         class_names: C names.
-        regions: (B, R, D) of some training images, on which starts are measured; labels are not looked at.
-        recipe: how sides start besides.
+        regions: (B, R, D) of some training images, on which saturation is measured; labels are not used.
+        recipe: all other settings of starts.
         seed: of every random start.
     """
     options = recipe.start_options() | {"linear_start": "zero"}
     recognizer = create_recognizer(cell.method, backbone, class_names, seed=seed, **options)
-    _level(recognizer, regions)
+    _match_bias(recognizer, regions)
     drawn = [
         side
         for side, variant in ((recognizer.presence, cell.presence), (recognizer.absence, cell.absence))
@@ -117,7 +118,7 @@ def build(
             with torch.no_grad():
                 for side, own in zip(drawn, noise, strict=True):
                     side.embedding.copy_(common + own / 2**halving)
-            _level(recognizer, regions)
+            _match_bias(recognizer, regions)
             if saturated_share(recognizer, regions) <= TOLERATED:
                 break
     return recognizer
@@ -136,8 +137,8 @@ def saturated_share(recognizer: Recognizer, regions: Tensor) -> float:
 
 
 @torch.no_grad()
-def _level(recognizer: Recognizer, regions: Tensor) -> None:
-    """Where one side alone is linear, start its bias at the mean of the other's logits, class by class."""
+def _match_bias(recognizer: Recognizer, regions: Tensor) -> None:
+    """If exactly one side is linear, set its bias so that both sides have the same mean logit per class."""
     sides = recognizer.presence, recognizer.absence
     linear = [isinstance(side, LinearSide) for side in sides]
     if sum(linear) != 1:

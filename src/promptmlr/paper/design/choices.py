@@ -1,4 +1,4 @@
-"""What the search of a design found, on disk: `choices.csv`, and all its trainings in `curves.csv`."""
+"""The results of the search of a design on disk: `choices.csv`, and all its trainings in `curves.csv`."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -6,16 +6,15 @@ from pathlib import Path
 
 from pyarrow.csv import read_csv
 
-from promptmlr.files import write_text
 from promptmlr.paper.design.search import Choice, Trial
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 
-__all__ = ["Found", "read_choices", "write_choices"]
+__all__ = ["CellChoice", "read_choices", "write_choices"]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found for a cell at an observed fraction, and the share of margins that started saturated."""
+class CellChoice:
+    """The choice for a cell at an observed fraction, and the share of margins that started saturated."""
 
     cell: str
     observed: float
@@ -23,8 +22,8 @@ class Found:
     saturated: float
 
 
-def read_choices(folder: Path) -> list[Found]:
-    """What `write_choices` wrote; nothing where it did not."""
+def read_choices(folder: Path) -> list[CellChoice]:
+    """The choices that `write_choices` wrote; empty if there are none."""
     if not (folder / "choices.csv").exists() or not (folder / "curves.csv").exists():
         return []
     trials: dict[tuple[str, float], list[Trial]] = {}
@@ -32,14 +31,14 @@ def read_choices(folder: Path) -> list[Found]:
         trials.setdefault((row.pop("cell"), row.pop("observed")), []).append(Trial(**row))
     found = []
     for row in read_csv(folder / "choices.csv").to_pylist():
-        place = row.pop("cell"), row.pop("observed")
+        cell = row.pop("cell"), row.pop("observed")
         saturated = row.pop("saturated")
-        found.append(Found(*place, Choice(**row, trials=tuple(trials[place])), saturated))
+        found.append(CellChoice(*cell, Choice(**row, trials=tuple(trials[cell])), saturated))
     return found
 
 
-def write_choices(folder: Path, choices: Collection[Found]) -> None:
-    """Both tables, whole or not at all, of one choice or more; curves first, so that a choice always has its own."""
+def write_choices(folder: Path, choices: Collection[CellChoice]) -> None:
+    """Write both tables atomically, for at least one choice; curves first, so that every choice has its curve."""
     curves = [
         {"cell": found.cell, "observed": found.observed, **asdict(trial)}
         for found in choices
@@ -57,4 +56,4 @@ def write_choices(folder: Path, choices: Collection[Found]) -> None:
         for found in choices
     ]
     for name, records in (("curves.csv", curves), ("choices.csv", rows)):
-        write_text(folder / name, csv_text(list(records[0]), records))
+        write_csv(folder / name, list(records[0]), records)

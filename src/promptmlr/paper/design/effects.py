@@ -1,8 +1,8 @@
 """What each kind of side adds: main effects and interactions of the design, as weights over its cells.
 
-An effect of a side is averaged over everything the other side can be, each variant alike, so that effects add up:
-prompt − embedding-agnostic is (prompt − embedding-text), what learning through text gains, plus (embedding-text −
-embedding-agnostic), what the start alone gains.
+A main effect of a side is averaged over all variants of the other side with equal weights, so that effects add up:
+prompt − embedding-agnostic is (prompt − embedding-text), the gain from learning through text, plus (embedding-text −
+embedding-agnostic), the gain from the start alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from promptmlr.paper.design.cells import CELLS, VARIANTS
 
-__all__ = ["EFFECTS", "Effect", "parts"]
+__all__ = ["EFFECTS", "Effect", "simple_effects"]
 
 Weights = Mapping[str, float]  # cell name → weight
 
@@ -40,16 +40,16 @@ _CONTRASTS = (
     (
         "embedding-text",
         "embedding-agnostic",
-        "what the start alone gains: the class's text, against none of the class",
+        "the gain from the start alone: the class's text against a class-free text",
     ),
-    ("prompt", "embedding-text", "what learning through the text tower gains, where both start from the class's text"),
+    ("prompt", "embedding-text", "the gain from learning through the text tower; both start from the class's text"),
     ("prompt", "linear", "text guidance, against a linear layer"),
     ("embedding-text", "linear", "a vector that starts from text, against a linear layer"),
 )
 
 
-def parts(effect: Effect) -> Mapping[str, Weights]:
-    """A main effect beside each variant of the other side, by its name: their mean is the effect."""
+def simple_effects(effect: Effect) -> Mapping[str, Weights]:
+    """Simple effects: a main effect at each variant of the other side, by its name. Their mean is the main effect."""
     if effect.pair is None:
         return {}
     more, less = effect.pair
@@ -61,10 +61,10 @@ def parts(effect: Effect) -> Mapping[str, Weights]:
 
 
 def _main(side: str, more: str, less: str) -> Weights:
-    place = 0 if side == "presence" else 1
+    index = 0 if side == "presence" else 1
     weights = {}
     for cell in CELLS:
-        own = (cell.presence.name, cell.absence.name)[place]
+        own = (cell.presence.name, cell.absence.name)[index]
         if own in (more, less):
             weights[cell.name] = (1.0 if own == more else -1.0) / len(VARIANTS)
     return weights
@@ -89,7 +89,7 @@ def _effects() -> Sequence[Effect]:
         Effect(
             f"prompt × {variant.name}",
             "interaction",
-            f"two prompts and two {variant.name} sides, less the two mixed pairs: above 0, prompts gain from company",
+            f"two prompts and two {variant.name} sides, minus the two mixed pairs: > 0 if prompts gain from each other",
             _interaction(variant.name),
         )
         for variant in VARIANTS

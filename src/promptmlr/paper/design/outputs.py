@@ -1,4 +1,4 @@
-"""A finished design for people: tables, figures, and what to know about them."""
+"""The report of a finished design: tables, figures, and notes on how to read them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from promptmlr.paper.design.cells import CELLS, SATURATED, TOLERATED, VARIANTS, Cell
-from promptmlr.paper.design.choices import Found
-from promptmlr.paper.design.effects import EFFECTS, Effect, parts
-from promptmlr.paper.design.search import STEP, Rule
+from promptmlr.paper.design.choices import CellChoice
+from promptmlr.paper.design.effects import EFFECTS, Effect, simple_effects
+from promptmlr.paper.design.search import STEP, SearchRule
 from promptmlr.paper.estimates import Corrected, corrected, ends, percent, spread
-from promptmlr.paper.grid.beside import beside_findings
+from promptmlr.paper.grid.other_metrics import other_metrics_findings
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.report.figures import COLOURS, figure_png, plain
 from promptmlr.report.findings import Finding, Heading, Lines, Picture, Table
@@ -23,15 +23,15 @@ from promptmlr.uncertainty import UNDECIDED
 __all__ = ["DesignOutputs"]
 
 SIDES = {
-    "presence": "What the presence side gains",
-    "absence": "What the absence side gains",
+    "presence": "Main effects of the presence side",
+    "absence": "Main effects of the absence side",
     "interaction": "Interactions",
 }
 
 
 @dataclass(frozen=True)
-class _Found(Corrected):
-    """An effect at an observed fraction, or over all of them."""
+class _EffectEstimate(Corrected):
+    """An effect at an observed fraction, or as a mean over all of them."""
 
     effect: Effect
     observed: float | None
@@ -41,20 +41,25 @@ class _Found(Corrected):
 
 
 class DesignOutputs(Outputs):
-    """Everything that is shown of a design.
+    """The report of a design.
 
     Args:
         results: scores of all cells.
-        choices: what the search found for each of them at each fraction.
-        rule: how it searched.
+        choices: rates and epochs of each cell at each fraction.
+        rule: how they were searched.
         data: what was trained and tested on, in a few words.
-        remarks: paragraphs to know about these numbers.
+        remarks: paragraphs on the limits of these numbers.
     """
 
     document = "design.md"
 
     def __init__(
-        self, results: GridResults, choices: Sequence[Found], rule: Rule, data: str, remarks: Sequence[str] = ()
+        self,
+        results: GridResults,
+        choices: Sequence[CellChoice],
+        rule: SearchRule,
+        data: str,
+        remarks: Sequence[str] = (),
     ) -> None:
         self.results = results
         self.choices = {(found.cell, found.observed): found for found in choices}
@@ -69,10 +74,10 @@ class DesignOutputs(Outputs):
             (results.contrast(effect.weights, fraction), effect, fraction)
             for effect, fraction in product(EFFECTS, self.fractions)
         ]
-        self.effects = corrected(_Found, table)
+        self.effects = corrected(_EffectEstimate, table)
 
     def findings(self) -> list[Finding]:
-        """Effects, scores and how all was trained: tables, figures, and what to know about them."""
+        """Effects, scores and training: tables, figures, and notes on how to read them."""
         effect_header = ["effect", *map(self._at, self.fractions)]
         effects = [
             Table(f"{heading}, points of mAP (effects.csv)", effect_header, self._effect_rows(side))
@@ -95,15 +100,15 @@ class DesignOutputs(Outputs):
             *effects,
             Lines(None, list(dict.fromkeys(f"{effect.name}: {effect.meaning}." for effect in EFFECTS))),
             self._effect_note(),
-            Heading("The same effects beside each kind of the other side"),
-            "An effect above is the mean of a row below. Where a row is uneven, that mean is no property of the side, "
-            "but of some of its pairs. Intervals are of each difference by itself.",
-            *self._part_tables(),
+            Heading("Simple effects, by kind of the other side"),
+            "A main effect above is the mean of a row below. If a row is uneven, the effect belongs to some of the "
+            "pairs and not to the side. Intervals are not corrected for the number of differences.",
+            *self._simple_effect_tables(),
             Heading("Scores"),
             *scores,
             self._score_note(),
             *self.remarks,
-            *beside_findings(self.results),
+            *other_metrics_findings(self.results),
             Heading("Training"),
             *self._training_notes(),
             Picture(
@@ -112,15 +117,15 @@ class DesignOutputs(Outputs):
                 caption="Held-out mAP over epochs at the chosen rates, a panel per cell, a line per observed fraction.",
                 least=52,
             ),
-            Table("What the search found (choices.csv)", header, self._choice_rows(), long=True),
+            Table("Chosen rates and epochs (choices.csv)", header, self._choice_rows(), long=True),
         ]
 
     def files(self) -> dict[str, Records | Drawing]:
-        """Scores, effects, what is learned, and figures."""
+        """Scores, main and simple effects, and figures."""
         return {
             "table.csv": Records.of(self._table_records()),
             "effects.csv": Records.of(self._effect_records()),
-            "parts.csv": Records.of(self._part_records()),
+            "simple-effects.csv": Records.of(self._simple_effect_records()),
             "effects.png": Drawing(self.effects_figure(), 1400),
             "curves.png": Drawing(self.curves_figure(), 1600),
         }
@@ -131,11 +136,11 @@ class DesignOutputs(Outputs):
         figure = Figure(figsize=(9, 0.36 * len(shown) + 1.1), layout="constrained")
         axes = figure.subplots()
         colours = dict(zip(SIDES, COLOURS, strict=False))
-        for place, found in enumerate(reversed(shown)):
+        for position, found in enumerate(reversed(shown)):
             low, value, high = (100 * getattr(found.estimate, end) for end in ("low", "value", "high"))
             colour = colours[found.effect.side]
-            axes.plot([low, high], [place, place], color=colour, linewidth=2)
-            axes.plot([value], [place], "o", color=colour)
+            axes.plot([low, high], [position, position], color=colour, linewidth=2)
+            axes.plot([value], [position], "o", color=colour)
         axes.axvline(0, color="#566072", linewidth=1)
         names = [f"{found.effect.side}: {found.effect.name}" for found in reversed(shown)]
         axes.set_yticks(range(len(shown)), names)
@@ -149,14 +154,14 @@ class DesignOutputs(Outputs):
         panels = figure.subplots(len(VARIANTS), len(VARIANTS), sharex=True, sharey=True)
         for (row, presence), (column, absence) in product(enumerate(VARIANTS), enumerate(VARIANTS)):
             axes = panels[row][column]
-            for place, fraction in enumerate(self.observed):
+            for index, fraction in enumerate(self.observed):
                 choice = self.choices[Cell(presence, absence).name, fraction].choice
                 trials = [trial for trial in choice.trials if trial.factor == choice.factor]
                 axes.plot(
                     [trial.epochs for trial in trials],
                     [100 * trial.held_out_map for trial in trials],
                     "o-",
-                    color=COLOURS[place % len(COLOURS)],
+                    color=COLOURS[index % len(COLOURS)],
                     label=self._at(fraction),
                     markersize=4,
                 )
@@ -190,9 +195,9 @@ class DesignOutputs(Outputs):
             if effect.side == side
         ]
 
-    def _part_tables(self) -> list[Table]:
-        """A table per side and fraction: its effects beside each kind of the other side."""
-        records = self._part_records()
+    def _simple_effect_tables(self) -> list[Table]:
+        """A table per side and fraction: its effects at each kind of the other side."""
+        records = self._simple_effect_records()
         tables = []
         for side, fraction in product(("presence", "absence"), self.observed):
             rows: dict[str, list[str]] = {}
@@ -202,18 +207,24 @@ class DesignOutputs(Outputs):
                     rows.setdefault(str(one["effect"]), []).append(f"{points} ({low} to {high})")
             other = "absence" if side == "presence" else "presence"
             header = (f"{side} \\ {other}", *(variant.name for variant in VARIANTS))
-            caption = f"{side.capitalize()}, {self._at(fraction)}: points of mAP (parts.csv)"
+            caption = f"{side.capitalize()}, {self._at(fraction)}: points of mAP (simple-effects.csv)"
             tables.append(Table(caption, header, [(name, *cells) for name, cells in rows.items()]))
         return tables
 
-    def _part_records(self) -> list[dict[str, Any]]:
+    def _simple_effect_records(self) -> list[dict[str, Any]]:
         found = [
             (effect, fraction, other, self.results.contrast(weights, fraction))
             for effect, fraction in product(EFFECTS, self.observed)
-            for other, weights in parts(effect).items()
+            for other, weights in simple_effects(effect).items()
         ]
         return [
-            {"side": effect.side, "effect": effect.name, "observed": fraction, "beside": other, **ends(one, "points")}
+            {
+                "side": effect.side,
+                "effect": effect.name,
+                "observed": fraction,
+                "other_side": other,
+                **ends(one, "points"),
+            }
             for effect, fraction, other, one in found
         ]
 
@@ -250,18 +261,18 @@ class DesignOutputs(Outputs):
             f"the best mAP on {100 * rule.held_out:g} % of the observed labels that were held out (mean over "
             f"{rule.seeds} seeds, {rule.epochs} epochs), and one step further while the best is the last, at most "
             f"{rule.extensions} times. Epochs: doubled until that gains less than {100 * rule.gain:g} points there. "
-            f"Then 1/{STEP:g} and {STEP:g} times of the rates once more, at that many epochs: where one gains as much, "
-            "it is taken and epochs are doubled on. No test label is looked at."
+            f"Then 1/{STEP:g} and {STEP:g} times the rates once more, at that many epochs: if one gains as much, it is "
+            "chosen and the doubling of epochs continues. Test labels are not used."
         )
-        places = len(self.choices)
+        trainings = len(self.choices)
         short = [found for found in self.choices.values() if not found.choice.plateau]
         names = ", ".join(f"{found.cell} ({self._at(found.observed)})" for found in short)
         if rule.most_epochs < 2 * rule.epochs:
-            plateau = f"Epochs were left at {rule.epochs}, so nobody knows which cells are at their plateau."
+            plateau = f"Epochs were left at {rule.epochs}, so it is unknown which cells reached their plateau."
         elif short:
-            plateau = f"{len(short)} of {places} were still gaining at {rule.most_epochs} epochs: {names}."
+            plateau = f"{len(short)} of {trainings} were still gaining at {rule.most_epochs} epochs: {names}."
         else:
-            plateau = f"All {places} trainings reached that plateau."
+            plateau = f"All {trainings} trainings reached that plateau."
         worst = max(self.choices.values(), key=lambda found: found.saturated)
         verdict = "so no cell began saturated" if worst.saturated <= TOLERATED else "so that one began saturated"
         start = (

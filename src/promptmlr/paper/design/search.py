@@ -1,30 +1,31 @@
-"""How long and how fast a cell is trained: one rule for all cells, on held-out observed labels."""
+"""The search of learning rates and epochs: one rule for all cells, on held-out observed labels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Choice", "Rule", "Trial", "choose"]
+__all__ = ["Choice", "SearchRule", "Trial", "choose"]
 
-STEP = 4.0  # between neighbouring rates
+STEP = 4.0  # factor between neighbouring rates
 
 
 @dataclass(frozen=True)
-class Rule:
-    """The rule.
+class SearchRule:
+    """How rates and epochs are searched.
 
-    1. Rates: the recipe's, and a fourth and four times of them; while the best is the last on its side, one more on
-       that side, at most `extensions` times.
-    2. Epochs: doubled until that gains less than `gain`; a cell is then at its plateau, and keeps the smaller number.
-    3. Rates once more: a rate that is best after few epochs may end lower than a smaller one. Where a fourth or four
-       times of the rates gains at least `gain` at that many epochs, it is taken, and 2 and 3 follow again.
+    1. Rates: a fourth of the recipe's, the recipe's, and four times these; while the best is the smallest or largest
+       tried, one more beyond it, at most `extensions` times.
+    2. Epochs: doubled until that gains less than `gain`; the cell has then reached its plateau and keeps the smaller
+       number.
+    3. Rates once more, because the best rate after few epochs may not be the best after many. If a fourth or four times
+       the rates gains at least `gain` at that many epochs, it is chosen, and 2 and 3 are repeated.
 
     Attributes:
-        epochs: to begin with; rates are first chosen at these.
-        most_epochs: where doubling ends, plateau or not.
-        gain: of mAP in 0..1.
-        extensions: see above.
-        held_out: share of the observed labels that rates and epochs are scored on.
-        seeds: how many masks and starts they are averaged over.
+        epochs: at which rates are first chosen.
+        most_epochs: limit of the doubling.
+        gain: of mAP, in 0..1.
+        extensions: limit of further rates in step 1.
+        held_out: share of the observed labels on which rates and epochs are scored.
+        seeds: number of masks and starts that scores are averaged over.
     """
 
     epochs: int = 20
@@ -46,13 +47,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the rule found.
+    """The rates and epochs that the rule chose.
 
     Attributes:
         factor: on the recipe's rates.
         epochs: to train.
-        plateau: whether doubling them gained less than the rule's `gain`; else they are all that the rule allows.
-        trials: all that was trained, in order.
+        plateau: whether doubling the epochs gained less than the rule's `gain`; else they are the rule's maximum.
+        trials: all trainings of the search, in order.
     """
 
     factor: float
@@ -61,7 +62,7 @@ class Choice:
     trials: tuple[Trial, ...]
 
 
-def choose(train: Callable[[Sequence[float], int], Sequence[float]], rule: Rule) -> Choice:
+def choose(train: Callable[[Sequence[float], int], Sequence[float]], rule: SearchRule) -> Choice:
     """Apply the rule.
 
     Args:

@@ -11,7 +11,7 @@ from promptmlr.backbone import Backbone
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT, Labels, hide, hold_out, keep_mask
 from promptmlr.paper.design.cells import Cell, build, saturated_share
-from promptmlr.paper.design.search import Choice, Rule, choose
+from promptmlr.paper.design.search import Choice, SearchRule, choose
 from promptmlr.paper.grid import folder as grid
 from promptmlr.paper.grid.folder import GridFolder
 from promptmlr.paper.grid.scoring import Score, first_regions, score
@@ -20,13 +20,13 @@ from promptmlr.recipes import Recipe
 from promptmlr.regions import RegionSource
 from promptmlr.training import TrainingRun, fit_runs
 
-__all__ = ["CellScores", "World", "run_cell", "saturated_at_start", "score_cell", "search"]
+__all__ = ["CellScores", "Shared", "run_cell", "saturated_at_start", "score_cell", "search"]
 
 RATES = ("context_rate", "embedding_rate", "linear_rate")
 
 
 @dataclass(frozen=True)
-class World:
+class Shared:
     """What all cells share.
 
     Attributes:
@@ -36,9 +36,9 @@ class World:
         labels: (N, C) int8, before any are hidden.
         test: regions of N' images.
         test_labels: (N', C) int8.
-        recipe: rates and batch size to begin with.
-        rule: how rates and epochs are found.
-        seeds: how many masks and starts are scored.
+        recipe: rates and batch size that the search starts from.
+        rule: how rates and epochs are searched.
+        seeds: number of masks and starts that are scored.
         order_seed: of the order of images.
     """
 
@@ -49,7 +49,7 @@ class World:
     test: RegionSource
     test_labels: Labels
     recipe: Recipe
-    rule: Rule
+    rule: SearchRule
     seeds: int
     order_seed: int = 0
 
@@ -61,10 +61,10 @@ class CellScores:
     Attributes:
         choice: its rates and epochs.
         saturated: share of saturated margins at the start.
-        scores: K of them on the test images, by seed.
-        resampled: (K, S) on their resamples.
+        scores: on the test images, one for each of K seeds.
+        resampled: (K, S) mAP on resamples of the test images.
         learned_parameters: of one run.
-        seconds: of the K trainings, the search left out.
+        seconds: of the K trainings, without the search.
     """
 
     choice: Choice
@@ -74,7 +74,7 @@ class CellScores:
     learned_parameters: int
     seconds: float
 
-    def keep(self, folder: GridFolder, name: str, observed: float) -> None:
+    def add_to(self, folder: GridFolder, name: str, observed: float) -> None:
         """Add a row per seed to a folder of cells, and write it."""
         for seed, (found, resampled) in enumerate(zip(self.scores, self.resampled, strict=True)):
             row = grid.Cell(
@@ -90,57 +90,57 @@ class CellScores:
         folder.save()
 
 
-def run_cell(world: World, task: tuple[Cell, float, Choice | None]) -> CellScores:
+def run_cell(shared: Shared, task: tuple[Cell, float, Choice | None]) -> CellScores:
     """Search rates and epochs on held-out observed labels, then train on all observed ones and score.
 
     Args:
-        world: what all cells share.
-        task: the cell, the observed fraction, and what an earlier search found.
+        shared: what all cells share.
+        task: the cell, the observed fraction, and the choice of an earlier search or None.
 
     Raises:
         UserError: too few labels are observed to hold some out.
     """
     cell, fraction, choice = task
-    return score_cell(world, cell, fraction, choice or search(world, cell, fraction))
+    return score_cell(shared, cell, fraction, choice or search(shared, cell, fraction))
 
 
-def search(world: World, cell: Cell, fraction: float) -> Choice:
-    """Rates and epochs of a cell, by the world's rule."""
-    rule = world.rule
+def search(shared: Shared, cell: Cell, fraction: float) -> Choice:
+    """Rates and epochs of a cell, by the rule of `shared`."""
+    rule = shared.rule
     parted = []
     for seed in range(rule.seeds):
-        fitted, held = hold_out(_observed(world, fraction, seed), rule.held_out, seed)
+        fitted, held = hold_out(_observed(shared, fraction, seed), rule.held_out, seed)
         if not (held == PRESENT).any():
             raise UserError(
-                f"--observed {fraction:g}: of the labels held out with seed {seed} none is present, so rates cannot be "
-                "chosen by them; observe more"
+                f"--observed {fraction:g}: none of the labels held out with seed {seed} is present, so rates cannot be "
+                "chosen on them; observe more"
             )
         parted.append((fitted, held))
 
     def train(factors: Sequence[float], epochs: int) -> list[float]:
         runs = [
-            _run(world, cell, fitted, factor, epochs, seed)
+            _run(shared, cell, fitted, factor, epochs, seed)
             for factor in factors
             for seed, (fitted, _) in enumerate(parted)
         ]
-        fit_runs(runs, world.train, order_seed=world.order_seed)
+        fit_runs(runs, shared.train, order_seed=shared.order_seed)
         labels = [held for _ in factors for _, held in parted]
-        found = [score_on(world.train, held)(run.recognizer.fold()) for run, held in zip(runs, labels, strict=True)]
+        found = [score_on(shared.train, held)(run.recognizer.fold()) for run, held in zip(runs, labels, strict=True)]
         return list(np.reshape(found, (len(factors), -1)).mean(axis=1))
 
     return choose(train, rule)
 
 
-def score_cell(world: World, cell: Cell, fraction: float, choice: Choice) -> CellScores:
+def score_cell(shared: Shared, cell: Cell, fraction: float, choice: Choice) -> CellScores:
     """Train a cell on all observed labels with every seed, and score it on the test images."""
-    labels = [_observed(world, fraction, seed) for seed in range(world.seeds)]
-    runs = [_run(world, cell, known, choice.factor, choice.epochs, seed) for seed, known in enumerate(labels)]
+    labels = [_observed(shared, fraction, seed) for seed in range(shared.seeds)]
+    runs = [_run(shared, cell, known, choice.factor, choice.epochs, seed) for seed, known in enumerate(labels)]
     starts = [run.recognizer.fold() for run in runs]
-    saturated = saturated_at_start(world, cell)
+    saturated = saturated_at_start(shared, cell)
     begin = time.perf_counter()
-    fit_runs(runs, world.train, order_seed=world.order_seed)
+    fit_runs(runs, shared.train, order_seed=shared.order_seed)
     seconds = time.perf_counter() - begin
-    found = list(score(starts, [run.recognizer.fold() for run in runs], world.test, world.test_labels))
+    found = list(score(starts, [run.recognizer.fold() for run in runs], shared.test, shared.test_labels))
     return CellScores(
         choice,
         saturated,
@@ -151,23 +151,23 @@ def score_cell(world: World, cell: Cell, fraction: float, choice: Choice) -> Cel
     )
 
 
-def saturated_at_start(world: World, cell: Cell) -> float:
-    """The share of margins that start saturated, mean over the world's seeds (`cells.saturated_share`)."""
-    regions = first_regions(world.train)
+def saturated_at_start(shared: Shared, cell: Cell) -> float:
+    """The share of margins that start saturated (`cells.saturated_share`), mean over the seeds."""
+    regions = first_regions(shared.train)
     starts = [
-        build(cell, world.backbone, world.class_names, regions, world.recipe, seed) for seed in range(world.seeds)
+        build(cell, shared.backbone, shared.class_names, regions, shared.recipe, seed) for seed in range(shared.seeds)
     ]
     return float(np.mean([saturated_share(start, regions) for start in starts]))
 
 
-def _observed(world: World, fraction: float, seed: int) -> Labels:
-    return hide(world.labels, keep_mask(world.labels.shape, fraction, seed))
+def _observed(shared: Shared, fraction: float, seed: int) -> Labels:
+    return hide(shared.labels, keep_mask(shared.labels.shape, fraction, seed))
 
 
-def _run(world: World, cell: Cell, labels: Labels, factor: float, epochs: int, seed: int) -> TrainingRun:
-    recipe = world.recipe.model_copy(
-        update={"epochs": epochs} | {rate: factor * getattr(world.recipe, rate) for rate in RATES}
+def _run(shared: Shared, cell: Cell, labels: Labels, factor: float, epochs: int, seed: int) -> TrainingRun:
+    recipe = shared.recipe.model_copy(
+        update={"epochs": epochs} | {rate: factor * getattr(shared.recipe, rate) for rate in RATES}
     )
-    regions = first_regions(world.train)
-    recognizer = build(cell, world.backbone, world.class_names, regions, recipe, seed)
+    regions = first_regions(shared.train)
+    recognizer = build(cell, shared.backbone, shared.class_names, regions, recipe, seed)
     return TrainingRun(recognizer, labels, recipe)

@@ -1,1 +1,1 @@
-"""Methods beside the untouched CLIP, by the number of labels, on several drawn worlds."""
+"""Methods compared with CLIP's zero-shot, by the number of labels, on several drawn worlds."""

@@ -1,4 +1,4 @@
-"""Methods by the number of labels, for people: tables, a figure, and the worst cases beside the means."""
+"""The report of methods by the number of labels: tables with means and worst cases, and a figure."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -27,7 +27,7 @@ OTHERS = tuple(colour for colour in PALETTE if colour not in COLOURS.values())
 
 
 class FewLabelsOutputs(Outputs):
-    """Everything that is shown of the experiment."""
+    """The report of the experiment."""
 
     document = "few-labels.md"
 
@@ -36,12 +36,12 @@ class FewLabelsOutputs(Outputs):
         self.title = "Methods by the number of labels"
         plan = results.plan
         self.lead = (
-            f"Methods beside the untouched CLIP on {len(plan.worlds)} drawn worlds and {plan.seeds} masks each, by the "
-            f"number of known labels of {plan.train_scenes:,} scenes of 20 classes."
+            f"Methods compared with CLIP's zero-shot on {len(plan.worlds)} drawn worlds with {plan.seeds} masks each, "
+            f"by the number of known labels of {plan.train_scenes:,} scenes of 20 classes."
         )
 
     def findings(self) -> list[Finding]:
-        """Per world, the differences that matter, ticks, and the figure."""
+        """Scores per world, differences to zero-shot and to the best other method, probabilities, and the figure."""
         plan = self.results.plan
         counts = [f"{count:,}" for count in plan.labels]
         header, worlds = ["method", *counts], ["world", *counts]
@@ -53,25 +53,34 @@ class FewLabelsOutputs(Outputs):
             ]
             found.append(Table(f"{world}, mAP in percent, mean over masks (cells.csv)", header, rows))
         found += [
-            Heading("Anchored less zero-shot"),
-            Table("points of mAP: mean over masks, and the worst mask (cells.csv)", worlds, self._beside_zero_shot()),
-            Heading("Anchored less the best other method that is trained"),
-            Table("points of mAP, with 95 % intervals over masks and test images", worlds, self._beside_best()),
+            Heading("Anchored minus zero-shot"),
+            Table(
+                "points of mAP: mean over masks, and the worst mask (cells.csv)",
+                worlds,
+                self._differences_to_zero_shot(),
+            ),
+            Heading("Anchored minus the best other method that is trained"),
+            Table("points of mAP, with 95 % intervals over masks and test images", worlds, self._differences_to_best()),
             Heading("Probabilities"),
             Table("log loss, mean over worlds and masks (cells.csv)", header, self._pooled("log_loss", 3)),
             Table("calibration error in points (cells.csv)", header, self._pooled("calibration_error", 1)),
             Table("calibration error of anchored (zero-shot) in single worlds", worlds, self._errors()),
-            "Log loss and calibration error are those of what training leaves: anchored and zero-shot are calibrated "
-            "on the same known labels, the other methods are not (`train` calibrates them out of fold).",
+            "Log loss and calibration error are those of the probabilities right after training: anchored and "
+            "zero-shot are calibrated on the same known labels, the other methods are not (`train` calibrates them "
+            "out of fold).",
             Picture(
                 lambda: figure_png(self.figure(), WIDTH), "The three quantities by number of labels.", "", least=34
             ),
         ]
-        if self.results.ticks:
-            header = ["world", *(f"{count:,} images" for count in plan.ticked_images)]
+        if self.results.single_positive:
+            header = ["world", *(f"{count:,} images" for count in plan.single_positive_images)]
             found += [
                 Heading("One tick per image and nothing else"),
-                Table("anchored, mAP in percent (zero-shot; calibration error in points)", header, self._ticks()),
+                Table(
+                    "anchored, mAP in percent (zero-shot; calibration error in points)",
+                    header,
+                    self._single_positive_rows(),
+                ),
             ]
         return found
 
@@ -100,14 +109,14 @@ class FewLabelsOutputs(Outputs):
         figure.legend(*figure.axes[0].get_legend_handles_labels(), frameon=False, loc="outside right upper")
         return figure
 
-    def _beside_zero_shot(self) -> list[list[str]]:
+    def _differences_to_zero_shot(self) -> list[list[str]]:
         rows = []
         for world, grid in self.results.known.items():
-            gains = 100 * (_cells(grid, "mean_ap", ANCHORED) - _cells(grid, "mean_ap", ZERO_SHOT))
+            gains = 100 * (_values(grid, "mean_ap", ANCHORED) - _values(grid, "mean_ap", ZERO_SHOT))
             rows.append([world, *(f"{signed(own.mean())} (worst {signed(own.min())})" for own in gains)])
         return rows
 
-    def _beside_best(self) -> list[list[str]]:
+    def _differences_to_best(self) -> list[list[str]]:
         rows = []
         for world, grid in self.results.known.items():
             others = [method for method in grid.methods if method not in (ANCHORED, ZERO_SHOT)]
@@ -135,12 +144,12 @@ class FewLabelsOutputs(Outputs):
             rows.append([world, *(f"{ours:.1f} ({plain:.1f})" for ours, plain in pairs)])
         return rows
 
-    def _ticks(self) -> list[list[str]]:
+    def _single_positive_rows(self) -> list[list[str]]:
         rows = []
         for world in self.results.plan.worlds:
             cells = []
-            for count in self.results.plan.ticked_images:
-                grid = self.results.ticks[world, count]
+            for count in self.results.plan.single_positive_images:
+                grid = self.results.single_positive[world, count]
                 ours, plain = (100 * _means(grid, "mean_ap", method)[0] for method in (ANCHORED, ZERO_SHOT))
                 error = 100 * _means(grid, "calibration_error", ANCHORED)[0]
                 cells.append(f"{ours:.1f} ({plain:.1f}; {error:.1f})")
@@ -149,36 +158,39 @@ class FewLabelsOutputs(Outputs):
 
     def _records(self) -> list[dict[str, object]]:
         grids = [
-            (world, str(seen), grid, place)
+            (world, str(seen), grid, index)
             for world, grid in self.results.known.items()
-            for place, seen in enumerate(grid.observed)
+            for index, seen in enumerate(grid.observed)
         ]
-        grids += [(world, f"one tick, {count} images", grid, 0) for (world, count), grid in self.results.ticks.items()]
+        grids += [
+            (world, f"one tick, {count} images", grid, 0)
+            for (world, count), grid in self.results.single_positive.items()
+        ]
         return [
             {
                 "world": world,
                 "labels": seen,
                 "method": method,
-                "mean_ap": _cells(grid, "mean_ap", method)[place].mean(),
-                "worst": _cells(grid, "mean_ap", method)[place].min(),
-                "log_loss": _cells(grid, "log_loss", method)[place].mean(),
-                "calibration_error": _cells(grid, "calibration_error", method)[place].mean(),
+                "mean_ap": _values(grid, "mean_ap", method)[index].mean(),
+                "worst": _values(grid, "mean_ap", method)[index].min(),
+                "log_loss": _values(grid, "log_loss", method)[index].mean(),
+                "calibration_error": _values(grid, "calibration_error", method)[index].mean(),
             }
-            for world, seen, grid, place in grids
+            for world, seen, grid, index in grids
             for method in grid.methods
         ]
 
 
-def _cells(grid: GridResults, quantity: str, method: str) -> NDArray[np.float64]:
+def _values(grid: GridResults, quantity: str, method: str) -> NDArray[np.float64]:
     """(F, K) of a method."""
-    values = grid.scores if quantity == "mean_ap" else grid.beside[quantity]
+    values = grid.scores if quantity == "mean_ap" else grid.other_metrics[quantity]
     found: NDArray[np.float64] = values[list(grid.methods).index(method)]
     return found
 
 
 def _means(grid: GridResults, quantity: str, method: str) -> NDArray[np.float64]:
     """(F,) over seeds."""
-    found: NDArray[np.float64] = _cells(grid, quantity, method).mean(axis=1)
+    found: NDArray[np.float64] = _values(grid, quantity, method).mean(axis=1)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The paper's two data sets: where their files lie, how large they are, and how to know them."""
+"""The paper's two data sets: the layout of their files, their sizes, and how they are recognised."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,16 +14,16 @@ __all__ = ["BENCHMARKS", "BenchmarkFacts", "benchmark_of", "benchmark_root", "lo
 
 @dataclass(frozen=True)
 class BenchmarkFacts:
-    """What is known of a data set.
+    """Names and sizes of a data set.
 
     Attributes:
-        name: as people write it.
+        name: as it is usually written.
         format: of its files, a key of `promptmlr.data.FORMATS`.
-        train: its split for training.
-        test: its split for testing.
-        classes: their number.
-        train_images: how many the paper trains on; by `DataOptions.coco_images` where that matters.
-        test_images: how many it tests on, likewise.
+        train: name of its split for training.
+        test: name of its split for testing.
+        classes: number of classes.
+        train_images: number of images that the paper trains on, by `DataOptions.coco_images`.
+        test_images: number of images that it tests on, likewise.
         layout: of its files below the root, in words.
     """
 
@@ -62,7 +62,7 @@ BENCHMARKS: dict[Benchmark, BenchmarkFacts] = {
 
 
 def benchmark_of(test: LabelledImages) -> Benchmark | None:
-    """Which of the paper's data sets these test images are, by their number and that of their classes."""
+    """The paper's data set that these test images belong to, judged by their number and that of the classes."""
     images, classes = test.labels.shape
     for benchmark, facts in BENCHMARKS.items():
         if classes == facts.classes and images in facts.test_images.values():
@@ -78,10 +78,10 @@ def load_benchmark(
     Args:
         benchmark: which one.
         root: the folder that holds it.
-        options: what its format leaves open, and the folder of the images, where it is not the usual one.
+        options: how its format is read, and the folder of the images if it is not the usual one.
 
     Raises:
-        UserError: the root holds something else, with what was expected and what was found.
+        UserError: the root holds something else; the message says what was expected and what was found.
     """
     facts = BENCHMARKS[benchmark]
     folder = str(benchmark_root(benchmark, root))
@@ -92,7 +92,7 @@ def load_benchmark(
 
 
 def benchmark_root(benchmark: Benchmark, root: str | Path) -> Path:
-    """The folder that its reader wants.
+    """The folder below `root` that its reader takes.
 
     Raises:
         UserError: as `load_benchmark`.
@@ -100,21 +100,21 @@ def benchmark_root(benchmark: Benchmark, root: str | Path) -> Path:
     facts, root = BENCHMARKS[benchmark], checked_path(root)
     if facts.format == "voc":
         another_year = root.name.startswith("VOC20") and root.name != "VOC2007"
-        places = [] if another_year else [root, root / "VOC2007", root / "VOCdevkit" / "VOC2007"]
+        folders = [] if another_year else [root, root / "VOC2007", root / "VOCdevkit" / "VOC2007"]
         needed = ["JPEGImages", "Annotations", *(f"ImageSets/Main/{split}.txt" for split in (facts.train, facts.test))]
     else:
-        places = [root]
+        folders = [root]
         needed = [f"annotations/instances_{split}.json" for split in (facts.train, facts.test)]
-    for place in places:
-        if all((place / name).exists() for name in needed):
-            return place
+    for folder in folders:
+        if all((folder / name).exists() for name in needed):
+            return folder
     raise UserError(f"--root {root} holds no {facts.name}: expected {facts.layout}; found {_found(root)}")
 
 
 def what_is_missing(
     benchmark: Benchmark, train: LabelledImages, test: LabelledImages, options: DataOptions
 ) -> str | None:
-    """In what the data differs from what the paper used, by its numbers; None where it does not."""
+    """A sentence on how the numbers of images and classes differ from the paper's; None if they do not."""
     facts = BENCHMARKS[benchmark]
     shown = options.coco_images or "annotated"
     wanted = facts.train_images[shown], facts.test_images[shown], facts.classes
@@ -123,13 +123,13 @@ def what_is_missing(
         return None
     sizes = ["{:,} training and {:,} test images of {} classes".format(*counts) for counts in (found, wanted)]
     return (
-        f"These data are not the whole of {facts.name}: {sizes[0]}, where it has {sizes[1]}. The paper's numbers stand "
-        "beside for their place alone; no difference to them means anything."
+        f"These data are not all of {facts.name}: {sizes[0]}, where it has {sizes[1]}. The paper's numbers are shown "
+        "for orientation only; a difference to them means nothing."
     )
 
 
 def _found(root: Path) -> str:
-    """What is in a folder, in few words."""
+    """The content of a folder, in a few words."""
     if not root.is_dir():
         return "a file" if root.is_file() else "no such folder"
     names = sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir() if not entry.name.startswith("."))

@@ -16,8 +16,8 @@ from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.paper.grid.folder import Cell, GridFolder
 from promptmlr.paper.grid.folds import Fold
 from promptmlr.paper.grid.observed import Observed, as_asked, observation_of
-from promptmlr.paper.grid.plan import Grid, Place
-from promptmlr.paper.grid.scoring import Score, first_regions, mean_aps, moved, score_folds
+from promptmlr.paper.grid.plan import Condition, Grid
+from promptmlr.paper.grid.scoring import Score, displacement, first_regions, mean_aps, score_folds
 from promptmlr.paper.grid.stack import Outcome, Stack, regions_identity
 from promptmlr.prediction import predict_together
 from promptmlr.prior.fitting import begin_run
@@ -31,12 +31,12 @@ from promptmlr.training import EpochReport, TrainingRun, fit_runs
 
 __all__ = ["Regions", "Shared", "finished_cells", "outcome_of"]
 
-Regions = tuple[Indices, RegionSource]  # of the images that can be read, and which these are
+Regions = tuple[Indices, RegionSource]  # indices of the readable images, and their regions
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What all stacks have in common: the arguments of `compare`, and what follows from them."""
+    """What all stacks share: the arguments of `compare`, and what follows from them."""
 
     grid: Grid
     train: LabelledImages
@@ -48,28 +48,28 @@ class Shared:
     folder: GridFolder
     reporter: Reporter
 
-    def seen(self, place: Place, fold: Fold) -> Labels:
-        """(N, C) what training sees of the labels, in a cell and a fold."""
-        observed, seed = place
+    def observed_labels(self, condition: Condition, fold: Fold) -> Labels:
+        """(N, C) the labels that training sees under a condition in a fold, -1 where they are hidden."""
+        observed, seed = condition
         classes = np.isin(np.arange(len(self.train.class_names)), self.groups.get("seen", self.groups["all"]))
         labels = hide(self.train.labels, np.outer(fold.trained, classes))
         return hide(labels, observation_of(observed).keep(labels, seed))
 
-    def learns(self, method: str, place: Place) -> bool:
-        """Whether anything depends on labels and seeds: what is trained, or calibrated on labels."""
-        return METHOD_TABLE[method].trained or self.recipes[method, place[0]].has_prior
+    def uses_labels(self, method: str, condition: Condition) -> bool:
+        """Whether a method's scores depend on labels and seeds: it is trained, or calibrated on labels."""
+        return METHOD_TABLE[method].trained or self.recipes[method, condition[0]].has_prior
 
     def check(self) -> None:
-        """Refuse what cannot be trained or scored, before anything is.
+        """Refuse what cannot be trained or scored, before any training starts.
 
         Raises:
-            UserError: a place without labels, or with more of them than are known; a fold without a present one.
+            UserError: a condition leaves no labels or asks for more than are known; a fold has no present label.
         """
         for number, fold in enumerate(self.folds):
             where = f" (fold {number + 1} of {len(self.folds)})" if len(self.folds) > 1 else ""
-            for observed, seed in self.grid.places:
+            for observed, seed in self.grid.conditions:
                 try:
-                    known = self.seen((observed, seed), fold) != UNKNOWN
+                    known = self.observed_labels((observed, seed), fold) != UNKNOWN
                 except UserError as error:
                     raise UserError(f"{as_asked([observed])}{where}: {error}") from error
                 if not known.any():
@@ -84,9 +84,9 @@ class Shared:
 
 
 def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | None, to_score: Regions) -> Outcome:
-    """Train the cells of a stack in a fold, and see what they say of its test images."""
-    learns = shared.learns(stack.method, stack.places[0])
-    places = stack.places if learns else stack.places[:1]
+    """Train the cells of a stack in one fold, and predict its test images."""
+    uses_labels = shared.uses_labels(stack.method, stack.conditions[0])
+    conditions = stack.conditions if uses_labels else stack.conditions[:1]
     recognizers = [
         create_recognizer(
             stack.method,
@@ -95,23 +95,23 @@ def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | Non
             seed=seed,
             **shared.recipes[stack.method, observed].start_options(),
         )
-        for observed, seed in places
+        for observed, seed in conditions
     ]
     kept, source = _some(to_score, fold.tested)
-    if learns and to_train is not None:
+    if uses_labels and to_train is not None:
         stack.check_regions(shared.folder.path, regions_identity(*to_train))
         rows, regions = _some(to_train, fold.trained)
         begun = [
             begin_run(
                 recognizer,
                 regions,
-                shared.seen(place, fold)[rows],
-                shared.recipes[stack.method, place[0]],
-                seed=place[1],
+                shared.observed_labels(condition, fold)[rows],
+                shared.recipes[stack.method, condition[0]],
+                seed=condition[1],
                 order_seed=shared.grid.order_seed,
                 state=state,
             )
-            for place, recognizer, state in zip(places, recognizers, stack.states, strict=True)
+            for condition, recognizer, state in zip(conditions, recognizers, stack.states, strict=True)
         ]
         starts = [recognizer.fold() for recognizer in recognizers]
         selection = partial(mean_aps, source=source, labels=shared.test.labels[kept])
@@ -123,36 +123,36 @@ def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | Non
     else:
         starts = [recognizer.fold() for recognizer in recognizers]
     folded = [recognizer.fold() for recognizer in recognizers]
-    read, said = predict_together(folded, source)
+    read, probabilities = predict_together(folded, source)
     first = first_regions(source)
-    apart = [moved(*pair, first) for pair in zip(starts, folded, strict=True)]
-    cells, trained = len(stack.places), METHOD_TABLE[stack.method].trained
+    displacements = [displacement(*pair, first) for pair in zip(starts, folded, strict=True)]
+    cells, trained = len(stack.conditions), METHOD_TABLE[stack.method].trained
     return Outcome(
         rows=torch.from_numpy(kept[read]),
-        said=torch.from_numpy(np.stack(said)).expand(cells, -1, -1),
-        moved=torch.tensor(apart, dtype=torch.float64).expand(cells, -1),
+        probabilities=torch.from_numpy(np.stack(probabilities)).expand(cells, -1, -1),
+        displacement=torch.tensor(displacements, dtype=torch.float64).expand(cells, -1),
         epochs=torch.tensor([state.best_epoch or state.epoch for state in stack.states]),
         learned=torch.tensor([trained * one.learned_parameters() for one in recognizers]).expand(cells),
     )
 
 
 def _some(regions: Regions, chosen: NDArray[np.bool_]) -> Regions:
-    """Those of the readable images that are chosen among all, and which these are."""
+    """The chosen ones among the readable images: their indices, and their regions."""
     kept, source = regions
-    places = np.flatnonzero(chosen[kept])
-    return (kept, source) if len(places) == len(kept) else (kept[places], SelectedRegions(source, places))
+    rows = np.flatnonzero(chosen[kept])
+    return (kept, source) if len(rows) == len(kept) else (kept[rows], SelectedRegions(source, rows))
 
 
 def finished_cells(stack: Stack, shared: Shared) -> Iterator[tuple[Cell, NDArray[np.float64]]]:
     """The finished cells of a stack, and (S,) mAP of each on resamples of the test images."""
     labels = [shared.test.labels[outcome.rows.numpy()] for outcome in stack.done]
     scored: dict[str, tuple[Score, NDArray[np.float64]]] = {}
-    for index, (observed, seed) in enumerate(stack.places):
-        said = [outcome.said[index].numpy() for outcome in stack.done]
-        presence, absence = torch.stack([outcome.moved[index] for outcome in stack.done]).mean(dim=0).tolist()
+    for index, (observed, seed) in enumerate(stack.conditions):
+        probabilities = [outcome.probabilities[index].numpy() for outcome in stack.done]
+        presence, absence = torch.stack([outcome.displacement[index] for outcome in stack.done]).mean(dim=0).tolist()
         for group, columns in shared.groups.items():
-            if not scored.get(group) or shared.learns(stack.method, stack.places[0]):
-                of_group = [one[:, columns] for one in said], [one[:, columns] for one in labels]
+            if not scored.get(group) or shared.uses_labels(stack.method, stack.conditions[0]):
+                of_group = [one[:, columns] for one in probabilities], [one[:, columns] for one in labels]
                 scored[group] = score_folds(*of_group, (presence, absence))
             found, resampled = scored[group]
             yield (
@@ -163,7 +163,7 @@ def finished_cells(stack: Stack, shared: Shared) -> Iterator[tuple[Cell, NDArray
                     **asdict(found),
                     learned_parameters=int(stack.done[-1].learned[index]),
                     epoch=int(stack.done[-1].epochs[index]),
-                    seconds=round(stack.seconds / len(stack.places), 3),
+                    seconds=round(stack.seconds / len(stack.conditions), 3),
                     classes=group,
                 ),
                 resampled,
@@ -177,7 +177,7 @@ def _train(
     shared: Shared,
     score: Callable[[Sequence[Recognizer]], Sequence[float]] | None,
 ) -> None:
-    """Train all runs of a stack at once; their state stays in the folder."""
+    """Train all runs of a stack at once; their state is saved in the folder."""
     before, epochs, reporter = stack.epoch, runs[0].recipe.epochs, shared.reporter
     fold = f", fold {len(stack.done) + 1} of {len(shared.folds)}" if len(shared.folds) > 1 else ""
     if before:

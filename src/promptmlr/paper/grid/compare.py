@@ -17,15 +17,15 @@ from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.features import JobSettings, RegionCache, readable_regions
 from promptmlr.paper.grid.cells import Shared, finished_cells, outcome_of
-from promptmlr.paper.grid.folder import GridFolder, place_name
+from promptmlr.paper.grid.folder import GridFolder, settings_key
 from promptmlr.paper.grid.folds import Fold, folds_of
 from promptmlr.paper.grid.observed import kind_of
-from promptmlr.paper.grid.plan import Grid, Place
+from promptmlr.paper.grid.plan import Condition, Grid
 from promptmlr.paper.grid.results import GridResults
 from promptmlr.paper.grid.stack import Stack
 from promptmlr.paper.grid.unseen import class_groups
 from promptmlr.pipeline import augmentation_of
-from promptmlr.prior.ticks import settled
+from promptmlr.prior.positive_only import resolve_unknown
 from promptmlr.recipes import Recipe
 from promptmlr.reporting import Reporter, counted
 from promptmlr.run import images_sha256, labels_sha256
@@ -57,7 +57,7 @@ def compare(
         cache: where regions are stored.
         skip_unreadable: leave unreadable images out instead of refusing them.
         workers: threads that decode images.
-        reporter: where to say how it goes.
+        reporter: receives progress and messages.
 
     Returns:
         Their scores, in the order of the grid.
@@ -80,8 +80,8 @@ def compare(
         "unseen": sorted(grid.unseen) or None,
     }
     settings = {
-        place_name(*place): decides(recipe, train, tested, backbone, cache, grid.order_seed) | common
-        for place, recipe in recipes.items()
+        settings_key(*condition): decides(recipe, train, tested, backbone, cache, grid.order_seed) | common
+        for condition, recipe in recipes.items()
     }
     with folder.held(settings):
         reporter.note(_extent(shared, cache))
@@ -90,10 +90,10 @@ def compare(
         told = JobSettings(cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter)
         to_score = readable_regions(backbone, tested.images, **told)
         for stack in [stack for method in grid.methods for stack in _stacks(method, shared)]:
-            recipe, to_train = recipes[stack.method, stack.places[0][0]], None
+            recipe, to_train = recipes[stack.method, stack.conditions[0][0]], None
             if test is None and recipe.augmentation == "none":
                 to_train = to_score
-            elif shared.learns(stack.method, stack.places[0]):
+            elif shared.uses_labels(stack.method, stack.conditions[0]):
                 augmentation = augmentation_of(recipe, grid.order_seed)
                 to_train = readable_regions(backbone, train.images, augmentation, **told)
             for fold in folds[len(stack.done) :]:
@@ -109,7 +109,7 @@ def compare(
 
 
 def _folds(train: LabelledImages, test: LabelledImages | None) -> list[Fold]:
-    """Without cross-validation one, of all images."""
+    """The folds of the training images, or a single one of all images if there is a test split."""
     if test is not None:
         return [Fold(np.ones(len(train.images), dtype=np.bool_), np.ones(len(test.images), dtype=np.bool_))]
     if train.folds is None:
@@ -118,34 +118,34 @@ def _folds(train: LabelledImages, test: LabelledImages | None) -> list[Fold]:
 
 
 def _stacks(method: str, shared: Shared) -> list[Stack]:
-    """The missing cells of a method, by what is trained at once: those that were interrupted, then the others."""
+    """The missing cells of a method, in groups that are trained at once: first those that were interrupted."""
     grid, folder = shared.grid, shared.folder
-    missing = [place for place in grid.places if not folder.has(method, *place)]
+    missing = [condition for condition in grid.conditions if not folder.has(method, *condition)]
     begun = Stack.load(folder.path, method)
-    if begun is not None and all(folder.has(method, *place) for place in begun.places):
+    if begun is not None and all(folder.has(method, *condition) for condition in begun.conditions):
         begun.remove(folder.path)  # it was interrupted between the two files
         begun = None
     if begun is not None:
         begun.check_asked(folder.path, missing)
-        missing = [place for place in missing if place not in begun.places]
-    together: dict[tuple[object, ...], list[Place]] = {}
-    for place in missing:
-        recipe = shared.recipes[method, place[0]]
-        # With a prior, a run goes through the images alone that have a label of its own, so nothing is shared.
+        missing = [condition for condition in missing if condition not in begun.conditions]
+    together: dict[tuple[object, ...], list[Condition]] = {}
+    for condition in missing:
+        recipe = shared.recipes[method, condition[0]]
+        # With a prior, each run skips images without observed labels of its own, so no batch can be shared.
         own = (
-            place
+            condition
             if recipe.has_prior
-            else [settled(recipe, shared.seen(place, fold))[0].unknown for fold in shared.folds]
+            else [resolve_unknown(recipe, shared.observed_labels(condition, fold))[0].unknown for fold in shared.folds]
         )
         common = recipe.batch_size, recipe.epochs, recipe.augmentation, recipe.views, tuple(own)
-        together.setdefault(common, []).append(place)
-    return [*([begun] if begun else []), *(Stack(method, places) for places in together.values())]
+        together.setdefault(common, []).append(condition)
+    return [*([begun] if begun else []), *(Stack(method, conditions) for conditions in together.values())]
 
 
 def _extent(shared: Shared, cache: RegionCache | None) -> str:
-    """How much there is to do."""
+    """A line on the number of runs, images and finished cells."""
     grid, folder, images = shared.grid, shared.folder, len(shared.train.images)
-    runs = [(method, *place) for method in grid.methods for place in grid.places]
+    runs = [(method, *condition) for method in grid.methods for condition in grid.conditions]
     done = sum(folder.has(*run) for run in runs)
     ways = {"fraction": "fractions", "number": "numbers"}.get(kind_of(grid.observed), "protocols")
     kept = "no regions are kept" if cache is None else f"regions are kept in {cache.folder}"
@@ -160,7 +160,7 @@ def _extent(shared: Shared, cache: RegionCache | None) -> str:
 
 
 def _identity(train: LabelledImages) -> dict[str, object]:
-    """Tells whether folds are the same."""
+    """What identifies the folds in the settings."""
     assert train.folds is not None
     digest = hashlib.sha256(train.folds.astype("<i8").tobytes()).hexdigest()
     return {"number": len(np.unique(train.folds)), "sha256": digest}
@@ -174,7 +174,7 @@ def decides(
     cache: RegionCache | None,
     order_seed: int,
 ) -> dict[str, Any]:
-    """What decides a cell besides its place in the grid."""
+    """All settings of a cell besides method, observed labels and seed."""
     return {
         "recipe": recipe.model_dump(),
         "order_seed": order_seed,

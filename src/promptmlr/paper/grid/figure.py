@@ -1,4 +1,4 @@
-"""A grid as a picture: scores over what training saw, a line per method with the band of its interval."""
+"""A grid as a figure: scores by observed labels, a line per method with its interval as a band."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -15,11 +15,11 @@ from promptmlr.report.figures import COLOURS, plain
 __all__ = ["ALONG", "scores_figure"]
 
 ALONG = {"fraction": "share of observed labels", "number": "number of labels", "protocol": "protocol that hid labels"}
-"""What scores are drawn over, by `kind_of`."""
+"""Label of the horizontal axis, by `kind_of`."""
 
 
 def scores_figure(results: GridResults, published: Mapping[tuple[str, Observed], float]) -> Figure:
-    """MAP of every method; what is published is dashed.
+    """MAP of every method; published scores are dashed.
 
     Fractions are drawn in percent, numbers of labels on a logarithmic axis, other protocols side by side without lines.
 
@@ -30,20 +30,20 @@ def scores_figure(results: GridResults, published: Mapping[tuple[str, Observed],
     figure = Figure(figsize=(9.5, 5), layout="constrained")
     axes = figure.subplots()
     kind = kind_of(results.observed)
-    places = _horizontal(axes, kind, results.observed)
+    positions = _horizontal(axes, kind, results.observed)
     style = "o" if kind == "protocol" else "o-"
     for number, (method, colour) in enumerate(zip(results.methods, cycle(COLOURS), strict=False)):
         found = [results.mean(method, seen) for seen in results.observed]
         low, value, high = (np.array([100 * getattr(one, end) for one in found]) for end in ("low", "value", "high"))
         if kind == "protocol":
-            aside = places + (number - (len(results.methods) - 1) / 2) * 0.4 / len(results.methods)
-            axes.errorbar(aside, value, [value - low, high - value], fmt=style, color=colour, label=method, capsize=2)
+            shifted = positions + (number - (len(results.methods) - 1) / 2) * 0.4 / len(results.methods)
+            axes.errorbar(shifted, value, [value - low, high - value], fmt=style, color=colour, label=method, capsize=2)
             continue
-        axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(places, value, style, color=colour, label=method)
+        axes.fill_between(positions, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(positions, value, style, color=colour, label=method)
         printed = [100 * published.get((method, seen), np.nan) for seen in results.observed]
         if not np.isnan(printed).all():
-            axes.plot(places, printed, "--", color=colour, linewidth=1, label=f"{method}, paper")
+            axes.plot(positions, printed, "--", color=colour, linewidth=1, label=f"{method}, paper")
     axes.set_ylabel("mAP, %")
     plain(axes)
     figure.legend(frameon=False, loc="outside right upper")
@@ -51,7 +51,7 @@ def scores_figure(results: GridResults, published: Mapping[tuple[str, Observed],
 
 
 def _horizontal(axes: Axes, kind: str, observed: Sequence[Observed]) -> np.ndarray:
-    """Where each of them is, and an axis that says so."""
+    """Horizontal positions of `observed`; labels the axis."""
     if kind == "fraction":
         axes.set_xlabel("observed labels, %")
         return 100 * np.array(amounts(observed))

@@ -1,8 +1,8 @@
-"""The finished cells of a grid on disk, and what they were made with: an interrupted grid finds them again.
+"""The finished cells of a grid on disk, with their settings, so that an interrupted grid continues from them.
 
-settings.json        the kind of grid, and per method and observed fraction what decides its cells
+settings.json        the kind of grid, and the settings of its cells per method and observed fraction
 cells.csv            the finished cells
-resampled.parquet    for each of them its mAP on resamples of the test images, from which all intervals follow
+resampled.parquet    the mAP of each cell on resamples of the test images, from which all intervals are computed
 
 A cell counts as finished once both tables hold it.
 """
@@ -25,10 +25,10 @@ from promptmlr.errors import UserError
 from promptmlr.files import replacing, write_text
 from promptmlr.locks import only_process
 from promptmlr.paper.grid.observed import Observed, observed_as
-from promptmlr.paper.grid.results import BESIDE, GridResults
-from promptmlr.report.tables import csv_text
+from promptmlr.paper.grid.results import OTHER_METRICS, GridResults
+from promptmlr.report.tables import write_csv
 
-__all__ = ["Cell", "GridFolder", "Key", "place_name"]
+__all__ = ["Cell", "GridFolder", "Key", "settings_key"]
 
 Key = tuple[str, Observed, int, str]
 LOCK = ".lock"
@@ -46,14 +46,14 @@ SETTINGS = {
     "unseen": "--unseen",
     "rule": "rule of training (--epochs, --most-epochs)",
 }
-"""What decides a cell, where its own name does not say it."""
+"""Names for messages of settings whose key does not explain itself."""
 SHORT = 40  # letters of a value that is shown
-KIND = "kind"  # of the grid: its place among the settings
+KIND = "kind"  # the key of the grid's kind among the settings
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the grid, as it scores on some classes: a line of `cells.csv`."""
+    """The scores of one run of the grid on a group of classes: a line of `cells.csv`."""
 
     method: str
     observed: Observed
@@ -61,23 +61,23 @@ class Cell:
     mean_ap: float  # this, the next four and the last two: as `scoring.Score` has them
     cf1: float
     of1: float
-    presence_moved: float
-    absence_moved: float
+    presence_displacement: float
+    absence_displacement: float
     learned_parameters: int
-    epoch: int  # whose tensors were scored; 0 without training
+    epoch: int  # the epoch whose tensors were scored; 0 without training
     seconds: float  # of training the runs of the method that were trained at once, divided by their number
-    log_loss: float | None = None  # None: made before this was kept, as the next one
+    log_loss: float | None = None  # None: written by a version without it; also the next field
     calibration_error: float | None = None
-    classes: str = "all"  # that are scored: all, seen or unseen (`grid.unseen`)
+    classes: str = "all"  # the scored classes: all, seen or unseen (`grid.unseen`)
 
     @property
     def key(self) -> Key:
-        """Its place in the grid."""
+        """Method, observed labels, seed and group of classes."""
         return self.method, self.observed, self.seed, self.classes
 
 
-def place_name(method: str, observed: Observed) -> str:
-    """What settings are kept under."""
+def settings_key(method: str, observed: Observed) -> str:
+    """The key in `settings.json` of a method's settings at a fraction."""
     return f"{method} at {observed}"
 
 
@@ -86,11 +86,11 @@ class GridFolder:
 
     Args:
         path: the folder; it may hold cells of other methods.
-        kind: what they are cells of, as the command line names it; one folder holds one kind.
+        kind: the command that makes these cells; one folder holds one kind.
 
     Attributes:
         cells: (method, observed, seed, classes) → cell, with `observed` as in `grid.observed`.
-        resampled: the same → (S,) mAP on resamples of the test images.
+        resampled: the same key → (S,) mAP on resamples of the test images.
     """
 
     def __init__(self, path: Path, kind: str) -> None:
@@ -101,14 +101,14 @@ class GridFolder:
 
     @contextmanager
     def held(self, settings: Mapping[str, Any]) -> Iterator[None]:
-        """Be the one process that adds cells; see those that are there.
+        """Hold the folder's lock while cells are added; reads the cells that are there.
 
         Args:
-            settings: `place_name` → what decides its cells besides the seed.
+            settings: `settings_key` → all settings of its cells but the seed.
 
         Raises:
-            UserError: another process is at work in the folder, or it holds something else, another kind of grid, or
-                cells of these places with other settings.
+            UserError: another process works in the folder, or it holds something else, another kind of grid, or
+                cells of the same methods and fractions with other settings.
         """
         self._check_free()
         busy = f"another process is at work in {self.path}; name another folder with --out"
@@ -124,12 +124,12 @@ class GridFolder:
             if found and kind != self.kind:
                 raise UserError(f"{self.path} holds the work of `{kind}`, not of `{self.kind}`; name another --out")
             wanted = {KIND: {"name": self.kind}} | json.loads(json.dumps(settings))
-            for place in sorted(wanted.keys() & found.keys()):
-                differ = [key for key in wanted[place] if found[place].get(key) != wanted[place][key]]
+            for name in sorted(wanted.keys() & found.keys()):
+                differ = [key for key in wanted[name] if found[name].get(key) != wanted[name][key]]
                 if differ:
-                    what = _difference(differ[0], found[place].get(differ[0]), wanted[place][differ[0]])
+                    what = _difference(differ[0], found[name].get(differ[0]), wanted[name][differ[0]])
                     raise UserError(
-                        f"{self.path} holds cells of {place} with {what}; name another folder with --out, or repeat "
+                        f"{self.path} holds cells of {name} with {what}; name another folder with --out, or repeat "
                         "the first command"
                     )
             for name in FILES:  # of a process that was killed while it wrote; others are written without the lock
@@ -143,11 +143,11 @@ class GridFolder:
         return (method, observed, seed, "all") in self.cells
 
     def has_all(self, method: str, observed: Observed, seeds: int) -> bool:
-        """Whether the cells of so many seeds are finished."""
+        """Whether the cells of the first `seeds` seeds are finished."""
         return all(self.has(method, observed, seed) for seed in range(seeds))
 
     def add(self, cell: Cell, resampled: NDArray[np.float64]) -> None:
-        """A finished cell, and its (S,) scores on resamples of the test images."""
+        """Add a finished cell and its mAP (S,) on resamples of the test images; `save` writes it."""
         self.cells[cell.key] = cell
         self.resampled[cell.key] = resampled
 
@@ -160,12 +160,12 @@ class GridFolder:
         with replacing(self.path / "resampled.parquet") as file:
             pq.write_table(pa.Table.from_pylist(rows), file)
         columns = [field.name for field in fields(Cell)]
-        write_text(self.path / "cells.csv", csv_text(columns, map(asdict, self.cells.values())))
+        write_csv(self.path / "cells.csv", columns, map(asdict, self.cells.values()))
 
     def results(
         self, methods: Sequence[str], observed: Sequence[Observed], seeds: int, classes: str = "all"
     ) -> GridResults:
-        """The finished cells of a grid as arrays, as they score on some classes; all of them must be there."""
+        """The scores of a finished grid on one group of classes, as arrays; no cell may be missing."""
         keys = [[[(method, seen, n, classes) for n in range(seeds)] for seen in observed] for method in methods]
         cells = [[[self.cells[key] for key in row] for row in rows] for rows in keys]
 
@@ -178,7 +178,7 @@ class GridFolder:
             of_cells("mean_ap"),
             np.array([[[self.resampled[key] for key in row] for row in rows] for rows in keys]),
             [[row[0].learned_parameters for row in rows] for rows in cells],
-            {name: of_cells(name) for name in BESIDE},
+            {name: of_cells(name) for name in OTHER_METRICS},
         )
 
     def _check_free(self) -> None:
@@ -245,7 +245,7 @@ def _observed(value: float | str) -> Observed:
 
 
 def _difference(key: str, there: object, here: object) -> str:
-    """What differs, as the options name it, and how where that is short."""
+    """The setting that differs, as the options call it, with both values if they are short."""
     name = SETTINGS.get(key, key.replace("_", " "))
     if isinstance(there, dict) and isinstance(here, dict):
         part = next(one for one in here | there if (one in here, here.get(one)) != (one in there, there.get(one)))

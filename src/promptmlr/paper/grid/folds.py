@@ -14,7 +14,7 @@ SEED = 1_000_003  # of drawn folds: seeds that hide labels are small
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """What is trained on and what is scored at once.
+    """Images to train on and images to score in one fold.
 
     Attributes:
         trained: (N,) bool of the training images.
@@ -26,10 +26,10 @@ class Fold:
 
 
 def folds_of(numbers: NDArray[np.int64]) -> list[Fold]:
-    """One fold per number, tested on its images and trained on all others; `numbers` (N,) are theirs.
+    """One fold per number, tested on its images and trained on all others; `numbers` (N,) are the folds of images.
 
     Raises:
-        UserError: there is one fold, so that nothing is left to train on.
+        UserError: there is only one fold, so nothing is left to train on.
     """
     found = [Fold(numbers != number, numbers == number) for number in np.unique(numbers)]
     if len(found) < 2:
@@ -38,7 +38,7 @@ def folds_of(numbers: NDArray[np.int64]) -> list[Fold]:
 
 
 def draw_folds(images: int, folds: int) -> NDArray[np.int64]:
-    """(N,) a fold for each image at random, all of them equally large but for one image; always the same ones.
+    """(N,) a random fold for each image, with a fixed seed; sizes of folds differ by at most one image.
 
     Raises:
         UserError: there are fewer images than folds.

@@ -1,6 +1,6 @@
-"""Which labels the training of a cell saw, as it stands in tables and files.
+"""How tables and files name the labels that the training of a cell saw.
 
-A fraction of the labels is a number, as it always was; every other protocol of `labels.Observation` is its name.
+A fraction of the labels is written as a number, every other protocol of `labels.Observation` as its name.
 """
 
 from collections.abc import Sequence
@@ -14,22 +14,22 @@ Observed = float | str
 
 
 def observed_as(value: Observation | float | str) -> Observed:
-    """How a protocol is kept: a number, or a name."""
+    """A protocol as files store it: a number, or a name."""
     found = value if isinstance(value, Observation) else observation_of(value)
     return float(found.amount) if found.protocol == "fraction" else found.name
 
 
 def observation_of(observed: Observed) -> Observation:
-    """The protocol that is kept so.
+    """The protocol that files store as `observed`.
 
     Raises:
-        UserError: there is none.
+        UserError: it is no protocol.
     """
     return Observation.parse(str(observed))
 
 
 def column(observed: Observed | None) -> str:
-    """The head of its column: "10 %", "400 labels"; "mean" of all of them, which is None."""
+    """The heading of its column: "10 %", "400 labels"; "mean" for None, the mean over all columns."""
     if observed is None:
         return "mean"
     if isinstance(observed, float):
@@ -39,19 +39,19 @@ def column(observed: Observed | None) -> str:
 
 
 def in_words(observed: Sequence[Observed]) -> list[str]:
-    """A sentence on each protocol that is no fraction, and one on all numbers of labels."""
+    """A sentence on each protocol other than a fraction; numbers of labels share one."""
     found = [one for one in map(observation_of, observed) if one.protocol != "fraction"]
     words = [f"{one.name}: {one}; test labels stay as they are." for one in found if one.protocol != "labels"]
     if len(words) < len(found):
         words.append(
-            "Numbers of labels: so many of the known ones, chosen at random, are kept, the others are hidden; what a "
-            "seed keeps of few it keeps of more. Test labels stay as they are."
+            "Numbers of labels: that many of the known labels, chosen at random, are kept, the others are hidden; a "
+            "larger number keeps the labels of a smaller one, seed by seed. Test labels stay as they are."
         )
     return words
 
 
 def kind_of(observed: Sequence[Observed]) -> str:
-    """What several of them are together: "fraction" or "number", along which curves can be drawn, else "protocol"."""
+    """The kind of them all: "fraction" or "number", along which curves can be drawn, else "protocol"."""
     protocols = {str(observation_of(one).protocol) for one in observed}
     if len(protocols) > 1:
         return "protocol"
@@ -64,7 +64,7 @@ def amounts(observed: Sequence[Observed]) -> list[float]:
 
 
 def as_asked(observed: Sequence[Observed]) -> str:
-    """The option that asks for them."""
+    """The command line option that asks for these protocols."""
     if kind_of(observed) == "number":
         return "--labels " + ",".join(f"{amount}" for amount in amounts(observed))
     return "--observed " + ",".join(f"{one:g}" if isinstance(one, float) else one for one in observed)

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from promptmlr.files import write_text
 from promptmlr.methods import METHOD_TABLE, Kind
 from promptmlr.paper.grid.plan import Grid
 from promptmlr.recipes import Origin, Recipe, recipe_origins
-from promptmlr.report.tables import csv_text
+from promptmlr.report.tables import write_csv
 from promptmlr.sides import SIDES
 
 __all__ = ["SettingOrigins"]
 
 COLUMNS = ("method", "observed", "setting", "value", "published", "origin")
 
-Place = tuple[str, float]  # method, observed fraction
+TableCell = tuple[str, float]  # method, observed fraction
 
 _WORDS = {
     "context_rate": "rate of contexts",
@@ -27,7 +26,7 @@ _WORDS = {
 
 
 class SettingOrigins:
-    """Of the settings that were published at some places and not at others: rates, loss weight, contexts, epochs.
+    """Origins of the settings that are published for some cells only: rates, loss weight, contexts, epochs.
 
     Args:
         grid: what is compared.
@@ -35,7 +34,7 @@ class SettingOrigins:
 
     def __init__(self, grid: Grid) -> None:
         self.recipes = grid.recipes()
-        self.origins: dict[Place, dict[str, Origin]] = {}
+        self.origins: dict[TableCell, dict[str, Origin]] = {}
         for (method, seen), recipe in self.recipes.items():
             share = float(seen)
             found = recipe_origins(grid.recipe, method, observed=share, benchmark=grid.benchmark, **grid.changes)
@@ -56,32 +55,32 @@ class SettingOrigins:
             for (method, share), settings in self.origins.items()
             for name, origin in settings.items()
         ]
-        write_text(path, csv_text(COLUMNS, records))
+        write_csv(path, COLUMNS, records)
 
     def notes(self) -> list[str]:
-        """In words: where all settings were published, then by origin which were, and which are a choice."""
-        whole = [place for place, found in self.origins.items() if all(one.published for one in found.values())]
+        """Sentences: which cells use published settings only, then per origin which settings come from it."""
+        whole = [cell for cell, found in self.origins.items() if all(one.published for one in found.values())]
         count = (
-            f"{len(whole)} of {len(self.origins)} places of the table run on published rates, loss weights, contexts "
+            f"{len(whole)} of {len(self.origins)} cells of the table run on published rates, loss weights, contexts "
             "and epochs alone"
         )
-        notes = [f"{count}: {self._places(whole)}." if whole else f"{count}."]
-        by_origin: dict[Origin, dict[str, list[Place]]] = {}
-        for place, settings in self.origins.items():
+        notes = [f"{count}: {self._cells(whole)}." if whole else f"{count}."]
+        by_origin: dict[Origin, dict[str, list[TableCell]]] = {}
+        for cell, settings in self.origins.items():
             for name, origin in settings.items():
-                by_origin.setdefault(origin, {}).setdefault(name, []).append(place)
+                by_origin.setdefault(origin, {}).setdefault(name, []).append(cell)
         for origin in sorted(by_origin, key=lambda origin: not origin.published):
             words: dict[str, list[str]] = {}
-            for name, places in by_origin[origin].items():
-                words.setdefault(self._places(places), []).append(_WORDS[name])
-            settings_of = "; ".join(f"{places}: {', '.join(names)}" for places, names in words.items())
+            for name, cells in by_origin[origin].items():
+                words.setdefault(self._cells(cells), []).append(_WORDS[name])
+            settings_of = "; ".join(f"{cells}: {', '.join(names)}" for cells, names in words.items())
             notes.append(f"{'Published' if origin.published else 'Chosen'} ({origin.text}): {settings_of}.")
         return notes
 
-    def _places(self, places: Sequence[Place]) -> str:
-        """For example "dualcoop; baseline at 10, 20 %": a method alone stands for all its fractions."""
+    def _cells(self, cells: Sequence[TableCell]) -> str:
+        """For example "dualcoop and baseline at 10, 20 %"; a method without fractions means all of them."""
         shares: dict[str, list[str]] = {}
-        for method, share in places:
+        for method, share in cells:
             shares.setdefault(method, []).append(f"{100 * share:g}")
         every = len({share for _, share in self.origins})
         return " and ".join(
@@ -90,7 +89,7 @@ class SettingOrigins:
 
 
 def _settings(method: str, recipe: Recipe) -> list[str]:
-    """Those that the method has."""
+    """Names of the settings that a method has."""
     row = METHOD_TABLE[method]
     if not row.trained:
         return []

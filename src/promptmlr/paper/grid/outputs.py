@@ -1,4 +1,4 @@
-"""A grid's results for people: tables, a figure, and what to know about them."""
+"""The report of a grid: tables, a figure, and notes on how to read them."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -6,12 +6,12 @@ from itertools import product
 import numpy as np
 
 from promptmlr.paper.estimates import percent, spread
-from promptmlr.paper.grid.beside import beside_findings
 from promptmlr.paper.grid.figure import ALONG, scores_figure
 from promptmlr.paper.grid.observed import Observed, column, kind_of
+from promptmlr.paper.grid.other_metrics import other_metrics_findings
 from promptmlr.paper.grid.plan import ZERO_SHOT
 from promptmlr.paper.grid.published import SOURCE
-from promptmlr.paper.grid.results import BESIDE, Comparison, GridResults
+from promptmlr.paper.grid.results import OTHER_METRICS, Comparison, GridResults
 from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.outputs import Drawing, Outputs, Records
@@ -25,7 +25,7 @@ Published = Mapping[tuple[str, Observed], float]
 
 MEAN_COLUMNS = (
     *("method", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", "published"),
-    *("minus_published", *BESIDE, "classes"),
+    *("minus_published", *OTHER_METRICS, "classes"),
 )
 DIFFERENCE_COLUMNS = (
     *("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict", "classes"),
@@ -35,15 +35,16 @@ WIDTH = 1400  # of figures, in pixels
 
 
 class GridOutputs(Outputs):
-    """Everything that is shown of a grid.
+    """The report of a grid.
 
     Args:
         results: the scores.
-        reference: the method that the others are compared with; they are with zero-shot as well, where it is there.
-        published: the paper's scores at (method, observed), where these are its data.
+        reference: the method that the others are compared with; they are compared with zero-shot as well if it is in
+            the grid.
+        published: (method, observed) → the paper's score; empty unless these are the paper's data.
         data: what was trained and tested on, in a few words.
-        remarks: paragraphs to know about these numbers, below their table.
-        settings: on how they came about, at the end.
+        remarks: paragraphs on the limits of these numbers, shown below their table.
+        settings: findings on how the cells were trained, shown at the end.
         title: of the page.
         folds: of cross-validation; 1 is none.
     """
@@ -78,7 +79,7 @@ class GridOutputs(Outputs):
         }
 
     def findings(self) -> list[Finding]:
-        """Both tables, the figure, and what to know about them."""
+        """Scores, figure, differences, other metrics and settings."""
         found: list[Finding] = [
             Heading("Scores"),
             *(
@@ -102,7 +103,7 @@ class GridOutputs(Outputs):
                 ),
                 self._difference_note(len(tables["all"])),
             ]
-        found += beside_findings(self.results)
+        found += other_metrics_findings(self.results)
         if self.settings:
             found += [Heading("Settings"), *self.settings]
         return found
@@ -122,7 +123,7 @@ class GridOutputs(Outputs):
         return [first, *map(column, self.observed), *(["learned"] if learned else [])]
 
     def _of(self, group: str) -> str:
-        """Which classes a table is of, where there are several such tables."""
+        """The classes of a table, for its caption; empty if there is one group only."""
         return f" of {group} classes" if len(self.parts) > 1 else ""
 
     def _mean_rows(self, group: str) -> list[list[str]]:
@@ -138,19 +139,19 @@ class GridOutputs(Outputs):
         return rows
 
     def _printed(self, method: str, observed: Observed | None) -> float | None:
-        """The paper's score; of all columns the mean of its cells, where it has them all."""
-        places = self.results.observed if observed is None else [observed]
-        found = [self.published[method, seen] for seen in places if (method, seen) in self.published]
-        return float(np.mean(found)) if len(found) == len(places) else None
+        """The paper's score; for None the mean over all columns if the paper has all of them, else None."""
+        columns = self.results.observed if observed is None else [observed]
+        found = [self.published[method, seen] for seen in columns if (method, seen) in self.published]
+        return float(np.mean(found)) if len(found) == len(columns) else None
 
     def _minus_printed(self, method: str, observed: Observed | None) -> float | None:
         printed = self._printed(method, observed)
         return None if printed is None else self.results.mean(method, observed).value - printed
 
     def _difference_rows(self, compared: Sequence[Comparison]) -> list[list[str]]:
-        by_place = {(found.method, found.observed): found for found in compared}
+        by_cell = {(found.method, found.observed): found for found in compared}
         return [
-            [method, *(str(by_place[method, seen]) for seen in self.observed)]
+            [method, *(str(by_cell[method, seen]) for seen in self.observed)]
             for method in dict.fromkeys(found.method for found in compared)
         ]
 
@@ -163,9 +164,9 @@ class GridOutputs(Outputs):
         if self.folds > 1:
             notes.append(
                 f"mAP is the mean over {self.folds} folds: each cell is trained {self.folds} times, on all folds but "
-                "one, and scored on that one, so that every image is scored once, by what was not trained on it. F1, "
-                "log loss and calibration error pool all images. What other folds, or other images to train on, would "
-                "change, no interval here knows."
+                "one, and scored on that one, so that every image is scored once, by a training that did not see it. "
+                "F1, log loss and calibration error pool all images. No interval here includes how much other folds, "
+                "or other training images, would change."
             )
         if self.published:
             notes.append(f"“paper”: {SOURCE}; its mean is that of the cells.")

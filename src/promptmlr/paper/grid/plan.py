@@ -1,4 +1,4 @@
-"""What a grid compares: methods × which labels training sees × seeds, and the recipe of each place."""
+"""What a grid compares: methods × observed labels × seeds, and the recipe of each cell."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from promptmlr.labels import Labels
 from promptmlr.paper.grid.observed import Observed, observation_of
 from promptmlr.recipes import Recipe, load_recipe
 
-__all__ = ["ZERO_SHOT", "Grid", "Place", "reference_of", "with_zero_shot"]
+__all__ = ["ZERO_SHOT", "Condition", "Grid", "reference_of", "with_zero_shot"]
 
 ZERO_SHOT = "zeroshot"  # the method that all others must beat: nothing is trained
 
-Place = tuple[Observed, int]  # which labels are seen, seed
+Condition = tuple[Observed, int]  # observed labels, seed
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Grid:
         order_seed: of the order of images, common to all cells.
         recipe: a name or a TOML file.
         changes: what replaces the recipe's values.
-        benchmark: which of the paper's data sets this is, where that is known: recipes may differ by it.
+        benchmark: which of the paper's data sets this is, if any: recipes may differ between them.
         select: which epoch is scored: the last, or the best on the test images.
         unseen: classes of which training sees no label.
     """
@@ -45,16 +45,16 @@ class Grid:
     unseen: Sequence[str] = ()
 
     @property
-    def places(self) -> list[Place]:
-        """Of every cell of a method."""
+    def conditions(self) -> list[Condition]:
+        """Observed labels and seed of every cell of a method."""
         return list(itertools.product(self.observed, range(self.seeds)))
 
     def recipes(self, labels: Labels | None = None) -> dict[tuple[str, Observed], Recipe]:
         """(method, observed) → its recipe.
 
         Args:
-            labels: (N, C) int8 before any are hidden: what share of them a protocol leaves is counted, where it is no
-                fraction; None serves fractions alone.
+            labels: (N, C) int8 before any are hidden. Where `observed` names a protocol instead of a fraction, its
+                share of these labels is counted; None is enough for fractions.
         """
         return {
             (method, seen): load_recipe(
@@ -66,7 +66,7 @@ class Grid:
 
 
 def with_zero_shot(methods: Sequence[str]) -> list[str]:
-    """The methods with zero-shot among them, as the last one where it was not named."""
+    """The methods, with zero-shot added at the end unless it is among them."""
     return [*methods, *([] if ZERO_SHOT in methods else [ZERO_SHOT])]
 
 
@@ -82,7 +82,7 @@ def reference_of(methods: Sequence[str], reference: str | None) -> str:
 
 
 def _share(observed: Observed, labels: Labels | None) -> float:
-    """The share of labels that recipes are chosen by; a fraction counts as it is, as in the paper's table."""
+    """The share of labels that decides the recipe: a fraction as it is, else the share that the protocol leaves."""
     if isinstance(observed, float):
         return observed
     assert labels is not None

@@ -1,4 +1,4 @@
-"""The paper's Table 1 as data, to stand beside what is measured: WACV 2025, arXiv 2409.08381, COCO and VOC2007."""
+"""The paper's Table 1 as data, for comparison with measured scores: WACV 2025, arXiv 2409.08381, COCO and VOC2007."""
 
 import csv
 from importlib.resources import files

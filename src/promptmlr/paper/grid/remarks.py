@@ -1,4 +1,4 @@
-"""What to know of test data before their scores are believed."""
+"""Weaknesses of test data that limit what their scores mean."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ def remarks_on(test: LabelledImages, folds: NDArray[np.int64] | None = None) -> 
 
     Args:
         test: the images that are scored.
-        folds: (N,) of each of them, in cross-validation.
+        folds: (N,) the fold of each image in cross-validation, else None.
 
     Raises:
         UserError: no class has a label present, so nothing can be scored.

@@ -15,12 +15,12 @@ from promptmlr.paper.estimates import Corrected, corrected, ends
 from promptmlr.paper.grid.observed import Observed
 from promptmlr.uncertainty import Estimate, estimate
 
-__all__ = ["BESIDE", "Comparison", "GridResults"]
+__all__ = ["OTHER_METRICS", "Comparison", "GridResults"]
 
-BESIDE = ("cf1", "of1", "presence_moved", "absence_moved", "log_loss", "calibration_error")
-"""Of a `Cell`, beside its mAP."""
+OTHER_METRICS = ("cf1", "of1", "presence_displacement", "absence_displacement", "log_loss", "calibration_error")
+"""Fields of a `Cell` besides mAP."""
 
-STILL = 5e-3  # logits that a trained side moves by at least: less is printed as 0.00
+LEAST_DISPLACEMENT = 5e-3  # logits; a smaller displacement is printed as 0.00
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Comparison(Corrected):
     """A method minus the reference.
 
     Attributes:
-        method: whose score.
-        reference: is subtracted.
-        observed: with these labels seen; None is the mean over all ways to see them.
+        method: the compared method.
+        reference: the method whose score is subtracted.
+        observed: which labels training saw; None is the mean over all of `observed`.
     """
 
     method: str
@@ -48,8 +48,8 @@ class GridResults:
         scores: (M, F, K) mAP in 0..1.
         resampled: (M, F, K, S) mAP on resamples of the test images, the same ones for every cell.
         learned: (M, F) numbers of learned parameters; recipes may differ by fraction.
-        beside: (M, F, K) of each of `BESIDE`, NaN where it is not known; or nothing.
-        groups: the same of some classes alone, where some are unseen in training.
+        other_metrics: (M, F, K) of each of `OTHER_METRICS`, NaN where unknown; or empty.
+        groups: the same scores on seen and on unseen classes, where some classes are unseen in training.
     """
 
     methods: Sequence[str]
@@ -57,7 +57,7 @@ class GridResults:
     scores: NDArray[np.float64]
     resampled: NDArray[np.float64]
     learned: Sequence[Sequence[int]]
-    beside: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    other_metrics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     groups: Mapping[str, "GridResults"] = field(default_factory=dict)
 
     @property
@@ -67,27 +67,27 @@ class GridResults:
 
     @property
     def columns(self) -> list[Observed | None]:
-        """Of tables: all ways to see labels, and None, their mean, where there are several."""
+        """Columns of tables: `observed`, and None for their mean if there are several."""
         return [*self.observed, *([None] if len(self.observed) > 1 else [])]
 
     def mean(self, method: str, observed: Observed | None) -> Estimate:
         """A method's mean over seeds at a fraction, or over all fractions; no interval leaves 0..1."""
-        found = self._estimate(self._places(method, observed))
+        found = self._estimate(self._mean_weights(method, observed))
         return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
     def contrast(self, weights: Mapping[str, float], observed: Observed | None) -> Estimate:
-        """A weighted sum of methods at a fraction, or of their means over all fractions; others weigh nothing."""
-        places = [weight * self._places(method, observed) for method, weight in weights.items()]
-        return self._estimate(np.sum(places, axis=0))
+        """A weighted sum of methods at a fraction, or of their means over all fractions; other methods weigh zero."""
+        weighted = [weight * self._mean_weights(method, observed) for method, weight in weights.items()]
+        return self._estimate(np.sum(weighted, axis=0))
 
-    def mean_beside(self, method: str, observed: Observed | None) -> dict[str, float]:
-        """Means over seeds at a fraction, or over all of them, of what is kept beside mAP; NaN where one is unknown."""
-        weights = self._places(method, observed)
+    def other_metrics_of(self, method: str, observed: Observed | None) -> dict[str, float]:
+        """Means of `OTHER_METRICS` over seeds, at one fraction or over all of them; NaN where a value is unknown."""
+        weights = self._mean_weights(method, observed)
         used = weights > 0
-        return {name: float(weights[used] @ values.mean(axis=2)[used]) for name, values in self.beside.items()}
+        return {name: float(weights[used] @ values.mean(axis=2)[used]) for name, values in self.other_metrics.items()}
 
     def record(self, method: str, observed: Observed | None) -> dict[str, Any]:
-        """The columns of a mean: its interval, and what is kept beside it."""
+        """The columns of a mean: its interval, and the other metrics."""
         found = self.mean(method, observed)
         learned = self.learned[list(self.methods).index(method)]
         counts = set(learned if observed is None else [learned[self.observed.index(observed)]])
@@ -96,21 +96,23 @@ class GridResults:
             **ends(found, "mean_ap"),
             "seeds": found.seeds,
             "learned_parameters": counts.pop() if len(counts) == 1 else "",
-            **dict.fromkeys(BESIDE),
-            **self.mean_beside(method, observed),
+            **dict.fromkeys(OTHER_METRICS),
+            **self.other_metrics_of(method, observed),
         }
 
-    def unmoved(self) -> list[tuple[str, str]]:
-        """(method, "presence" or "absence") where something is learned and a side stayed where it began in some run."""
+    def sides_at_start(self) -> list[tuple[str, str]]:
+        """(method, "presence" or "absence") of trained methods with a side that stayed at its start in some run."""
         return [
             (method, side)
             for row, (method, counts) in enumerate(zip(self.methods, self.learned, strict=True))
             for side in ("presence", "absence")
-            if self.beside and max(counts) and (self.beside[f"{side}_moved"][row] < STILL).any()
+            if self.other_metrics
+            and max(counts)
+            and (self.other_metrics[f"{side}_displacement"][row] < LEAST_DISPLACEMENT).any()
         ]
 
     def comparisons(self, reference: str) -> list[Comparison]:
-        """Every other method against the reference, at every fraction and over all of them where there are several."""
+        """Every other method minus the reference, for every one of `columns`."""
         table = [
             (self.contrast({method: 1.0, reference: -1.0}, fraction), method, reference, fraction)
             for method, fraction in product(self.methods, self.columns)
@@ -118,14 +120,14 @@ class GridResults:
         ]
         return corrected(Comparison, table)
 
-    def _places(self, method: str, observed: Observed | None) -> NDArray[np.float64]:
+    def _mean_weights(self, method: str, observed: Observed | None) -> NDArray[np.float64]:
         """(M, F) weights of a mean."""
         chosen = np.array([observed is None or fraction == observed for fraction in self.observed], dtype=np.float64)
         own = np.array([name == method for name in self.methods], dtype=np.float64)
         return np.outer(own, chosen / chosen.sum())
 
     def _estimate(self, weights: NDArray[np.float64]) -> Estimate:
-        """Of a weighted sum of cells, (M, F) weights."""
+        """The estimate of a weighted sum of cells; weights are (M, F)."""
         used = weights.reshape(-1).nonzero()[0]
         scores, resampled = (part.reshape(-1, *part.shape[2:])[used] for part in (self.scores, self.resampled))
         return estimate(scores, resampled, weights.reshape(-1)[used])

@@ -1,10 +1,10 @@
 """A stack: cells of one method that are trained at once. Its state is kept in the grid's folder.
 
-METHOD.unfinished.safetensors    tensors, optimizers and counters of its runs after a finished epoch, and what
-                                 was said of the images of finished folds
+METHOD.unfinished.safetensors    tensors, optimizers and counters of its runs after a finished epoch, and the
+                                 predictions of finished folds
 
-The file goes when its cells are finished. It is good for the same cells on the same regions alone; what else decides
-a cell is compared in `settings.json` before.
+The file is removed when its cells are finished. It is valid for the same cells on the same regions only; all other
+settings of a cell are compared with `settings.json` before it is read.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from torch import Tensor
 from promptmlr.errors import UserError
 from promptmlr.features import StoredRegions
 from promptmlr.paper.grid.observed import as_asked, observed_as
-from promptmlr.paper.grid.plan import Place
+from promptmlr.paper.grid.plan import Condition
 from promptmlr.regions import Indices, RegionSource
 from promptmlr.reporting import counted
 from promptmlr.run.state import COUNTERS, TENSORS, read_state, write_state
@@ -30,19 +30,19 @@ __all__ = ["Outcome", "Stack", "regions_identity"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the cells of a stack came to in one fold; without folds there is one.
+    """Predictions and training results of the cells of a stack in one fold; without cross-validation there is one fold.
 
     Attributes:
-        rows: (N,) which of the test images those of the fold are that could be read.
-        said: (cells, N, C) float32, P(present) of each of them.
-        moved: (cells, 2) how far training moved the presence and the absence side.
-        epochs: (cells,) whose tensors spoke; 0 without training.
+        rows: (N,) indices, among all test images, of the fold's images that could be read.
+        probabilities: (cells, N, C) float32 P(present).
+        displacement: (cells, 2) of the presence and the absence map by training (`scoring.displacement`).
+        epochs: (cells,) the epoch whose tensors predicted; 0 without training.
         learned: (cells,) numbers of learned parameters.
     """
 
     rows: Tensor
-    said: Tensor
-    moved: Tensor
+    probabilities: Tensor
+    displacement: Tensor
     epochs: Tensor
     learned: Tensor
 
@@ -53,37 +53,37 @@ class Stack:
 
     Attributes:
         method: their method.
-        places: of the cells.
+        conditions: observed labels and seed of each cell.
         states: one per cell, in the fold that is being trained; changed by training.
-        seconds: of training so far.
+        seconds: spent on training so far.
         regions: `regions_identity` of what they are trained on; None before the first epoch.
         done: the folds that are finished.
     """
 
     method: str
-    places: Sequence[Place]
+    conditions: Sequence[Condition]
     states: list[TrainingState] = field(default_factory=list)
     seconds: float = 0.0
     regions: str | None = None
     done: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.states = self.states or [TrainingState() for _ in self.places]
+        self.states = self.states or [TrainingState() for _ in self.conditions]
 
     @property
     def epoch(self) -> int:
-        """Finished epochs of the present fold."""
+        """Finished epochs of the current fold."""
         return self.states[0].epoch
 
     def save(self, folder: Path) -> None:
-        """Keep it as it is now."""
+        """Write its current state into the folder."""
         groups = {
             f"{index}/{name}": getattr(state, name) for index, state in enumerate(self.states) for name in TENSORS
         }
         groups |= {f"fold {number}": vars(outcome) for number, outcome in enumerate(self.done)}
         counters = {
             "folds": len(self.done),
-            "places": list(self.places),
+            "places": list(self.conditions),
             "seconds": self.seconds,
             "regions": self.regions,
             "states": [{name: getattr(state, name) for name in COUNTERS} for state in self.states],
@@ -91,12 +91,12 @@ class Stack:
         write_state(_path(folder, self.method), groups, counters)
 
     def finish_fold(self, outcome: Outcome) -> None:
-        """Keep what a fold came to; the next one begins at epoch 0."""
+        """Store the outcome of a fold; the next one begins at epoch 0."""
         self.done.append(outcome)
-        self.states = [TrainingState() for _ in self.places]
+        self.states = [TrainingState() for _ in self.conditions]
 
     def remove(self, folder: Path) -> None:
-        """Forget what was kept: its cells are finished."""
+        """Remove the saved state, because its cells are finished."""
         _path(folder, self.method).unlink(missing_ok=True)
 
     @classmethod
@@ -111,35 +111,36 @@ class Stack:
             return None
         try:
             groups, counters = read_state(path)
-            places, states = [], []
+            conditions, states = [], []
             for index, ((observed, seed), entry) in enumerate(zip(counters["places"], counters["states"], strict=True)):
                 tensors: dict[str, Any] = {name: groups.get(f"{index}/{name}", {}) for name in TENSORS}
-                places.append((observed_as(observed), int(seed)))
+                conditions.append((observed_as(observed), int(seed)))
                 states.append(TrainingState(**entry, **tensors))
             done = [Outcome(**groups[f"fold {number}"]) for number in range(counters.get("folds", 0))]
-            return cls(method, places, states, float(counters["seconds"]), counters["regions"], done)
+            return cls(method, conditions, states, float(counters["seconds"]), counters["regions"], done)
         except (UserError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged; remove it, and {method} begins anew") from error
 
-    def check_asked(self, folder: Path, wanted: Sequence[Place]) -> None:
-        """Refuse to lose its epochs.
+    def check_asked(self, folder: Path, wanted: Sequence[Condition]) -> None:
+        """Refuse a command that would lose its finished epochs.
 
         Raises:
-            UserError: one of its cells is not among those that are wanted.
+            UserError: one of its cells is not asked for.
         """
-        if not set(self.places) <= set(wanted):
-            asked = as_asked(list(dict.fromkeys(place[0] for place in self.places)))
+        if not set(self.conditions) <= set(wanted):
+            asked = as_asked(list(dict.fromkeys(condition[0] for condition in self.conditions)))
             folds = f"{counted(len(self.done), 'fold')} and " if self.done else ""
+            seeds = counted(1 + max(seed for _, seed in self.conditions), "seed")
             raise UserError(
-                f"{_path(folder, self.method)} holds {folds}{counted(self.epoch, 'epoch')} of {asked} with "
-                f"{counted(1 + max(seed for _, seed in self.places), 'seed')}; ask for these cells, or remove the file"
+                f"{_path(folder, self.method)} holds {folds}{counted(self.epoch, 'epoch')} of {asked} with {seeds}; "
+                "ask for these cells, or remove the file"
             )
 
     def check_regions(self, folder: Path, identity: str) -> None:
-        """Go on with the same regions alone.
+        """Refuse to continue on other regions than those of the first epochs.
 
         Raises:
-            UserError: the first epochs saw others.
+            UserError: the regions differ.
         """
         if self.regions not in (None, identity):
             raise UserError(
@@ -150,7 +151,7 @@ class Stack:
 
 
 def regions_identity(kept: Indices, source: RegionSource) -> str:
-    """Tells whether runs see the same regions: which images of the data set, and their number format."""
+    """A hash that is equal if two runs see the same regions: the same images, in the same number format."""
     storage = source.store.format.storage if isinstance(source, StoredRegions) else "not stored"
     return f"{hashlib.sha256(kept.astype('<i8').tobytes()).hexdigest()} {storage}"
 

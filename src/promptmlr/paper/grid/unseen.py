@@ -1,7 +1,7 @@
 """Classes of which training sees no label: which ones, and what each method knows of them.
 
-Generalised zero-shot: seen and unseen classes are scored apart and together. As classes do not talk to each other, an
-unseen one keeps the start of what a method learns per class, and gains by what a method learns for all classes.
+Generalised zero-shot: seen and unseen classes are scored separately and together. Classes are independent, so an unseen
+one keeps the start of what a method learns per class, and gains by what a method learns for all classes.
 """
 
 import csv
@@ -24,24 +24,24 @@ __all__ = ["COCO_48_17", "choose_classes", "class_groups", "unseen_findings", "w
 SEED = 1_000_003  # of drawn classes
 
 COCO_48_17 = "coco48-17"
-"""48 seen and 17 unseen classes of COCO, which DualCoOp's paper takes for its zero-shot table: the split of Bansal and
+"""48 seen and 17 unseen classes of COCO, used by DualCoOp's paper for its zero-shot table: the split of Bansal and
 others ("Zero-Shot Object Detection", ECCV 2018; mscoco_seen_classes.json and mscoco_unseen_classes.json). The other 15
 classes are in neither."""
 
 
 def choose_classes(asked: str, class_names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What `--unseen` asks for.
+    """The classes that `--unseen` names.
 
     Args:
-        asked: a share of the classes, drawn at random, always the same ones; "coco48-17"; a text file with a name per
-            line; or names, by commas.
+        asked: a share of the classes, drawn at random with a fixed seed; "coco48-17"; a text file with a name per
+            line; or names separated by commas.
         class_names: C names.
 
     Returns:
-        The classes that are scored, in their order, and those of them that are unseen.
+        The scored classes, in their order, and the unseen ones among them.
 
     Raises:
-        UserError: it is none of these, a class is not there, or no class is left on one side.
+        UserError: it is none of these, a class is not in the data, or no seen or no unseen class is left.
     """
     if asked == COCO_48_17:
         split = _coco_split()
@@ -56,7 +56,7 @@ def choose_classes(asked: str, class_names: Sequence[str]) -> tuple[list[str], l
                 f"--unseen {asked}: of {len(class_names)} classes at least one is unseen and one seen; 0.2 is a fifth"
             )
         drawn = set(np.random.default_rng(SEED).permutation(len(class_names))[:count].tolist())
-        return list(class_names), [name for place, name in enumerate(class_names) if place in drawn]
+        return list(class_names), [name for index, name in enumerate(class_names) if index in drawn]
     listed = _read(Path(asked)) if "," not in asked and Path(asked).is_file() else asked.split(",")
     unseen = list(checked_class_names([name for name in listed if name.strip()], "--unseen"))
     if odd := [name for name in unseen if name not in class_names]:
@@ -67,7 +67,7 @@ def choose_classes(asked: str, class_names: Sequence[str]) -> tuple[list[str], l
 
 
 def class_groups(class_names: Sequence[str], unseen: Sequence[str]) -> dict[str, NDArray[np.intp]]:
-    """Columns of the classes that are scored together: all, and where some are unseen, seen and unseen ones."""
+    """Group → columns of its classes: all; and, if some are unseen, the seen and the unseen ones."""
     hidden = np.isin(class_names, list(unseen))
     groups = {"all": np.arange(len(class_names))}
     return groups | {"seen": np.flatnonzero(~hidden), "unseen": np.flatnonzero(hidden)} if len(unseen) else groups
@@ -76,7 +76,7 @@ def class_groups(class_names: Sequence[str], unseen: Sequence[str]) -> dict[str,
 def unseen_findings(
     unseen: Sequence[str], class_names: Sequence[str], recipes: Mapping[tuple[str, Observed], Recipe]
 ) -> list[Finding]:
-    """Which classes are unseen, and what each method, by its recipes, knows of them; nothing where all are seen."""
+    """Which classes are unseen, and what each method knows of them under its recipes; empty if all are seen."""
     if not unseen:
         return []
     known = dict.fromkeys(what_is_known(method, recipe) for (method, _), recipe in recipes.items())
@@ -88,22 +88,22 @@ def unseen_findings(
 
 
 def what_is_known(method: str, recipe: Recipe) -> str:
-    """What scores an unseen class, in words."""
+    """A sentence on how a method scores an unseen class."""
     row = METHOD_TABLE[method]
     if not row.trained:
-        return f"{method}: its text, as of every class."
+        return f"{method}: the class's text, as for every class."
     presence = _start(row.presence, row.presence_start or recipe.start, recipe)
     absence = _start(row.absence, row.absence_start or recipe.start, recipe)
     stay = "keeps its start" if recipe.weight_decay == 0 else "keeps its start but for weight decay"
     if presence == absence and "shared" in presence:
-        return f"{method}: its name in the contexts that were learned from the seen classes."
+        return f"{method}: the class's name in the contexts that were learned from the seen classes."
     if presence == absence and "random" not in presence:
-        return f"{method}: nothing; each side {stay}, which is the same ({presence}), so it says ½ of every image."
+        return f"{method}: nothing; each side {stay}, which is the same ({presence}), so it predicts ½ for every image."
     return f"{method}: presence is {presence}, absence {absence}; what is not shared {stay}."
 
 
 def _start(kind: Kind, start: Start, recipe: Recipe) -> str:
-    """What a side is for a class that no label moved; the same words are the same similarities."""
+    """In words, a side of a class without labels; equal words mean equal similarities."""
     if kind == "linear":
         return f"a linear layer of {recipe.linear_start} weights"
     named = _sentence(PRESENCE_TEMPLATE) if recipe.templates == "one" else f"the {recipe.templates} templates"

@@ -1,1 +1,1 @@
-"""What a text tower says of absence: cosines of negated prompts, and how well they find images."""
+"""How a text tower encodes absence: cosines of negated prompts, and how well they find images."""

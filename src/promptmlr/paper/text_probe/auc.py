@@ -15,10 +15,10 @@ __all__ = ["auc", "bootstrap_auc"]
 
 
 def auc(scores: NDArray[np.floating], labels: Labels) -> NDArray[np.float64]:
-    """How often an image with the class scores higher than one without it; equal scores count half.
+    """The probability that an image with the class scores higher than one without it; ties count half.
 
     Args:
-        scores: (N, C) on any scale, never NaN.
+        scores: (N, C) on any scale, without NaN.
         labels: (N, C) int8; unknown ones are left out.
 
     Returns:
@@ -34,8 +34,8 @@ def bootstrap_auc(
 ) -> NDArray[np.float64]:
     """The mean over classes of the AUC, on resamples of the images drawn with replacement.
 
-    The same seed draws the same images, whatever is scored. A class of which a resample has only present or only absent
-    labels is left out of its mean.
+    The same seed draws the same images for all scores. A class with only present or only absent labels in a resample is
+    left out of the mean.
 
     Returns:
         (S,) in 0..1, NaN where no class is left.
@@ -51,13 +51,13 @@ def bootstrap_auc(
 
 @dataclass(frozen=True)
 class _Ranked:
-    """One class's known images by rising score.
+    """The images with a known label of one class, sorted by ascending score.
 
     Attributes:
         images: rows of the data set.
-        present: which of them have the class.
-        first: for each, the place of the first with its score.
-        behind: for each, the place behind the last with its score.
+        present: whether each has the class.
+        first: for each, the rank of the first image with the same score.
+        behind: for each, the rank after the last image with the same score.
     """
 
     images: NDArray[np.intp]
@@ -66,7 +66,7 @@ class _Ranked:
     behind: NDArray[np.intp]
 
     def auc(self, counts: NDArray[np.integer]) -> NDArray[np.float64]:
-        """(S,) when image n counts `counts[s, n]` times; NaN where one of the two kinds is missing."""
+        """(S,) AUC when image n counts `counts[s, n]` times; NaN if present or absent labels are missing."""
         drawn = counts[:, self.images]
         absent = np.where(self.present, 0, drawn)
         below = np.concatenate([np.zeros((len(counts), 1), dtype=np.int64), absent.cumsum(axis=1)], axis=1)

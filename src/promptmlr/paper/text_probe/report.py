@@ -1,4 +1,4 @@
-"""What a text probe says: two tables beside the paper's numbers, sentences, and the files behind them."""
+"""The report of a text probe: cosines compared with the paper's, AUCs of sentences, and the files behind them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ PAPER_COSINES: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = M
         "imagenet": {"positive_negative": (0.56, 0.06, 0.37, 0.67), "positive_positive": (0.61, 0.01, 0.55, 0.63)},
     }
 )
-"""The paper's Table 3 for COCO's 80 classes: mean, standard deviation, least, most; its set has 85 prompts."""
+"""The paper's Table 3 for COCO's 80 classes: mean, standard deviation, minimum, maximum; its set has 85 prompts."""
 
 PAIRS = MappingProxyType(
     {
@@ -37,7 +37,7 @@ SPREAD = ("mean", "std", "min", "max")
 
 
 def cosine_rows(cosines: PromptCosines, templates: str) -> list[Row]:
-    """Mean, standard deviation, least and most over classes of each kind of cosine, and what the paper has there."""
+    """Mean, standard deviation, minimum and maximum over classes of each kind of cosine, and the paper's values."""
     rows = []
     for key in PAIRS:
         values = getattr(cosines, key)
@@ -49,17 +49,17 @@ def cosine_rows(cosines: PromptCosines, templates: str) -> list[Row]:
 
 
 class ProbeOutputs(Outputs):
-    """Everything that is shown of a probe.
+    """The report of a probe.
 
     Args:
         cosines: of prompts.
-        templates: the name of those that prompts were made of.
-        scores: of sentences, where there were images.
-        setting: what was probed.
+        templates: the name of the set of templates.
+        scores: of sentences; empty without images.
+        setting: written to `settings.json`.
         tower: the name of the text tower.
     """
 
-    title = "What text says of absence"
+    title = "How text encodes absence"
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class ProbeOutputs(Outputs):
         self.lead = f"Prompts of {len(cosines.class_names)} classes through the text tower of {tower}."
 
     def findings(self) -> list[Finding]:
-        """Cosines beside the paper's, and with scores where sentences fire."""
-        cosines, header = self.cosines, ("cosine of text features", "mean ± std", "least to most", "paper, COCO")
+        """Cosines compared with the paper's, and AUCs of sentences if there were images."""
+        cosines, header = self.cosines, ("cosine of text features", "mean ± std", "minimum to maximum", "paper, COCO")
         cells = []
         for row in self.rows:
             paper = "–" if row["paper_mean"] is None else "{paper_mean} ± {paper_std} ({paper_min} to {paper_max})"
@@ -93,14 +93,14 @@ class ProbeOutputs(Outputs):
         ]
 
     def files(self) -> dict[str, Records]:
-        """Cosines, the same by class, and scores where there are some."""
+        """Cosines, cosines by class, and AUCs if there are any."""
         columns = {key: getattr(self.cosines, key) for key in PAIRS}
-        columns |= {f"auc of {score.sentence!r}, {score.place}": score.per_class for score in self.scores}
+        columns |= {f"auc of {score.sentence!r}, {score.scope}": score.per_class for score in self.scores}
         classes: list[Row] = [
             {"class": name} | {key: _cell(values[index]) for key, values in columns.items()}
             for index, name in enumerate(self.cosines.class_names)
         ]
-        fields = ("sentence", "place", "mean", "low", "high", "verdict")
+        fields = ("sentence", "scope", "mean", "low", "high", "verdict")
         aucs = [{field: getattr(score, field) for field in fields} for score in self.scores]
         tables = {"cosines.csv": self.rows, "classes.csv": classes, "auc.csv": aucs}
         return {name: Records.of(rows) for name, rows in tables.items() if rows}
@@ -111,16 +111,16 @@ class ProbeOutputs(Outputs):
         super().write(folder)
 
     def _presence(self) -> list[Finding]:
-        header = ("sentence", "place", "AUC", "95 % interval", "verdict")
+        header = ("sentence", "scope", "AUC", "95 % interval", "verdict")
         cells = [
-            (score.sentence, score.place, f"{score.mean:.3f}", f"{score.low:.3f} to {score.high:.3f}", score.verdict)
+            (score.sentence, score.scope, f"{score.mean:.3f}", f"{score.low:.3f} to {score.high:.3f}", score.verdict)
             for score in self.scores
         ]
         per_class = self.scores[0].per_class
         return [
             Table("Whether a sentence fires on the object (auc.csv)", header, cells, words=2),
             "AUC of the sentence's cosine with an image as a score for the class's presence: 1 where it is always "
-            "nearer to images with the class, 1/2 where it tells nothing, below where it speaks of absence. Global is "
+            "nearer to images with the class, 1/2 if it is uninformative, below 1/2 if it indicates absence. Global is "
             "region 0, local the largest cosine over the others. Means over the "
             f"{int((~np.isnan(per_class)).sum())} of {len(per_class)} classes with labels of both kinds; the intervals "
             "are a bootstrap over images.",

@@ -1,4 +1,4 @@
-"""What CLIP's text says of absence: the paper's Table 3, with a yardstick, and whether "no X" fires on images of X.
+"""How CLIP's text encodes absence: the paper's Table 3 with a reference, and whether "no X" fires on images of X.
 
 Letters: C classes, D feature width, T templates, Q sentences, N images.
 """
@@ -23,10 +23,10 @@ from promptmlr.regions import RegionSource, index_batches
 
 __all__ = ["SENTENCES", "PresenceScore", "PromptCosines", "presence_scores", "prompt_cosines"]
 
-Place = Literal["global", "local"]
+Scope = Literal["global", "local"]
 
 SENTENCES = ("a photo of a {}", "no {}", "not a photo of a {}")
-"""What images are asked: one that says the class is there, two that say it is not."""
+"""Sentences that images are compared with: one states that the class is present, two that it is absent."""
 
 BATCH = 32  # images whose maps are held at once
 RESAMPLES = 1000
@@ -39,9 +39,9 @@ class PromptCosines:
     Attributes:
         class_names: C names.
         positive_negative: (C,) of every positive with every negative template.
-        positive_positive: (C,) of every positive with every other template but itself.
-        between_classes: (C,) of the class with each of the other classes in the same positive template, their mean.
-        nearest_class: (C,) the same with the class for which it is largest.
+        positive_positive: (C,) of every positive with every other positive template.
+        between_classes: (C,) mean over the other classes, in the same positive template.
+        nearest_class: (C,) the largest over the other classes, in the same positive template.
     """
 
     class_names: tuple[str, ...]
@@ -52,14 +52,14 @@ class PromptCosines:
 
 
 def prompt_cosines(backbone: Backbone, class_names: Sequence[str], templates: Templates) -> PromptCosines:
-    """Measure what the text tower makes of templates.
+    """Measure the cosines of templates in a text tower's features.
 
     Raises:
         UserError: fewer than two classes, or a sentence that does not fit the context.
     """
     names = checked_class_names(class_names)
     if len(names) < 2:
-        raise UserError("at least two classes are needed: the cosine between classes is the yardstick")
+        raise UserError("at least two classes are needed: the cosine between classes is the reference")
     positive = text_directions(backbone, names, templates.positive)
     same = templates.other == templates.positive
     other = positive if same else text_directions(backbone, names, templates.other)
@@ -90,15 +90,15 @@ class PresenceScore:
 
     Attributes:
         sentence: one of `SENTENCES`.
-        place: "global" region 0; "local" the largest cosine over all other regions.
+        scope: "global" is region 0; "local" is the largest cosine over all other regions.
         per_class: (C,), NaN for classes without a present or without an absent label.
-        mean: over the other classes.
+        mean: over the classes that are not NaN.
         low: lower end of its 95 % interval, a percentile bootstrap over images.
         high: upper end.
     """
 
     sentence: str
-    place: Place
+    scope: Scope
     per_class: NDArray[np.float64]
     mean: float
     low: float
@@ -106,7 +106,7 @@ class PresenceScore:
 
     @property
     def verdict(self) -> str:
-        """Where the sentence is nearer to images with the class, without it, or where these images cannot tell."""
+        """Whether the sentence is nearer to images with the class, to images without it, or undecided."""
         if self.low > 0.5:
             return "nearer to images with the class"
         return "nearer to images without it" if self.high < 0.5 else "within noise of 1/2"
@@ -129,22 +129,22 @@ def presence_scores(
         resamples: of the images.
 
     Returns:
-        One score for each of `SENTENCES` and place.
+        One score for each of `SENTENCES` and scope.
 
     Raises:
         UserError: no class has both a present and an absent label.
     """
     if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():
-        raise UserError("no class has both a present and an absent label, so nothing can be told apart")
+        raise UserError("no class has both a present and an absent label, so no AUC can be computed")
     kept, cosines = _image_cosines(backbone, source, class_names)
     scores = []
     for sentence, of_sentence in zip(SENTENCES, cosines, strict=True):
-        places: tuple[Place, ...] = ("global", "local")
-        for place, values in zip(places, of_sentence, strict=True):
+        scopes: tuple[Scope, ...] = ("global", "local")
+        for scope, values in zip(scopes, of_sentence, strict=True):
             per_class = auc(values, labels[kept])
             low, high = np.nanquantile(bootstrap_auc(values, labels[kept], resamples), [0.025, 0.975])
             scores.append(
-                PresenceScore(sentence, place, per_class, float(np.nanmean(per_class)), float(low), float(high))
+                PresenceScore(sentence, scope, per_class, float(np.nanmean(per_class)), float(low), float(high))
             )
     return scores
 
@@ -153,7 +153,7 @@ def presence_scores(
 def _image_cosines(
     backbone: Backbone, source: RegionSource, class_names: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The (N',) images that could be read; (Q, 2, N', C) scaled cosines, global and the largest local one."""
+    """(N',) indices of the readable images, and (Q, 2, N', C) scaled cosines: global, and the largest local one."""
     vectors = torch.cat(
         [backbone.encode_text([sentence.format(name) for name in class_names]) for sentence in SENTENCES]
     ).float()

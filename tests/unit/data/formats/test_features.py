@@ -12,7 +12,7 @@ import pytest
 from promptmlr.advice.inspection.images import check_images
 from promptmlr.data import DataOptions, detect_format, load_data, load_parts
 from promptmlr.data.formats.features import read_features
-from promptmlr.data.given import GivenImage, given_regions
+from promptmlr.data.precomputed import PrecomputedImage, precomputed_regions
 from promptmlr.errors import UserError
 
 N, D, C = 6, 4, 3
@@ -63,7 +63,7 @@ def check_whole(path: Path) -> None:
         assert part.labels.tolist() == LABELS[rows].tolist()
         assert part.folds is not None
         assert part.folds.tolist() == FOLD[rows].tolist()
-        np.testing.assert_array_equal(given_regions(part.images), FEATURES[rows, None])
+        np.testing.assert_array_equal(precomputed_regions(part.images), FEATURES[rows, None])
         assert part.features is not None
         np.testing.assert_array_equal([part.features.text[name] for name in part.class_names], TEXT)
 
@@ -97,7 +97,7 @@ def test_regions_of_each_image(tmp_path: Path) -> None:
     by_parquet = load_data(str(parquet(tmp_path / "some.parquet", {"features": regions.tolist(), "split": None})))
     wanted = regions[np.argsort(IDS)].astype(np.float32)
     for data in (by_npz, by_parquet):
-        np.testing.assert_array_equal(given_regions(data.images), wanted)
+        np.testing.assert_array_equal(precomputed_regions(data.images), wanted)
         assert any("5 regions of width 4" in note for note in data.notes)
 
 
@@ -112,7 +112,7 @@ def test_unknown_is_minus_one_or_nan(tmp_path: Path, labels: np.ndarray) -> None
 def test_half_precision_and_bool(tmp_path: Path) -> None:
     path = npz(tmp_path / "some.npz", features=FEATURES.astype(np.float16), labels=LABELS == 1, split=None)
     data = load_data(str(path))
-    regions = given_regions(data.images)
+    regions = precomputed_regions(data.images)
     assert regions is not None
     assert regions.dtype == np.float32
     assert set(np.unique(data.labels)) <= {0, 1}
@@ -123,7 +123,7 @@ def test_rows_and_classes_keep_everything_together(tmp_path: Path) -> None:
     few = data.rows(np.array([1, 4])).with_classes(["cat", "traffic light", "hot dog"])
     rows = [IDS.index(name) for name in few.image_ids]
     assert few.image_ids == ("b.jpg", "e.jpg")
-    np.testing.assert_array_equal(given_regions(few.images), FEATURES[rows, None])
+    np.testing.assert_array_equal(precomputed_regions(few.images), FEATURES[rows, None])
     assert few.folds is not None
     assert few.folds.tolist() == FOLD[rows].tolist()
     assert few.labels.tolist() == LABELS[rows][:, [1, 2, 0]].tolist()
@@ -133,7 +133,7 @@ def test_rows_and_classes_keep_everything_together(tmp_path: Path) -> None:
 
 def test_rows_without_names_keep_their_order_and_differ_from_those_of_other_files(tmp_path: Path) -> None:
     one, other = (load_data(str(npz(tmp_path / name, image=None, split=None))) for name in ("one.npz", "other.npz"))
-    np.testing.assert_array_equal(given_regions(one.images), FEATURES[:, None])
+    np.testing.assert_array_equal(precomputed_regions(one.images), FEATURES[:, None])
     assert not set(one.image_ids) & set(other.image_ids)
 
 
@@ -149,7 +149,7 @@ def test_what_only_predictions_are_for(tmp_path: Path) -> None:
 
 def test_a_given_image_has_no_pixels(tmp_path: Path) -> None:
     image = load_data(str(npz(tmp_path / "some.npz"))).images[0]
-    assert isinstance(image, GivenImage)
+    assert isinstance(image, PrecomputedImage)
     with pytest.raises(UserError, match="its features are given, not its pixels"):
         image.open()
 

@@ -1,4 +1,4 @@
-"""Features that were computed before: what stands in for a frozen CLIP where nothing is left for its towers to do."""
+"""Precomputed features in place of a frozen CLIP, without towers."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ from promptmlr.backbone.text import TextTower
 from promptmlr.backbone.tower import ImageTower
 from promptmlr.errors import UserError, nearest
 
-__all__ = ["GivenFeatures"]
+__all__ = ["PrecomputedFeatures"]
 
 
-class GivenFeatures(Backbone):
-    """The space that some features are in; class texts are looked up in it, everything that needs a tower is refused.
+class PrecomputedFeatures(Backbone):
+    """The space of precomputed features: class texts are looked up, everything that needs a tower raises `UserError`.
 
     Args:
         width: D.
-        text: class name → (D,) float32 text features; empty where there are none.
-        device: where they are wanted, such as "cuda".
+        text: class name → (D,) float32 text features; may be empty.
+        device: the device for features, such as "cuda".
 
     Raises:
         UserError: there is no such device.
@@ -48,7 +48,7 @@ class GivenFeatures(Backbone):
 
     @property
     def device(self) -> torch.device:
-        """Where features are wanted."""
+        """The device for features."""
         return self._device
 
     @property
@@ -63,14 +63,16 @@ class GivenFeatures(Backbone):
 
     @property
     def has_class_features(self) -> bool:
-        """Where text features are given."""
+        """If there are text features."""
         return bool(self._vectors)
 
     def class_features(self, class_names: Sequence[str], template: str) -> Tensor:
-        """(C, D) given text features, whatever the template says of the class; without {}, the mean of all directions.
+        """(C, D) precomputed text features; for a template without {}, the mean of their directions.
+
+        The words of the template are ignored.
 
         Raises:
-            UserError: none are given, or none of one of these classes.
+            UserError: there are no text features, or a class has none.
         """
         if not self._vectors:
             raise UserError(
@@ -87,7 +89,7 @@ class GivenFeatures(Backbone):
         return nn.functional.normalize(vectors, dim=-1).mean(0).expand(len(class_names), -1)
 
     def identity(self) -> dict[str, Any]:
-        """As a backbone's; `weights_sha256` is the hash of the width and the text features."""
+        """The fields of a backbone's identity; `weights_sha256` is the hash of width and text features."""
         return {
             "name": self.name,
             "pretrained": None,
@@ -100,14 +102,14 @@ class GivenFeatures(Backbone):
             "preprocessing": None,
         }
 
-    def may_be(self, weights_sha256: str, class_names: Sequence[str]) -> bool:
-        """Whether nothing speaks against features of that identity being in this space.
+    def may_match(self, weights_sha256: str, class_names: Sequence[str]) -> bool:
+        """Whether features of that identity can be in this space.
 
-        Other data of the same space may come without text features, or with those of more classes.
+        Other data of the same space may have no text features, or those of more classes.
 
         Args:
             weights_sha256: of the other identity.
-            class_names: what it has text features of, if it has any.
+            class_names: the classes of its text features, if it has any.
         """
         if not all(name in self._vectors for name in class_names):
             return True

@@ -12,7 +12,7 @@ from PIL import Image
 from promptmlr.data.images import ImageRef
 from promptmlr.errors import UserError
 
-__all__ = ["Features", "GivenImage", "given_images", "given_regions"]
+__all__ = ["Features", "PrecomputedImage", "precomputed_images", "precomputed_regions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GivenImage:
+class PrecomputedImage:
     """An image of which regions are given: one row of `Features`."""
 
     name: str
@@ -57,12 +57,12 @@ class GivenImage:
         return hashlib.sha256(np.ascontiguousarray(self.features.regions[self.row]).data).hexdigest()
 
 
-def given_images(features: Features, names: Sequence[str]) -> list[GivenImage]:
+def precomputed_images(features: Features, names: Sequence[str]) -> list[PrecomputedImage]:
     """The N rows of some features as images of these names."""
-    return [GivenImage(name, features, row) for row, name in enumerate(names)]
+    return [PrecomputedImage(name, features, row) for row, name in enumerate(names)]
 
 
-def given_regions(images: Sequence[ImageRef]) -> NDArray[np.float32] | None:
+def precomputed_regions(images: Sequence[ImageRef]) -> NDArray[np.float32] | None:
     """(N, R, D) regions of N images of one data set; None where they are images with pixels."""
-    given = [image.features.regions[image.row] for image in images if isinstance(image, GivenImage)]
+    given = [image.features.regions[image.row] for image in images if isinstance(image, PrecomputedImage)]
     return np.stack(given) if given and len(given) == len(images) else None

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from promptmlr.augmentation import Augmentation
-from promptmlr.backbone import Backbone, GivenFeatures
+from promptmlr.backbone import Backbone, PrecomputedFeatures
 from promptmlr.data import DataOptions, LabelledImages, load_data
-from promptmlr.data.given import Features, given_images
+from promptmlr.data.precomputed import Features, precomputed_images
 from promptmlr.errors import UserError
 from promptmlr.features import RegionCache, open_regions
 from promptmlr.labels import keep_mask
@@ -20,7 +20,7 @@ from promptmlr.regions import FreshRegions, extract
 from promptmlr.run import load_run, read_tensors
 
 REGIONS = np.random.default_rng(0).normal(size=(5, 3, 8)).astype(np.float32)
-GIVEN = given_images(Features(REGIONS), ["a", "b", "c", "d", "e"])
+GIVEN = precomputed_images(Features(REGIONS), ["a", "b", "c", "d", "e"])
 
 
 def as_features(data: LabelledImages, backbone: Backbone) -> LabelledImages:
@@ -28,12 +28,12 @@ def as_features(data: LabelledImages, backbone: Backbone) -> LabelledImages:
     regions = extract(FreshRegions(backbone, data.images))[1].regions.numpy()
     text = backbone.class_features(data.class_names, "a photo of a {}.").float().numpy()
     features = Features(regions, dict(zip(data.class_names, text, strict=True)))
-    return replace(data, images=given_images(features, data.image_ids), features=features)
+    return replace(data, images=precomputed_images(features, data.image_ids), features=features)
 
 
 @pytest.mark.parametrize("cache", [False, True])
 def test_they_come_in_the_order_that_is_asked_for_and_nothing_is_stored(tmp_path: Path, cache: bool) -> None:
-    fresh = FreshRegions(GivenFeatures(8), [GIVEN[3], GIVEN[0]])
+    fresh = FreshRegions(PrecomputedFeatures(8), [GIVEN[3], GIVEN[0]])
     kept, source = open_regions(fresh, RegionCache(tmp_path / "cache") if cache else None)
     assert kept.tolist() == [0, 1]
     ((indices, batch),) = source.batches([np.array([1, 0])])
@@ -49,7 +49,7 @@ def test_they_are_not_seen_through_a_tower(tiny_backbone: Backbone) -> None:
 
 def test_they_are_not_augmented() -> None:
     with pytest.raises(UserError, match=r"features cannot be augmented.*--recipe default"):
-        open_regions(FreshRegions(GivenFeatures(8), GIVEN, augmentation=Augmentation(0)), None)
+        open_regions(FreshRegions(PrecomputedFeatures(8), GIVEN, augmentation=Augmentation(0)), None)
 
 
 @pytest.mark.parametrize("method", ["baseline", "dualembedding"])
@@ -58,7 +58,7 @@ def test_a_run_on_features_is_the_run_on_their_images(scenes_backbone: Backbone,
     recipe = load_recipe("default", method, epochs=2, start="text")
     features = as_features(images, scenes_backbone)
     assert features.features is not None
-    stand_in = GivenFeatures(features.features.width, features.features.text)
+    stand_in = PrecomputedFeatures(features.features.width, features.features.text)
     weights = []
     for data, backbone in ((images, scenes_backbone), (features, stand_in)):
         job = TrainingJob(method, recipe, data, keep_mask(data.labels.shape, 0.5, 0))
@@ -76,16 +76,18 @@ def test_a_run_knows_its_features(scenes_backbone: Backbone, tmp_path: Path) -> 
     assert data.features is not None
     width, text = data.features.width, data.features.text
     job = TrainingJob("zeroshot", load_recipe("default", "zeroshot"), data, np.ones(data.labels.shape, dtype=np.bool_))
-    run = load_run(train_run(job, GivenFeatures(width, text), tmp_path / "run", cache=RegionCache(tmp_path / "cache")))
+    run = load_run(
+        train_run(job, PrecomputedFeatures(width, text), tmp_path / "run", cache=RegionCache(tmp_path / "cache"))
+    )
     assert run.config.data.features_sha256 == data.features.sha256
     assert (run.config.backbone.name, run.config.backbone.preprocessing, run.config.storage) == ("features", None, None)
-    for fits in (GivenFeatures(width, text), GivenFeatures(width)):
+    for fits in (PrecomputedFeatures(width, text), PrecomputedFeatures(width)):
         run.adopt(fits)
         assert run.backbone is fits
     moved = dict(text) | {"house": text["house"] + 1}
     for other, words in (
-        (GivenFeatures(width + 1, text), f"features of width {width}, and these have {width + 1}"),
-        (GivenFeatures(width, moved), "other text features of its classes.*give them the same `text`, or none"),
+        (PrecomputedFeatures(width + 1, text), f"features of width {width}, and these have {width + 1}"),
+        (PrecomputedFeatures(width, moved), "other text features of its classes.*give them the same `text`, or none"),
         (scenes_backbone, "trained on features and sees no images"),
     ):
         with pytest.raises(UserError, match=words):

@@ -1,0 +1,218 @@
+"""Tables that cannot be read as they are, and the options that would read them."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.data.codes import MEANINGS, Codes, cell_key
+from promptmlr.data.columns import LABELS, Columns, folded
+from promptmlr.data.table import Table, read_table
+from promptmlr.errors import SHOWN, UserError, first_names
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+from promptmlr.options.data import DataOptions, Unclear, with_commas
+
+__all__ = ["broken_cells", "decoded", "labels_of", "read_rows"]
+
+T = TypeVar("T")
+
+_WORDS = {
+    **dict.fromkeys(("1", "yes", "y", "true", "x", "✓", "✔", "+", "present", "positive", "pos", "ja", "oui"), PRESENT),
+    **dict.fromkeys(("0", "no", "n", "false", "absent", "negative", "neg", "nein", "non"), ABSENT),
+    **dict.fromkeys(("", "?", "na", "n/a", "none", "null", "unknown", "uncertain", "unsure", "not sure"), UNKNOWN),
+}
+"""What a cell most likely says; -1 and - say absent to some and unknown to others."""
+_EITHER = ("-1", "-")
+_NUMBERS = 8  # different numbers are no codes
+_FEW, _SHARE = 2, 0.2  # more cells of a class that are no code are a column that is no class
+_DELIMITED = re.compile(r"[|;,]")
+_MOST_READINGS = 4
+
+
+def read_rows(path: Path, options: DataOptions, read: Callable[[Table, DataOptions], T]) -> T:
+    """Read a table; where that is unclear, follow each reading to its end, so that what is proposed reads all of it.
+
+    Args:
+        path: the file.
+        options: how it is read.
+        read: table and options → what becomes of it.
+
+    Raises:
+        UserError: no reading leads to an end.
+        Unclear: with the readings that do.
+    """
+    tables: dict[str | None, Table] = {}
+
+    def opened(chosen: DataOptions) -> T:
+        if chosen.sheet not in tables:
+            tables[chosen.sheet] = read_table(path, chosen.sheet)
+        return read(tables[chosen.sheet], chosen)
+
+    return _deepened(opened, options)
+
+
+def _deepened(read: Callable[[DataOptions], T], options: DataOptions) -> T:
+    try:
+        return read(options)
+    except Unclear as unclear:
+        readings: dict[str, Mapping[str, Any]] = {}
+        failure: UserError = unclear
+        for when, fields in unclear.readings.items():
+            try:
+                _deepened(read, replace(options, **fields))
+                readings[when] = fields
+            except Unclear as deeper:
+                alone = len(deeper.readings) == 1
+                for more, further in deeper.readings.items():
+                    readings[when if alone else f"{when} and {more}"] = {**fields, **further}
+            except UserError as error:
+                failure = error
+        if not readings:
+            raise failure from None
+        if len(unclear.readings) == 1:  # what it says goes without saying
+            (first,) = unclear.readings
+            readings = {when.removeprefix(f"{first} and "): fields for when, fields in readings.items()}
+        raise Unclear(unclear.problem, dict(list(readings.items())[:_MOST_READINGS])) from None
+
+
+def labels_of(table: Table, columns: Columns, codes: Codes, options: DataOptions) -> Labels:
+    """Labels (N, C) of a table with a column per class.
+
+    Raises:
+        UserError: see `decoded`; no column is a class.
+        Unclear: see `decoded`; some columns are no classes (texts, ages, dates), and the reading leaves them out.
+    """
+    labels, broken = table.decode(columns.rest, codes.label)
+    if not len(broken):
+        return labels
+    suspects = [columns.rest[place] for place in np.unique(broken[:, 1])]
+    _refuse_odd_columns(table, columns, suspects, codes, options)
+    return decoded(table, columns.rest, codes, options)
+
+
+def _refuse_odd_columns(
+    table: Table, columns: Columns, suspects: Sequence[int], codes: Codes, options: DataOptions
+) -> None:
+    odd = {column: cell for column in suspects if (cell := _no_label(table.counts(column), codes)) is not None}
+    if not odd:
+        return
+    told = [
+        f"{columns.header[column]} ({cell!r} in row {_row_of(table, column, cell)})" for column, cell in odd.items()
+    ]
+    problem = f"{table.path}: no labels in column{'s' if len(odd) > 1 else ''} {first_names(told, 5)}"
+    if len(odd) < len(columns.rest):
+        ignored = columns.names(sorted({*columns.ignored, *odd}))
+        changes = {"ignore": with_commas(ignored)}
+        if options.classes is not None:
+            raise UserError(f"{problem}; take them out of --classes")
+        raise Unclear(problem, {"these are no classes": changes})
+    lists = [c for c in odd if folded(columns.header[c]) in LABELS] or [
+        c for c in odd if any(_DELIMITED.search(cell) for cell in table.counts(c))
+    ]
+    if not lists:
+        raise UserError(f"{problem}; write 1 for present, 0 for absent, or say with --codes what cells mean")
+    readings = {f"{columns.header[c]!r} lists classes": {"label_column": columns.header[c]} for c in lists}
+    raise Unclear(problem, readings)
+
+
+def decoded(table: Table, columns: Sequence[int], codes: Codes, options: DataOptions) -> Labels:
+    """Labels (N, C) of C columns.
+
+    Raises:
+        UserError: cells are no code, and nobody can know what they mean.
+        Unclear: cells are no code, and it is likely what they mean.
+    """
+    labels, broken = table.decode(columns, codes.label)
+    if not len(broken):
+        return labels
+    places = np.unique(table.cells[:, np.asarray(columns, dtype=np.intp)])
+    texts = [table.texts[place] for place in places.tolist()]
+    readings = _code_readings(texts, codes)
+    if readings is None:
+        raise UserError(f"{broken_cells(table, columns, broken)}; {_hint(options)}")
+    first = {table.texts[table.cells[row, columns[place]]]: (row, place) for row, place in broken[::-1]}
+    told = broken_cells(table, columns, np.array(sorted(first.values())))
+    if any(cell_key(text) == "-1" for text in first):
+        told += "; -1 means absent to some and unknown to others"
+    raise Unclear(told + (f"; {len(broken):,} such cells" if len(broken) > len(first) else ""), readings)
+
+
+def broken_cells(table: Table, columns: Sequence[int], broken: NDArray[np.intp]) -> str:
+    """The first cells that are no code, by row and column."""
+    told = [
+        f"row {table.rows[row]}, column {table.header[columns[place]].replace('_', ' ')!r}: "
+        f"cannot read {table.texts[table.cells[row, columns[place]]]!r}"
+        for row, place in broken[:SHOWN]
+    ]
+    more = len(broken) - len(told)
+    return f"{table.path}, {'; '.join(told)}" + (f" and {more:,} more" if more else "")
+
+
+def _hint(options: DataOptions) -> str:
+    if options.codes is not None:
+        return f"--codes says {options.codes}; add what is missing, or correct the cells"
+    return "write 1 for present, 0 for absent, leave the cell blank for unknown, or say with --codes what cells mean"
+
+
+def _no_label(counts: Mapping[str, int], codes: Codes) -> str | None:
+    """A cell that shows that a column holds no labels; None where it may."""
+    odd = [cell for cell in counts if codes.label(cell) is None and not _is_word(cell)]
+    filled = sum(count for cell, count in counts.items() if cell)
+    bad = sum(counts[cell] for cell in odd)
+    numbers = sum(cell.lstrip("-").replace(".", "", 1).isdigit() for cell in odd)
+    few = 1 if numbers > 1 else _FEW
+    return odd[0] if odd and (bad == filled or numbers >= _NUMBERS or bad > max(few, _SHARE * filled)) else None
+
+
+def _is_word(cell: str) -> bool:
+    return cell_key(cell) in _WORDS or cell_key(cell) in _EITHER
+
+
+def _row_of(table: Table, column: int, cell: str) -> int:
+    return table.rows[int(np.argmax(table.cells[:, column] == table.texts.index(cell)))]
+
+
+def _code_readings(texts: Collection[str], codes: Codes) -> dict[str, dict[str, str]] | None:
+    """When → codes of all cells, where it is likely what those say that are no code yet."""
+    spelled: dict[str, str] = {}
+    for text in texts:
+        spelled.setdefault(cell_key(text), text)
+    if not all(key in codes.labels or key in _WORDS or key in _EITHER for key in spelled):
+        return None
+    said = codes.labels if codes.texts else {}
+    sure = {key: said[key] if key in said else _WORDS[key] for key in spelled if key in said or key in _WORDS}
+    open_blank = "" in spelled and "" not in said and ABSENT not in sure.values()
+    either = [key for key in spelled if key in _EITHER and key not in said]
+    if either and "0" in sure and "" in sure:
+        choices: dict[str, dict[str, int]] = {"": dict.fromkeys(either, UNKNOWN)}
+    elif either and "0" in sure:
+        choices = {
+            f"{spelled[either[0]]} is unknown": dict.fromkeys(either, UNKNOWN),
+            f"{spelled[either[0]]} is absent and 0 unknown": {**dict.fromkeys(either, ABSENT), "0": UNKNOWN},
+        }
+    elif either:
+        choices = {
+            f"{spelled[either[0]]} is absent": dict.fromkeys(either, ABSENT),
+            f"{spelled[either[0]]} is unknown": {
+                **dict.fromkeys(either, UNKNOWN),
+                **({"": ABSENT} if open_blank else {}),
+            },
+        }
+    elif "" in spelled and (open_blank or (codes.texts and "" not in said)):
+        choices = {"blank is unknown": {"": UNKNOWN}, "blank is absent": {"": ABSENT}}
+    else:
+        choices = {"": {}}
+    return {when: {"codes": _written({**said, **sure, **more}, spelled)} for when, more in choices.items()}
+
+
+def _written(labels: Mapping[str, int], spelled: Mapping[str, str]) -> str:
+    return ",".join(
+        f"{spelled.get(key, key)}={meaning}"
+        for meaning, label in MEANINGS.items()
+        for key, one in sorted(labels.items(), key=lambda item: item[0] == "")
+        if one == label
+    )
