@@ -345,12 +345,26 @@ def test_random_cells_are_marked(opened, serving, table: Path) -> None:
 def test_a_new_ranking_does_not_move_the_page(opened, serving, queue: LabelQueue, table: Path) -> None:
     page = opened(serving(queue=queue), "#label")
     expect(page.locator(".tile")).to_have_count(4)
+    expect(page.get_by_role("button", name="Confirm")).to_be_enabled()  # all pictures are there
     page.locator(".tile").nth(2).click()
     shown = page.locator("#page").inner_html()
     queue.propose(queue_of(table, [("3.png", "cat", 0.9), ("2.png", "tree", 0.8)])._proposals, 5)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as if one came back to the tab
     expect(page.locator("#standing")).to_contain_text("ranked with 5 answers")
     assert page.locator("#page").inner_html() == shown
+
+
+def test_an_answer_during_a_sign_of_life_is_not_lost(opened, serving, queue: LabelQueue, table: Path) -> None:
+    page, held = single(opened, serving(queue=queue)), []
+    expect(page.locator("[data-answer=present]")).to_be_enabled()
+    page.route("**/label", lambda route: held.append(route))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(100)
+    page.keyboard.press("y")
+    assert len(held) == 1
+    held[0].continue_()
+    standing(page, "1 answered, 7 to go")
+    assert b"0.png,1," in table.read_bytes()
 
 
 def test_a_page_of_a_service_that_ended_answers_nothing(opened, serving, queue: LabelQueue, table: Path) -> None:

@@ -132,7 +132,7 @@ def _described(queue: LabelQueue, standing: Standing) -> QueueInfo:
 
 def _cell(queue: LabelQueue, cell: Cell) -> CellInfo:
     return CellInfo(
-        image=PurePath(queue.labelled.image_ids[cell.row]).name,
+        image=queue.file_name(cell.row),
         picture=f"{queue.token}-{cell.row}",
         row=queue.row(cell.row),
         label_class=queue.labelled.class_names[cell.column],

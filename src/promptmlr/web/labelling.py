@@ -244,6 +244,10 @@ class LabelQueue:
                 outcome = Outcome("waiting", f"{counted(left, 'answer')} still cannot be written to {self.keeper.name}")
             return outcome, self._standing(name, self._person(name))
 
+    def file_name(self, row: int) -> str:
+        """What an image is called on a page, without its folder."""
+        return PurePath(self.labelled.images[row].name).name
+
     def left(self) -> int:
         """Cells that are still to be asked."""
         with self._lock:
@@ -400,8 +404,7 @@ class LabelQueue:
 
     def _subject(self, page: Page) -> str:
         """What a page is about, in words; the name of an image without its folder."""
-        image, name = self._named(page.cells[0].place)
-        image = PurePath(image).name
+        image, name = self.file_name(page.cells[0].row), self._named(page.cells[0].place)[1]
         if page.mode == "single":
             return f"{name} in {image}"
         return f"{name} in {counted(len(page.cells), 'image')}" if page.mode == "grid" else image

@@ -12,6 +12,7 @@ const STAY = 60000;  // between two signs of life, which keep the cells of this 
 let queue = null;  // what the service said last
 let shown = null;  // the page that is on the screen, as its mode drew it: { id, keys, answers(), ready }
 let busy = false, again = false;
+let visiting = false, next = null;  // an answer that is given while the page says that it is there comes after that
 let mode = sessionStorage.getItem("mode") ?? "grid";
 
 // Another name in each tab, which is kept when the tab is loaded again.
@@ -43,8 +44,12 @@ export function startLabelling(classNames) {
 }
 
 export async function showLabelling() {
-  if (busy) again = true;
-  else await alone(async () => {
+  if (busy) {
+    again = true;
+    return;
+  }
+  visiting = true;
+  await alone(async () => {
     show(await ask("label", posted({ mode, class: (mode === "grid" && byId("class").value) || null }), 3));
     if (queue.state === "ranking") setTimeout(() => { if (visible()) showLabelling(); }, POLL);
   });
@@ -60,7 +65,10 @@ async function alone(act) {
     problem = error.message;
     again ||= error.status === 404 || error.status === 409;  // the page is no longer this tab's: ask for another
   }
-  busy = false;
+  busy = visiting = false;
+  const given = next;
+  next = null;
+  if (given) await alone(given);
   if (again) {
     again = false;
     await showLabelling();
@@ -90,11 +98,13 @@ function answer(answers) {
 }
 
 function send(path, body) {
-  if (!busy) alone(async () => {
+  const act = async () => {
     const done = await ask(path, posted(body), 3);
     show(done.queue);
     byId("label-status").textContent = `${done.message}.`;
-  });
+  };
+  if (!busy) alone(act);
+  else if (visiting) next ??= act;
 }
 
 function show(standing) {
