@@ -120,7 +120,8 @@ def label_queue(asked: Asked, run: Run | None, reporter: Reporter) -> LabelQueue
         raise UserError(f"{data} has none of the run's classes, such as {run.class_names[0]!r}")
     _check_images(data, labelled.images, reporter)
     keeper = _keeper(Path(data), reading, asked.journal, reporter)
-    queue = LabelQueue(labelled, keeper, random_share=asked.random_share, reporter=reporter)
+    share = asked.random_share if asked.suggestions is None else 0.0  # cells that somebody chose stand for no others
+    queue = LabelQueue(labelled, keeper, random_share=share, reporter=reporter)
     if not (queue.known()[0] == UNKNOWN).any():
         raise UserError(f"{data}: no label is unknown, so there is nothing to ask")
     return queue

@@ -9,7 +9,8 @@ from promptmlr.data import DataOptions, load_data
 from promptmlr.data.answers import correct, read_answers
 from promptmlr.errors import UserError
 from promptmlr.labels import UNKNOWN
-from promptmlr.web.asking import Asked, blank_table, label_queue
+from promptmlr.options import CacheOptions, TowerOptions
+from promptmlr.web.asking import Asked, blank_table, label_queue, open_labelling
 from promptmlr.web.in_journal import InJournal
 from promptmlr.web.in_table import InTable
 from promptmlr.web.proposals import listed_proposals
@@ -128,6 +129,24 @@ def test_a_table_is_read_and_filled_in_its_own_codes(tmp_path: Path) -> None:
     table.write_bytes(table.read_bytes().replace(b";n", b";"))
     with pytest.raises(UserError, match="no code says absent"):
         label_queue(Asked(str(table), reading=DataOptions(ignore="Age", codes="y=present,=unknown")), None, Heard())
+
+
+def test_suggestions_come_in_their_order_and_none_at_random(loaded, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(scene_png(number))
+    (tmp_path / "labels.csv").write_text("image,tree,cat\n0.png,,\n1.png,,\n2.png,,\n")
+    (tmp_path / "queue.csv").write_text("image,class,probability\n2.png,cat,0.3\n0.png,tree,0.6\n1.png,cat,\n")
+    asked = Asked(str(tmp_path / "labels.csv"), suggestions=tmp_path / "queue.csv", random_share=1.0)
+    regions = CacheOptions(cache=tmp_path / "cache")
+    seen = []
+    with open_labelling(asked, loaded[0], TowerOptions(), regions, Heard()) as (queue, learner, run):
+        assert (learner, run) == (None, loaded[0])
+        me = Asker(queue)
+        while pages := me.pages():
+            assert not pages[0].cells[0].random
+            seen += me.asked()
+            me.answer("absent")
+    assert seen == [("2.png", "cat"), ("0.png", "tree"), ("1.png", "cat")]
 
 
 def test_some_classes_of_a_table(tmp_path: Path) -> None:
