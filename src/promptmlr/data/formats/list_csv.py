@@ -236,5 +236,6 @@ FORMAT = Format(
     "a table with a row per image and a column labels, which lists what is present",
     lambda source: shape_of(source.header, source.options) == "list",
     read_list_csv_rows,
+    selects=True,
     writer=Writer(write_list_csv, ".csv", lists=True, negatives=True, class_list=False),
 )
