@@ -87,6 +87,8 @@ def load_parts(data: str, options: DataOptions = _DEFAULTS) -> dict[str | None, 
         parts = reader(path, options.images, options).parts(options)
     if not kind.selects:
         parts = {split: _selected(part, options) for split, part in parts.items()}
+    if not parts:
+        raise UserError(f"{data}: not in the format {kind.name}, which is {kind.description}")
     first = next(iter(parts.values()))
     return {
         split: (one := part.with_classes(first.class_names)).with_notes(_size(one)) for split, part in parts.items()

@@ -431,7 +431,7 @@ def test_json_of_any_shape_is_read_or_refused_in_one_line(tmp_path, format, cont
 
 def test_a_folder_with_a_table_in_it_says_which(tmp_path, refused):
     (tmp_path / "labels.csv").write_text("image,cat\n")
-    refused(["name the table", "labels.csv"], load_data, str(tmp_path))
+    refused(["name the file", "labels.csv"], load_data, str(tmp_path))
 
 
 @pytest.mark.parametrize(
