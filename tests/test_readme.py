@@ -224,7 +224,7 @@ def test_marked_blocks_are_read_and_not_run(folder: Path) -> None:
         ("```python\nassert 1 == 2\n", "not closed"),
     ],
 )
-def test_complaints(folder: Path, markdown: str, complaint: str) -> None:
+def test_blocks_that_are_wrongly_marked_or_open_fail(folder: Path, markdown: str, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         check(markdown)
 

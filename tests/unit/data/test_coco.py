@@ -141,7 +141,7 @@ def test_bad_json_is_refused(make_coco, refused, text):
     refused(["instances_train2017.json"], load_data, str(root))
 
 
-def test_real_photos():
+def test_coco_photos_have_the_labels_of_their_annotations():
     root = require_shared("coco-photos")
     train, val = (load_data(str(root), purpose=purpose) for purpose in ("train", "test"))
     assert train.class_names == val.class_names
