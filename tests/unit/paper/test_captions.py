@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -81,14 +81,12 @@ _PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None)  # the first example pays for what is set up once
 @given(st.lists(_PIECES, max_size=8).map("".join))
 def test_the_fast_path_misses_nothing(caption: str) -> None:
     candidate = pc.match_substring_regex(pa.array([caption]), TRIGGERS, ignore_case=True)[0].as_py()
     assert candidate or not absence_uses(caption)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(_PIECES, max_size=6).map("".join), max_size=6))
 def test_counts_are_those_of_one_caption_at_a_time(captions: list[str]) -> None:
     count = count_captions([pa.array(captions[:3], pa.string()), pa.array(captions[3:], pa.string())])
