@@ -7,7 +7,7 @@ from promptmlr.data import DataOptions, load_data, load_parts
 VOC = {"trainval": {"1": [("dog", False)]}, "test": {"2": [("dog", False)]}}
 
 
-def test_nothing_there(tmp_path, refused):
+def test_data_that_do_not_exist_are_refused(tmp_path, refused):
     refused(["no such file or folder", "nowhere"], load_data, str(tmp_path / "nowhere"))
 
 

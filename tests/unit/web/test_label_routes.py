@@ -50,7 +50,7 @@ def test_a_question_its_picture_and_its_answer(serving, queue: LabelQueue) -> No
     assert 'promptmlr_labels_total{result="undone"} 1.0' in metrics
 
 
-def test_refusals(serving, queue: LabelQueue, monkeypatch) -> None:
+def test_wrong_answers_are_refused_with_their_status(serving, queue: LabelQueue, monkeypatch) -> None:
     client = serving(queue=queue).client
     one = {"question": f"{queue.token}-0", "answer": "present"}
     for path, options, status in (

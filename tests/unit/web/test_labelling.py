@@ -305,7 +305,7 @@ def test_mode_and_link_are_kept(table: Path, tmp_path: Path) -> None:
     assert b"sub/b.jpg,train,1," in table.read_bytes()
 
 
-def test_answers_to_nothing(table: Path) -> None:
+def test_a_question_that_was_not_asked_cannot_be_answered(table: Path) -> None:
     queue = queue_of(table)
     for number in (-1, 4, 10**9):
         with pytest.raises(UserError, match="no suggestion"):

@@ -41,7 +41,7 @@ def test_suggestions_in_their_order(tmp_path: Path) -> None:
         ("", "no column"),
     ],
 )
-def test_no_suggestions(tmp_path: Path, text: str, complaint: str) -> None:
+def test_a_file_without_suggestions_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "suggestions.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=complaint):

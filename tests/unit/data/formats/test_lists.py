@@ -412,7 +412,7 @@ json_values = st.recursive(
 
 
 @pytest.mark.parametrize("format", ["label-studio", "fiftyone", "huggingface"])
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=json_values)
 def test_json_of_any_shape_is_read_or_refused_in_one_line(tmp_path, format, content):  # noqa: A002
     path = tmp_path / ("metadata.jsonl" if format == "huggingface" else "x.json")
