@@ -1,20 +1,28 @@
-"""What tests of the service share: drawn images as files, and services in a thread."""
+"""What tests of the service share: drawn images as files, services in a thread, and people who label."""
 
 import io
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
 
+from promptmlr.data import DataOptions, LabelledImages, load_data
+from promptmlr.reporting import Reporter
 from promptmlr.run import Run
 from promptmlr.scenes import draw_scene
 from promptmlr.web.app import create_app
-from promptmlr.web.labelling import LabelQueue
+from promptmlr.web.in_table import InTable
+from promptmlr.web.journal import Journal
+from promptmlr.web.label_file import LabelFile
+from promptmlr.web.labelling import LabelQueue, Outcome, Standing
 from promptmlr.web.limits import Limits
+from promptmlr.web.pages import Answer, Mode, Page
+from promptmlr.web.proposals import listed_proposals
 from promptmlr.web.served import load_backbones, served_runs
 from promptmlr.web.server import Server, listen
 from promptmlr.web.service import Service
@@ -82,3 +90,75 @@ def serving(loaded) -> Iterator[Callable[..., Served]]:
     yield start
     for one in started:
         one.end()
+
+
+def labelled_of(table: Path) -> LabelledImages:
+    """The rows of a CSV that may be asked about, whether or not their images are there."""
+    return load_data(str(table), options=DataOptions(format="csv", skip_unreadable=True))
+
+
+def queue_of(
+    table: Path,
+    listed: Sequence[tuple[str, str, float | None]] | None = None,
+    *,
+    journal: Path | None = None,
+    reporter: Reporter | None = None,
+    random_share: float = 0.0,
+    **options,
+) -> LabelQueue:
+    """A queue that writes into a CSV.
+
+    Args:
+        table: the CSV.
+        listed: image, class and probability of the cells to ask about, in order; None asks about all, at one half.
+        journal: by default beside the table.
+        reporter: of the queue and its file.
+        random_share: of cells.
+        options: of `LabelQueue`.
+    """
+    labelled = labelled_of(table)
+    keeper = InTable(LabelFile(table), Journal(journal or table.with_name(f"{table.name}.answers.jsonl")), reporter)
+    queue = LabelQueue(labelled, keeper, random_share=random_share, reporter=reporter, **options)
+    if listed is None:
+        listed = [(image, name, 0.5) for image in labelled.image_ids for name in labelled.class_names]
+    places = {
+        (labelled.image_ids.index(image), labelled.class_names.index(name)): share for image, name, share in listed
+    }
+    queue.propose(listed_proposals(labelled.labels.shape, places))
+    return queue
+
+
+class Asker:
+    """Somebody who labels.
+
+    Args:
+        queue: asks.
+        who: a name.
+        mode: of asking.
+    """
+
+    def __init__(self, queue: LabelQueue, who: str = "somebody", mode: Mode = "single") -> None:
+        self.queue, self.who, self.mode = queue, who, mode
+
+    def standing(self) -> Standing:
+        return self.queue.visit(self.who, self.mode)
+
+    def pages(self) -> tuple[Page, ...]:
+        return self.standing().pages
+
+    def asked(self) -> list[tuple[str, str]]:
+        """Image and class of each cell of the page."""
+        labelled, pages = self.queue.labelled, self.pages()
+        return [(labelled.image_ids[c.row], labelled.class_names[c.column]) for c in pages[0].cells] if pages else []
+
+    def answer(self, *answers: Answer, page: Page | None = None) -> Outcome:
+        """A page, by default the one to answer now; one answer stands for all of its cells."""
+        page = page or self.pages()[0]
+        given = answers if len(answers) == len(page.cells) else answers * len(page.cells)
+        return self.queue.answer(self.who, page.id, given)[0]
+
+    def undo(self) -> Outcome:
+        return self.queue.undo(self.who)[0]
+
+    def write_again(self) -> Outcome:
+        return self.queue.write_again(self.who)[0]

@@ -46,9 +46,11 @@ def test_from_start_to_end(started: subprocess.Popen[str], run: Path, end: signa
     image = run.parent / "photos" / "00.png"
     answer = httpx.post(f"{address}predict", files={"images": image.read_bytes()})
     assert len(answer.json()["images"][0]["probabilities"]) == 20
-    question = httpx.get(f"{address}label").json()
-    assert question["total"] == cells
-    httpx.post(f"{address}label/answers", json={"question": question["question"]["id"], "answer": "absent"})
+    who = {"who": "somebody"}
+    queue = httpx.post(f"{address}label", json={**who, "mode": "single"}).json()
+    assert queue["left"] == cells
+    given = {**who, "page": queue["pages"][0]["id"], "answers": ["absent"]}
+    httpx.post(f"{address}label/answers", json=given)
     started.send_signal(end)
     out, err = started.communicate(timeout=20)
     assert out == ""
@@ -75,8 +77,12 @@ def test_a_port_that_is_taken_is_one_line(promptmlr, run: Path) -> None:
         (["{run}", "{run}", "{run}"], "3 runs"),
         (["{folder}/none"], "no run folder"),
         (["{run}", "--host", "no such host"], "no such address"),
-        (["{run}", "--queue", "{folder}/q.csv"], "belong to --label"),
-        (["{run}", "--label", "{folder}/none.csv"], "cannot read none.csv"),
+        ([], "nothing to serve"),
+        (["{run}", "--queue", "{folder}/q.csv"], "--queue belongs to --label"),
+        (["{run}", "--classes", "dog"], "--classes belongs to --label"),
+        (["{run}", "--label", "{folder}/labels.csv", "--classes", "gnome"], "gnome"),
+        (["{run}", "--label", "{folder}/labels.csv", "--random-share", "-1"], "--random-share"),
+        (["{run}", "--label", "{folder}/none.csv"], "no such file or folder: {folder}/none.csv"),
         (["{run}", "--label", "{folder}/photos/00.png"], "00.png"),
         (["{run}", "--label", "{folder}/labels.csv", "--queue", "{folder}/none.csv"], "cannot read"),
         (["{run}", "--label", "{folder}/labels.csv", "--journal", "{folder}/no/journal"], "--journal"),
@@ -93,7 +99,7 @@ def test_mistakes_are_one_line(promptmlr, run: Path, arguments: list[str], compl
     done = promptmlr("serve", *(part.format(run=run, folder=run.parent) for part in arguments), "--port", "0")
     assert done.code in (1, 2), done.err
     assert done.err.count("\n") == 1
-    assert complaint in done.err
+    assert complaint.format(folder=run.parent) in done.err
 
 
 def test_a_wrong_backbone_ends_the_service_with_one_line(promptmlr, run: Path, parity_checkpoint: Path) -> None:

@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from promptmlr.web.journal import Journal
-from promptmlr.web.label_file import LabelFile
 from promptmlr.web.labelling import LabelQueue
-from promptmlr.web.suggestions import Cell
-from web_support import Served, scene_png
+from web_support import Served, queue_of, scene_png
 from web_support import serving as serving
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -50,9 +47,7 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def queue(table: Path) -> LabelQueue:
-    queue = LabelQueue(LabelFile(table), Journal(table.with_suffix(".jsonl")))
-    queue.offer([Cell(f"{number}.png", name, 0.5) for number in range(4) for name in ("tree", "cat")])
-    return queue
+    return queue_of(table)
 
 
 @pytest.fixture
@@ -201,71 +196,202 @@ def test_a_full_service_is_waited_for(opened, serving) -> None:
     expect(page.locator("article table")).to_have_count(1)
 
 
+def choose(page: Page, mode: str) -> None:
+    page.get_by_role("group", name="How to ask").get_by_role("button", name=mode).click()
+
+
+def single(opened, served: Served, **options) -> Page:
+    """The page, asking one question after the other."""
+    page = opened(served, "#label", **options)
+    choose(page, "One question")
+    expect(page.locator("#question")).to_contain_text("in this image?")
+    return page
+
+
 def press(page: Page, key: str) -> None:
     """Answer, as soon as the photo is there."""
-    expect(page.get_by_role("button", name="Yes")).to_be_enabled()
+    expect(page.locator("[data-answer=present]")).to_be_enabled()
     page.keyboard.press(key)
 
 
-def test_labelling_by_keyboard_writes_the_file(opened, serving, queue: LabelQueue, table: Path) -> None:
+def standing(page: Page, text: str) -> None:
+    expect(page.locator("#standing")).to_have_text(text)
+
+
+def test_a_grid_is_confirmed_by_one_key(opened, serving, queue: LabelQueue, table: Path) -> None:
     page = opened(serving(queue=queue), "#label")
-    question = page.get_by_role("heading", name="Is “tree” in this image?")
-    expect(question).to_be_visible()
-    expect(page.get_by_alt_text("Image 0.png")).to_be_visible()
-    expect(page.locator("#standing")).to_have_text("0 of 8 answered")
+    expect(page.get_by_role("heading", name="Where is “tree”?")).to_be_visible()
+    tiles = page.locator(".tile")
+    expect(tiles).to_have_count(4)
+    expect(page.get_by_role("button", name="Confirm")).to_be_enabled()
+    assert all(page.eval_on_selector_all(".tile img", "images => images.map(image => image.naturalWidth > 0)"))
+    expect(tiles.nth(1)).to_have_attribute("aria-label", "2, 1.png: no, 50 %")
+    tiles.nth(1).click()
+    expect(tiles.nth(1)).to_contain_text("yes")
+    tiles.nth(2).click(click_count=2)
+    expect(tiles.nth(2)).to_contain_text("unsure")
+    page.keyboard.press("ArrowRight")
+    expect(tiles.nth(3)).to_be_focused()
+    page.keyboard.press("Space")
+    expect(tiles.nth(3)).to_contain_text("yes")
+    assert (
+        table.read_bytes().count(b"1") == 1 + 0
+    )  # the name of a file: nothing is written before the page is confirmed
+    page.keyboard.press("Enter")
+    expect(page.locator("#label-status")).to_have_text("tree in 4 images: 2 present, 1 absent, 1 skipped.")
+    assert table.read_bytes() == b"image,tree,cat\r\n0.png,0,\r\n1.png,1,\r\n2.png,,\r\n3.png,1,\r\n"
+    expect(page.locator("#question")).to_have_text("Where is “cat”?")
+    expect(tiles.first).to_be_focused()
+    page.keyboard.press("u")
+    expect(page.locator("#question")).to_have_text("Where is “tree”?")
+    expect(tiles.nth(3)).to_contain_text("yes")
+    assert table.read_bytes() == b"image,tree,cat\r\n0.png,,\r\n1.png,,\r\n2.png,,\r\n3.png,,\r\n"
+    page.keyboard.press("y")
+    page.keyboard.press("Enter")
+    expect(page.locator("#question")).to_have_text("Where is “cat”?")
+    page.get_by_label("Class").select_option("tree")
+    expect(page.locator("#question")).to_contain_text("Nothing of this is left")
+    page.get_by_label("Class").select_option("cat")
+    expect(page.get_by_role("button", name="Confirm")).to_be_enabled()
+    page.keyboard.press("Enter")
+    expect(page.locator("#question")).to_have_text("That was all")
+    assert table.read_bytes() == b"image,tree,cat\r\n0.png,1,0\r\n1.png,1,0\r\n2.png,1,0\r\n3.png,1,0\r\n"
+
+
+def test_an_image_with_its_classes_as_toggles(opened, serving, queue: LabelQueue, table: Path) -> None:
+    page = opened(serving(queue=queue), "#label", expected="Canvas2D")
+    choose(page, "One image")
+    expect(page.get_by_role("heading", name="What is in this image?")).to_be_visible()
+    toggles = page.locator(".toggle")
+    expect(toggles).to_have_count(2)
+    expect(page.get_by_role("button", name="Confirm")).to_be_enabled()
+    frame, photo = page.locator("#page .frame").bounding_box(), page.locator("#page img")
+    assert photo.evaluate("image => image.naturalWidth") == 96
+    assert photo.bounding_box()["height"] == frame["height"] > 300  # a small picture fills the space there is
+    toggles.nth(1).click()
+    expect(toggles.nth(1)).to_contain_text("yes")
+    page.get_by_role("button", name="Where?").click()
+    expect(page.get_by_role("img", name=re.compile("presence of cat: strongest in row"))).to_be_visible()
+    page.keyboard.press("m")
+    expect(page.locator(".where")).to_be_hidden()
+    toggles.nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#label-status")).to_have_text("0.png: 1 present, 1 absent.")
+    assert table.read_bytes().splitlines()[1] == b"0.png,0,1"
+    expect(page.locator("#how")).to_contain_text("1.png, row 3")
+
+
+def test_single_questions_by_keyboard_write_the_file(opened, serving, queue: LabelQueue, table: Path) -> None:
+    page = single(opened, serving(queue=queue))
+    expect(page.get_by_role("heading", name="Is “tree” in this image?")).to_be_visible()
+    expect(page.locator("#how")).to_have_text("0.png, row 2; the run says 50 %.")
+    standing(page, "0 answered, 8 to go")
     press(page, "y")
     expect(page.locator("#question")).to_have_text("Is “cat” in this image?")
-    expect(page.locator("#label-status")).to_have_text("tree in 0.png: present, written to row 2.")
+    expect(page.locator("#label-status")).to_have_text("tree in 0.png: present.")
     assert table.read_bytes() == b"image,tree,cat\r\n0.png,1,\r\n1.png,,\r\n2.png,,\r\n3.png,,\r\n"
     press(page, "n")
-    expect(page.locator("#photo-caption")).to_contain_text("1.png, row 3. The run says 50 %.")
+    expect(page.locator("#how")).to_contain_text("1.png, row 3")
     page.keyboard.press("s")
-    expect(page.locator("#standing")).to_have_text("2 of 8 answered, 1 skipped")
+    standing(page, "2 answered, 5 to go; 1 skipped")
     page.keyboard.press("u")
     page.keyboard.press("Control+n")
-    expect(page.locator("#standing")).to_have_text("2 of 8 answered")
+    standing(page, "2 answered, 6 to go")
     page.keyboard.press("u")
     expect(page.locator("#question")).to_have_text("Is “cat” in this image?")
     assert table.read_bytes() == b"image,tree,cat\r\n0.png,1,\r\n1.png,,\r\n2.png,,\r\n3.png,,\r\n"
-    page.get_by_role("button", name="No").click()
-    expect(page.locator("#standing")).to_have_text("2 of 8 answered")
-    page.get_by_label("The keys Y, N, S and U answer").uncheck()
+    page.get_by_role("button", name="No N").click()
+    standing(page, "2 answered, 6 to go")
+    page.get_by_label("Single keys answer").uncheck()
     press(page, "y")
-    page.get_by_label("The keys Y, N, S and U answer").check()
+    page.get_by_label("Single keys answer").check()
     for number in range(3, 9):
         press(page, "y")
-        expect(page.locator("#standing")).to_have_text(f"{number} of 8 answered")
+        standing(page, f"{number} answered, {8 - number} to go")
     expect(page.locator("#question")).to_have_text("That was all")
     assert table.read_bytes() == b"image,tree,cat\r\n0.png,1,0\r\n1.png,1,1\r\n2.png,1,1\r\n3.png,1,1\r\n"
 
 
+def test_two_tabs_are_asked_about_different_cells(opened, serving, queue: LabelQueue, table: Path) -> None:
+    served = serving(queue=queue)
+    first, second = single(opened, served), single(opened, served, viewport=PHONE)
+    seen = [page.locator("#question").inner_text() + page.locator("#how").inner_text() for page in (first, second)]
+    assert seen[0] != seen[1]
+    before = seen[0]
+    first.reload()
+    expect(first.locator("#how")).to_contain_text("0.png")
+    assert first.locator("#question").inner_text() + first.locator("#how").inner_text() == before
+    while "in this image" in first.locator("#question").inner_text():
+        for page in (first, second):
+            if "in this image" in page.locator("#question").inner_text():
+                asked = page.locator("#question").inner_text() + page.locator("#how").inner_text()
+                press(page, "y")
+                page.wait_for_function(
+                    "asked => document.getElementById('question').innerText + document.getElementById('how').innerText"
+                    " !== asked",
+                    arg=asked,
+                )
+    assert table.read_bytes() == b"image,tree,cat\r\n0.png,1,1\r\n1.png,1,1\r\n2.png,1,1\r\n3.png,1,1\r\n"
+
+
+def test_random_cells_are_marked(opened, serving, table: Path) -> None:
+    page = opened(serving(queue=queue_of(table, random_share=1.0)), "#label")
+    expect(page.locator(".tile .random")).to_have_count(4)
+    expect(page.locator(".tile").first).to_have_attribute("aria-label", re.compile("drawn at random"))
+    choose(page, "One question")
+    expect(page.locator("#how")).to_contain_text("drawn at random")
+
+
+def test_a_new_ranking_does_not_move_the_page(opened, serving, queue: LabelQueue, table: Path) -> None:
+    page = opened(serving(queue=queue), "#label")
+    expect(page.locator(".tile")).to_have_count(4)
+    expect(page.get_by_role("button", name="Confirm")).to_be_enabled()  # all pictures are there
+    page.locator(".tile").nth(2).click()
+    shown = page.locator("#page").inner_html()
+    queue.propose(queue_of(table, [("3.png", "cat", 0.9), ("2.png", "tree", 0.8)])._proposals, 5)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as if one came back to the tab
+    expect(page.locator("#standing")).to_contain_text("ranked with 5 answers")
+    assert page.locator("#page").inner_html() == shown
+
+
+def test_an_answer_during_a_sign_of_life_is_not_lost(opened, serving, queue: LabelQueue, table: Path) -> None:
+    page, held = single(opened, serving(queue=queue)), []
+    expect(page.locator("[data-answer=present]")).to_be_enabled()
+    page.route("**/label", lambda route: held.append(route))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(100)
+    page.keyboard.press("y")
+    assert len(held) == 1
+    held[0].continue_()
+    standing(page, "1 answered, 7 to go")
+    assert b"0.png,1," in table.read_bytes()
+
+
 def test_a_page_of_a_service_that_ended_answers_nothing(opened, serving, queue: LabelQueue, table: Path) -> None:
-    page = opened(serving(queue=queue), "#label", expected="409")
+    page = single(opened, serving(queue=queue), expected="409")
     expect(page.locator("#question")).to_have_text("Is “tree” in this image?")
     before = table.read_bytes()
-    again = LabelQueue(queue.file, queue.journal)
-    again.offer(queue._suggestions[::-1])
+    again = queue_of(table, [("3.png", "cat", 0.5)])
     vars(queue).update(vars(again))  # what a service that is started again on this port would ask
     press(page, "y")
     expect(page.locator("#label-status")).to_contain_text("nothing was written: the service was started again")
     assert table.read_bytes() == before
-    expect(page.locator("#photo-caption")).to_contain_text("3.png, row 5")
-    expect(page.get_by_alt_text("Image 3.png")).to_have_attribute("src", f"label/pictures/{again.token}-0")
+    expect(page.locator("#how")).to_contain_text("3.png, row 5")
     press(page, "n")
-    expect(page.locator("#standing")).to_have_text("1 of 8 answered")
+    expect(page.locator("#standing")).to_contain_text("1 answered")
     assert b"3.png,,0" in table.read_bytes()
 
 
 def test_labelling_while_others_write_the_file(opened, serving, queue: LabelQueue, table: Path) -> None:
-    page = opened(serving(queue=queue), "#label")
+    page = single(opened, serving(queue=queue))
     expect(page.locator("#question")).to_have_text("Is “tree” in this image?")
     before = table.read_bytes()
     table.write_bytes(before.replace(b"0.png,,", b"0.png,0,"))
     press(page, "y")
-    expect(page.locator("#label-status")).to_contain_text("was filled elsewhere meanwhile, with '0'")
+    expect(page.locator("#label-status")).to_contain_text("not written, as others have answered meanwhile")
     assert table.read_bytes() == before.replace(b"0.png,,", b"0.png,0,")
     press(page, "y")
-    expect(page.locator("#standing")).to_have_text("1 of 8 answered, 1 filled elsewhere")
+    standing(page, "1 answered, 6 to go; 1 filled elsewhere")
     table.write_bytes(before)
     page.keyboard.press("s")
     expect(page.get_by_role("alert")).to_contain_text("1 answer is no longer in the label file")
@@ -276,23 +402,48 @@ def test_labelling_while_others_write_the_file(opened, serving, queue: LabelQueu
 
 def test_nobody_answers_before_the_photo_is_there(opened, serving, queue: LabelQueue, table: Path) -> None:
     held = []
-    page = opened(serving(queue=queue), "#label")
-    page.route("**/label/pictures/*-2", lambda route: held.append(route))
-    press(page, "y")
-    expect(page.locator("#standing")).to_have_text("1 of 8 answered")
-    press(page, "n")
-    expect(page.locator("#photo-caption")).to_contain_text("1.png, row 3")
+    page = opened(serving(queue=queue))
+    page.route("**/label/pictures/*-1?size=large", lambda route: held.append(route))
+    page.get_by_role("link", name="Label").click()
+    choose(page, "One question")
+    for number, key in enumerate("yn", start=1):
+        press(page, key)
+        expect(page.locator("#standing")).to_contain_text(f"{number} answered")
+    expect(page.locator("#how")).to_contain_text("1.png, row 3")
     before = table.read_bytes()
     expect(page.get_by_role("button", name="Yes")).to_be_disabled()
-    expect(page.get_by_role("button", name="Skip")).to_be_enabled()
-    assert page.evaluate("document.getElementById('photo').naturalWidth") == 0
+    expect(page.get_by_role("button", name="Unsure")).to_be_enabled()
     page.keyboard.press("y")
-    expect(page.locator("#standing")).to_have_text("2 of 8 answered")
+    assert page.locator("#page img").evaluate("image => image.naturalWidth") == 0
+    expect(page.locator("#standing")).to_contain_text("2 answered")
     assert table.read_bytes() == before
     for route in held:
         route.continue_()
     press(page, "y")
-    expect(page.locator("#standing")).to_have_text("3 of 8 answered")
+    expect(page.locator("#standing")).to_contain_text("3 answered")
+
+
+def test_a_picture_that_cannot_be_read_is_no_answer(opened, serving, queue: LabelQueue, table: Path) -> None:
+    (table.parent / "2.png").write_bytes(b"no image")
+    page = opened(serving(queue=queue), "#label", expected="404")
+    expect(page.locator(".tile .broken")).to_have_text("2.png: not an image, or damaged at its start")
+    expect(page.locator(".tile").nth(2)).to_be_disabled()
+    expect(page.get_by_role("button", name="Confirm")).to_be_enabled()
+    page.keyboard.press("y")
+    page.keyboard.press("Enter")
+    expect(page.locator("#label-status")).to_have_text("tree in 4 images: 3 present, 0 absent, 1 skipped.")
+    assert b"2.png,,\r" in table.read_bytes()
+
+
+def test_pictures_of_a_full_service_are_waited_for(opened, serving, queue: LabelQueue) -> None:
+    served = serving(queue=queue, concurrency=1)
+    served.service._taken = 1
+    page = opened(served, "#label", expected="429")
+    expect(page.locator(".tile")).to_have_count(4)
+    page.wait_for_timeout(700)
+    expect(page.get_by_role("button", name="Confirm")).to_be_disabled()
+    served.service._taken = 0
+    expect(page.get_by_role("button", name="Confirm")).to_be_enabled()
 
 
 def test_everything_is_reached_by_keyboard(opened, serving, queue: LabelQueue) -> None:
@@ -309,9 +460,16 @@ def test_everything_is_reached_by_keyboard(opened, serving, queue: LabelQueue) -
     page.keyboard.press("Enter")
     expect(page.locator("#question")).to_be_visible()
     expect(page.get_by_role("link", name="Label")).to_have_attribute("aria-current", "page")
-    for name in ("Yes", "No", "Skip"):
+    expect(page.get_by_role("button", name="One class")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("3")
+    expect(page.locator("#question")).to_be_focused()
+    for name in ("Yes", "No N", "Unsure", "Where?"):
         expect(page.get_by_role("button", name=name)).to_be_enabled()
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    page.keyboard.press("2")
+    expect(page.locator(".toggle")).to_have_count(2)
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".toggle").first).to_be_focused()
 
 
 CONTRAST = """() => {
@@ -346,25 +504,31 @@ def test_it_fits_and_can_be_read(opened, serving, queue: LabelQueue, scheme: str
     assert fits(page)
     assert page.evaluate(CONTRAST) == []
     page.get_by_role("link", name="Label").click()
-    expect(page.locator("#photo")).to_be_visible()
-    assert fits(page)
-    assert page.evaluate(CONTRAST) == []
-    small = page.evaluate(
-        "[...document.querySelectorAll('.answers button')].filter(b => b.getBoundingClientRect().height < 44).length"
-    )
-    assert small == 0
+    for mode in ("One class", "One image", "One question"):
+        choose(page, mode)
+        expect(page.locator("#page img").first).to_be_visible()
+        assert fits(page)
+        assert page.evaluate(CONTRAST) == []
+        small = page.evaluate(
+            "[...document.querySelectorAll('#label button')].filter(b => b.checkVisibility() &&"
+            " b.getBoundingClientRect().height < 44).length"
+        )
+        assert small == 0
+
+
+NAMELESS = """() => [...document.querySelectorAll("button, input, select, a, [role=img], img, progress")].filter(e =>
+  !(e.textContent.trim() || e.getAttribute("aria-label") || e.labels?.length || e.hasAttribute("alt"))
+).map(e => e.outerHTML)"""
 
 
 def test_controls_have_names(opened, serving, queue: LabelQueue) -> None:
     page = opened(serving(queue=queue))
     page.set_input_files("#files", images(0))
     expect(page.locator("article table")).to_have_count(1)
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll("button, input, select, a, [role=img], img, progress")].filter(e =>
-             !(e.textContent.trim() || e.getAttribute("aria-label") || e.labels?.length || e.hasAttribute("alt"))
-           ).map(e => e.outerHTML)"""
-    )
-    assert nameless == []
+    assert page.evaluate(NAMELESS) == []
+    page.get_by_role("link", name="Label").click()
+    expect(page.locator(".tile")).to_have_count(4)
+    assert page.evaluate(NAMELESS) == []
     assert page.locator("h1").count() == 1
     assert page.evaluate("document.documentElement.lang") == "en"
     for place in ("#look-status", "#label-status"):

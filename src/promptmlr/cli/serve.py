@@ -1,6 +1,7 @@
 """`promptmlr serve`: a page in the browser, and a small service."""
 
 import re
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.types import Port
 
-from promptmlr.cli.options import Cache, Tower
+from promptmlr.cli.options import Cache, Tower, Unnamed
 from promptmlr.cli.progress import Terminal
 from promptmlr.errors import UserError, of_extra
 from promptmlr.options import CacheOptions, DataOptions, TowerOptions
@@ -17,11 +18,12 @@ __all__ = ["serve"]
 
 
 def serve(
-    *runs: Annotated[Path, Parameter(name="RUN", required=True)],
-    label: Path | None = None,
-    images: Path | None = None,
+    *runs: Annotated[Path, Parameter(name="RUN")],
+    label: str | None = None,
+    classes: str | None = None,
     queue: Path | None = None,
     journal: Path | None = None,
+    random_share: float = 0.1,
     host: str = "127.0.0.1",
     port: Port = 8765,
     allow_host: Annotated[list[str] | None, Parameter(metavar="NAME")] = None,
@@ -31,16 +33,23 @@ def serve(
     concurrency: int = 16,
     timeout: float = 60,
     tower: Tower = TowerOptions(),
+    reading: Unnamed = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
     """Start a page in the browser that labels images and asks for missing labels; answer other programs too.
 
+    With --label a run may be left out: the proposals are then CLIP's own, and answers move them from the first page on.
+
     Args:
         runs: A run folder, or two to compare side by side.
-        label: CSV whose blank cells the page asks about and fills.
-        images: Folder to which image paths in --label are relative. (default: the folder of the CSV)
-        queue: Cells to ask about, in this order: a .csv that `promptmlr suggest` wrote. (default: ranked by the run)
+        label: Data whose unknown labels the page asks about, in any format. Answers fill the cells of a CSV; of other
+            formats they stay in --journal, and `promptmlr convert --answers` puts them in place.
+        classes: Classes to ask about: names between commas, or a file with one a line. If --label is a folder of images
+            that nobody has labelled, answers go to FOLDER/labels.csv.
+        queue: Cells to ask about, in this order: a .csv that `promptmlr suggest` wrote. (default: all, the most
+            informative first, ranked anew after every page)
         journal: File in which answers are saved first (.jsonl). (default: next to --label)
+        random_share: Share of cells that are drawn at random, so that probabilities can be calibrated on the answers.
         host: Address to listen on. With any other than this machine's own, other computers can connect: see
             docs/how-to/serve.md first.
         port: Port to listen on; 0 means any free port.
@@ -52,12 +61,11 @@ def serve(
         concurrency: Largest number of requests with images at once, including those that wait; more get status 429.
         timeout: Seconds in which a request must arrive, and in which it must be answered.
     """
-    from promptmlr.opening import open_cache
     from promptmlr.run import load_run
 
     _check_installed()
     from promptmlr.web.app import create_app
-    from promptmlr.web.asking import label_queue, ranking_of
+    from promptmlr.web.asking import Asked, open_labelling
     from promptmlr.web.limits import Limits
     from promptmlr.web.served import served_runs
     from promptmlr.web.server import Server, listen
@@ -66,22 +74,27 @@ def serve(
 
     if len(runs) > 2:
         raise UserError(f"{len(runs)} runs; one can be served, or two side by side")
-    if label is None and (queue is not None or journal is not None):
-        raise UserError("--queue and --journal belong to --label, and that is not given")
+    if label is None:
+        if not runs:
+            raise UserError("nothing to serve; name a run, or data to label with --label")
+        for option, value in {"--classes": classes, "--queue": queue, "--journal": journal}.items():
+            if value is not None:
+                raise UserError(f"{option} belongs to --label, and that is not given")
     for name in allow_host or ():
         _check_name(name)
     limits = Limits(max_megabytes, max_pixels, max_images, concurrency, timeout)
     loaded = [load_run(path) for path in runs]
-    store = open_cache(regions)
-    asked, ranking = None, None
-    if label is not None:
-        said = loaded[0].config.data.reading
-        reading = DataOptions().or_else(said if said.get("format") == "csv" else {})
-        asked = label_queue(label, journal, images, Terminal(), reading)
-        ranking = ranking_of(loaded[0], label, queue, images, store, tower.workers, Terminal(), reading)
-    service = Service(served_runs(loaded), limits, asked)
-    server = Server(create_app(service, host, allow_host or []), listen(host, port))
-    run_service(service, server, tower, ranking, Terminal())
+    with ExitStack() as until_the_end:
+        asked, learner = None, None
+        if label is not None:
+            wanted = Asked(label, classes, queue, journal, random_share, reading)
+            asked, learner, run = until_the_end.enter_context(
+                open_labelling(wanted, loaded[0] if loaded else None, tower, regions, Terminal())
+            )
+            loaded = loaded or [run]
+        service = Service(served_runs(loaded), limits, asked)
+        server = Server(create_app(service, host, allow_host or []), listen(host, port))
+        run_service(service, server, tower, learner, Terminal())
 
 
 def _check_name(given: str) -> None:

@@ -5,16 +5,12 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 __all__ = [
-    "AnswerGiven",
-    "AnswerTaken",
     "Health",
     "LimitsInfo",
     "MapsAnswer",
     "PredictAnswer",
     "Prediction",
     "Problem",
-    "QuestionInfo",
-    "QueueInfo",
     "RunInfo",
     "ServiceInfo",
     "SideMap",
@@ -90,7 +86,7 @@ class ServiceInfo(BaseModel):
     version: str
     runs: list[RunInfo]
     limits: LimitsInfo
-    labelling: bool = Field(description="Whether there is a labelling queue.")
+    labelling: list[str] | None = Field(description="The classes of the labelling queue; null where there is none.")
 
 
 class Health(BaseModel):
@@ -99,44 +95,3 @@ class Health(BaseModel):
     status: Literal["ready", "loading"]
     version: str
     runs: list[str]
-
-
-class QuestionInfo(BaseModel):
-    """A cell that is asked about."""
-
-    id: str = Field(description="Of the question, and of nothing else: a service that starts again asks under others.")
-    image: str = Field(description="The name of the file.")
-    row: int = Field(description="Of the image in the label file, where the header is 1.")
-    label_class: str = Field(serialization_alias="class")
-    probability: float | None
-
-
-class QueueInfo(BaseModel):
-    """Where the labelling queue is."""
-
-    state: Literal["ranking", "ready"]
-    problem: str | None = Field(description="Why there is no question although there should be.")
-    question: QuestionInfo | None
-    following: str | None = Field(description="The id of the question after this one.")
-    total: int
-    answered: int
-    skipped: int
-    filled: int = Field(description="Suggested cells that others have filled.")
-    waiting: int = Field(description="Answers that the file has not got yet.")
-    lost: int = Field(description="Answers that were in the file and are blank there again.")
-    undoable: bool
-
-
-class AnswerGiven(BaseModel):
-    """An answer to a question."""
-
-    question: str = Field(description="Its id.")
-    answer: Literal["present", "absent", "skip"]
-
-
-class AnswerTaken(BaseModel):
-    """What became of it."""
-
-    result: Literal["written", "waiting", "taken", "skipped", "undone", "nothing"]
-    message: str
-    queue: QueueInfo

@@ -33,11 +33,13 @@ from promptmlr.web.uploads import REQUEST_BODY
 
 __all__ = ["create_app"]
 
+SCRIPTS = ("page", "look", "maps", "label", "grid", "image", "answering", "pictures", "shared")
+
 PAGE = {
     "index.html": "text/html; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
-    **{f"{name}.js": "text/javascript; charset=utf-8" for name in ("page", "look", "maps", "label", "shared")},
+    **{f"{name}.js": "text/javascript; charset=utf-8" for name in SCRIPTS},
 }
 """The files of the page and their types; nothing else is ever read from a disk for it.
 
@@ -119,7 +121,7 @@ def _add_status(app: FastAPI, service: Service) -> None:
                 max_images=limits.max_images,
                 timeout=limits.timeout,
             ),
-            labelling=service.queue is not None,
+            labelling=None if service.queue is None else list(service.queue.labelled.class_names),
         )
 
     @app.get("/metrics", include_in_schema=False)

@@ -1,77 +1,176 @@
-"""What `promptmlr serve --label` asks about: the queue of a file, and where its suggestions come from."""
+"""What `promptmlr serve --label` asks about: data, where their answers are kept, and who ranks what is unknown."""
 
-from collections.abc import Sequence
+import csv
+import io
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from promptmlr.data import DataOptions, ImageFile
+from promptmlr.data import ImageFile, detect_format, find_images, load_data
+from promptmlr.data.classes import classes_of
 from promptmlr.data.images import ImageRef
 from promptmlr.errors import UserError
 from promptmlr.features import RegionCache
-from promptmlr.labels import ABSENT, PRESENT
-from promptmlr.reporting import Reporter
+from promptmlr.files import write_text
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
+from promptmlr.names import shown
+from promptmlr.opening import open_cache, open_tower
+from promptmlr.options import CacheOptions, DataOptions, TowerOptions
+from promptmlr.reporting import Reporter, counted
 from promptmlr.run import Run
+from promptmlr.web.in_journal import InJournal
+from promptmlr.web.in_table import InTable
 from promptmlr.web.journal import Journal
+from promptmlr.web.keeping import Keeper
 from promptmlr.web.label_file import LabelFile
 from promptmlr.web.labelling import LabelQueue
-from promptmlr.web.suggestions import Cell, Ranking, ranked_by, read_suggestions, training_rows
+from promptmlr.web.learning import Learner, learning_by, run_on
+from promptmlr.web.proposals import listed_proposals
+from promptmlr.web.suggestions import read_suggestions
 
-__all__ = ["label_queue", "ranking_of"]
+__all__ = ["Asked", "blank_table", "label_queue", "open_labelling"]
 
-_DEFAULTS = DataOptions()
+TABLE = "labels.csv"
+IN_PLACE = (".csv", ".tsv")  # tables that are text
 
 
-def label_queue(
-    label: Path, journal: Path | None, images: Path | None, reporter: Reporter, options: DataOptions = _DEFAULTS
-) -> LabelQueue:
-    """The labelling queue of a CSV, without suggestions yet; `options` say how it is read and written."""
-    file = LabelFile(label, options)
-    cells = file.read()
-    for answer in (PRESENT, ABSENT):
-        cells.written(answer)  # refused now, and not at the first answer
-    beside = journal or file.path.with_name(f"{file.name}.answers.jsonl")
-    queue = LabelQueue(file, Journal(beside), images, reporter)
-    waiting = queue.standing().waiting
-    if waiting:
-        reporter.note(f"{beside} holds {waiting} answers that {label} has not got; they are written with the next one")
+@dataclass(frozen=True)
+class Asked:
+    """What is to be labelled, as a person says it.
+
+    Attributes:
+        data: a file or folder in any format, or with `classes` a folder of images.
+        classes: those to ask about, between commas or in a file with one a line: of a table, or of a folder of images
+            that have no labels yet.
+        suggestions: what `promptmlr suggest` wrote; None: all that is unknown is asked.
+        journal: where answers are kept first; None: beside the data.
+        random_share: of cells that are drawn at random.
+        reading: how the data are read.
+
+    Raises:
+        UserError: the share is none.
+    """
+
+    data: str
+    classes: str | None = None
+    suggestions: Path | None = None
+    journal: Path | None = None
+    random_share: float = 0.1
+    reading: DataOptions = DataOptions()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.random_share <= 1:
+            raise UserError(f"--random-share {self.random_share}: it is a share, from 0 to 1")
+
+
+@contextmanager
+def open_labelling(
+    asked: Asked, run: Run | None, tower: TowerOptions, regions: CacheOptions, reporter: Reporter
+) -> Iterator[tuple[LabelQueue, Learner | None, Run]]:
+    """The queue, who ranks it (nobody where suggestions are given), and the run whose proposals it starts with.
+
+    Args:
+        asked: what is to be labelled.
+        run: a finished run; None makes one of what is known already.
+        tower: of a run that is made.
+        regions: where regions are stored; in a folder that is gone at the end, where they are not to be.
+        reporter: where to say how it goes.
+
+    Raises:
+        UserError: as `label_queue`, or no image can be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="promptmlr-") as folder:
+        queue = label_queue(asked, run, reporter)
+        cache = open_cache(regions)
+        if cache is None or cache.folder is None:
+            cache = RegionCache(Path(folder))
+        if run is None:
+            backbone = open_tower("images", tower, reporter)
+            known = replace(queue.labelled, labels=queue.known()[0])
+            run = run_on(known, backbone, cache, workers=tower.workers, reporter=reporter)
+        learner = None
+        if asked.suggestions is None:
+            learner = Learner(queue, learning_by(run, queue.labelled, cache, tower.workers, reporter), reporter)
+        else:
+            listed = read_suggestions(asked.suggestions, queue.labelled, reporter)
+            queue.propose(listed_proposals(queue.labelled.labels.shape, listed))
+        yield queue, learner, run
+
+
+def label_queue(asked: Asked, run: Run | None, reporter: Reporter) -> LabelQueue:
+    """The labelling queue of some data, without a ranking yet.
+
+    Raises:
+        UserError: the data cannot be read, nothing in them is unknown, or the run knows none of their classes.
+    """
+    data, reading = asked.data, asked.reading
+    if asked.classes is not None and Path(data).is_dir():
+        data = str(blank_table(Path(data), asked.classes))
+    elif asked.classes is not None:
+        reading = replace(reading, classes=asked.classes)
+    kind = reading.format or detect_format(data)
+    like = {} if run is None or run.config.data.reading.get("format") != kind else run.config.data.reading
+    reading = replace(reading.or_else({"coco_images": "all"}).or_else(like), format=kind, skip_unreadable=True)
+    labelled = load_data(data, "train", reading)
+    if labelled.features is not None:
+        raise UserError(f"{data} holds features, and nobody can look at those; name the images")
+    if run is not None and not set(labelled.class_names) & set(run.class_names):
+        raise UserError(f"{data} has none of the run's classes, such as {run.class_names[0]!r}")
+    _check_images(data, labelled.images, reporter)
+    keeper = _keeper(Path(data), reading, asked.journal, reporter)
+    queue = LabelQueue(labelled, keeper, random_share=asked.random_share, reporter=reporter)
+    if not (queue.known()[0] == UNKNOWN).any():
+        raise UserError(f"{data}: no label is unknown, so there is nothing to ask")
     return queue
 
 
-def ranking_of(
-    run: Run,
-    label: Path,
-    queue: Path | None,
-    images: Path | None,
-    cache: RegionCache | None,
-    workers: int,
-    reporter: Reporter,
-    options: DataOptions = _DEFAULTS,
-) -> Ranking:
-    """What gives the suggestions, from a file or by the run; mistakes in either are found now."""
-    if queue is not None:
-        suggestions = read_suggestions(queue)
-        _check_images(label, [ImageFile((images or label.parent) / one.image_id) for one in suggestions], reporter)
+def blank_table(folder: Path, classes: str) -> Path:
+    """The table of a folder of images and some classes, all cells blank; the one that is there already goes on.
 
-        def from_file() -> Sequence[Cell]:
-            return suggestions
-
-        return from_file
-    labelled = training_rows(label, images, options)
-    if not set(labelled.class_names) & set(run.class_names):
-        raise UserError(f"{label} has none of the run's classes, such as {run.class_names[0]!r}")
-    _check_images(label, labelled.images, reporter)
-
-    def by_run() -> Sequence[Cell]:
-        return ranked_by(run, labelled, cache, workers, reporter)
-
-    return by_run
+    Raises:
+        UserError: there is no image in it; its table has other classes.
+        EnvironmentFault: the table cannot be written.
+    """
+    names, path = classes_of(classes), folder / TABLE
+    if path.exists():
+        found = LabelFile(path).read().columns
+        if set(found) != set(names):
+            raise UserError(f"{path} has other classes: {', '.join(found)}; name it with --label, without --classes")
+        return path
+    files = [shown(file.relative_to(folder).as_posix()) for file in find_images([folder])]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["image", *names])
+    writer.writerows([file, *[""] * len(names)] for file in files)
+    write_text(path, text.getvalue())
+    return path
 
 
-def _check_images(label: Path, images: Sequence[ImageRef], reporter: Reporter) -> None:
+def _keeper(data: Path, reading: DataOptions, journal: Path | None, reporter: Reporter) -> Keeper:
+    """The cells of a CSV, or a journal for whatever `promptmlr convert` writes back."""
+    beside = Journal(journal or data.resolve().with_name(f"{data.resolve().name}.answers.jsonl"))
+    if reading.format != "csv" or data.suffix.lower() not in IN_PLACE:
+        reporter.note(f"answers are kept in {beside.path}; `promptmlr convert --answers` puts them into a label file")
+        return InJournal(beside)
+    file = LabelFile(data, reading)
+    cells = file.read()
+    for answer in (PRESENT, ABSENT):
+        cells.written(answer)  # refused now, and not at the first answer
+    keeper = InTable(file, beside, reporter)
+    if keeper.waiting:
+        held = counted(keeper.waiting, "answer")
+        reporter.note(f"{beside.path} holds {held} that {data} has not got; they are written with the next one")
+    return keeper
+
+
+def _check_images(data: str, images: Sequence[ImageRef], reporter: Reporter) -> None:
     """Refuse to ask about images none of which is there; say how many are not."""
     missing = [image for image in images if isinstance(image, ImageFile) and not image.exists()]
     if missing and len(missing) == len(images):
         raise UserError(
-            f"{label}: none of the {len(images):,} images to ask about is there, such as {missing[0].name}; name their "
+            f"{data}: none of the {len(images):,} images to ask about is there, such as {missing[0].name}; name their "
             "folder with --images"
         )
     if missing:

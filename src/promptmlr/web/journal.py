@@ -1,4 +1,7 @@
-"""Every answer as a line of JSON beside the label CSV, before the CSV is touched: nothing that was said is lost."""
+"""Every answer as a line of JSON beside the labels, before anything else is touched: nothing that was said is lost.
+
+`promptmlr convert --answers` reads it (`promptmlr.data.answers`).
+"""
 
 import json
 import os
@@ -17,12 +20,21 @@ State = Literal["waiting", "written", "dropped"]
 
 @dataclass(frozen=True)
 class Entry:
-    """An answer, and where it is: waiting for the CSV, written to it, or given up (undone, or answered by others)."""
+    """An answer, and where it is.
+
+    Attributes:
+        image: the image's id.
+        class_name: the class.
+        value: "1" present, "0" absent.
+        state: waiting for the label file, written to it, or given up (undone, or answered by others).
+        random: whether the cell was drawn at random, so that it stands for others, and not chosen for what it teaches.
+    """
 
     image: str
     class_name: str
     value: str
     state: State
+    random: bool = False
 
     @property
     def cell(self) -> tuple[str, str]:
@@ -53,8 +65,8 @@ class Journal:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._append("".join(_line(now, entry) for entry in entries))
 
-    def waiting(self) -> list[Entry]:
-        """The answers that the CSV has not got yet, in their order; lines that a crash cut short do not count.
+    def answers(self) -> list[Entry]:
+        """The last answer to each cell that was not given up, in their order; lines cut short by a crash do not count.
 
         Raises:
             UserError: it cannot be read.
@@ -67,12 +79,13 @@ class Journal:
         for line in lines:
             try:
                 record = json.loads(line)
-                entry = Entry(record["image"], record["class"], record["value"], record["state"])
+                entry = Entry(record["image"], record["class"], record["value"], record["state"],
+                              record.get("random") is True)  # fmt: skip
             except (ValueError, KeyError, TypeError):
                 continue
             last.pop(entry.cell, None)
             last[entry.cell] = entry
-        return [entry for entry in last.values() if entry.state == "waiting" and entry.value in ("0", "1")]
+        return [entry for entry in last.values() if entry.state != "dropped" and entry.value in ("0", "1")]
 
     def _append(self, text: str) -> None:
         try:
@@ -95,5 +108,6 @@ class Journal:
 
 
 def _line(time: str, entry: Entry) -> str:
-    record = {"time": time, "image": entry.image, "class": entry.class_name, "value": entry.value, "state": entry.state}
+    record = {"time": time, "image": entry.image, "class": entry.class_name, "value": entry.value, "state": entry.state,
+              "random": entry.random}  # fmt: skip
     return json.dumps(record, ensure_ascii=False) + "\n"

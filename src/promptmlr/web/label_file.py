@@ -1,4 +1,4 @@
-"""A label CSV that other programs may write at any time, and one cell of it changed under a lock."""
+"""A label CSV that other programs may write at any time, and some cells of it changed under a lock."""
 
 import os
 from collections.abc import Callable
@@ -57,30 +57,24 @@ class LabelFile:
             raise UserError(f"cannot read {self.name}: {error.strerror}") from error
         return self._cells
 
-    def change(self, image_id: str, class_name: str, code: int, edit: Edit) -> LabelCells | None:
-        """Change the file as it is now, if a cell says `code`.
+    def change(self, edit: Edit) -> None:
+        """Change the file as it is at this moment.
 
         Args:
-            image_id: of the cell.
-            class_name: of the cell.
-            code: 1 present, 0 absent, -1 unknown.
-            edit: the file → the file as it shall be.
-
-        Returns:
-            The file as it was before; None where the cell says something else and nothing was written.
+            edit: the file → the file as it shall be, or the same object where nothing is to be written. Called again
+                where somebody saves the file meanwhile.
 
         Raises:
-            UserError: the file cannot be read, the cell is not there, or others keep writing.
+            UserError: the file cannot be read, or others keep writing.
             EnvironmentFault: the file cannot be written.
         """
         lock = self.path.with_name(f".{self.name}.lock")
         with only_process(lock, f"another process is writing {self.name}", PATIENCE):
             for _ in range(ATTEMPTS):
                 before = self._fresh()
-                if before.code(image_id, class_name) != code:
-                    return None
-                if self._replace(before, edit(before)):
-                    return before
+                after = edit(before)
+                if after is before or self._replace(before, after):
+                    return
         raise UserError(f"{self.name} changes all the time; close what else writes it")
 
     def _fresh(self) -> LabelCells:

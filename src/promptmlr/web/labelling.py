@@ -1,56 +1,54 @@
-"""The labelling queue: one suggested cell at a time, each answer written to a CSV that stays open elsewhere.
+"""The labelling queue: pages of cells for whoever asks, what they answer, and what is left to ask.
 
-An answer is first a line of the journal, then one changed cell of the file as it is at that moment. A cell that
-somebody else has filled meanwhile is shown and left alone.
+Letters: N images, C classes.
 """
 
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Literal
 
-from promptmlr.data import ImageFile
-from promptmlr.data.cells import LabelCells
+import numpy as np
+from numpy.typing import NDArray
+
+from promptmlr.data import ImageRef, LabelledImages
 from promptmlr.errors import EnvironmentFault, UserError
-from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
+from promptmlr.labels import PRESENT, UNKNOWN, Labels
 from promptmlr.reporting import Reporter, counted
-from promptmlr.web.journal import Entry, Journal
-from promptmlr.web.label_file import LabelFile
-from promptmlr.web.suggestions import Cell
+from promptmlr.web.journal import Entry
+from promptmlr.web.keeping import CODES, Keeper
+from promptmlr.web.leases import Leases
+from promptmlr.web.modes import MODES, Choice
+from promptmlr.web.pages import Answer, Cell, Mode, Page
+from promptmlr.web.proposals import Proposals
 
-__all__ = ["Answer", "LabelQueue", "Outcome", "Question", "Result", "Standing"]
+__all__ = ["LabelQueue", "Outcome", "Result", "Standing"]
 
-Answer = Literal["present", "absent", "skip"]
 Result = Literal["written", "waiting", "taken", "skipped", "undone", "nothing"]
 
-_TEXTS = {"present": "1", "absent": "0"}
-_CODES = {"1": PRESENT, "0": ABSENT}
-_WORDS = {PRESENT: "present", ABSENT: "absent", UNKNOWN: "unknown"}
+AHEAD = 2  # pages of a person: the one that is shown, and the next, whose pictures are fetched
+MOST_PEOPLE = 64  # at once; of more, whoever has been silent for longest begins anew
+MOST_STEPS = 200  # that a person can undo
 
-
-@dataclass(frozen=True)
-class Question:
-    """The cell that is asked about.
-
-    Attributes:
-        number: of the suggestion.
-        suggestion: image, class, probability.
-        row: of the image in the file.
-    """
-
-    number: int
-    suggestion: Cell
-    row: int
+_VALUES = {"present": "1", "absent": "0"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an answer, and a sentence about it."""
+    """What became of the answers of a page.
+
+    Attributes:
+        result: of the page.
+        message: a sentence about it.
+        counts: the same of its cells.
+    """
 
     result: Result
     message: str
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,297 +56,372 @@ class Standing:
     """Where the queue is.
 
     Attributes:
-        state: whether suggestions are still being ranked.
-        problem: why there is no question although there should be, or None.
-        question: the next cell; None at the end.
-        total: suggestions.
-        answered: by this queue.
+        state: whether the first ranking is still being made.
+        problem: why there is nothing to ask although there should be, or None.
+        pages: of the person who asks: the one to show, and the next.
+        answered: cells, by all people.
+        at_random: of these, drawn at random.
         skipped: for this time.
         filled: found filled by others.
+        left: cells that are still to be asked.
         waiting: answers that are in the journal and not yet in the file.
         lost: answers that were in the file and are blank there again.
-        undoable: whether there is an answer to take back.
-        following: the number of the question after this one, for its picture.
+        ranked_with: answers that the newest ranking has learned from.
+        undoable: whether the person has an answer to take back.
     """
 
     state: Literal["ranking", "ready"]
     problem: str | None
-    question: Question | None
-    total: int
+    pages: tuple[Page, ...]
     answered: int
+    at_random: int
     skipped: int
     filled: int
+    left: int
     waiting: int
     lost: int
+    ranked_with: int
     undoable: bool
-    following: int | None
 
 
 @dataclass(frozen=True)
 class _Step:
-    """An answer that can be taken back."""
+    """A page as it was answered, which can be taken back; and what of it was kept."""
 
-    number: int
-    text: str | None  # None: skipped
+    page: Page
+    kept: tuple[tuple[Cell, Entry], ...]
+
+
+@dataclass
+class _Person:
+    """Somebody who labels, in one tab of one browser."""
+
+    mode: Mode = "grid"
+    column: int | None = None
+    pages: list[Page] = field(default_factory=list)
+    shown: str | None = None  # the page that is on the screen
+    history: list[_Step] = field(default_factory=list)
 
 
 class LabelQueue:
-    """Suggestions, and what was answered. Safe to use from several threads.
+    """Pages of cells, and what was answered. Safe to use from several threads.
 
     Args:
-        file: the label CSV.
-        journal: beside it.
-        images: the folder that image ids start from, by default that of the file.
+        labelled: N images with their labels for C classes.
+        keeper: where answers are kept.
+        random_share: of cells that are drawn at random.
+        seed: of these; None draws others every time.
+        leases: which cells are handed out.
         reporter: hears what a page must not say: errors with their paths.
 
     Attributes:
-        token: of this queue alone. Another one, after the service was started again, numbers other cells.
+        token: of this queue alone. Another one, after the service was started again, numbers other images.
+        changed: set when there is something new to learn from.
     """
 
     def __init__(
-        self, file: LabelFile, journal: Journal, images: Path | None = None, reporter: Reporter | None = None
+        self,
+        labelled: LabelledImages,
+        keeper: Keeper,
+        *,
+        random_share: float = 0.1,
+        seed: int | None = None,
+        leases: Leases | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
-        self.token = secrets.token_hex(8)
-        self.file = file
-        self.journal = journal
-        self._images = images or file.path.parent
+        self.labelled = labelled
+        self.keeper = keeper
         self.reporter = reporter or Reporter()
+        self.token = secrets.token_hex(8)
+        self.changed = threading.Event()
         self._lock = threading.Lock()
-        self._suggestions: tuple[Cell, ...] = ()
-        self._ranked = False
+        self._share = random_share
+        self._random = np.random.default_rng(seed)
+        self._leases = leases or Leases()
+        self._people: OrderedDict[str, _Person] = OrderedDict()
+        self._proposals: Proposals | None = None
         self._problem: str | None = None
-        self._answers: dict[int, str] = {}
-        self._skipped: set[int] = set()
-        self._filled: set[int] = set()
-        self._history: list[_Step] = []
-        self._waiting = {entry.cell: entry for entry in journal.waiting()}
-        self._blanks: dict[tuple[str, str], bytes] = {}  # what cells held before they were filled
+        self._labels: Labels = labelled.labels.copy()
+        self._skipped: set[tuple[int, int]] = set()
+        self._filled: set[tuple[int, int]] = set()
+        self._answered: dict[tuple[int, int], bool] = {}  # cell → drawn at random
+        self._ranked_with = self._number = 0
+        rows = {image_id: row for row, image_id in enumerate(labelled.image_ids)}
+        columns = {name: column for column, name in enumerate(labelled.class_names)}
+        for entry in keeper.known():
+            if entry.image in rows and entry.class_name in columns:
+                self._labels[rows[entry.image], columns[entry.class_name]] = CODES[entry.value]
 
-    def offer(self, suggestions: Sequence[Cell]) -> None:
-        """Begin with these; those whose cell the file does not have are left out, and that is said."""
-        cells = self.file.read()
-        known = [one for one in suggestions if one.image_id in cells.places and one.class_name in cells.columns]
-        if len(known) < len(suggestions):
-            self.reporter.note(f"{len(suggestions) - len(known)} suggestions are of cells that {self.file.name} lacks")
+    def propose(self, proposals: Proposals, ranked_with: int = 0) -> None:
+        """Take a new ranking for pages that are still to be made; those that are handed out stay as they are.
+
+        Args:
+            proposals: of the N images and C classes.
+            ranked_with: answers of this queue that it has learned from.
+        """
         with self._lock:
-            self._suggestions, self._ranked = tuple(known), True
+            self._proposals, self._ranked_with = proposals, ranked_with
 
     def fail(self, problem: str) -> None:
-        """There will be no suggestions, because of a problem that the page may say."""
+        """There will be no ranking, because of a problem that the page may say."""
         with self._lock:
-            self._ranked, self._problem = True, problem
+            self._problem = problem
 
-    def standing(self) -> Standing:
-        """Where the queue is now, by the file as it is now."""
+    def known(self) -> tuple[Labels, int]:
+        """(N, C) int8 labels as they are known now, and how many answers of this queue are among them."""
         with self._lock:
-            return self._standing()
+            return self._labels.copy(), len(self._answered)
 
-    def image(self, number: int) -> ImageFile | None:
-        """The image of a suggestion; None where there is no such suggestion."""
-        if not 0 <= number < len(self._suggestions):
-            return None
-        return ImageFile(self._images / self._suggestions[number].image_id)
+    def image(self, row: int) -> ImageRef | None:
+        """An image; None where there is no such row."""
+        return self.labelled.images[row] if 0 <= row < len(self.labelled.images) else None
 
-    def answer(self, number: int, answer: Answer) -> Outcome:
-        """Take an answer, and write it to the file if that works.
+    def visit(self, name: str, mode: Mode, class_name: str | None = None) -> Standing:
+        """Where a person is: the same pages as before, or the first ones.
+
+        Args:
+            name: of the person, or of the tab.
+            mode: how cells are asked.
+            class_name: the class to ask about in the grid; None leaves it to the queue.
 
         Raises:
-            UserError: there is no such suggestion.
-            EnvironmentFault: neither the file nor the journal can be written: the answer was not taken.
+            UserError: there is no such class.
         """
+        names = self.labelled.class_names
+        if class_name is not None and class_name not in names:
+            raise UserError("there is no such class")
+        column = None if class_name is None or mode != "grid" else names.index(class_name)
         with self._lock:
-            if not 0 <= number < len(self._suggestions):
-                raise UserError(f"there is no suggestion {number}; load the page again")
-            if number in self._answers:
-                return Outcome("taken", f"answered already: {self._said(number, self._answers[number])}")
-            if answer == "skip":
-                self._skipped.add(number)
-                self._history.append(_Step(number, None))
-                return Outcome("skipped", f"skipped: {self._said(number, None)}")
-            self._retry()
-            return self._take(number, _TEXTS[answer])
+            person = self._person(name)
+            if (person.mode, person.column) != (mode, column):
+                self._put_back(name, person.pages)
+                person.mode, person.column, person.pages = mode, column, []
+            return self._standing(name, person)
 
-    def undo(self) -> Outcome:
-        """Take the last answer of this queue back.
+    def answer(self, name: str, page_id: str, answers: Sequence[Answer]) -> tuple[Outcome, Standing]:
+        """Take the answers to a page, in the order of its cells, all of them or none.
+
+        A page that was answered before is left as it was, so that an answer may be sent twice.
 
         Raises:
-            EnvironmentFault: the journal cannot be written.
+            UserError: it is no page of this person, or has another number of cells.
+            EnvironmentFault: neither the place of the answers nor the journal can be written.
         """
         with self._lock:
-            if not self._history:
-                return Outcome("nothing", "there is nothing to undo")
-            step = self._history[-1]
-            if step.text is not None:
-                outcome = self._take_back(step)
-                if outcome is not None:
-                    return outcome
-            self._history.pop()
-            self._answers.pop(step.number, None)
-            self._skipped.discard(step.number)
-            return Outcome("undone", f"undone: {self._said(step.number, None)}")
+            person = self._person(name)
+            page = next((page for page in person.pages if page.id == page_id), None)
+            if page is None:
+                if any(step.page.id == page_id for step in person.history):
+                    return Outcome("taken", "answered already"), self._standing(name, person)
+                raise UserError("this page is no longer held for you, and nothing was written")
+            if len(answers) != len(page.cells):
+                raise UserError(f"{len(answers)} answers to {counted(len(page.cells), 'cell')}")
+            outcome, kept = self._take(page, answers)
+            person.pages.remove(page)
+            self._put_back(name, [page])
+            given = tuple(replace(cell, proposed=one) for cell, one in zip(page.cells, answers, strict=True))
+            person.history = [*person.history, _Step(replace(page, cells=given), kept)][-MOST_STEPS:]
+            return outcome, self._standing(name, person)
 
-    def write_again(self) -> Outcome:
+    def undo(self, name: str) -> tuple[Outcome, Standing]:
+        """Take a person's last page back, and show it again as it was answered."""
+        with self._lock:
+            person = self._person(name)
+            outcome = self._undo(person)
+            return outcome, self._standing(name, person)
+
+    def write_again(self, name: str) -> tuple[Outcome, Standing]:
         """Write what waits in the journal, and what was in the file and is no longer there.
 
         Raises:
+            UserError: the file cannot be read.
             EnvironmentFault: the journal cannot be written.
         """
         with self._lock:
-            lost = self._lost()
-            entries = [self._entry(number, "waiting") for number in lost]
-            self.journal.add(entries)
-            self._waiting |= {entry.cell: entry for entry in entries}
-            before = len(self._waiting)
-            self._retry()
-            left = len(self._waiting)
+            count, left = self.keeper.write_again()
+            outcome = Outcome("written", f"{counted(count, 'answer')} written to {self.keeper.name}")
             if left:
-                return Outcome("waiting", f"{counted(left, 'answer')} still cannot be written to {self.file.name}")
-            return Outcome("written", f"{counted(before, 'answer')} written to {self.file.name}")
+                outcome = Outcome("waiting", f"{counted(left, 'answer')} still cannot be written to {self.keeper.name}")
+            return outcome, self._standing(name, self._person(name))
 
-    def _standing(self) -> Standing:
-        questions, problem, lost = [], self._problem, []
+    def file_name(self, row: int) -> str:
+        """What an image is called on a page, without its folder."""
+        return PurePath(self.labelled.images[row].name).name
+
+    def left(self) -> int:
+        """Cells that are still to be asked."""
+        with self._lock:
+            return int(self._open().sum())
+
+    def row(self, row: int) -> int | None:
+        """The number of an image's row in the file; None where that cannot be said."""
         try:
-            lost = self._lost()
-            questions = [question for question, _ in zip(self._open(), range(2), strict=False)]
+            return self.keeper.row(self.labelled.image_ids[row])
+        except UserError:
+            return None
+
+    def _person(self, name: str) -> _Person:
+        person = self._people.setdefault(name, _Person())
+        self._people.move_to_end(name)
+        while len(self._people) > MOST_PEOPLE:
+            gone, other = self._people.popitem(last=False)
+            self._put_back(gone, other.pages)
+        return person
+
+    def _put_back(self, name: str, pages: Sequence[Page]) -> None:
+        for page in pages:
+            self._leases.give_back(name, [cell.place for cell in page.cells])
+
+    def _standing(self, name: str, person: _Person) -> Standing:
+        problem, lost = self._problem, 0
+        try:
+            self._fill_up(name, person)
+            lost = self.keeper.lost()
         except UserError as error:
             problem = problem or str(error)
+        person.shown = person.pages[0].id if person.pages else None
         return Standing(
-            state="ready" if self._ranked else "ranking",
+            state="ranking" if self._proposals is None and self._problem is None else "ready",
             problem=problem,
-            question=questions[0] if questions else None,
-            total=len(self._suggestions),
-            answered=len(self._answers),
+            pages=tuple(person.pages),
+            answered=len(self._answered),
+            at_random=sum(self._answered.values()),
             skipped=len(self._skipped),
             filled=len(self._filled),
-            waiting=len(self._waiting),
-            lost=len(lost),
-            undoable=bool(self._history),
-            following=questions[1].number if len(questions) > 1 else None,
+            left=int(self._open().sum()),
+            waiting=self.keeper.waiting,
+            lost=lost,
+            ranked_with=self._ranked_with,
+            undoable=bool(person.history),
         )
 
-    def _open(self) -> Iterator[Question]:
-        """The questions that are still open, in rank order."""
-        cells = self.file.read()
-        for number, one in enumerate(self._suggestions):
-            if number in self._answers or number in self._skipped or (one.image_id, one.class_name) in self._waiting:
-                continue
-            if self._code(cells, one) == UNKNOWN:
-                self._filled.discard(number)
-                yield Question(number, one, cells.row(one.image_id))
+    def _fill_up(self, name: str, person: _Person) -> None:
+        """Hold a person's pages for longer, but those that somebody else got or answered meanwhile; add new ones.
+
+        The page that is on the screen stays there even where a cell was filled in the file meanwhile.
+        """
+        kept = []
+        for page in person.pages:
+            places = [cell.place for cell in page.cells]
+            closed = [] if page.id == person.shown else self._closed(page.cells)
+            free = not closed and all(self._labels[place] == UNKNOWN for place in places)
+            if free and self._leases.take(name, places):
+                kept.append(page)
             else:
-                self._filled.add(number)
+                self._put_back(name, [page])
+        person.pages = kept
+        while len(person.pages) < AHEAD and (cells := self._drawn(person)):
+            self._number += 1
+            self._leases.take(name, [cell.place for cell in cells])
+            person.pages.append(Page(f"{self.token}-{self._number}", person.mode, tuple(cells)))
 
-    def _code(self, cells: LabelCells, one: Cell) -> int | None:
-        """What a cell says; None where it is gone, or says something else."""
-        if one.image_id not in cells.places or one.class_name not in cells.columns:
-            return None
-        return cells.code(one.image_id, one.class_name)
-
-    def _lost(self) -> list[int]:
-        """Answers that this queue wrote, and whose cells are blank."""
-        if not self._answers:
+    def _drawn(self, person: _Person) -> list[Cell]:
+        """Cells that are still open when they are looked at, also in the file as it is now."""
+        if self._proposals is None:
             return []
-        cells = self.file.read()
-        return [
-            number
-            for number in self._answers
-            if self._entry(number, "waiting").cell not in self._waiting
-            and self._code(cells, self._suggestions[number]) == UNKNOWN
+        while True:
+            free = self._open()
+            for place in self._leases.held():
+                free[place] = False
+            present = (self._labels == PRESENT).sum(axis=0)
+            choice = Choice(self._proposals, free, present, self._share, self._random, person.column)
+            cells = MODES[person.mode](choice)
+            if not self._closed(cells):
+                return cells
+
+    def _open(self) -> NDArray[np.bool_]:
+        """(N, C) the cells that are still to be asked, whoever has them."""
+        if self._proposals is None:
+            return np.zeros(self._labels.shape, dtype=np.bool_)
+        free: NDArray[np.bool_] = self._proposals.asked & (self._labels == UNKNOWN)
+        for place in self._skipped | self._filled:
+            free[place] = False
+        return free
+
+    def _closed(self, cells: Sequence[Cell]) -> list[tuple[int, int]]:
+        """Those of some cells that others have filled, as the place of the answers says now."""
+        codes = {cell.place: self.keeper.code(*self._named(cell.place)) for cell in cells}
+        closed = [place for place, code in codes.items() if code != UNKNOWN]
+        for place in closed:
+            code = codes[place]
+            self._labels[place] = UNKNOWN if code is None else code
+        self._filled.update(closed)
+        return closed
+
+    def _take(self, page: Page, answers: Sequence[Answer]) -> tuple[Outcome, tuple[tuple[Cell, Entry], ...]]:
+        given = [
+            (cell, Entry(*self._named(cell.place), _VALUES[answer], "waiting", cell.random))
+            for cell, answer in zip(page.cells, answers, strict=True)
+            if answer != "skip" and self._labels[cell.place] == UNKNOWN
         ]
+        results = self.keeper.put([entry for _, entry in given]) if given else []
+        kept = tuple(one for one, result in zip(given, results, strict=True) if result != "taken")
+        for cell, entry in kept:
+            self._labels[cell.place] = CODES[entry.value]
+            self._answered[cell.place] = cell.random
+        self._filled.update(cell.place for (cell, _), result in zip(given, results, strict=True) if result == "taken")
+        skipped = [cell for cell, answer in zip(page.cells, answers, strict=True) if answer == "skip"]
+        self._skipped.update(cell.place for cell in skipped)
+        counts: Counter[str] = Counter(results)
+        counts["skipped"] = len(skipped)
+        counts["taken"] += len(page.cells) - len(given) - len(skipped)
+        if kept:
+            self.changed.set()
+        result: Result = next(one for one in ("waiting", "written", "taken", "skipped") if counts[one])
+        return Outcome(result, self._told(page, kept, counts), +counts), kept
 
-    def _take(self, number: int, text: str) -> Outcome:
-        one = self._suggestions[number]
-        waiting = Entry(one.image_id, one.class_name, text, "waiting")
-        self.journal.add([waiting])
+    def _undo(self, person: _Person) -> Outcome:
+        if not person.history:
+            return Outcome("nothing", "there is nothing to undo")
+        step = person.history[-1]
         try:
-            before = self._fill(waiting)
+            given = self.keeper.take_back([entry for _, entry in step.kept]) if step.kept else []
         except (UserError, EnvironmentFault) as error:
             self.reporter.note(str(error))
-            self._waiting[waiting.cell] = waiting
-            self._answers[number] = text
-            self._history.append(_Step(number, text))
-            return Outcome(
-                "waiting",
-                f"{self.file.name} cannot be written now: {self._said(number, text)} is kept in "
-                f"{self.journal.path.name} and written as soon as that works",
-            )
-        if before is None:
-            self._filled.add(number)
-            found = self.file.read().cell(one.image_id, one.class_name).strip()
-            return Outcome(
-                "taken", f"not written: {self._said(number, None)} was filled elsewhere meanwhile, with {found!r}"
-            )
-        self._answers[number] = text
-        self._skipped.discard(number)
-        self._history.append(_Step(number, text))
-        return Outcome("written", f"{self._said(number, text)}, written to row {before.row(one.image_id)}")
+            return Outcome("nothing", f"{self.keeper.name} cannot be written now; nothing was undone")
+        person.history.pop()
+        for (cell, _), back in zip(step.kept, given, strict=True):
+            self._answered.pop(cell.place, None)
+            if back:
+                self._labels[cell.place] = UNKNOWN
+            else:
+                self._filled.add(cell.place)
+        skipped = {cell.place for cell in step.page.cells if cell.proposed == "skip"}
+        self._skipped -= skipped
+        cells = tuple(cell for cell in step.page.cells if self._labels[cell.place] == UNKNOWN)
+        changed = len(given) - sum(given)
+        if not cells:
+            return Outcome("taken", f"not undone: {counted(changed, 'cell')} changed elsewhere meanwhile")
+        self.changed.set()
+        self._number += 1
+        person.pages.insert(0, replace(step.page, id=f"{self.token}-{self._number}", cells=cells))
+        note = f"; {counted(changed, 'cell')} changed elsewhere meanwhile" if changed else ""
+        return Outcome("undone", f"undone: {self._subject(step.page)}{note}", {"undone": len(cells)})
 
-    def _take_back(self, step: _Step) -> Outcome | None:
-        """Give a cell back what it held; an outcome where that is not possible."""
-        one, text = self._suggestions[step.number], step.text
-        assert text is not None
-        entry = Entry(one.image_id, one.class_name, text, "dropped")
-        if entry.cell in self._waiting:
-            self.journal.add([entry])
-            del self._waiting[entry.cell]
-            return None
+    def _named(self, place: tuple[int, int]) -> tuple[str, str]:
+        """Image id and class."""
+        return self.labelled.image_ids[place[0]], self.labelled.class_names[place[1]]
 
-        def edit(cells: LabelCells) -> LabelCells:
-            return cells.with_raw(one.image_id, one.class_name, self._blanks.get(entry.cell, b""))
+    def _subject(self, page: Page) -> str:
+        """What a page is about, in words; the name of an image without its folder."""
+        image, name = self.file_name(page.cells[0].row), self._named(page.cells[0].place)[1]
+        if page.mode == "single":
+            return f"{name} in {image}"
+        return f"{name} in {counted(len(page.cells), 'image')}" if page.mode == "grid" else image
 
-        try:
-            before = self.file.change(one.image_id, one.class_name, _CODES[text], edit)
-            lost = before is None and self._code(self.file.read(), one) == UNKNOWN  # an older copy was saved over it
-        except (UserError, EnvironmentFault) as error:
-            self.reporter.note(str(error))
-            return Outcome("nothing", f"{self.file.name} cannot be written now; nothing was undone")
-        self.journal.add([entry])
-        if before is None and not lost:
-            self._history.pop()
-            return Outcome("taken", f"not undone: {self._said(step.number, None)} was changed elsewhere meanwhile")
-        return None
-
-    def _retry(self) -> None:
-        """Write what waits; what others have answered meanwhile is dropped."""
-        for entry in list(self._waiting.values()):
-            try:
-                before = self._fill(entry)
-            except (UserError, EnvironmentFault) as error:
-                self.reporter.note(str(error))
-                if self._is_gone(entry):
-                    continue
-                return
-            if before is None:
-                self.reporter.note(f"not written, filled elsewhere: {entry.class_name} of {entry.image}")
-            del self._waiting[entry.cell]
-
-    def _fill(self, entry: Entry) -> LabelCells | None:
-        """Write an answer of the journal to its blank cell; None where it is not blank any more."""
-        image, name, text = entry.image, entry.class_name, entry.value
-
-        def edit(cells: LabelCells) -> LabelCells:
-            return cells.with_label(image, name, _CODES[text])
-
-        before = self.file.change(image, name, UNKNOWN, edit)
-        if before is not None:
-            self._blanks[entry.cell] = before.raw(image, name)
-        self.journal.add([Entry(image, name, text, "dropped" if before is None else "written")])
-        return before
-
-    def _is_gone(self, entry: Entry) -> bool:
-        """Whether the file can be read and has no such cell; its answer then keeps waiting for it."""
-        try:
-            cells = self.file.read()
-        except UserError:
-            return False
-        return entry.image not in cells.places or entry.class_name not in cells.columns
-
-    def _entry(self, number: int, state: Literal["waiting", "dropped"]) -> Entry:
-        one = self._suggestions[number]
-        return Entry(one.image_id, one.class_name, self._answers[number], state)
-
-    def _said(self, number: int, text: str | None) -> str:
-        """A cell in words, with its answer; the name of an image without its folder."""
-        one = self._suggestions[number]
-        cell = f"{one.class_name} in {PurePath(one.image_id).name}"
-        return cell if text is None else f"{cell}: {_WORDS[_CODES[text]]}"
+    def _told(self, page: Page, kept: Sequence[tuple[Cell, Entry]], counts: Mapping[str, int]) -> str:
+        """A sentence about the answers to a page."""
+        present = sum(entry.value == "1" for _, entry in kept)
+        parts = []
+        if kept and page.mode == "single":
+            parts.append("present" if present else "absent")
+        elif kept:
+            parts.append(f"{present} present, {len(kept) - present} absent")
+        if counts["skipped"]:
+            parts.append("skipped" if page.mode == "single" else f"{counts['skipped']} skipped")
+        if counts["taken"]:
+            number = "" if page.mode == "single" else f"{counts['taken']} "
+            parts.append(f"{number}not written, as others have answered meanwhile")
+        if counts["waiting"]:
+            parts.append(f"kept beside {self.keeper.name}, which cannot be written now, until that works")
+        return f"{self._subject(page)}: {', '.join(parts)}"

@@ -143,6 +143,6 @@ def load_backbones(
     for one in served:
         if one.tower in loaded:
             one.run.adopt(loaded[one.tower].backbone)
-        else:
+        elif not one.run.has_backbone:
             one.run.use_backbone(name, pretrained, device)
-            loaded[one.tower] = one.run
+        loaded.setdefault(one.tower, one.run)

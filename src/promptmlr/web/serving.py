@@ -6,16 +6,16 @@ import ipaddress
 from promptmlr.errors import UserError
 from promptmlr.options import TowerOptions
 from promptmlr.reporting import Reporter, counted
+from promptmlr.web.learning import Learner
 from promptmlr.web.served import load_backbones
 from promptmlr.web.server import Server
 from promptmlr.web.service import Service
-from promptmlr.web.suggestions import Ranking
 
 __all__ = ["run_service"]
 
 
 def run_service(
-    service: Service, server: Server, tower: TowerOptions, ranking: Ranking | None, reporter: Reporter
+    service: Service, server: Server, tower: TowerOptions, learner: Learner | None, reporter: Reporter
 ) -> None:
     """Serve until Ctrl-C.
 
@@ -23,7 +23,7 @@ def run_service(
         service: what answers.
         server: where it listens already.
         tower: where the runs find their backbones.
-        ranking: gives the suggestions of the service's queue, once the backbones are there.
+        learner: ranks what the service's queue asks, once the backbones are there.
         reporter: told the address, and when all is ready.
 
     Raises:
@@ -34,29 +34,29 @@ def run_service(
         load_backbones(service.runs, tower.backbone, tower.pretrained, tower.device)
         service.ready = True
         reporter.note("ready")
-        if ranking is not None:
-            _offer(service, ranking, reporter)
+        if learner is not None:
+            _rank(service, learner, reporter)
 
     _say_where(server.address, reporter)
     service.worker.start()
     try:
-        with contextlib.suppress(KeyboardInterrupt):  # the usual end
+        with contextlib.suppress(KeyboardInterrupt), learner or contextlib.nullcontext():  # the usual end
             server.run(prepare)
     finally:
         service.worker.stop()
     reporter.note("stopped")
 
 
-def _offer(service: Service, ranking: Ranking, reporter: Reporter) -> None:
-    """Give the queue its suggestions; the page is of use without them."""
+def _rank(service: Service, learner: Learner, reporter: Reporter) -> None:
+    """Give the queue its first ranking; the page is of use without it."""
     assert service.queue is not None
     try:
-        service.queue.offer(ranking())
+        learner.rank()
     except UserError as error:
         reporter.note(f"no suggestions: {error}")
         service.queue.fail("there are no suggestions; the terminal says why")
     else:
-        reporter.note(f"the queue asks about {counted(service.queue.standing().total, 'cell')}")
+        reporter.note(f"the queue asks about {counted(service.queue.left(), 'cell')}")
 
 
 def _say_where(address: tuple[str, int], reporter: Reporter) -> None:

@@ -87,7 +87,7 @@ def test_runs_are_described_as_their_folders_say(shared, loaded) -> None:
         assert described["class_names"] == list(run.class_names)
         assert np.allclose(described["thresholds"], run.thresholds, atol=1e-6)
         assert described["calibrated"] == (run.calibration is not None)
-    assert runs["labelling"] is False
+    assert runs["labelling"] is None
     assert shared.client.get("/label").status_code == 404
 
 

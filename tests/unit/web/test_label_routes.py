@@ -6,16 +6,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 
 from promptmlr.web import label_routes
-from promptmlr.web.journal import Journal
-from promptmlr.web.label_file import LabelFile
 from promptmlr.web.labelling import LabelQueue
-from promptmlr.web.suggestions import Cell
 from support import Heard
-from web_support import scene_png
+from web_support import queue_of, scene_png
+
+WHO = {"who": "somebody"}
 
 
 @pytest.fixture
@@ -25,70 +25,118 @@ def queue(tmp_path: Path) -> LabelQueue:
     (tmp_path / "photos" / "b.png").write_bytes(b"no image")
     table = tmp_path / "labels.csv"
     table.write_text("image,tree,cat\nphotos/a.png,,\nphotos/b.png,,\nphotos/gone.png,,\n")
-    queue = LabelQueue(LabelFile(table), Journal(tmp_path / "journal.jsonl"), reporter=Heard())
     names = ("photos/a.png", "photos/b.png", "photos/gone.png")
-    queue.offer([Cell(name, "tree", 0.5) for name in names])
-    return queue
+    listed = [(name, "tree", 0.5) for name in names]
+    return queue_of(table, listed, journal=tmp_path / "journal.jsonl", reporter=Heard())
 
 
-def test_a_question_its_picture_and_its_answer(serving, queue: LabelQueue) -> None:
+def first_page(client: httpx.Client, **asking) -> dict:
+    return client.post("/label", json={**WHO, "mode": "single", **asking}).json()["pages"][0]
+
+
+def test_a_page_its_pictures_and_its_answers(serving, queue: LabelQueue) -> None:
     client = serving(queue=queue).client
-    standing = client.get("/label").json()
-    first, second = (f"{queue.token}-{number}" for number in range(2))
-    assert standing["question"] == {"id": first, "image": "a.png", "row": 2, "class": "tree", "probability": 0.5}
-    assert (standing["state"], standing["following"], standing["total"]) == ("ready", second, 3)
-    picture = client.get(f"/label/pictures/{first}")
-    assert picture.headers["content-type"] == "image/jpeg"
-    assert Image.open(io.BytesIO(picture.content)).size == (1280, 1280)
-    done = client.post("/label/answers", json={"question": first, "answer": "present"}).json()
-    assert (done["result"], done["queue"]["answered"], done["queue"]["question"]["id"]) == ("written", 1, second)
-    assert queue.file.path.read_text().splitlines()[1] == "photos/a.png,1,"
-    assert client.post("/label/undo", json={}).json()["result"] == "undone"
-    assert queue.file.path.read_text().splitlines()[1] == "photos/a.png,,"
-    assert client.post("/label/write", json={}).json()["result"] == "written"
+    standing = client.post("/label", json={**WHO, "mode": "single"}).json()
+    page, following = standing["pages"]
+    assert page["cells"] == [
+        {
+            "image": "a.png",
+            "picture": f"{queue.token}-0",
+            "row": 2,
+            "class": "tree",
+            "probability": 0.5,
+            "random": False,
+            "proposed": "absent",
+        }
+    ]
+    assert (standing["state"], standing["left"], page["mode"]) == ("ready", 3, "single")
+    for size, side in (("large", 1280), ("small", 480)):
+        picture = client.get(f"/label/pictures/{page['cells'][0]['picture']}", params={"size": size})
+        assert picture.headers["content-type"] == "image/jpeg"
+        assert Image.open(io.BytesIO(picture.content)).size == (side, side)
+    done = client.post("/label/answers", json={**WHO, "page": page["id"], "answers": ["present"]}).json()
+    assert (done["result"], done["queue"]["answered"], done["queue"]["pages"][0]) == ("written", 1, following)
+    assert queue.keeper.file.path.read_text().splitlines()[1] == "photos/a.png,1,"
+    undone = client.post("/label/undo", json=WHO).json()
+    assert (undone["result"], undone["queue"]["pages"][0]["cells"][0]["proposed"]) == ("undone", "present")
+    assert queue.keeper.file.path.read_text().splitlines()[1] == "photos/a.png,,"
+    assert client.post("/label/write", json=WHO).json()["result"] == "written"
     metrics = client.get("/metrics").text
     assert 'promptmlr_labels_total{result="undone"} 1.0' in metrics
 
 
-def test_wrong_answers_are_refused_with_their_status(serving, queue: LabelQueue, monkeypatch) -> None:
+def test_a_grid_counts_cells(serving, queue: LabelQueue) -> None:
     client = serving(queue=queue).client
-    one = {"question": f"{queue.token}-0", "answer": "present"}
+    page = first_page(client, mode="grid", **{"class": "tree"})
+    assert [cell["image"] for cell in page["cells"]] == ["a.png", "b.png", "gone.png"]
+    given = {**WHO, "page": page["id"], "answers": ["present", "skip", "absent"]}
+    assert client.post("/label/answers", json=given).json()["message"] == (
+        "tree in 3 images: 1 present, 1 absent, 1 skipped"
+    )
+    metrics = client.get("/metrics").text
+    assert 'promptmlr_labels_total{result="written"} 2.0' in metrics
+    assert 'promptmlr_labels_total{result="skipped"} 1.0' in metrics
+
+
+def test_refusals(serving, queue: LabelQueue) -> None:
+    client = serving(queue=queue).client
+    page = first_page(client)
+    one = {**WHO, "page": page["id"], "answers": ["present"]}
+    foreign = {"headers": {"Origin": "http://evil.example"}}
     for path, options, status in (
-        ("/label/answers", {"json": one | {"question": f"{queue.token}-9"}}, 404),
-        ("/label/answers", {"json": one | {"answer": "maybe"}}, 400),
-        ("/label/answers", {"json": one | {"question": 0}}, 400),
-        ("/label/answers", {"json": one | {"question": "0"}}, 404),
-        ("/label/answers", {"json": one | {"question": "another-0"}}, 409),
+        ("/label/answers", {"json": one | {"page": f"{queue.token}-9"}}, 404),
+        ("/label/answers", {"json": one | {"who": "somebody-else"}}, 404),
+        ("/label/answers", {"json": one | {"answers": ["maybe"]}}, 400),
+        ("/label/answers", {"json": one | {"answers": []}}, 404),
+        ("/label/answers", {"json": one | {"answers": ["absent"] * 25}}, 400),
+        ("/label/answers", {"json": one | {"page": 0}}, 400),
+        ("/label/answers", {"json": one | {"page": "0"}}, 404),
+        ("/label/answers", {"json": one | {"page": "x" * 65}}, 400),
+        ("/label/answers", {"json": one | {"page": "another-0"}}, 409),
+        ("/label/answers", {"json": one | {"who": "me"}}, 400),
+        ("/label/answers", {"json": one | {"who": "../../etc/passwd"}}, 400),
+        ("/label/answers", {"json": one | {"who": "somebody\n"}}, 400),
+        ("/label/answers", {"json": one | {"who": "a" * 65}}, 400),
+        ("/label/answers", {"json": {"page": page["id"], "answers": ["present"]}}, 400),
         ("/label/answers", {"json": one, "headers": {"Origin": "http://[::1"}}, 403),
         ("/label/answers", {"content": b"{"}, 400),
         ("/label/answers", {"data": one}, 400),
-        ("/label/undo", {}, 415),
-        ("/label/undo", {"content": b"{}", "headers": {"Content-Type": "text/plain"}}, 415),
-        ("/label/answers", {"json": one, "headers": {"Origin": "http://evil.example"}}, 403),
-        ("/label/undo", {"json": {}, "headers": {"Origin": "http://evil.example"}}, 403),
+        ("/label", {"json": WHO | {"mode": "all"}}, 400),
+        ("/label", {"json": WHO | {"class": "unicorn"}}, 404),
+        ("/label", {"json": WHO | {"class": "x" * 301}}, 400),
+        ("/label", {"content": b'{"who": "somebody"}', "headers": {"Content-Type": "text/plain"}}, 400),
+        ("/label", {"json": WHO, **foreign}, 403),
+        ("/label/undo", {}, 400),
+        ("/label/undo", {"content": b'{"who": "somebody"}', "headers": {"Content-Type": "text/plain"}}, 400),
+        ("/label/answers", {"json": one, **foreign}, 403),
+        ("/label/undo", {"json": WHO, **foreign}, 403),
+        ("/label/write", {"json": WHO, **foreign}, 403),
         ("/label/answers", {"json": one, "headers": {"Host": "evil.example"}}, 421),
     ):
         answer = client.post(path, **options)
         assert answer.status_code == status, (path, options, answer.text)
         assert list(answer.json()) == ["error"]
+    assert client.get("/label").status_code == 405
     for number, status in ((1, 404), (2, 404), (9, 404), (-1, 404), ("x", 404), ("0/../../labels.csv", 404)):
         answer = client.get(f"/label/pictures/{queue.token}-{number}")
         assert answer.status_code == status, (number, answer.text)
-        assert str(queue.file.path.parent) not in answer.text
+        assert str(queue.keeper.file.path.parent) not in answer.text
+    assert client.get(f"/label/pictures/{queue.token}-0", params={"size": "9999"}).status_code == 400
     assert "b.png: not an image" in client.get(f"/label/pictures/{queue.token}-1").text
     assert client.get("/label/pictures/another-0").status_code == 409
-    queue.journal.path = queue.journal.path.parent / "no" / "journal"
+    assert "photos/a.png,," in queue.keeper.file.path.read_text()
+    queue.keeper.journal.path = queue.keeper.journal.path.parent / "no" / "journal"
     lost = client.post("/label/answers", json=one)
     assert lost.status_code == 507
-    assert str(queue.journal.path.parent.parent) not in lost.text
-    assert "photos/a.png,," in queue.file.path.read_text()
+    assert str(queue.keeper.journal.path.parent.parent) not in lost.text
+    assert "photos/a.png,," in queue.keeper.file.path.read_text()
 
 
 def test_pictures_wait_in_the_places_of_all_images(serving, queue: LabelQueue, monkeypatch) -> None:
     """However many are asked for, two are decoded at once and the rest of those with a place wait."""
     inside, most, lock = 0, 0, threading.Lock()
 
-    def slow(image):
+    def slow(image, side):
         nonlocal inside, most
         with lock:
             inside += 1
@@ -108,12 +156,10 @@ def test_pictures_wait_in_the_places_of_all_images(serving, queue: LabelQueue, m
     assert client.get("/health").status_code == 200
 
 
-def test_before_and_without_suggestions(serving, queue: LabelQueue) -> None:
-    fresh = LabelQueue(queue.file, queue.journal)
-    client = serving(queue=fresh).client
-    assert client.get("/label").json()["state"] == "ranking"
-    assert client.post("/label/answers", json={"question": f"{fresh.token}-0", "answer": "absent"}).status_code == 404
-    fresh.fail("there are no suggestions; the terminal says why")
-    standing = client.get("/label").json()
-    assert (standing["state"], standing["question"]) == ("ready", None)
-    assert "terminal" in standing["problem"]
+def test_many_who_never_answer_hold_few_cells(serving, queue: LabelQueue) -> None:
+    """A stranger who makes up names all day takes no memory, and keeps nobody from labelling for long."""
+    client = serving(queue=queue).client
+    for number in range(200):
+        assert client.post("/label", json={"who": f"stranger-{number}", "mode": "single"}).status_code == 200
+    assert len(queue._people) <= 64
+    assert len(queue._leases.held()) <= 3

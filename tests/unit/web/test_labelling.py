@@ -1,352 +1,306 @@
-"""The queue and its file: what is written, what is left alone, and that nothing said is lost."""
+"""The queue: who is asked what, that nobody is asked twice, and what a new ranking leaves alone."""
 
 import json
-import os
-import stat
 import threading
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
-from filelock import FileLock
 
-from promptmlr.data import DataOptions
 from promptmlr.errors import EnvironmentFault, UserError
-from promptmlr.web import label_file
-from promptmlr.web.asking import label_queue
-from promptmlr.web.journal import Entry, Journal
-from promptmlr.web.label_file import LabelFile
+from promptmlr.labels import UNKNOWN
+from promptmlr.web import labelling
+from promptmlr.web.in_journal import InJournal
+from promptmlr.web.journal import Journal
 from promptmlr.web.labelling import LabelQueue
-from promptmlr.web.suggestions import Cell, training_rows
-from support import Heard
+from promptmlr.web.leases import Leases
+from promptmlr.web.modes import AT_ONCE
+from promptmlr.web.proposals import Proposals, ranked_proposals
+from web_support import Asker, labelled_of, queue_of
 
-TABLE = b"image,split,dog,cat\r\na.jpg,train,,1\r\nsub/b.jpg,train,,\r\nc.jpg,train,0,\r\n"
-ASKED = [
-    Cell("sub/b.jpg", "dog", 0.5),
-    Cell("a.jpg", "dog", 0.4),
-    Cell("c.jpg", "cat", None),
-    Cell("a.jpg", "cat", 0.6),  # filled already
-    Cell("z.jpg", "cat", 0.6),  # not there
-]
+IMAGES = 100
+CLASSES = ("dog", "cat")
+
+
+class Clock:
+    """Says what it is told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "labels.csv"
-    path.write_bytes(TABLE)
+    path.write_text("image,dog,cat\n" + "".join(f"{number:03d}.jpg,,\n" for number in range(IMAGES)))
     return path
 
 
-def queue_of(table: Path, heard: Heard | None = None) -> LabelQueue:
-    queue = LabelQueue(LabelFile(table), Journal(table.with_name("labels.csv.answers.jsonl")), reporter=heard)
-    queue.offer(ASKED)
+def proposals(seed: int = 0) -> Proposals:
+    found = np.random.default_rng(seed).random((IMAGES, len(CLASSES))).astype(np.float32)
+    return ranked_proposals(found, np.full(found.shape, UNKNOWN, dtype=np.int8))
+
+
+def queue_in_journal(table: Path, **options) -> LabelQueue:
+    queue = LabelQueue(labelled_of(table), InJournal(Journal(table.with_name("journal.jsonl"))), **options)
+    queue.propose(proposals())
     return queue
 
 
-def asked(queue: LabelQueue) -> tuple[str, str] | None:
-    question = queue.standing().question
-    return None if question is None else (question.suggestion.image_id, question.suggestion.class_name)
-
-
-def states(table: Path) -> list[tuple[str, str, str]]:
-    lines = table.with_name("labels.csv.answers.jsonl").read_text().splitlines()
-    return [(entry["image"], entry["value"], entry["state"]) for entry in map(json.loads, lines)]
-
-
 @pytest.fixture
-def unwritable(monkeypatch):
-    """The file cannot be replaced, until the context is undone."""
-
-    def refuse(*_arguments, **_options):
-        raise EnvironmentFault("cannot write /secret/labels.csv: Read-only file system")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(label_file, "replacing", refuse)
-        yield patch
+def queue(table: Path) -> LabelQueue:
+    return queue_in_journal(table, random_share=0, seed=0)
 
 
-def test_one_question_after_the_other(table: Path) -> None:
-    queue = queue_of(table)
-    assert asked(queue) == ("sub/b.jpg", "dog")
-    standing = queue.standing()
-    assert (standing.total, standing.answered, standing.following, standing.question.row) == (4, 0, 1, 3)
-    done = queue.answer(0, "present")
-    assert (done.result, done.message) == ("written", "dog in b.jpg: present, written to row 3")
-    assert table.read_bytes() == TABLE.replace(b"sub/b.jpg,train,,", b"sub/b.jpg,train,1,")
-    assert asked(queue) == ("a.jpg", "dog")
-    assert queue.answer(1, "absent").result == "written"
-    assert queue.answer(2, "skip").result == "skipped"
-    standing = queue.standing()
-    assert (asked(queue), standing.answered, standing.skipped, standing.filled) == (None, 2, 1, 1)
-    assert table.read_bytes() == TABLE.replace(b"b.jpg,train,,", b"b.jpg,train,1,").replace(
-        b"a.jpg,train,,", b"a.jpg,train,0,"
-    )
+def cells_of(*askers: Asker) -> list[tuple[int, int]]:
+    return [cell.place for one in askers for page in one.pages() for cell in page.cells]
 
 
-def test_undo_goes_back_step_by_step_to_the_same_bytes(table: Path) -> None:
-    queue = queue_of(table)
-    queue.answer(0, "present")
-    queue.answer(1, "skip")
-    queue.answer(2, "absent")
-    assert [queue.undo().result for _ in range(4)] == ["undone", "undone", "undone", "nothing"]
-    assert table.read_bytes() == TABLE
-    assert asked(queue) == ("sub/b.jpg", "dog")
-    assert states(table)[-1] == ("sub/b.jpg", "1", "dropped")
+def lines(table: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in table.with_name("journal.jsonl").read_text().splitlines()]
 
 
-def test_what_others_change_meanwhile_stays(table: Path) -> None:
-    queue = queue_of(table)
-    theirs = TABLE.replace(b"a.jpg,train,,1", b"a.jpg,test,,0").replace(b"split", b"split,note").replace(b"n,", b"n,x,")
-    theirs = theirs.replace(b"test,", b"test,y,") + b"new.jpg,train,x,1,1\r\n"
-    table.write_bytes(theirs)
-    assert queue.answer(0, "absent").result == "written"
-    assert table.read_bytes() == theirs.replace(b"sub/b.jpg,train,x,", b"sub/b.jpg,train,x,0")
+def test_a_grid_asks_about_the_most_probable_images_of_one_class(queue: LabelQueue) -> None:
+    (page, _) = Asker(queue, mode="grid").pages()
+    column = page.cells[0].column
+    found = proposals().probabilities[:, column]
+    assert [cell.row for cell in page.cells] == np.argsort(-found)[:AT_ONCE].tolist()
+    assert {cell.column for cell in page.cells} == {column}
+    assert all(cell.proposed == ("present" if found[cell.row] > 0.5 else "absent") for cell in page.cells)
 
 
-def test_a_cell_that_others_filled_is_shown_and_left_alone(table: Path) -> None:
-    queue = queue_of(table)
-    theirs = TABLE.replace(b"sub/b.jpg,train,,", b"sub/b.jpg,train,0,")
-    table.write_bytes(theirs)
-    done = queue.answer(0, "present")
-    assert done.result == "taken"
-    assert "with '0'" in done.message
-    assert table.read_bytes() == theirs
-    assert asked(queue) == ("a.jpg", "dog")
-    assert queue.standing().filled == 2
-    assert states(table)[-1] == ("sub/b.jpg", "1", "dropped")
+def test_one_confirmation_answers_a_page(queue: LabelQueue, table: Path) -> None:
+    me = Asker(queue, mode="grid")
+    page = me.pages()[0]
+    given = [cell.proposed for cell in page.cells]
+    given[3], given[5] = "absent", "skip"
+    done = me.answer(*given)
+    assert done.counts == {"written": AT_ONCE - 1, "skipped": 1}
+    assert "22 present, 1 absent, 1 skipped" in done.message
+    assert [line["value"] for line in lines(table)] == [
+        "1" if one == "present" else "0" for one in given if one != "skip"
+    ]
+    assert (me.standing().answered, me.standing().skipped) == (AT_ONCE - 1, 1)
 
 
-def test_filled_cells_are_not_asked_about_even_if_the_file_changes_within_a_tick(table: Path) -> None:
-    queue = queue_of(table)
-    assert asked(queue) == ("sub/b.jpg", "dog")
-    before = table.stat()
-    other = table.with_name("new.csv")
-    other.write_bytes(TABLE.replace(b"sub/b.jpg,train,,", b"sub/b.jpg,train,0,"))
-    other.replace(table)
-    os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert asked(queue) == ("a.jpg", "dog")
+def test_two_people_and_a_phone_answer_every_cell_once(queue: LabelQueue, table: Path) -> None:
+    modes = ("grid", "image", "single")
+    askers = [Asker(queue, f"person-{mode}", mode) for mode in modes]
+    assert max(Counter(cells_of(*askers)).values()) == 1
+    asked: list[tuple[int, int]] = []
 
+    def answer(me: Asker) -> None:
+        while pages := me.pages():
+            asked.extend(cell.place for cell in pages[0].cells)
+            me.answer("present", page=pages[0])
 
-def test_undo_leaves_alone_what_others_changed(table: Path) -> None:
-    queue = queue_of(table)
-    queue.answer(0, "present")
-    theirs = TABLE.replace(b"sub/b.jpg,train,,", b"sub/b.jpg,train,0,")
-    table.write_bytes(theirs)
-    assert queue.undo().result == "taken"
-    assert table.read_bytes() == theirs
-    assert queue.undo().result == "nothing"
-
-
-def test_undo_of_what_an_older_copy_took_back_is_done(table: Path) -> None:
-    queue = queue_of(table)
-    queue.answer(0, "present")
-    table.write_bytes(TABLE)
-    assert queue.standing().lost == 1
-    assert queue.undo().result == "undone"
-    assert queue.standing().lost == 0
-    queue.write_again()
-    assert table.read_bytes() == TABLE
-
-
-def test_a_file_that_changes_while_it_is_written(table: Path, monkeypatch) -> None:
-    """Somebody saves between our reading and our replacing: theirs is read again, and nothing of it is lost."""
-    queue, saved = queue_of(table), []
-    real = LabelFile._require
-
-    def just_then(self, before):
-        if not saved:
-            saved.append(TABLE + b"new.jpg,train,1,1\r\n")
-            table.write_bytes(saved[0])
-        real(self, before)
-
-    monkeypatch.setattr(LabelFile, "_require", just_then)
-    assert queue.answer(0, "present").result == "written"
-    assert table.read_bytes() == saved[0].replace(b"sub/b.jpg,train,,", b"sub/b.jpg,train,1,")
-    assert [path.name for path in table.parent.iterdir() if path.suffix == ".tmp"] == []
-
-
-def test_an_older_copy_saved_over_answers_is_noticed(table: Path) -> None:
-    queue = queue_of(table)
-    queue.answer(0, "present")
-    queue.answer(1, "absent")
-    table.write_bytes(TABLE)
-    assert queue.standing().lost == 2
-    assert queue.write_again().message == "2 answers written to labels.csv"
-    assert queue.standing().lost == 0
-    assert b"sub/b.jpg,train,1," in table.read_bytes()
-    assert b"a.jpg,train,0,1" in table.read_bytes()
-
-
-def test_answers_wait_while_the_file_cannot_be_written(table: Path, unwritable) -> None:
-    heard = Heard()
-    queue = queue_of(table, heard)
-    done = queue.answer(0, "present")
-    assert done.result == "waiting"
-    assert "secret" not in done.message
-    assert any("/secret" in note for note in heard.notes)
-    assert asked(queue) == ("a.jpg", "dog")
-    assert queue.standing().waiting == 1
-    assert queue.write_again().result == "waiting"
-    assert table.read_bytes() == TABLE
-    unwritable.undo()
-    assert queue.answer(1, "absent").result == "written"
-    assert queue.standing().waiting == 0
-    expected = TABLE.replace(b"b.jpg,train,,", b"b.jpg,train,1,").replace(b"a.jpg,train,,", b"a.jpg,train,0,")
-    assert table.read_bytes() == expected
-    assert [queue.undo().result, queue.undo().result] == ["undone", "undone"]
-    assert table.read_bytes() == TABLE
-
-
-def test_a_waiting_answer_can_be_undone(table: Path, unwritable) -> None:
-    queue = queue_of(table)
-    queue.answer(0, "present")
-    assert queue.undo().result == "undone"
-    unwritable.undo()
-    assert queue.write_again().message == "0 answers written to labels.csv"
-    assert table.read_bytes() == TABLE
-    assert asked(queue) == ("sub/b.jpg", "dog")
-
-
-def test_waiting_answers_outlive_the_process(table: Path, unwritable) -> None:
-    queue_of(table).answer(0, "present")
-    unwritable.undo()
-    journal = table.with_name("labels.csv.answers.jsonl")
-    journal.write_text(journal.read_text() + '{"image": "c.jpg", "cl')  # a crash
-    queue = queue_of(table)
-    assert queue.standing().waiting == 1
-    assert asked(queue) == ("a.jpg", "dog")
-    queue.answer(1, "absent")
-    assert b"sub/b.jpg,train,1," in table.read_bytes()
-    assert queue_of(table).standing().waiting == 0
-    assert [state for *_, state in states_of_whole_lines(journal)][-1] == "written"
-
-
-def states_of_whole_lines(journal: Path) -> list[tuple[str, str, str]]:
-    found = []
-    for line in journal.read_text().splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        found.append((entry["image"], entry["value"], entry["state"]))
-    return found
-
-
-def test_a_waiting_answer_to_a_row_that_is_gone_keeps_nobody_up(table: Path, unwritable) -> None:
-    queue = queue_of(table)
-    queue.answer(0, "present")
-    unwritable.undo()
-    table.write_bytes(b"image,split,dog,cat\na.jpg,train,,1\n")
-    assert queue.answer(1, "absent").result == "written"
-    assert queue.standing().waiting == 1
-
-
-def test_a_file_that_is_half_saved_for_a_moment(table: Path) -> None:
-    queue = queue_of(table)
-    table.write_bytes(TABLE[:32])
-    standing = queue.standing()
-    assert standing.question is None
-    assert "labels.csv" in standing.problem
-    assert str(table.parent) not in standing.problem
-    assert queue.answer(0, "present").result == "waiting"
-    table.write_bytes(TABLE)
-    assert queue.standing().problem is None
-    assert queue.write_again().result == "written"
-    assert b"sub/b.jpg,train,1," in table.read_bytes()
-
-
-def test_without_a_journal_no_answer_is_taken(table: Path, monkeypatch) -> None:
-    queue = queue_of(table)
-    queue.journal.path = table.parent / "no" / "folder.jsonl"
-    with pytest.raises(EnvironmentFault, match="--journal"):
-        queue.answer(0, "present")
-    assert table.read_bytes() == TABLE
-    assert asked(queue) == ("sub/b.jpg", "dog")
-
-
-def test_another_process_that_writes_is_waited_for(table: Path, monkeypatch) -> None:
-    queue = queue_of(table)
-    lock = FileLock(table.with_name(".labels.csv.lock"))
-    lock.acquire()
-    monkeypatch.setattr(label_file, "PATIENCE", 0.1)
-    assert queue.answer(0, "present").result == "waiting"
-    lock.release()
-    assert queue.answer(1, "absent").result == "written"
-    assert b"sub/b.jpg,train,1," in table.read_bytes()
-
-
-def test_two_queues_on_one_file(table: Path) -> None:
-    rows = b"".join(b"%d.jpg,train,,\r\n" % number for number in range(20))
-    table.write_bytes(b"image,split,dog,cat\r\n" + rows)
-    suggestions = [Cell(f"{number}.jpg", name, 0.5) for number in range(20) for name in ("dog", "cat")]
-    queues = [LabelQueue(LabelFile(table), Journal(table.with_name(f"{n}.jsonl"))) for n in range(2)]
-
-    def answer(queue: LabelQueue, numbers: range) -> None:
-        queue.offer(suggestions)
-        for number in numbers:
-            queue.answer(number, "present")
-
-    threads = [threading.Thread(target=answer, args=(q, range(n, 40, 2))) for n, q in enumerate(queues)]
+    threads = [threading.Thread(target=answer, args=[me]) for me in askers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert table.read_bytes() == b"image,split,dog,cat\r\n" + rows.replace(b",,", b",1,1")
+    assert sorted(asked) == [(row, column) for row in range(IMAGES) for column in range(2)]
+    assert len({(line["image"], line["class"]) for line in lines(table)}) == len(lines(table)) == 2 * IMAGES
 
 
-def test_mode_and_link_are_kept(table: Path, tmp_path: Path) -> None:
-    table.chmod(0o640)
-    link = tmp_path / "link.csv"
-    link.symlink_to(table)
-    queue = LabelQueue(LabelFile(link), Journal(tmp_path / "journal.jsonl"))
-    queue.offer(ASKED)
-    queue.answer(0, "present")
-    assert stat.S_IMODE(table.stat().st_mode) == 0o640
-    assert link.is_symlink()
-    assert b"sub/b.jpg,train,1," in table.read_bytes()
+def test_a_new_ranking_leaves_what_is_on_the_screen(queue: LabelQueue) -> None:
+    me, other = Asker(queue, mode="grid"), Asker(queue, "somebody-else", mode="grid")
+    before = me.pages()
+    queue.propose(proposals(1), ranked_with=0)
+    assert me.pages() == before
+    fresh = other.pages()[0]
+    column, found = fresh.cells[0].column, proposals(1).probabilities
+    assert [cell.probability for cell in fresh.cells] == [float(found[cell.row, column]) for cell in fresh.cells]
+    me.answer("absent")
+    assert me.pages()[0] == before[1]
+    assert me.pages()[1].cells[0].probability == float(found[me.pages()[1].cells[0].place])
 
 
-def test_a_question_that_was_not_asked_cannot_be_answered(table: Path) -> None:
-    queue = queue_of(table)
-    for number in (-1, 4, 10**9):
-        with pytest.raises(UserError, match="no suggestion"):
-            queue.answer(number, "present")
-        assert queue.image(number) is None
-    queue.answer(0, "present")
-    assert queue.answer(0, "absent").result == "taken"
-    assert b"sub/b.jpg,train,1," in table.read_bytes()
+def test_cells_that_are_held_silently_are_asked_again(table: Path) -> None:
+    clock = Clock()
+    queue = queue_in_journal(table, random_share=0, leases=Leases(300, clock))
+    gone, there = Asker(queue, "goes-away", "grid"), Asker(queue, "stays-here", "grid")
+    page = gone.pages()[0]
+    clock.now = 200
+    gone.pages()  # a sign of life
+    clock.now = 450
+    assert not set(cells_of(there)) & {cell.place for cell in page.cells}
+    clock.now = 501
+    queue.visit(there.who, "image")
+    assert set(cells_of(Asker(queue, "is-new", "grid"))) & {cell.place for cell in page.cells}
 
 
-def test_a_skipped_cell_may_be_answered_by_another_page(table: Path) -> None:
-    queue = queue_of(table)
-    queue.answer(0, "skip")
-    assert queue.answer(0, "present").result == "written"
-    assert queue.standing().skipped == 0
+def test_a_page_that_nobody_took_meanwhile_stays_on_the_screen(table: Path) -> None:
+    clock = Clock()
+    queue = queue_in_journal(table, random_share=0, leases=Leases(300, clock))
+    me = Asker(queue, mode="grid")
+    before = me.pages()
+    clock.now = 10_000
+    assert me.pages() == before
 
 
-def test_the_journal_knows_what_waits(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
-    journal.add(
-        [Entry("a", "dog", "1", "waiting"), Entry("b", "dog", "0", "waiting"), Entry("a", "cat", "1", "waiting")]
-    )
-    journal.add(
-        [Entry("b", "dog", "0", "written"), Entry("a", "cat", "1", "dropped"), Entry("a", "cat", "0", "waiting")]
-    )
-    waiting = Journal(tmp_path / "journal.jsonl").waiting()
-    assert waiting == [Entry("a", "dog", "1", "waiting"), Entry("a", "cat", "0", "waiting")]
-    with (tmp_path / "journal.jsonl").open("a") as file:
-        file.write('[]\n{"image": 1}\nnull\n')
-    assert journal.waiting() == waiting
+def test_no_answer_is_lost_to_a_lease_that_ended(table: Path) -> None:
+    clock = Clock()
+    queue = queue_in_journal(table, random_share=0, leases=Leases(300, clock))
+    slow, quick = Asker(queue, "slow-one", "grid"), Asker(queue, "quick-one", "grid")
+    page = slow.pages()[0]
+    clock.now = 301
+    assert quick.pages()[0].cells == page.cells
+    assert queue.answer(slow.who, page.id, ["present"] * AT_ONCE)[0].counts == {"written": AT_ONCE}
+    done = queue.answer(quick.who, quick.pages()[0].id, ["absent"] * AT_ONCE)[0]
+    assert done.result == "written"  # of another page: the one that was answered is gone
+    assert len({(line["image"], line["class"]) for line in lines(table)}) == len(lines(table)) == 2 * AT_ONCE
 
 
-def test_a_file_is_read_and_filled_in_the_codes_of_the_run(tmp_path: Path) -> None:
-    table = tmp_path / "labels.csv"
-    table.write_bytes(b"Path;Age;dog\r\na.jpg;37;\r\nb.jpg;41;Y\r\n")
-    options = DataOptions(ignore="Age", codes="y=present,n=absent,=unknown")
-    queue = label_queue(table, None, None, Heard(), options)
-    queue.offer([Cell("a.jpg", "dog", 0.5), Cell("a.jpg", "Age", 0.5)])
-    assert queue.standing().total == 1
-    queue.answer(queue.standing().question.number, "absent")
-    assert table.read_bytes() == b"Path;Age;dog\r\na.jpg;37;n\r\nb.jpg;41;Y\r\n"
-    assert training_rows(table, options=options).labels.tolist() == [[0], [1]]
-    with pytest.raises(UserError, match="no code says absent"):
-        label_queue(table, None, None, Heard(), DataOptions(ignore="Age", codes="y=present,=unknown"))
+def test_an_answer_that_comes_twice_counts_once(queue: LabelQueue, table: Path) -> None:
+    me = Asker(queue, mode="grid")
+    page = me.pages()[0]
+    me.answer("present", page=page)
+    again = me.answer("absent", page=page)
+    assert (again.result, again.message) == ("taken", "answered already")
+    assert {line["value"] for line in lines(table)} == {"1"}
+
+
+def test_answers_to_no_page_of_this_person(queue: LabelQueue, table: Path) -> None:
+    me, other = Asker(queue), Asker(queue, "somebody-else")
+    page = me.pages()[0]
+    with pytest.raises(UserError, match="no longer held"):
+        other.answer("present", page=page)
+    with pytest.raises(UserError, match="2 answers to 1 cell"):
+        queue.answer(me.who, page.id, ["present", "absent"])
+    with pytest.raises(UserError, match="no such class"):
+        queue.visit(me.who, "grid", "unicorn")
+    assert lines(table) == []
+    assert me.pages()[0] == page
+
+
+def test_undo_shows_the_page_as_it_was_answered(queue: LabelQueue, table: Path) -> None:
+    me, other = Asker(queue, mode="grid"), Asker(queue, "somebody-else", "grid")
+    page, following = me.pages()
+    given = ["absent", "skip", *["present"] * (AT_ONCE - 2)]
+    me.answer(*given)
+    other.answer("absent")
+    assert me.undo().result == "undone"
+    again = me.pages()
+    assert [cell.proposed for cell in again[0].cells] == given
+    assert [cell.place for cell in again[0].cells] == [cell.place for cell in page.cells]
+    assert again[0].id != page.id
+    assert again[1] == following
+    assert me.undo().result == "nothing"  # what others answered is theirs
+    standing = me.standing()
+    assert (standing.answered, standing.skipped) == (AT_ONCE, 0)
+    assert sum(line["state"] == "dropped" for line in lines(table)) == AT_ONCE - 1
+    assert not set(cells_of(me)) & set(cells_of(other))
+
+
+def test_the_share_of_random_cells_is_marked(table: Path) -> None:
+    queue = queue_in_journal(table, random_share=0.25, seed=3)
+    me, drawn, ranked = Asker(queue, mode="grid"), [], []
+    for _ in range(8):
+        for cell in me.pages()[0].cells:
+            (drawn if cell.random else ranked).append(cell.place)
+        me.answer("absent")
+    assert 0.1 < len(drawn) / (len(drawn) + len(ranked)) < 0.4
+    assert me.standing().at_random == len(drawn)
+    assert sum(line["random"] for line in lines(table)) == len(drawn)
+
+
+@pytest.mark.parametrize("mode", ["grid", "image", "single"])
+def test_random_cells_are_like_all_cells(table: Path, mode) -> None:
+    """Their mean probability is that of all, where ranked ones are far from it."""
+    every = proposals().probabilities.mean()
+    found: dict[float, list[float]] = {0.0: [], 1.0: []}
+    for share, kept in found.items():
+        for seed in range(20):
+            queue = queue_in_journal(table, random_share=share, seed=seed)
+            cells = Asker(queue, mode=mode).pages()[0].cells
+            kept.extend(cell.probability for cell in cells)
+            assert all(cell.random == bool(share) for cell in cells)
+    assert abs(np.mean(found[1.0]) - every) < 0.12
+    if mode == "grid":
+        assert np.mean(found[0.0]) > every + 0.2
+
+
+def test_an_image_with_all_its_unknown_classes(table: Path) -> None:
+    table.write_text(table.read_text().replace("007.jpg,,", "007.jpg,1,"))
+    queue = queue_in_journal(table, random_share=0)
+    asked: Counter[int] = Counter()
+    me = Asker(queue, mode="image")
+    while pages := me.pages():
+        assert len({cell.row for cell in pages[0].cells}) == 1
+        shares = [cell.probability for cell in pages[0].cells]
+        assert shares == sorted(shares, reverse=True)
+        asked[pages[0].cells[0].row] += len(pages[0].cells)
+        me.answer("absent")
+    assert asked == Counter({row: 1 if row == 7 else 2 for row in range(IMAGES)})
+
+
+def test_the_class_of_a_grid_can_be_chosen(queue: LabelQueue) -> None:
+    for name in (*CLASSES, None):
+        standing = queue.visit("somebody", "grid", name)
+        columns = {cell.column for page in standing.pages for cell in page.cells}
+        assert name is None or columns == {CLASSES.index(name)}
+    assert queue.visit("somebody", "single", "cat").pages[0].mode == "single"
+
+
+def test_another_mode_gives_the_cells_back(queue: LabelQueue) -> None:
+    me, other = Asker(queue, mode="grid"), Asker(queue, "somebody-else", mode="grid")
+    before = [cell.place for cell in me.pages()[0].cells]
+    me.mode = "single"
+    me.pages()
+    assert len({cell.place for cell in other.pages()[0].cells} & set(before)) >= AT_ONCE - 2
+
+
+def test_of_too_many_people_the_silent_begin_anew(queue: LabelQueue, monkeypatch) -> None:
+    monkeypatch.setattr(labelling, "MOST_PEOPLE", 3)
+    first = Asker(queue, "person-0")
+    page = first.pages()[0]
+    for number in range(1, 4):
+        Asker(queue, f"person-{number}").pages()
+    with pytest.raises(UserError, match="no longer held"):
+        first.answer("present", page=page)
+    assert page.cells[0].place in cells_of(Asker(queue, "person-3"))
+
+
+def test_what_a_journal_holds_is_not_asked_again(queue: LabelQueue, table: Path) -> None:
+    me = Asker(queue, mode="grid")
+    answered = {cell.place for cell in me.pages()[0].cells}
+    me.answer("present")
+    again = queue_in_journal(table)
+    known, count = again.known()
+    assert {(int(r), int(c)) for r, c in np.argwhere(known != UNKNOWN)} == answered
+    assert count == 0
+    assert Asker(again).standing().left == 2 * IMAGES - AT_ONCE
+
+
+def test_without_a_journal_no_answer_is_taken(queue: LabelQueue, table: Path) -> None:
+    me = Asker(queue, mode="grid")
+    page = me.pages()[0]
+    queue.keeper.journal.path = table.parent / "no" / "folder.jsonl"
+    with pytest.raises(EnvironmentFault, match="--journal"):
+        me.answer("present")
+    assert me.pages()[0] == page
+    assert not queue.changed.is_set()
+
+
+def test_before_and_without_a_ranking(table: Path) -> None:
+    fresh = LabelQueue(labelled_of(table), InJournal(Journal(table.with_name("journal.jsonl"))))
+    standing = fresh.visit("somebody", "grid")
+    assert (standing.state, standing.pages) == ("ranking", ())
+    fresh.fail("there are no suggestions; the terminal says why")
+    standing = fresh.visit("somebody", "grid")
+    assert (standing.state, standing.problem) == ("ready", "there are no suggestions; the terminal says why")
+
+
+def test_listed_cells_alone_are_asked_and_in_their_order(table: Path) -> None:
+    listed = [("004.jpg", "cat", None), ("002.jpg", "dog", 0.25), ("009.jpg", "cat", 0.75)]
+    me = Asker(queue_of(table, listed))
+    seen = []
+    while me.pages():
+        seen += me.asked()
+        me.answer("absent")
+    assert seen == [(image, name) for image, name, _ in listed]
+    assert Asker(queue_of(table, [("003.jpg", "cat", None)]), mode="grid").pages()[0].cells[0].proposed == "absent"

@@ -54,6 +54,14 @@ function scale(side, title) {
     side.low.toFixed(1), canvas, side.high.toFixed(1));
 }
 
+// Where a class is seen alone, as large as the space it gets.
+export function presenceMap(answer, image) {
+  const side = answer.presence, canvas = drawn(image, image.naturalHeight / image.naturalWidth, side);
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `presence of ${answer.class}: ${where(side)}`);
+  return [canvas, scale(side, `presence of ${answer.class}: ${side.scale}`)];
+}
+
 // Both maps of a class, with what their colours mean. `image` may be null where the browser cannot show it.
 export function classMaps(answer, image, proportion) {
   const maps = element("div", { className: "maps" });

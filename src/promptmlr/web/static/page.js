@@ -31,7 +31,7 @@ async function start() {
     .map(run => `${run.name}: ${run.method} on ${run.backbone}, ${run.class_names.length} classes`).join("; ");
   byId("views").hidden = !service.labelling;
   startLooking(service);
-  if (service.labelling) startLabelling();
+  if (service.labelling) startLabelling(service.labelling);
   addEventListener("hashchange", () => { if (location.hash !== "#content") showView(); });
   showView();
   await untilReady();

@@ -1,0 +1,59 @@
+"""Answers to data of any format: kept in the journal alone, until `promptmlr convert --answers` puts them in place."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from promptmlr.labels import UNKNOWN
+from promptmlr.web.journal import Entry, Journal
+from promptmlr.web.keeping import CODES, Kept
+
+__all__ = ["InJournal"]
+
+
+class InJournal:
+    """A `Keeper` that is a file which only grows.
+
+    Args:
+        journal: what it holds already counts.
+    """
+
+    waiting = 0
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.name = journal.path.name
+        self._answers = {entry.cell: entry for entry in journal.answers()}
+
+    def known(self) -> Sequence[Entry]:
+        """All that was answered before."""
+        return list(self._answers.values())
+
+    def code(self, image: str, class_name: str) -> int | None:
+        """As it was answered here."""
+        entry = self._answers.get((image, class_name))
+        return UNKNOWN if entry is None else CODES[entry.value]
+
+    def row(self, image: str) -> int | None:  # noqa: ARG002
+        """A journal is no table."""
+        return None
+
+    def put(self, entries: Sequence[Entry]) -> list[Kept]:
+        """A line for each."""
+        self.journal.add(entries)
+        self._answers |= {entry.cell: entry for entry in entries}
+        return ["written"] * len(entries)
+
+    def take_back(self, entries: Sequence[Entry]) -> list[bool]:
+        """Another line for each."""
+        self.journal.add([replace(entry, state="dropped") for entry in entries])
+        for entry in entries:
+            self._answers.pop(entry.cell, None)
+        return [True] * len(entries)
+
+    def lost(self) -> int:
+        """Nothing is ever taken out of it."""
+        return 0
+
+    def write_again(self) -> tuple[int, int]:
+        """There is never anything to write."""
+        return 0, 0

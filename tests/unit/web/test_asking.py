@@ -1,0 +1,137 @@
+"""What is asked about: data of any format, folders that nobody has labelled, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from promptmlr.data import DataOptions, load_data
+from promptmlr.data.answers import correct, read_answers
+from promptmlr.errors import UserError
+from promptmlr.labels import UNKNOWN
+from promptmlr.web.asking import Asked, blank_table, label_queue
+from promptmlr.web.in_journal import InJournal
+from promptmlr.web.in_table import InTable
+from promptmlr.web.proposals import listed_proposals
+from support import Heard
+from web_support import Asker, scene_png
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(3):
+        path = tmp_path / "photos" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(scene_png(number))
+    return tmp_path / "photos"
+
+
+def test_a_folder_and_names_become_a_blank_table(folder: Path) -> None:
+    queue = label_queue(Asked(str(folder), "tree,traffic light"), None, Heard())
+    assert isinstance(queue.keeper, InTable)
+    assert queue.labelled.class_names == ("tree", "traffic light")
+    assert (queue.labelled.labels == UNKNOWN).all()
+    assert (folder / "labels.csv").read_text() == "image,tree,traffic light\n0.png,,\n1.png,,\n2.png,,\n"
+    assert len(load_data(str(folder / "labels.csv")).image_ids) == 3
+
+
+def test_the_table_of_a_folder_goes_on(folder: Path) -> None:
+    (folder.parent / "empty").mkdir()
+    table = blank_table(folder, "tree,cat")
+    table.write_text(table.read_text().replace("0.png,,", "0.png,1,0"))
+    before = table.read_bytes()
+    assert blank_table(folder, "cat,tree") == table
+    assert table.read_bytes() == before
+    with pytest.raises(UserError, match="other classes: tree, cat"):
+        blank_table(folder, "tree,dog")
+    with pytest.raises(UserError, match="no image in folder"):
+        blank_table(folder.parent / "empty", "tree,cat")
+
+
+def coco(folder: Path) -> Path:
+    """Where one image has a tree for sure, and no cat."""
+    path = folder / "coco.json"
+    path.write_text(
+        json.dumps(
+            {
+                "images": [
+                    {"id": number, "file_name": f"{number}.png", "width": 96, "height": 96, "neg_category_ids": []}
+                    for number in range(3)
+                ],
+                "categories": [{"id": 1, "name": "tree"}, {"id": 2, "name": "cat"}],
+                "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81}],
+            }
+        )
+    )
+    return path
+
+
+def test_other_formats_are_answered_in_a_journal_that_convert_applies(folder: Path) -> None:
+    data, heard = coco(folder), Heard()
+    queue = label_queue(Asked(str(data)), None, heard)
+    assert isinstance(queue.keeper, InJournal)
+    assert any("convert --answers" in note for note in heard.notes)
+    shape = queue.labelled.labels.shape
+    queue.propose(listed_proposals(shape, {(row, 1): 0.5 for row in range(3)}))
+    before = data.read_bytes()
+    me = Asker(queue, mode="grid")
+    me.answer("present", "absent", "skip")
+    assert data.read_bytes() == before
+    journal = folder / "coco.json.answers.jsonl"
+    ids = queue.labelled.image_ids
+    assert read_answers(journal) == {ids[0]: {"cat": 1}, ids[1]: {"cat": 0}}
+    correct(str(data), read_answers(journal), folder / "corrected.json", DataOptions(coco_images="all"))
+    after = load_data(str(folder / "corrected.json"), options=DataOptions(coco_images="all"))
+    cats = after.labels[:, after.class_names.index("cat")]
+    assert cats.tolist() == [1, 0, UNKNOWN]
+    me.undo()
+    assert read_answers(journal) == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"data": "none.csv"}, "no such file"),
+        ({"data": "labels.csv", "random_share": 1.5}, "--random-share 1.5"),
+        ({"data": "full.csv"}, "no label is unknown"),
+        ({"data": "away.csv"}, "none of the 1 images to ask about is there"),
+        ({"data": "test.csv"}, "no rows of split 'train'"),
+    ],
+)
+def test_nothing_to_ask_about(tmp_path: Path, asked, complaint: str) -> None:
+    (tmp_path / "0.png").write_bytes(scene_png(0))
+    (tmp_path / "labels.csv").write_text("image,tree\n0.png,\n")
+    (tmp_path / "full.csv").write_text("image,tree\n0.png,1\n")
+    (tmp_path / "away.csv").write_text("image,tree\n9.png,\n")
+    (tmp_path / "test.csv").write_text("image,split,tree\n0.png,test,\n")
+    with pytest.raises(UserError, match=complaint):
+        label_queue(Asked(**{**asked, "data": str(tmp_path / asked["data"])}), None, Heard())
+
+
+def test_a_run_of_other_classes(loaded, tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(scene_png(0))
+    (tmp_path / "labels.csv").write_text("image,gnome\n0.png,\n")
+    with pytest.raises(UserError, match="none of the run's classes"):
+        label_queue(Asked(str(tmp_path / "labels.csv")), loaded[0], Heard())
+
+
+def test_a_table_is_read_and_filled_in_its_own_codes(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(scene_png(0))
+    table = tmp_path / "labels.csv"
+    table.write_bytes(b"Path;Age;dog\r\na.png;37;\r\nb.png;41;Y\r\n")
+    reading = DataOptions(ignore="Age", codes="y=present,n=absent,=unknown")
+    queue = label_queue(Asked(str(table), reading=reading), None, Heard())
+    queue.propose(listed_proposals(queue.labelled.labels.shape, {(0, 0): 0.5}))
+    Asker(queue).answer("absent")
+    assert table.read_bytes() == b"Path;Age;dog\r\na.png;37;n\r\nb.png;41;Y\r\n"
+    table.write_bytes(table.read_bytes().replace(b";n", b";"))
+    with pytest.raises(UserError, match="no code says absent"):
+        label_queue(Asked(str(table), reading=DataOptions(ignore="Age", codes="y=present,=unknown")), None, Heard())
+
+
+def test_some_classes_of_a_table(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(scene_png(0))
+    (tmp_path / "labels.csv").write_text("image,tree,cat\n0.png,,\n")
+    queue = label_queue(Asked(str(tmp_path / "labels.csv"), classes="cat"), None, Heard())
+    assert queue.labelled.class_names == ("cat",)
