@@ -9,6 +9,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from hypothesis import settings
 from safetensors.torch import save_file
 
 from promptmlr.backbone import Backbone, load_backbone
@@ -17,6 +18,9 @@ from promptmlr.run import state as run_state
 from support import require_shared, scenes_run
 
 torch.set_num_threads(1)  # the tensors here are small: a second thread would only be waited for
+
+settings.register_profile("unhurried", settings.default, deadline=None)  # on a busy machine any example may take long
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,6 +19,8 @@ block is decided by its language and by a comment on the line before it:
 """
 
 import contextlib
+import functools
+import io
 import re
 import shlex
 import sys
@@ -127,6 +129,14 @@ def check(markdown: str, printed: Callable[[], str] | None = None) -> None:
                     check_printed(block.shown[number], printed())
 
 
+@functools.cache
+def drawn(index: int) -> tuple[bytes, np.ndarray]:
+    """A scene as a file, and its labels."""
+    scene, file = draw_scene(7, index), io.BytesIO()
+    Image.fromarray(scene.image).save(file, "PNG")
+    return file.getvalue(), scene.labels
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The reader's folder, as the module says; it becomes the current one."""
@@ -136,11 +146,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for place in ("photos", "new-photos"):
         (tmp_path / place).mkdir()
     for index in range(train + test + new):
-        scene = draw_scene(7, index)
+        content, labels = drawn(index)
         name = f"photos/{index:04d}.png" if index < train + test else f"new-photos/{index:04d}.png"
-        Image.fromarray(scene.image).save(tmp_path / name)
+        (tmp_path / name).write_bytes(content)
         blank = rng.random(len(CLASS_NAMES)) < (0.5 if index < train else 0)
-        cells = ["" if hidden else str(label) for label, hidden in zip(scene.labels, blank, strict=True)]
+        cells = ["" if hidden else str(label) for label, hidden in zip(labels, blank, strict=True)]
         if index < train + test:
             rows.append([name, "train" if index < train else "test", *cells])
     (tmp_path / "labels.csv").write_text("".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
@@ -224,7 +234,7 @@ def test_marked_blocks_are_read_and_not_run(folder: Path) -> None:
         ("```python\nassert 1 == 2\n", "not closed"),
     ],
 )
-def test_complaints(folder: Path, markdown: str, complaint: str) -> None:
+def test_blocks_that_are_wrongly_marked_or_open_fail(folder: Path, markdown: str, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         check(markdown)
 

@@ -191,7 +191,7 @@ def test_a_run_refuses_another_backbone(promptmlr, photos: Path, run: Path, pari
     assert "needs the weights of scenes" in done.err
 
 
-def test_unreadable_images(promptmlr, photos: Path) -> None:
+def test_unreadable_images_stop_training_unless_skipped(promptmlr, photos: Path) -> None:
     (photos / "photos" / "03.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     table, run = photos / "labels.csv", photos / "run"
     refused = promptmlr("train", table, "--out", run, *SMALL)

@@ -22,7 +22,7 @@ def cells(out: Path) -> dict[tuple[str, str, str], dict[str, str]]:
     return {(row["method"], row["observed"], row["seed"]): row for row in csv_rows(out / "cells.csv")}
 
 
-def test_a_grid(promptmlr, photos: Path) -> None:
+def test_a_grid_has_a_cell_for_every_method_share_and_seed(promptmlr, photos: Path) -> None:
     out = photos / "grid"
     methods = ("--methods", "zeroshot,positivecoop")
     done = promptmlr("compare", photos / "labels.csv", "--out", out, *methods, *SMALL)

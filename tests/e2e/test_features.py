@@ -74,7 +74,7 @@ def test_train_evaluate_and_predict(promptmlr, data: Path, run: Path) -> None:
     assert len(csv_rows(many)) == 200
 
 
-def test_advice(promptmlr, data: Path, run: Path) -> None:
+def test_features_can_be_suggested_from_audited_and_inspected(promptmlr, data: Path, run: Path) -> None:
     done = promptmlr("suggest", run, data, "-n", "5", "--out", data.with_name("next.csv"))
     assert done.code == 0, done.err
     train = load_data(str(data))

@@ -30,7 +30,7 @@ def test_on_labelled_images(promptmlr, photos: Path, scenes_backbone) -> None:
     assert settings["templates"]["negative"] == ["Not a photo of a {}"]
 
 
-def test_text_alone(promptmlr) -> None:
+def test_without_images_only_cosines_are_printed(promptmlr) -> None:
     done = promptmlr("probe-text", "--backbone", "scenes")
     assert done.code == 0, done.err
     assert f"over {len(CLASS_NAMES)} classes" in done.out

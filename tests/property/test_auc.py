@@ -26,7 +26,7 @@ def by_pairs(score, label):
 
 
 @given(scored_sets())
-def test_it_counts_pairs(data):
+def test_auc_counts_pairs_in_the_right_order(data):
     scores, labels = data
     expected = [by_pairs(score, label) for score, label in zip(scores.T, labels.T, strict=True)]
     np.testing.assert_allclose(auc(scores, labels), expected)

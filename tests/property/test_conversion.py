@@ -54,7 +54,7 @@ def known(parts: dict[str | None, LabelledImages]) -> dict[tuple[str | None, str
 
 
 @pytest.mark.parametrize(("to", "suffix"), PLACES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_what_is_written_is_read_back(folder: Path, to: str, suffix: str | None, data: st.DataObject) -> None:
     names, files = data.draw(class_names), data.draw(file_names)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptmlr.functional import (
@@ -23,7 +23,6 @@ def draw(rng: np.random.Generator, *shape: int) -> torch.Tensor:
 
 
 @given(sizes, sizes, sizes, sizes, seeds)
-@settings(deadline=None)
 def test_cosine_maps_forget_lengths_and_stay_within_twenty(b: int, r: int, c: int, d: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     regions, vectors = draw(rng, b, r, d), draw(rng, c, d)
@@ -35,7 +34,6 @@ def test_cosine_maps_forget_lengths_and_stay_within_twenty(b: int, r: int, c: in
 
 
 @given(sizes, sizes, sizes, sizes, seeds)
-@settings(deadline=None)
 def test_the_order_of_regions_changes_nothing_but_rounding(b: int, r: int, c: int, d: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     regions, weight, bias = draw(rng, b, r, d), draw(rng, c, d), draw(rng, c)
@@ -48,7 +46,6 @@ def test_the_order_of_regions_changes_nothing_but_rounding(b: int, r: int, c: in
 
 
 @given(sizes, sizes, seeds)
-@settings(deadline=None)
 def test_a_logit_lies_between_five_times_the_smallest_and_the_largest_similarity(c: int, r: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     similarity, other = draw(rng, 1, c, r), draw(rng, 1, c, r)
@@ -60,7 +57,6 @@ def test_a_logit_lies_between_five_times_the_smallest_and_the_largest_similarity
 
 
 @given(sizes, sizes, seeds)
-@settings(deadline=None)
 def test_the_loss_adds_up_over_classes_and_forgets_what_pairs_have_in_common(b: int, c: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     logits, labels = draw(rng, b, 2, c), torch.from_numpy(rng.integers(-1, 2, size=(b, c)))

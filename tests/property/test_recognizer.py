@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptmlr.recognizer import Recognizer
@@ -35,7 +35,6 @@ def recognizer(kinds: tuple[str, str], rows: list[int], seed: int, weighting) ->
     st.sampled_from(["presence", "own"]),
     st.integers(0, 1000),
 )
-@settings(deadline=None)
 def test_classes_do_not_talk_to_each_other_and_regions_have_no_order(
     kinds: tuple[str, str], classes: list[int], kept: int, order: list[int], weighting, seed: int
 ) -> None:

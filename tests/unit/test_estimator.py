@@ -41,7 +41,7 @@ def small(tmp_path_factory) -> pm.MultiLabelRecognizer:
     )
 
 
-def test_three_lines(small, drawn) -> None:
+def test_fit_and_predict_take_three_lines(small, drawn) -> None:
     paths, y = drawn
     recognizer = small.fit(paths[:100], y[:100])
     probabilities = recognizer.predict_proba(paths[100:])

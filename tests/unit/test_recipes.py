@@ -252,7 +252,7 @@ def test_mistakes_in_a_recipe_are_one_line(recipe, text: str, message: str) -> N
         ("nowhere/mine.toml", "no recipe 'nowhere/mine.toml': it is no file"),
     ],
 )
-def test_missing_recipes(source: str, message: str) -> None:
+def test_a_recipe_that_is_missing_is_named(source: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         load_recipe(source, "positivecoop")
     assert message in str(error.value)

@@ -59,7 +59,7 @@ def test_maps_are_those_of_the_sides() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_regions_of_any_dtype(dtype: torch.dtype) -> None:
+def test_regions_of_any_dtype_give_the_logits_of_float32(dtype: torch.dtype) -> None:
     """Learned tensors stay float32, and so does what is computed with them."""
     recognizer = Recognizer(embedding(1), linear(2), NAMES)
     regions = torch.randn(2, 5, 8).to(dtype)

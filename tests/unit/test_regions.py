@@ -177,7 +177,7 @@ def test_map_ahead_passes_on_what_goes_wrong_and_ends_its_threads(workers: int) 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
-def test_index_batches() -> None:
+def test_batches_of_indices_end_with_the_rest() -> None:
     assert [batch.tolist() for batch in index_batches(5, 2)] == [[0, 1], [2, 3], [4]]
     assert index_batches(0, 2) == []
 

@@ -73,7 +73,7 @@ def test_a_resample_without_a_score_is_left_out() -> None:
     assert estimate(scores, missing, (1, -1)) == estimate(scores, resampled, (1, -1))
 
 
-def test_holm() -> None:
+def test_holm_corrects_as_in_the_textbook() -> None:
     """The textbook's example: 0.01, 0.04, 0.03, 0.005 at four hypotheses."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]

@@ -25,13 +25,12 @@ def convert(
     hiding: Hiding = HidingOptions(),
     reading: Reading = DataOptions(),
 ) -> None:
-    """Write labels in another format. What that format cannot store is refused or reported.
+    """Write labels in another format. If that format cannot store something, promptmlr stops or says so.
 
-    With --answers and without --to, the file is written again in its own format, with the answers in it and everything
-    else as it was.
+    With --answers and without --to, the file is written again in its own format, and only the answered labels change.
 
     --observed P hides labels in all splits except test. --observed single-positive, --observed positive-only:P and
-    --labels hide training labels only. What is left is what `promptmlr train` uses with the same options.
+    --labels hide training labels only. `promptmlr train` with the same options uses exactly these labels.
 
     csv: a column per class, 1, 0 or blank. long-csv: image, label, value. list-csv: image, labels, negatives, as fastai
     reads it. folder: a text file of names per image. coco: annotations without boxes, with LVIS's neg_category_ids if
@@ -41,7 +40,7 @@ def convert(
     Args:
         destination: A .csv or .json file, which refers to the images where they are; a .parquet file, which contains
             them; or a new folder, into which they are copied.
-        to: The format to write; may be left out with --answers.
+        to: The format to write. Required, unless --answers is given.
         answers: A journal of `promptmlr serve --label`, whose answers replace labels.
         hold_out: If DATA has no splits: put this share of the images into test and the others into train. File names
             and --seed decide, so an image stays in its split when others are added.

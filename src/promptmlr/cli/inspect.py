@@ -23,8 +23,8 @@ def inspect(
 ) -> None:
     """Count labels; find broken and duplicate images, and class names that CLIP is likely to misread.
 
-    Of missing labels it says what kind they are (complete, partial, positive-only, single positive), tests whether
-    being known depends on the class, the image, other labels or the split, and prints the training that follows.
+    It names the kind of labels (complete, partial, positive-only, single positive), tests whether labels are missing at
+    random (by class, image, other labels and split), and prints the `promptmlr train` command that follows.
 
     It shows pairs of classes that occur together, or avoid each other, more than chance explains. Duplicates are images
     with the same bytes, with the same pixels, or similar by a perceptual hash; duplicates across splits or with

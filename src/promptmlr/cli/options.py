@@ -94,7 +94,7 @@ Share = Annotated[
     str | None,
     Parameter(
         help="In what share of the images classes are present, if you know it: a number for all classes, or a CSV with "
-        "the columns class and share. Labels that never say 'absent' cannot show it."
+        "the columns class and share. Needed if your labels only say what is present."
     ),
 ]
 Overwrite = Annotated[bool, Parameter(help="Replace --out if it exists.")]

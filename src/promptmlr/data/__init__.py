@@ -9,16 +9,16 @@ import numpy as np
 
 from promptmlr.data.classes import classes_of
 from promptmlr.data.formats import FORMATS, detect_format, format_named
-from promptmlr.data.formats.base import BySplit, Reader
+from promptmlr.data.formats.base import BySplit, Format
 from promptmlr.data.formats.scenes import DrawnImage, is_scenes
 from promptmlr.data.images import ImageFile, ImageRef, UnreadableImage, find_images, open_image
 from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.masks import load_keep_mask
 from promptmlr.data.options import DataOptions, Purpose
-from promptmlr.errors import UserError
+from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_path
-from promptmlr.options.data import with_commas
+from promptmlr.options.data import between_commas, with_commas
 
 __all__ = [
     "FORMATS",
@@ -56,11 +56,13 @@ def load_data(
     Raises:
         UserError: there is no such data, it is damaged, or it leaves open what unlisted classes are.
     """
-    reader, path, options = _settled(data, options, like)
+    kind, path, options = _settled(data, options, like)
+    reader = kind.reader
     if isinstance(reader, BySplit):
         loaded = reader.read(path, options.split, purpose, options.images, options)
     else:
         loaded = reader(path, options.images, options).part(options.split, purpose, options)
+    loaded = loaded if kind.selects else _selected(loaded, options)
     return replace(loaded.with_notes(_size(loaded)), reading=options.recorded())
 
 
@@ -75,13 +77,18 @@ def load_parts(data: str, options: DataOptions = _DEFAULTS) -> dict[str | None, 
     """
     if options.split is not None:
         return {options.split: load_data(data, "test", options)}
-    reader, path, options = _settled(data, options)
+    kind, path, options = _settled(data, options)
+    reader = kind.reader
     if isinstance(reader, BySplit):
         parts: dict[str | None, LabelledImages] = {
             name: reader.read(path, name, "train", options.images, options) for name in reader.splits(path)
         }
     else:
         parts = reader(path, options.images, options).parts(options)
+    if not kind.selects:
+        parts = {split: _selected(part, options) for split, part in parts.items()}
+    if not parts:
+        raise UserError(f"{data}: not in the format {kind.name}, which is {kind.description}")
     first = next(iter(parts.values()))
     return {
         split: (one := part.with_classes(first.class_names)).with_notes(_size(one)) for split, part in parts.items()
@@ -90,8 +97,8 @@ def load_parts(data: str, options: DataOptions = _DEFAULTS) -> dict[str | None, 
 
 def _settled(
     data: str, options: DataOptions, like: Mapping[str, str | float] = _NOTHING
-) -> tuple[Reader, Path, DataOptions]:
-    """How the data are read, where they are, and the options with what is known of data in the same format."""
+) -> tuple[Format, Path, DataOptions]:
+    """The format of the data, where they are, and the options with what is known of data in the same format."""
     path = checked_path(data)
     if options.classes is not None and Path(options.classes).is_file():  # a run keeps what the file says
         options = replace(options, classes=with_commas(classes_of(options.classes)))
@@ -100,11 +107,22 @@ def _settled(
         raise UserError(
             f"{data}: --unlisted is for lists of names; {kind.name} says of every class what it is: leave it out"
         )
-    return (
-        kind.reader,
-        path,
-        options.or_else({"format": kind.name, **(like if like.get("format") == kind.name else {})}),
-    )
+    known = like if like.get("format") == kind.name else {}
+    return kind, path, options.or_else({"format": kind.name, **known})
+
+
+def _selected(loaded: LabelledImages, options: DataOptions) -> LabelledImages:
+    """The classes of `options.classes`, or those that are not in `options.ignore`."""
+    said = options.ignore if options.classes is None else options.classes
+    if said is None:
+        return loaded
+    names = [name.replace("_", " ") for name in between_commas(said)]
+    odd = next((name for name in names if name not in loaded.class_names), None)
+    if odd is not None and not {"ignore", "classes"} & set(options.inherited):
+        raise UserError(f"{loaded.source}: no class {odd!r}; {nearest(odd, loaded.class_names)}")
+    if options.classes is None:
+        return loaded.of_classes([name for name in loaded.class_names if name not in names])
+    return loaded.of_classes([name for name in names if name in loaded.class_names])
 
 
 def _size(loaded: LabelledImages) -> str:

@@ -19,7 +19,7 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 __all__ = ["answered", "correct", "read_answers"]
 
 Rows = list[tuple[str, dict[str, int]]]  # image id, and class name → label
-_CODES = {"1": PRESENT, "0": ABSENT, "": UNKNOWN}
+_CODES = {"1": PRESENT, "0": ABSENT, "": UNKNOWN, 1: PRESENT, 0: ABSENT}
 
 
 def read_answers(path: Path) -> dict[str, dict[str, int]]:
@@ -35,19 +35,21 @@ def read_answers(path: Path) -> dict[str, dict[str, int]]:
         UserError: the file cannot be read, or a line is none of these.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not a UTF-8 text file'}") from error
     found: dict[str, dict[str, int]] = defaultdict(dict)
-    for number, line in enumerate(lines, start=1):
+    lines = content.split("\n")  # the last one is empty, or was cut short
+    for number, line in enumerate(lines[:-1], start=1):
         try:
             record = json.loads(line)
             image, name, code = record["image"], record["class"], _CODES[record["value"]]
             dropped = record.get("state") == "dropped"
         except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):
-                break
-            raise UserError(f"{path}, line {number}: no answer with image, class and value in it") from error
+            raise UserError(
+                f"{path}, line {number}: no answer; a line is such as "
+                '{"image": "a.jpg", "class": "dog", "value": "1"}, "0" for absent'
+            ) from error
         if dropped:
             found[image].pop(name, None)
         else:

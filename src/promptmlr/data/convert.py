@@ -122,25 +122,25 @@ def thinned(
 def held_out(
     parts: Mapping[str | None, LabelledImages], share: float, seed: int = 0
 ) -> dict[str | None, LabelledImages]:
-    """Data without splits, in two: train and test.
+    """Data without splits, or of one alone, in two: train and test.
 
     Name and seed of an image say where it goes, so that one that is there already stays where it is when others come.
 
     Args:
-        parts: under None alone.
+        parts: one.
         share: of the images that goes into test, roughly.
         seed: of the choice.
 
     Raises:
         UserError: there are splits already, the share is outside (0, 1), or one of the two would be empty.
     """
-    if set(parts) != {None}:
+    if len(parts) > 1:
         raise UserError(
             f"--hold-out makes a split, and the data have {', '.join(map(str, parts))} already; leave it out"
         )
     if not 0 < share < 1:
         raise UserError(f"--hold-out {share:g}: the share of the images to test on is between 0 and 1, such as 0.2")
-    whole = parts[None]
+    (whole,) = parts.values()
     digests = (hashlib.sha256(f"{seed} {name}".encode(errors="surrogateescape")).digest() for name in whole.image_ids)
     test = np.array([int.from_bytes(digest[:8]) < share * 2**64 for digest in digests])
     if test.all() or not test.any():

@@ -45,9 +45,9 @@ class DataOptions(Options):
             (default: it never counts)
         image_column: Tables: the column with the names of the images. (default: the one called image, path, filename …)
         label_column: Tables that list classes in one column: which column. (default: the one called labels, tags …)
-        ignore: Tables: columns that are no classes, separated by commas; in lists also names that are no classes.
-        classes: Tables: the classes, separated by commas or in a file with one per line; others are left out.
-            (default: all)
+        ignore: Classes to leave out, separated by commas; in tables columns that are no classes.
+        classes: The classes to read, separated by commas or in a file with one per line; others are left out. (default:
+            all)
         codes: Tables: what cells mean, such as 1.0=present,0.0=absent,-1.0=unknown,=unknown (nothing before = stands
             for a blank cell). (default: 1, yes, y, true; 0, no, n, false; blank is unknown)
         sheet: XLSX: which sheet. (default: the only one)

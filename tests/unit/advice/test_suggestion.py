@@ -45,7 +45,7 @@ def test_one_class_does_not_take_all() -> None:
     assert 6 < columns.count(0) < 14
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 5), st.integers(1, 70))
 def test_it_is_the_greedy_choice(seed: int, images: int, classes: int, count: int) -> None:
     """Against the plain algorithm: look at all cells again for every choice."""

@@ -135,7 +135,7 @@ def test_only_what_is_not_at_hand_is_downloaded(open_clip_knows, vit_file) -> No
         (("scenes", "openai"), "scenes already names its weights; leave `pretrained` out"),
     ],
 )
-def test_what_cannot_be_loaded(open_clip_knows, arguments, message: str) -> None:
+def test_a_backbone_that_cannot_be_loaded_is_one_line(open_clip_knows, arguments, message: str) -> None:
     with pytest.raises(UserError) as error:
         load_backbone(*arguments)
     assert message in str(error.value)
@@ -143,7 +143,7 @@ def test_what_cannot_be_loaded(open_clip_knows, arguments, message: str) -> None
 
 
 @pytest.mark.parametrize("size", [0, -64, 31, 100])
-def test_sizes_that_do_not_fit(tiny_checkpoint, size: int) -> None:
+def test_an_image_size_that_does_not_fit_is_refused(tiny_checkpoint, size: int) -> None:
     with pytest.raises(UserError, match=f"image size {size} does not fit .*: it must be a multiple of 32"):
         load_backbone(tiny_checkpoint, image_size=size)
 

@@ -26,7 +26,7 @@ def test_images_are_squashed_bilinearly_as_released(image: Image.Image) -> None:
     assert PREPROCESSING.resized(image).size == (24, 24)
 
 
-def test_normalisation() -> None:
+def test_pixels_are_normalised_by_mean_and_deviation() -> None:
     pixels = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
     expected = (pixels.double().numpy() / 255 - np.reshape([0.5, 0.25, 0.0], (3, 1, 1))) / np.reshape(
         [0.5, 1.0, 0.25], (3, 1, 1)

@@ -218,8 +218,10 @@ def test_the_last_answer_in_a_journal_counts(tmp_path: Path, refused) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"image": "c", "cla')
     assert read_answers(path) == {"a": {"dog": 0}, "b": {"cat": -1}}
-    path.write_text('{"image": "c"}\n' + json.dumps(lines[0]) + "\n")
-    refused(["line 1", "journal.jsonl"], read_answers, path)
+    path.write_text('{"image": "c", "class": "dog", "value": 1}\n')
+    assert read_answers(path) == {"c": {"dog": 1}}
+    path.write_text(json.dumps(lines[0]) + '\n{"image": "c"}\n')
+    refused(["line 2", "journal.jsonl", "value"], read_answers, path)
     refused(["nothing.jsonl"], read_answers, tmp_path / "nothing.jsonl")
 
 

@@ -77,7 +77,7 @@ def test_what_cells_say() -> None:
         (b"image,dog,dog\na,1,1\n", "duplicate class name"),
     ],
 )
-def test_what_is_refused(content: bytes, complaint: str) -> None:
+def test_a_malformed_table_is_refused_in_one_line(content: bytes, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint) as error:
         LabelCells.parse(PATH, content)
     assert "\n" not in str(error.value)

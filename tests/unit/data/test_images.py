@@ -41,7 +41,7 @@ def pixel(path, at=(0, 0)):
     ],
 )
 @pytest.mark.parametrize("size", [(1, 1), (5, 3)])
-def test_modes(tmp_path, mode, colour, suffix, expected, size):
+def test_images_of_every_mode_become_rgb(tmp_path, mode, colour, suffix, expected, size):
     path = tmp_path / f"image{suffix}"
     Image.new(mode, size, colour).save(path)
     assert pixel(path) == expected
@@ -49,7 +49,7 @@ def test_modes(tmp_path, mode, colour, suffix, expected, size):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".gif", ".ppm", ".avif"])
-def test_formats(tmp_path, suffix):
+def test_common_image_formats_show_their_colour(tmp_path, suffix):
     path = tmp_path / f"image{suffix}"
     Image.new("RGB", (16, 16), (250, 20, 20)).save(path)
     assert np.allclose(pixel(path, (8, 8)), (250, 20, 20), atol=12)
@@ -218,7 +218,7 @@ def test_an_image_file_is_small_and_picklable(tmp_path):
     assert image.open().getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_real_photos():
+def test_real_photos_are_found_and_opened():
     photos = list(find_images([require_shared("coco-photos")]))
     assert len(photos) > 100
     assert all(min(open_image(photo).size) > 100 for photo in photos[:10])

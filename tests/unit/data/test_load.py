@@ -2,12 +2,12 @@ import os
 
 import pytest
 
-from promptmlr.data import DataOptions, load_data
+from promptmlr.data import DataOptions, load_data, load_parts
 
 VOC = {"trainval": {"1": [("dog", False)]}, "test": {"2": [("dog", False)]}}
 
 
-def test_nothing_there(tmp_path, refused):
+def test_data_that_do_not_exist_are_refused(tmp_path, refused):
     refused(["no such file or folder", "nowhere"], load_data, str(tmp_path / "nowhere"))
 
 
@@ -62,3 +62,18 @@ def test_a_folder_named_scenes_is_no_drawn_world(tmp_path, monkeypatch, refused)
 )
 def test_unknown_options_are_refused(refused, options, words):
     refused(words, DataOptions, **options)
+
+
+def test_classes_are_chosen_or_left_out_in_any_format(make_coco, refused):
+    root = str(make_coco([(100, 18, 0), (7, 3, 0)]))
+    whole = load_data(root)
+    assert whole.class_names == ("cat", "hot dog")
+    only = load_data(root, options=DataOptions(classes="hot_dog"))
+    assert only.class_names == ("hot dog",)
+    assert (only.labels == whole.labels[:, 1:]).all()
+    assert load_data(root, options=DataOptions(ignore="cat")).class_names == ("hot dog",)
+    assert load_data(root, options=DataOptions(classes="hot dog,cat")).class_names == ("hot dog", "cat")
+    refused(["'dog'", "hot dog"], load_data, root, options=DataOptions(classes="dog"))
+    assert load_parts(root, DataOptions(ignore="cat"))["train2017"].class_names == ("hot dog",)
+    other = load_data(root, like={"format": "coco", "classes": "cat,zebra"})  # as in another data set
+    assert other.class_names == ("cat",)

@@ -134,6 +134,14 @@ def test_a_label_a_row_may_hold_commas(make: Make) -> None:
     assert labels_of(path, DataOptions(unlisted="unknown")) == {"a.jpg": {"dog, wet": 1, "cat": 1}}
 
 
+def test_a_single_column_of_ones_and_zeros_is_no_list_of_names(make: Make) -> None:
+    path = make("image,label\na.jpg,1\nb.jpg,0\n", ["a.jpg", "b.jpg"])
+    with pytest.raises(UserError, match=r"'label' holds 1 and 0 alone: --format csv .* --classes 0,1 if"):
+        load_data(str(path), options=DataOptions(unlisted="absent"))
+    assert labels_of(path, DataOptions(format="csv")) == {"a.jpg": {"label": 1}, "b.jpg": {"label": 0}}
+    assert labels_of(path, DataOptions(classes="0,1", unlisted="unknown")) == {"a.jpg": {"1": 1}, "b.jpg": {"0": 1}}
+
+
 NIH = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Gender,View Position,\n"
     "0_0.png,Cardiomegaly|Emphysema,0,1,M,PA,\n0_1.png,No Finding,2,2,M,PA,\n0_2.png,Hernia,3,3,F,AP,\n"

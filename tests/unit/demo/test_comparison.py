@@ -78,7 +78,7 @@ def test_differences_have_the_sign_of_the_first_row(rows, labels) -> None:
     assert low < float(points.replace("−", "-")) < high < 0
 
 
-def test_cells_of_a_row(labels) -> None:
+def test_a_row_shows_its_score_within_its_interval(labels) -> None:
     one = row("dualcoop", None, labels, 1.0)
     method, start, score, interval, learned, seconds = one.cells()
     assert (method, start, learned, seconds) == ("dualcoop", "–", "1,234,567", "1.5")

@@ -154,7 +154,7 @@ def test_rgb_photos_of_any_size_give_what_predict_gives(runs, rgb: Path, tmp_pat
     assert np.abs(found - wanted).max() <= 1e-5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 96), st.integers(0, 2**32 - 1))
 def test_squares_are_pillows_bit_for_bit(height: int, width: int, side: int, seed: int) -> None:
     preprocessing = Preprocessing(side, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))

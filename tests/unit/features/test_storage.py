@@ -59,7 +59,7 @@ def test_what_a_format_cannot_hold_is_refused(storage: str, value: float) -> Non
         there_and_back(storage, regions)
 
 
-def test_sizes() -> None:
+def test_a_row_takes_the_bytes_of_its_storage() -> None:
     assert {storage: RowFormat(storage, 5, 12).row_bytes for storage in STORAGES} == {
         "float16": 120,
         "float32": 240,

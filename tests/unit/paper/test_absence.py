@@ -126,7 +126,7 @@ def test_epochs_that_were_left_alone_claim_no_plateau() -> None:
     assert "epochs were left at 3, so it is unknown" in text
 
 
-def test_what_is_written(tmp_path) -> None:
+def test_an_experiment_writes_its_tables_and_its_page(tmp_path) -> None:
     outputs = AbsenceOutputs(made(growth=0.03, auc=0.4))
     outputs.write(tmp_path)
     write_text(tmp_path / "page.html", as_page(outputs.title, outputs.lead, outputs.findings()))

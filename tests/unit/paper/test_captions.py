@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -52,7 +52,7 @@ CAPTIONS = [
         ("", []),
     ],
 )
-def test_uses(caption: str, uses: list[tuple[str, bool]]) -> None:
+def test_each_use_of_a_word_is_an_absence_or_not(caption: str, uses: list[tuple[str, bool]]) -> None:
     assert absence_uses(caption) == [Use(*use) for use in uses]
 
 
@@ -81,14 +81,12 @@ _PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None)  # the first example pays for what is set up once
 @given(st.lists(_PIECES, max_size=8).map("".join))
 def test_the_fast_path_misses_nothing(caption: str) -> None:
     candidate = pc.match_substring_regex(pa.array([caption]), TRIGGERS, ignore_case=True)[0].as_py()
     assert candidate or not absence_uses(caption)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(_PIECES, max_size=6).map("".join), max_size=6))
 def test_counts_are_those_of_one_caption_at_a_time(captions: list[str]) -> None:
     count = count_captions([pa.array(captions[:3], pa.string()), pa.array(captions[3:], pa.string())])
@@ -223,7 +221,7 @@ def test_broken_files_are_one_line(tmp_path: Path, name: str, content: str | byt
     assert "\n" not in str(error.value)
 
 
-def test_globs(tmp_path: Path) -> None:
+def test_globs_find_each_file_once(tmp_path: Path) -> None:
     for name in ("b.csv", "a.csv", "deep/c.csv", "[x].csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("caption\nx\n")
@@ -272,7 +270,7 @@ def test_how_far_to_trust_the_rule_is_a_file(tmp_path: Path) -> None:
     assert float(row["low"]) < float(row["value"]) < float(row["high"])
 
 
-def test_files_written(tmp_path: Path) -> None:
+def test_counts_and_samples_are_written(tmp_path: Path) -> None:
     count = count_captions([pa.array(["no dog", "no. 5", 'a "b", no\ncat', "a cat"])], samples=5)
     CaptionOutputs(count).write(tmp_path / "out")
     rows = {row["word"]: row for row in csv_rows(tmp_path / "out" / "counts.csv")}

@@ -108,7 +108,7 @@ def test_released_dualcoop_computes_what_ours_does(tiny_checkpoint, setting) -> 
         torch.testing.assert_close(theirs(images), ours(backbone.encode_image(images)), rtol=1e-4, atol=1e-4)
 
 
-def test_projection(costs) -> None:
+def test_seconds_of_a_training_follow_from_its_steps(costs) -> None:
     cost = costs["positivecoop", "as released"]
     assert cost.epochs == 52
     assert cost.total_seconds == pytest.approx(52 * 34 * cost.step_seconds)  # 34 batches of 3 in 100 images

@@ -107,7 +107,7 @@ def test_zero_shot_is_a_second_reference(results: GridResults, tmp_path) -> None
     assert as_text(alone.findings()).count("Differences to") == 1
 
 
-def test_one_seed_is_said(results: GridResults) -> None:
+def test_intervals_of_one_seed_say_so(results: GridResults) -> None:
     one = GridResults(results.methods, [0.1], results.scores[:, :1, :1], results.resampled[:, :1, :1], [[1]] * 3)
     found = GridOutputs(one, "plain", {}, "some images").findings()
     assert "test images alone, as there is one seed" in as_markdown(found)

@@ -60,7 +60,7 @@ def test_what_names_no_classes_is_refused(asked: str, words: str) -> None:
         choose_classes(asked, NAMES)
 
 
-def test_groups_are_columns() -> None:
+def test_seen_and_unseen_classes_are_groups_of_columns() -> None:
     groups = class_groups(NAMES, ["dog", "tree"])
     assert {name: columns.tolist() for name, columns in groups.items()} == {
         "all": [0, 1, 2, 3, 4],

@@ -83,7 +83,7 @@ def test_a_colour_is_not_said_of_objects_that_differ() -> None:
     assert not {word for text in texts for word in re.findall(r"\w+", text)} & set(COLOURS)
 
 
-def test_numbers_are_right() -> None:
+def test_captions_count_things_of_all_colours() -> None:
     texts = captions_of(scene_of(("fish", "red"), ("fish", "blue"), ("fish", "red"), ("boat", "red")))
     counts = {NUMBERS[word] for text in texts for word in re.findall(r"\w+", text) if word in NUMBERS}
     assert counts == {3}

@@ -80,7 +80,7 @@ def test_regions_are_kept_for_the_next_question(serving, loaded, png: bytes, mon
     assert calls == [1]
 
 
-def test_what_there_is(shared, loaded) -> None:
+def test_runs_are_described_as_their_folders_say(shared, loaded) -> None:
     runs = shared.client.get("/runs").json()
     assert [run["name"] for run in runs["runs"]] == ["first", "second"]
     for described, run in zip(runs["runs"], loaded, strict=True):

@@ -259,7 +259,7 @@ def test_what_is_no_http(shared) -> None:
         ({"data": {"images": "text"}, "files": [("x", ("a", b"x"))]}, 400, "no file named"),
     ],
 )
-def test_bodies_that_are_none(shared, sent, status: int, complaint: str) -> None:
+def test_a_body_without_proper_images_is_refused(shared, sent, status: int, complaint: str) -> None:
     assert complaint in error_of(shared.client.post("/predict", **sent), status)
     assert shared.client.post("/predict", files=files(scene_png())).status_code == 200
 

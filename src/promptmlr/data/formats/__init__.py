@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 
 from promptmlr.data.formats.base import Format, Source
 from promptmlr.data.options import DataOptions
+from promptmlr.data.table import TABLES
 from promptmlr.errors import UserError, nearest
 
 __all__ = ["FORMATS", "WRITERS", "detect_format", "format_named"]
@@ -33,6 +35,9 @@ _MODULES = (
 )
 
 _DEFAULTS = DataOptions()
+_LABELS = (*TABLES, ".json", ".xml", ".yaml", ".yml", ".txt", ".npz")  # suffixes of files that may hold labels
+_LOOKED_AT = 20  # of them, when it is asked whether one of a folder does
+
 _FOUND: list[Format] = [import_module(f"{__name__}.{name}").FORMAT for name in _MODULES]
 
 FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _FOUND})
@@ -68,11 +73,21 @@ def detect_format(data: str, options: DataOptions = _DEFAULTS) -> str:
     found = strong or [one.name for one in FORMATS.values() if one.weak and one.recognises(source)]
     if found:
         return found[0]
-    tables = sorted(source.path.glob("*.csv"))
-    if tables:
-        raise UserError(f"{data} is a folder with a table in it; name the table: {tables[0]}")
+    inside = _inside(source.path, options) if source.path.is_dir() else None
+    if inside is not None:
+        raise UserError(f"{data} is a folder with a file of labels in it; name the file: {inside}")
     raise UserError(
         f"{data} is no data set: neither a table (.csv, .tsv, .xlsx) with a column per class, nor a folder with "
         f"JPEGImages and ImageSets/Main (VOC) or annotations/instances_*.json (COCO), nor another of the formats "
         f"{', '.join(FORMATS)}; --format says which it is"
     )
+
+
+def _inside(folder: Path, options: DataOptions) -> Path | None:
+    """The first file in a folder that is data by itself."""
+    files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.suffix.lower() in _LABELS]
+    for file in files[:_LOOKED_AT]:
+        source = Source(str(file), options)
+        if any(one.recognises(source) for one in FORMATS.values()):
+            return file
+    return None

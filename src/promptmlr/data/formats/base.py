@@ -161,6 +161,7 @@ class Format:
         recognises: whether a source is in this format.
         reader: reads it.
         weak: whether its sign may be there by chance, as a stray .txt beside photos: asked when no other fits.
+        selects: whether it reads `--classes` and `--ignore` itself, as columns.
         says_all: whether it says of every class what it is, so that `--unlisted` has no meaning.
         writer: for formats that `convert` writes.
         amend: for files that can be corrected.
@@ -171,6 +172,7 @@ class Format:
     recognises: Callable[[Source], bool]
     reader: Reader
     weak: bool = False
+    selects: bool = False
     says_all: bool = False
     writer: Writer | None = None
     amend: Amend | None = None

@@ -29,7 +29,7 @@ def read_celeba(path: Path, images: Path | None, _options: DataOptions) -> Label
 
     Args:
         path: the file; the splits are in a file beside it, or in `Eval` beside its folder.
-        images: the folder of the images, by default the one above that of the file; found anywhere below it.
+        images: the folder of the images, by default that of the file, or the one above `Anno`; found anywhere below it.
 
     Raises:
         UserError: a file is missing or damaged; names line and column.
@@ -54,7 +54,7 @@ def read_celeba(path: Path, images: Path | None, _options: DataOptions) -> Label
         return f"{path}, line {row + 3}"
 
     check_rows(path, image_ids, where)
-    finder = ImageFinder(images or path.parent.parent)
+    finder = ImageFinder(images or (path.parent.parent if path.parent.name == "Anno" else path.parent))
     return LabelledRows(
         image_ids,
         [finder.find(image_id, where(row)) for row, image_id in enumerate(image_ids)],

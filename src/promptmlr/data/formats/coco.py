@@ -7,6 +7,7 @@ those of lvis-dataset/lvis-api): classes in an image's `neg_category_ids` are ab
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,7 +96,7 @@ def read_coco(
         files.append(finder.find(name, f"{source}, image {image_id}", *others))
     if not options.skip_unreadable:
         require_files(files, lambda i: f"{source}, image {chosen[i]}")
-    return LabelledImages.from_rows(
+    part = LabelledImages.from_rows(
         [_image_id(image_id) for image_id in chosen],
         files,
         labels,
@@ -103,6 +104,7 @@ def read_coco(
         f"COCO {path}, split {split}",
         [note, *([f"{lone_crowds} labels rest on crowds alone: {options.crowd or 'present'}"] if lone_crowds else [])],
     )
+    return replace(part, without_splits=path.is_file())
 
 
 def _image_id(image_id: Any) -> str:
@@ -285,7 +287,7 @@ def _choose_images(instances: _Instances, options: DataOptions) -> tuple[list[An
     if len(annotated) == len(instances.names):
         return list(annotated), f"all {len(annotated)} images have annotations"
     if options.coco_images != "all":
-        return list(annotated), f"{counts}: the others are left out, as in the released code"
+        return list(annotated), f"{counts}: others are left out, as in the released code (--coco-images all)"
     others = [image_id for image_id in instances.names if image_id not in annotated]
     return [*annotated, *others], f"{counts}: all are used"
 

@@ -130,6 +130,7 @@ FORMAT = Format(
     read_csv_rows,
     weak=True,
     says_all=True,
+    selects=True,
     writer=Writer(write_csv, ".csv"),
     amend=amend_table,
 )

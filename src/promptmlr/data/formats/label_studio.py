@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
+from promptmlr.data.finding import ImageFinder
 from promptmlr.data.formats.base import Changes, Format, Writer, as_json, present, spaced
-from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names
@@ -73,7 +73,8 @@ def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows
     addresses = [_address(task, f"{path}, task {number}") for number, task in enumerate(tasks, start=1)]
     splits = [_split(task) for task in tasks]
     folder = images or path.parent
-    refs = [_image(folder, address) for address in addresses]
+    finder = ImageFinder(folder)
+    refs = [finder.find(address, f"{path}, task {number}") for number, address in enumerate(addresses, start=1)]
     notes = [f"{disputed} labels on which annotations of a task disagree: unknown"] if disputed else []
     return rows_of_names(
         names,
@@ -280,20 +281,6 @@ def _address(task: Mapping[str, Any], where: str) -> str:
 def _split(task: Mapping[str, Any]) -> object:
     data = task.get("data", task)
     return data.get("split") if isinstance(data, dict) else None
-
-
-def _image(folder: Path, address: str) -> ImageFile:
-    parts = urlsplit(address)
-    query = parse_qs(parts.query)
-    if "d" in query:
-        return ImageFile(folder / query["d"][0])
-    if not parts.scheme and not address.startswith("/data/"):
-        return ImageFile(folder / address)
-    path = PurePosixPath(unquote(parts.path))
-    for name in (path.name, _UPLOAD_PREFIX.sub("", path.name, count=1)):
-        if (folder / name).is_file():
-            return ImageFile(folder / name)
-    return ImageFile(folder / path.name)
 
 
 def _config_classes(folder: Path) -> list[str] | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from promptmlr.data.columns import LABELS, NEGATIVES, Columns, columns_of, shape_of
+from promptmlr.data.columns import LABELS, NEGATIVES, Columns, columns_of, folded, shape_of
 from promptmlr.data.finding import ImageFinder
 from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
@@ -66,6 +66,12 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     chosen = Chosen(path, options, columns.unmatched)
     lists = [[chosen.of(_parts(cell, delimiter)) for cell in column] for column in cells]
     chosen.check()
+    name = table.header[listed]
+    if chosen.seen and chosen.seen <= {"0", "1"} and chosen.classes is None and folded(name) in ("label", "target"):
+        raise UserError(
+            f"{path}: column {name!r} holds 1 and 0 alone: --format csv if they say whether one class is present, "
+            "--classes 0,1 if they are names of classes"
+        )
     if options.unlisted is None and negatives is None:
         raise Unclear(f"{path} lists what is present and is silent on the rest", _silence(chosen, columns))
     nothing: list[list[str]] = [[]] * len(lists[0])
@@ -236,5 +242,6 @@ FORMAT = Format(
     "a table with a row per image and a column labels, which lists what is present",
     lambda source: shape_of(source.header, source.options) == "list",
     read_list_csv_rows,
+    selects=True,
     writer=Writer(write_list_csv, ".csv", lists=True, negatives=True, class_list=False),
 )

@@ -113,5 +113,6 @@ FORMAT = Format(
     "a table with a row per image and class: columns image, label and value",
     lambda source: shape_of(source.header, source.options) == "long",
     read_long_csv_rows,
+    selects=True,
     writer=Writer(write_long_csv, ".csv"),
 )

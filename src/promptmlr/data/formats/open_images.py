@@ -8,6 +8,7 @@ V4", IJCV 2020). Rows of box files (`annotations-bbox`) say that a class is pres
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,14 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from promptmlr.data.finding import ImageFinder
-from promptmlr.data.formats.base import BySplit, Format, Source
+from promptmlr.data.formats.base import BySplit, Format, Source, spaced
 from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.data.rows import LabelledRows, check_rows, split_for
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
-from promptmlr.names import checked_class_names
+from promptmlr.names import checked_class_names, first_names
+from promptmlr.options.data import between_commas
 
 __all__ = ["FORMAT", "read_open_images"]
 
@@ -42,21 +44,21 @@ def read_open_images(
         split: what the file's name starts with, such as "validation"; by default that of `purpose`.
         purpose: chooses between train and test (or else validation).
         images: the folder of the images, by default that of the file; they are found by their id, below it or in it.
-        options: `machine_labels`, the confidence from which on an unverified label counts as present.
+        options: `machine_labels`, the confidence from which on an unverified label counts as present; `classes`.
 
     Raises:
         UserError: a file is missing, damaged or has another form; the split is unclear; the labels do not fit into
             memory.
     """
     file, split = _file(path, split, purpose)
-    table = _rows(file, options)
+    names = _names(file)
+    table = _rows(file, options, names)
     ids, rows = _encoded(table["ImageID"])
     marks, columns = _encoded(table["LabelName"])
-    names = _names(file, marks)
     if len(ids) * len(marks) > _MOST_CELLS:
         raise UserError(
             f"{file}: {len(ids):,} images and {len(marks):,} classes are {len(ids) * len(marks) / 1e9:.0f} GB of "
-            "labels; keep the rows of the classes that you need"
+            "labels; name the classes that you need with --classes"
         )
     labels, contradictions = _labels(table["Confidence"].to_numpy(), rows, columns, (len(ids), len(marks)), options)
     finder = ImageFinder(images or file.parent)
@@ -70,7 +72,7 @@ def read_open_images(
         ids,
         [finder.find(image_id, where(row)) for row, image_id in enumerate(ids)],
         labels,
-        checked_class_names(names, str(file)),
+        checked_class_names([names.get(mark, mark) for mark in marks], str(file)),
         None if split is None else [split] * len(ids),
         "Open Images",
         file,
@@ -108,8 +110,8 @@ def _file(path: Path, split: str | None, purpose: Purpose) -> tuple[Path, str | 
     return files[chosen], chosen
 
 
-def _rows(file: Path, options: DataOptions) -> pa.Table:
-    """The rows that count."""
+def _rows(file: Path, options: DataOptions, names: Mapping[str, str]) -> pa.Table:
+    """The rows that count; where classes are chosen, theirs alone, as all would not fit into memory."""
     kinds = {"ImageID": pa.string(), "LabelName": pa.string(), "Confidence": pa.float32()}
     columns = [*_COLUMNS, "Source"] if "Source" in Source(str(file)).header else list(_COLUMNS)
     try:
@@ -130,6 +132,12 @@ def _rows(file: Path, options: DataOptions) -> pa.Table:
         kept = table.filter(verified)
     else:
         kept = table.filter(pc.or_(verified, pc.greater_equal(confidence, options.machine_labels)))
+    if options.classes is not None:
+        chosen = {spaced(name) for name in between_commas(options.classes)}
+        marks = [mark for mark in pc.unique(kept["LabelName"]).to_pylist() if spaced(names.get(mark, mark)) in chosen]
+        kept = kept.filter(pc.is_in(kept["LabelName"], pa.array(marks, pa.string())))
+        if not len(kept):
+            raise UserError(f"{file}: no label of {first_names(sorted(chosen))}; names are those of class-descriptions")
     if not len(kept):
         raise UserError(
             f"{file}: no label that a person verified; --machine-labels 0.8 takes the machine's from that confidence on"
@@ -162,8 +170,8 @@ def _labels(
     return labels, int(np.count_nonzero(contradicted))
 
 
-def _names(file: Path, marks: list[str]) -> list[str]:
-    """The names of classes from `class-descriptions*.csv`; a class without one keeps its number."""
+def _names(file: Path) -> dict[str, str]:
+    """Freebase's number of a class → its name, from `class-descriptions*.csv`."""
     found: dict[str, str] = {}
     for descriptions in sorted(file.parent.glob("*class-descriptions*.csv")):
         options = pa_csv.ReadOptions(column_names=["mark", "name"])
@@ -172,7 +180,7 @@ def _names(file: Path, marks: list[str]) -> list[str]:
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"{descriptions}: {' '.join(str(error).split())[:200]}; download it again") from error
         found |= dict(zip(table["mark"].to_pylist(), table["name"].to_pylist(), strict=True))
-    return [found.get(mark, mark) for mark in marks]
+    return found
 
 
 FORMAT = Format(

@@ -42,11 +42,13 @@ def read_yolo(path: Path, images: Path | None, options: DataOptions) -> Labelled
         raise UserError(f"{path}: no {first_names(_FILES)} in it")
     content = _content(file)
     classes, root = _classes(content, file), _root(content, file, images)
-    found = [(split, image) for split in _SPLITS for image in _images(content.get(split), file, root)]
+    gone: list[str] = []
+    found = [(split, image) for split in _SPLITS for image in _images(content.get(split), root, gone)]
     if not found:
-        raise UserError(f"{file}: its train, val and test name no image below {root}; name their root with --images")
+        missing = f", and there is no {first_names(gone)}" if gone else ""
+        raise UserError(f"{file}: its train, val and test name no image{missing}; name the root with --images")
     texts = [_labels_of(image) for _, image in found]
-    missing = sum(not text.is_file() for text in texts)
+    bare = sum(not text.is_file() for text in texts)
     return rows_of_names(
         [text_names(text, classes) if text.is_file() else Names(()) for text in texts],
         [shown(image.relative_to(root).as_posix() if image.is_relative_to(root) else str(image)) for _, image in found],
@@ -57,7 +59,10 @@ def read_yolo(path: Path, images: Path | None, options: DataOptions) -> Labelled
         where=lambda row: str(texts[row]),
         options=options,
         class_names=classes,
-        notes=[f"{missing} images have no text file: for YOLO they show no object"] if missing else [],
+        notes=[
+            *([f"there is no {first_names(gone)}: left out"] if gone else []),
+            *([f"{bare:,} of {len(texts):,} images have no text file: for YOLO they show no object"] if bare else []),
+        ],
     )
 
 
@@ -90,8 +95,8 @@ def _root(content: dict[str, Any], file: Path, images: Path | None) -> Path:
     return images or (named if named.is_dir() else file.parent)
 
 
-def _images(named: Any, file: Path, root: Path) -> Iterator[Path]:
-    """Images of a split, which is a folder, a text file that lists images, or a list of these."""
+def _images(named: Any, root: Path, gone: list[str]) -> Iterator[Path]:
+    """Images of a split, which is a folder, a text file that lists images, or a list of these; `gone` gets others."""
     for one in named if isinstance(named, list) else [named] if named else []:
         place = root / str(one)
         if not place.exists():  # as Roboflow writes them, relative to a folder that is not there
@@ -101,7 +106,7 @@ def _images(named: Any, file: Path, root: Path) -> Iterator[Path]:
         elif place.is_dir():
             yield from find_images([place])
         else:
-            raise UserError(f"{file}: no folder {place}; name the root of its folders with --images")
+            gone.append(str(place))
 
 
 def _labels_of(image: Path) -> Path:

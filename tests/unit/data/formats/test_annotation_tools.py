@@ -157,7 +157,7 @@ def test_the_boxes_of_yolo_say_what_is_present(yolo: Path, refused) -> None:
     expected = {"images/train/a.jpg": {"train", "cat"}, "images/train/b.jpg": set(), "images/val/c.jpg": set()}
     assert labels_of(yolo) == labels_of(yolo / "data.yaml") == expected
     data = load_data(str(yolo), options=ABSENT)
-    assert "1 images have no text file: for YOLO they show no object" in data.notes
+    assert "1 of 3 images have no text file: for YOLO they show no object" in data.notes
     assert (load_data(str(yolo), options=DataOptions(unlisted="unknown")).labels[1] == -1).all()
 
 
@@ -173,13 +173,20 @@ def test_the_folders_of_yolo_may_be_lists_and_names_a_list(yolo: Path) -> None:
         ({"train": "images/train"}, ["no names of classes"]),
         ({"train": "images/train", "names": {1: "cat"}}, ["not numbered"]),
         ({"train": "images/train", "names": ["cat"]}, ["a.txt, line 1", "class 1 of 1"]),
-        ({"train": "images/nowhere", "names": ["cat"]}, ["nowhere", "--images"]),
+        ({"train": "images/nowhere", "names": ["cat"]}, ["no image", "nowhere", "--images"]),
         ({"names": ["cat"]}, ["name no image"]),
     ],
 )
 def test_a_yaml_that_leads_nowhere_is_refused(yolo: Path, refused, content: dict, words: list[str]) -> None:
     write_yaml(yolo, **content)
     refused(words, load_data, str(yolo), options=ABSENT)
+
+
+def test_a_folder_of_a_split_that_is_not_there_is_left_out(yolo: Path) -> None:
+    write_yaml(yolo, train="images/train", val="images/nowhere", names=["cat", "train"])
+    data = load_data(str(yolo), options=ABSENT)
+    assert len(data.images) == 2
+    assert any("nowhere: left out" in note for note in data.notes)
 
 
 @pytest.mark.parametrize("text", ["names: [", "- names", "names: &a [*a]", "!!python/object:os.system {}"])

@@ -412,7 +412,7 @@ json_values = st.recursive(
 
 
 @pytest.mark.parametrize("format", ["label-studio", "fiftyone", "huggingface"])
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=json_values)
 def test_json_of_any_shape_is_read_or_refused_in_one_line(tmp_path, format, content):  # noqa: A002
     path = tmp_path / ("metadata.jsonl" if format == "huggingface" else "x.json")
@@ -431,7 +431,7 @@ def test_json_of_any_shape_is_read_or_refused_in_one_line(tmp_path, format, cont
 
 def test_a_folder_with_a_table_in_it_says_which(tmp_path, refused):
     (tmp_path / "labels.csv").write_text("image,cat\n")
-    refused(["name the table", "labels.csv"], load_data, str(tmp_path))
+    refused(["name the file", "labels.csv"], load_data, str(tmp_path))
 
 
 @pytest.mark.parametrize(

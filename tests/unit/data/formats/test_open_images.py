@@ -88,3 +88,12 @@ def test_files_of_another_form_are_refused(folder, refused, rows, words):
 def test_it_is_recognised(folder):
     assert detect_format(str(folder)) == "open-images"
     assert detect_format(str(folder / "oidv6-train-annotations-human-imagelabels.csv")) == "open-images"
+
+
+def test_only_the_rows_of_chosen_classes_are_read(folder, refused):
+    path = str(folder / "validation-annotations-human-imagelabels.csv")
+    data = load_data(path, options=DataOptions(classes="Motorcycle"))
+    assert (data.image_ids, data.class_names) == (("0001eeaf4aed83f9",), ("Motorcycle",))
+    np.testing.assert_array_equal(data.labels, [[0]])
+    refused(["'Bicycle'"], load_data, path, options=DataOptions(classes="Motorcycle,Bicycle"))
+    refused(["Bicycle", "class-descriptions"], load_data, path, options=DataOptions(classes="Bicycle"))
