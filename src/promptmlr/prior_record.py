@@ -4,7 +4,7 @@ import math
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from promptmlr.platt import PlattScaling
 
@@ -46,7 +46,7 @@ class PriorRecord(BaseModel):
     prior_shift: tuple[Finite, ...]
     common: dict[str, Finite]
     unknown: str
-    costly: tuple[bool, ...]
+    costly: Annotated[tuple[bool, ...], Field(validation_alias=AliasChoices("costly", "ticked"))]  # its older name
     level: Level
 
     @model_validator(mode="after")

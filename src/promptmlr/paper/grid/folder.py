@@ -26,7 +26,7 @@ from promptmlr.files import replacing, write_text
 from promptmlr.locks import only_process
 from promptmlr.paper.grid.observed import Observed, observed_as
 from promptmlr.paper.grid.results import OTHER_METRICS, GridResults
-from promptmlr.report.tables import write_csv
+from promptmlr.report.tables import csv_text
 
 __all__ = ["Cell", "GridFolder", "Key", "settings_key"]
 
@@ -160,7 +160,7 @@ class GridFolder:
         with replacing(self.path / "resampled.parquet") as file:
             pq.write_table(pa.Table.from_pylist(rows), file)
         columns = [field.name for field in fields(Cell)]
-        write_csv(self.path / "cells.csv", columns, map(asdict, self.cells.values()))
+        write_text(self.path / "cells.csv", csv_text(columns, map(asdict, self.cells.values())))
 
     def results(
         self, methods: Sequence[str], observed: Sequence[Observed], seeds: int, classes: str = "all"
