@@ -210,6 +210,8 @@ def test_records_are_what_a_run_folder_keeps() -> None:
     recognizer, source, labels = world()
     record = begin_run(recognizer, source, labels, recipe(prior_strength=500.0)).record
     assert PriorRecord.model_validate_json(record.model_dump_json()) == record
+    older = record.model_dump_json().replace('"costly"', '"ticked"')  # as runs before that name have it
+    assert PriorRecord.model_validate_json(older) == record
     scaling = record.scaling()
     for name, value in recognizer.scaling.state_dict().items():
         assert torch.equal(scaling.state_dict()[name], value), name
