@@ -173,14 +173,13 @@ def _image(path: Path, header: Sequence[str], options: DataOptions, cells: Cells
         return header.index("image")
     ignored = _ignored(header, options)
     found = [column for column in _known(header, IMAGES) if column not in ignored]
-    if len(found) == 1:
+    files = [column for column in range(len(header)) if column not in ignored and _names_images(cells(column))]
+    if len(found) == 1 and (found[0] in files or not files):
         return found[0]
     twice = next((header[column] for column in found if header.count(header[column]) > 1), None)
     if twice is not None:
         raise UserError(f"{path}: {header.count(twice)} columns are named {twice!r}; keep one")
-    likely = [
-        column for column in found or range(len(header)) if column not in ignored and _names_images(cells(column))
-    ]
+    likely = [column for column in found if column in files] or files
     choices = likely or found
     if not choices:
         raise UserError(f"{path}: no column of images; --image-column says which it is of {first_names(header)}")

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _USUAL = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
+_TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt")
 _SPLIT_NAME = re.compile(r"(train|training|test|testing|val|valid|validation|dev)([^a-z].*)?", re.IGNORECASE)
 
 
@@ -197,6 +198,8 @@ def check_rows(path: Path, image_ids: Sequence[str], where: Callable[[int], str]
     for row, image_id in enumerate(image_ids):
         if not image_id:
             raise UserError(f"{where(row)}: no image name")
+        if row == len(image_ids) - 1 and image_id.strip(" :").casefold() in _TOTALS:
+            raise UserError(f"{where(row)}: {image_id!r} looks like a row of totals, not an image; remove it")
         first = seen.setdefault(posixpath.normpath(posixpath.join(start, image_id)), row)
         if first != row:
             raise UserError(f"{where(row)}: image {image_id!r} is there already ({where(first)}); keep one of them")

@@ -159,13 +159,21 @@ def _hint(options: DataOptions) -> str:
 
 
 def _no_label(counts: Mapping[str, int], codes: Codes) -> str | None:
-    """A cell that shows that a column holds no labels; None where it may."""
+    """A cell that shows that a column holds no labels; None where it may, or mostly does."""
     odd = [cell for cell in counts if codes.label(cell) is None and not _is_word(cell)]
     filled = sum(count for cell, count in counts.items() if cell)
     bad = sum(counts[cell] for cell in odd)
+    good = sum(count for cell, count in counts.items() if cell and codes.label(cell) is not None)
+    if len({codes.label(cell) for cell in counts if cell} - {None}) > 1 and good > filled / 3 and _words_alone(odd):
+        return None
     numbers = sum(cell.lstrip("-").replace(".", "", 1).isdigit() for cell in odd)
     few = 1 if numbers > 1 else _FEW
     return odd[0] if odd and (bad == filled or numbers >= _NUMBERS or bad > max(few, _SHARE * filled)) else None
+
+
+def _words_alone(cells: Sequence[str]) -> bool:
+    """Whether these are words beside labels (maybe, typos), and no numbers such as ages."""
+    return not any(cell.lstrip("-").replace(".", "", 1).isdigit() for cell in cells)
 
 
 def _is_word(cell: str) -> bool:

@@ -389,3 +389,41 @@ def test_nested_columns_are_no_labels(tmp_path: Path) -> None:
     path = tmp_path / "labels.parquet"
     pq.write_table(pa.table({"image": ["a.jpg"], "dog": [1], "box": [{"x": [1, 2]}]}), path)
     assert readings(path, format="csv") == [{"ignore": "box"}]
+
+
+@pytest.mark.parametrize("cells", ["['cat', 'hot dog'];[];['cat']", '["cat", "hot dog"];[];["cat"]'])
+def test_lists_as_json_or_python_writes_them(make_csv, cells: str) -> None:
+    quoted = [cell.replace('"', '""') for cell in cells.split(";")]
+    rows = "".join(f'{name}.png,"{cell}"\n' for name, cell in zip("abc", quoted, strict=True))
+    data = load_data(str(make_csv("image,tags\n" + rows)), options=DataOptions(unlisted="absent"))
+    assert data.class_names == ("cat", "hot dog")
+    assert data.labels.tolist() == [[1, 1], [0, 0], [1, 0]]
+
+
+def test_a_list_as_numpy_writes_it_is_refused(make_csv, refused) -> None:
+    path = make_csv("image,tags\na.png,['cat' 'hot dog']\n")
+    refused(["row 2", "cannot read the list"], load_data, str(path), options=DataOptions(unlisted="absent"))
+
+
+def test_a_column_that_is_mostly_labels_is_a_class_with_broken_cells(make_csv, refused) -> None:
+    rows = "".join(f"{number}.png,{('yes', 'no', 'maybe')[number % 3]},yes\n" for number in range(9))
+    message = refused(["'maybe'", "row 4"], load_data, str(make_csv("image,dog,cat\n" + rows)))
+    assert "--ignore" not in message
+
+
+def test_a_row_of_totals_is_no_image(make_csv, refused) -> None:
+    refused(["row 3", "totals"], load_data, str(make_csv("image,dog\na.png,1\nTotal,1\n")))
+
+
+def test_files_win_over_a_column_that_is_called_like_one_of_images(make_csv) -> None:
+    path = make_csv("ID,Left-Fundus,dog\n0,a.png,1\n1,b.png,0\n")
+    with pytest.raises(Unclear) as unclear:
+        load_data(str(path))
+    assert [fields["image_column"] for fields in unclear.value.readings.values()] == ["Left-Fundus"]
+
+
+def test_other_columns_do_not_change_how_lists_are_read_like_those_of_a_run(make_csv) -> None:
+    path = make_csv("file;tags;x\na.png;dog cat;9\n")
+    like = {"format": "list-csv", "unlisted": "absent", "delimiter": " ", "label_column": "tags"}
+    like["image_column"] = "file"
+    assert load_data(str(path), like=like).class_names == ("cat", "dog")

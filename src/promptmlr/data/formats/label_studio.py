@@ -132,14 +132,10 @@ def amend_label_studio(path: Path, changes: Changes, options: DataOptions) -> by
         if not (task.get("annotations") or task.get("completions")):
             ours = [one for one in task.get("predictions") or [] if one.get("model_version") == MODEL_VERSION]
             task["annotations"] = [{"result": copy.deepcopy(ours[0]["result"]) if ours else [], "was_cancelled": False}]
+        absent = [] if options.unlisted == "absent" else [name for name, code in changed.items() if code == ABSENT]
         for annotation in task.get("annotations") or task["completions"]:
-            result = annotation["result"]
-            for part in result:
-                if part.get("type", "choices") == "choices":
-                    part["value"]["choices"] = [one for one in part["value"]["choices"] if spaced(one) not in changed]
-            absent = [] if options.unlisted == "absent" else [name for name, code in changed.items() if code == ABSENT]
-            for name, chosen in ((control, present(changed)), (_ABSENT_CONTROLS[0], absent)):
-                _choose(result, name, chosen)
+            if not annotation.get("was_cancelled"):
+                _answer(annotation["result"], {control: present(changed), _ABSENT_CONTROLS[0]: absent}, changed)
     return as_json(path, tasks)
 
 
@@ -152,17 +148,21 @@ def _results(task: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(str(part.get("from_name", "")), part) for part in parts]
 
 
-def _choose(result: list[dict[str, Any]], control: str, names: Sequence[str]) -> None:
-    """Add names to the choices of a control."""
-    if not names:
-        return
-    part = next(
-        (part for part in result if part.get("from_name") == control and "choices" in part.get("value", {})), None
-    )
-    if part is None:
-        part = {"from_name": control, "to_name": "image", "type": "choices", "value": {"choices": []}}
-        result.append(part)
-    part["value"]["choices"] += names
+def _answer(result: list[dict[str, Any]], chosen: Mapping[str, Sequence[str]], changed: Mapping[str, int]) -> None:
+    """Make one annotation say what was answered: control → what is chosen in it; what it says already stays."""
+    for part in result:
+        if part.get("type", "choices") == "choices":
+            wanted = chosen.get(str(part.get("from_name")), ())
+            names = part["value"]["choices"]
+            part["value"]["choices"] = [one for one in names if spaced(one) not in changed or spaced(one) in wanted]
+    for control, names in chosen.items():
+        parts = [part for part in result if part.get("from_name") == control and "choices" in part.get("value", {})]
+        missing = [name for name in names if not any(name in map(spaced, part["value"]["choices"]) for part in parts)]
+        if missing and not parts:
+            parts = [{"from_name": control, "to_name": "image", "type": "choices", "value": {"choices": []}}]
+            result += parts
+        if missing:
+            parts[0]["value"]["choices"] += missing
 
 
 def serving(root: Path) -> str:

@@ -3,7 +3,9 @@
 fastai's own tables (`fname,labels,is_valid` of PASCAL 2007, `image_name,tags` of Planet) are read as they are.
 """
 
+import ast
 import csv
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +29,8 @@ __all__ = ["FORMAT", "Chosen", "Images", "list_rows", "read_list_csv_rows", "wri
 
 _DELIMITERS = ("|", ";", ",", "\t")
 _SHOWN = {"\t": "a tab", " ": "a space"}
+_BRACKETS = re.compile(r"""\[\s*(['"].*['"])?\s*\]""", re.DOTALL)  # as JSON or Python writes lists
+_APART = re.compile(r"""['"]\s+['"]""")  # as numpy writes lists; Python would join such names
 _NO_CLASS = ("no finding", "none")
 _UNLISTED = {"nobody looked": "unknown", "everything unlisted is known not to be there": "absent"}
 
@@ -62,9 +66,11 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     cells = [table.column(column) for column in (listed, negatives) if column is not None]
     delimiter = options.delimiter
     if delimiter is None and not images.repeated:
-        delimiter = _delimiter(path, {cell for column in cells for cell in column})
+        delimiter = _delimiter(path, {cell for column in cells for cell in column if not _BRACKETS.fullmatch(cell)})
     chosen = Chosen(path, options, columns.unmatched)
-    lists = [[chosen.of(_parts(cell, delimiter)) for cell in column] for column in cells]
+    lists = [
+        [chosen.of(_parts(cell, delimiter, table.where(row))) for row, cell in enumerate(column)] for column in cells
+    ]
     chosen.check()
     name = table.header[listed]
     if chosen.seen and chosen.seen <= {"0", "1"} and chosen.classes is None and folded(name) in ("label", "target"):
@@ -232,9 +238,22 @@ def _delimiter(path: Path, cells: set[str]) -> str | None:
     raise Unclear(f"{path}: {spaced[0]!r} may be {len(spaced[0].split())} names or one", readings)
 
 
-def _parts(cell: str, delimiter: str | None) -> list[str]:
+def _parts(cell: str, delimiter: str | None, where: str) -> list[str]:
+    if _BRACKETS.fullmatch(cell):
+        return _written_list(cell, where)
     parts = [cell] if delimiter is None else cell.split(delimiter)
     return [clean for part in parts if (clean := part.strip())]
+
+
+def _written_list(cell: str, where: str) -> list[str]:
+    """A list as JSON or as Python writes it."""
+    try:
+        found = None if _APART.search(cell) else ast.literal_eval(cell)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        found = None
+    if found is None or not all(isinstance(name, str) for name in found):
+        raise UserError(f"{where}: cannot read the list {cell[:80]!r}; write names with | between them")
+    return [clean for name in found if (clean := name.strip())]
 
 
 FORMAT = Format(
