@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from promptmlr.data import DataOptions, load_data
 from promptmlr.data.formats import FORMATS, detect_format, format_named
 from promptmlr.data.formats.base import BySplit, Changes, Format
-from promptmlr.data.images import IMAGE_SUFFIXES
+from promptmlr.data.images import IMAGE_SUFFIXES, ImageFile, ImageRef
 from promptmlr.data.labelled import LabelledImages
 from promptmlr.errors import UserError, nearest
 from promptmlr.files import write_bytes
@@ -18,7 +18,7 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 
 __all__ = ["answered", "correct", "read_answers"]
 
-Rows = list[tuple[str, dict[str, int]]]  # image id, and class name → label
+Rows = list[tuple[str, str, dict[str, int]]]  # image id, name of its file, and class name → label
 _CODES = {"1": PRESENT, "0": ABSENT, "": UNKNOWN, 1: PRESENT, 0: ABSENT}
 
 
@@ -92,10 +92,10 @@ def correct(
     if destination.exists() and not overwrite:
         raise UserError(f"{destination} exists; name another file, or replace it with --overwrite")
     before = _in_order(path, kind, options)
-    _check(answers, [image_id for image_id, _ in before], list(before[0][1]), data)
+    answers = _matched(answers, [(image_id, file) for image_id, file, _ in before], list(before[0][2]), data)
     changes = [
         {name: code for name, code in answers.get(image_id, {}).items() if known[name] != code}
-        for image_id, known in before
+        for image_id, _, known in before
     ]
     content = amend(path, changes, options)
     lost = _lost(before, changes, _read_back(path, content, kind, options))
@@ -105,9 +105,13 @@ def correct(
             f"{data}: with these answers, {kind.name} would also change what {before[others[0][0]][0]!r} says of "
             f"{others[0][1]!r} ({len(others):,} labels in all); --to csv writes a file that holds them"
         )
+    if lost:  # what cannot be in the file leaves no trace in it
+        for place, name in lost:
+            del changes[place][name]
+        content = amend(path, changes, options)
     write_bytes(destination, content)
     count, given = sum(map(len, changes)), sum(map(len, answers.values()))
-    notes = [f"{count - len(lost):,} of {given:,} answers change a label"]
+    notes = [f"{count:,} of {given:,} answers change a label"]
     if lost:
         place, name = lost[0]
         notes.append(
@@ -135,7 +139,7 @@ def _lost(before: Rows, changes: Changes, after: Rows) -> list[tuple[int, str]]:
     """
     return [
         (place, name)
-        for place, ((_, was), changed, (_, now)) in enumerate(zip(before, changes, after, strict=True))
+        for place, ((_, _, was), changed, (_, _, now)) in enumerate(zip(before, changes, after, strict=True))
         for name, code in ({**was, **changed}).items()
         if now.get(name, ABSENT if code == PRESENT else code) != code
     ]
@@ -150,7 +154,12 @@ def answered(
         UserError: an image or a class of the answers is not in the data.
     """
     some = next(iter(parts.values()))
-    _check(answers, [image_id for part in parts.values() for image_id in part.image_ids], some.class_names, some.source)
+    images = [
+        (one, _file_name(image))
+        for part in parts.values()
+        for one, image in zip(part.image_ids, part.images, strict=True)
+    ]
+    answers = _matched(answers, images, some.class_names, some.source)
     columns = {name: column for column, name in enumerate(some.class_names)}
     found = {}
     for split, part in parts.items():
@@ -162,15 +171,29 @@ def answered(
     return found
 
 
-def _check(answers: Mapping[str, Mapping[str, int]], image_ids: Sequence[str], names: Sequence[str], data: str) -> None:
-    """Refuse answers about an image or a class that is not there."""
-    known = set(image_ids)
-    for image_id, one in answers.items():
-        if image_id not in known:
-            raise UserError(f"{data}: no image {image_id!r}, which is answered; {nearest(image_id, image_ids)}")
+def _matched(
+    answers: Mapping[str, Mapping[str, int]], images: Sequence[tuple[str, str]], names: Sequence[str], data: str
+) -> dict[str, Mapping[str, int]]:
+    """Answers by image id; an image may also be called by the name of its file, where no other has it.
+
+    Raises:
+        UserError: an image or a class is not in the data.
+    """
+    count = Counter(file for _, file in images)
+    known = {file: image_id for image_id, file in images if file and count[file] == 1} | {one: one for one, _ in images}
+    found: dict[str, Mapping[str, int]] = {}
+    for image, one in answers.items():
+        if image not in known:
+            raise UserError(f"{data}: no image {image!r}, which is answered; {nearest(image, known)}")
         odd = next((name for name in one if name not in names), None)
         if odd is not None:
             raise UserError(f"{data}: no class {odd!r}, which is answered; {nearest(odd, names)}")
+        found[known[image]] = {**found.get(known[image], {}), **one}
+    return found
+
+
+def _file_name(image: ImageRef) -> str:
+    return image.path.name if isinstance(image, ImageFile) else ""
 
 
 def _in_order(path: Path, kind: Format, options: DataOptions) -> Rows:
@@ -179,13 +202,13 @@ def _in_order(path: Path, kind: Format, options: DataOptions) -> Rows:
     if isinstance(reader, BySplit):
         alike = replace(options, format=kind.name, coco_images="all", skip_unreadable=True)
         part = load_data(str(path), options=alike)
-        return _rows(part.image_ids, part.labels, part.class_names)
+        return _rows(part.image_ids, part.images, part.labels, part.class_names)
     rows = reader(path, options.images, options)
-    return _rows(rows.image_ids, rows.labels, rows.class_names)
+    return _rows(rows.image_ids, rows.images, rows.labels, rows.class_names)
 
 
-def _rows(image_ids: Sequence[str], labels: Labels, class_names: Sequence[str]) -> Rows:
+def _rows(image_ids: Sequence[str], images: Sequence[ImageRef], labels: Labels, class_names: Sequence[str]) -> Rows:
     return [
-        (image_id, dict(zip(class_names, row.tolist(), strict=True)))
-        for image_id, row in zip(image_ids, labels, strict=True)
+        (image_id, _file_name(image), dict(zip(class_names, row.tolist(), strict=True)))
+        for image_id, image, row in zip(image_ids, images, labels, strict=True)
     ]

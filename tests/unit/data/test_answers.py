@@ -175,6 +175,37 @@ def test_cocos_annotations_change_and_nothing_else(folder: Path, federated: bool
     assert len({one["id"] for one in corrected["annotations"]}) == len(corrected["annotations"])
 
 
+def test_an_image_may_be_called_by_its_file(folder: Path) -> None:
+    path = write(folder / "mine.json", coco(federated=False))
+    correct(str(path), {"b.jpg": {"dog": 1}}, folder / "out.json", DataOptions(coco_images="all"))
+    assert labels_of(folder / "out.json", DataOptions(coco_images="all"))["000000000002"]["dog"] == 1
+    parts = load_parts(str(path), DataOptions(coco_images="all"))
+    (part,) = answered(parts, {"b.jpg": {"dog": 1}}).values()
+    assert part.labels[part.image_ids.index("000000000002")].tolist() == [1, 1]
+
+
+def test_what_a_file_cannot_hold_leaves_no_trace_in_it(folder: Path) -> None:
+    path = write(folder / "annotations.xml", CVAT)
+    correct(str(path), {"a.jpg": {"dog": 0}}, folder / "out.xml", UNKNOWN)  # without its tag it would be unknown
+    assert labels_of(folder / "out.xml", UNKNOWN)["a.jpg"]["dog"] == 1
+
+
+def test_annotations_that_agree_or_were_cancelled_stay(folder: Path) -> None:
+    def said(*names: str, **more: object) -> dict:
+        part = {"from_name": "what", "to_name": "img", "type": "choices", "value": {"choices": [*names]}}
+        return {"result": [part] if names else [], **more}
+
+    tasks = [
+        {"data": {"image": "a.jpg"}, "annotations": [said("dog", "cat"), said("cat")]},
+        {"data": {"image": "b.jpg"}, "annotations": [said(was_cancelled=True), said("dog")]},
+    ]
+    path = write(folder / "tasks.json", tasks)
+    correct(str(path), {"a.jpg": {"dog": 1}, "b.jpg": {"cat": 1}}, folder / "out.json", ABSENT)
+    first, second = json.loads((folder / "out.json").read_text())
+    assert first["annotations"] == [said("dog", "cat"), said("cat", "dog")]
+    assert second["annotations"] == [said(was_cancelled=True), said("dog", "cat")]
+
+
 def test_a_box_of_coco_stays_and_is_reported(folder: Path) -> None:
     path = write(folder / "mine.json", coco(federated=False))
     notes = correct(str(path), {"000000000001": {"dog": 0}}, folder / "out.json", DataOptions())
