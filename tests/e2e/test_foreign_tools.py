@@ -97,6 +97,24 @@ def test_datumaro_reads_a_corrected_file_of_cvat(foreign: Python, photos: Path) 
     assert read == {"a": ["cat"], "b": ["dog"]}
 
 
+@pytest.mark.parametrize(("to", "file"), [("datumaro", ""), ("cvat", "annotations.xml")])
+def test_datumaro_reads_what_is_written(foreign: Python, photos: Path, to: str, file: str) -> None:
+    table = photos / "labels.csv"
+    table.write_text("image,dog,cat\na.jpg,1,0\nb.jpg,1,1\nc.jpg,0,0\n")
+    convert(read_csv_rows(table, None, DataOptions()).parts(DataOptions()), photos / "out", to)
+    read = foreign(
+        f"""
+        import json
+        import datumaro
+        data = datumaro.Dataset.import_from({str(photos / "out" / file)!r}, {to!r})
+        names = data.categories()[datumaro.AnnotationType.label]
+        found = {{item.id.split("/")[-1]: [names[one.label].name for one in item.annotations] for item in data}}
+        print(json.dumps(found))
+        """
+    )
+    assert read == {"a": ["dog"], "b": ["dog", "cat"], "c": []}
+
+
 def test_label_studios_converter_reads_corrected_tasks(foreign: Python, photos: Path) -> None:
     choice = {"from_name": "labels", "to_name": "image", "type": "choices", "value": {"choices": ["dog"]}}
     tasks = [

@@ -16,7 +16,14 @@ from promptmlr.data.convert import convert
 from promptmlr.data.formats import WRITERS
 from promptmlr.errors import UserError
 
-FILES = {"csv": ".csv", "long-csv": ".csv", "list-csv": ".csv", "label-studio": ".json", "huggingface": ".parquet"}
+FILES = {
+    "cvat": ".xml",
+    "csv": ".csv",
+    "long-csv": ".csv",
+    "list-csv": ".csv",
+    "label-studio": ".json",
+    "huggingface": ".parquet",
+}
 PLACES = [(to, None) for to in sorted(WRITERS)] + [(to, suffix) for to, suffix in sorted(FILES.items())]
 NUMBERS = itertools.count()
 

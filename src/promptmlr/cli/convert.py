@@ -35,7 +35,7 @@ def convert(
     csv: a column per class, 1, 0 or blank. long-csv: image, label, value. list-csv: image, labels, negatives, as fastai
     reads it. folder: a text file of names per image. coco: annotations without boxes, with LVIS's neg_category_ids if
     labels are partial. label-studio: tasks with the labels as pre-annotations. fiftyone: labels.json and data/.
-    huggingface: an imagefolder, or one .parquet.
+    huggingface: an imagefolder, or one .parquet. cvat: annotations.xml with tags. datumaro: annotations/SPLIT.json.
 
     Args:
         destination: A .csv or .json file, which refers to the images where they are; a .parquet file, which contains

@@ -10,26 +10,31 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from promptmlr.data.finding import ImageFinder
-from promptmlr.data.formats.base import Changes, Format, Source, spaced
+from promptmlr.data.formats.base import Changes, Format, Source, Writer, spaced
 from promptmlr.data.options import DataOptions
+from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, Names, rows_of_names
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 
-__all__ = ["FORMAT", "read_cvat"]
+__all__ = ["FORMAT", "read_cvat", "write_cvat"]
+
+_FILE = "annotations.xml"
 
 
 def read_cvat(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
     """Read the images of a task, a project or a job.
 
     Args:
-        path: the file, `annotations.xml`.
+        path: the file, or a folder with `annotations.xml` in it, as CVAT exports it.
         images: the folder of the images, by default that of the file; found anywhere below it.
         options: `unlisted`.
 
     Raises:
         UserError: the file is damaged or of a video, a label is none of the task's, or silence is unclear.
     """
+    folder = path if path.is_dir() else path.parent
+    path = path / _FILE if path.is_dir() else path
     classes: list[str] = []
     found: list[tuple[str, str | None, Names]] = []
     for element in _elements(path):
@@ -41,7 +46,7 @@ def read_cvat(path: Path, images: Path | None, options: DataOptions) -> Labelled
             present = [child.get("label", "").strip() for child in element if child.get("label")]
             found.append((element.get("name", ""), element.get("subset"), Names(present)))
     image_ids = [name for name, _, _ in found]
-    finder = ImageFinder(images or path.parent)
+    finder = ImageFinder(images or folder)
     splits = [subset for _, subset, _ in found if subset]
 
     def where(row: int) -> str:
@@ -59,6 +64,30 @@ def read_cvat(path: Path, images: Path | None, options: DataOptions) -> Labelled
         class_names=classes or None,
         without_splits="no subset of every image",
     )
+
+
+def write_cvat(output: Output) -> list[str]:
+    """Write a task whose images have a tag for each present class; splits are subsets."""
+    root = ET.Element("annotations")
+    ET.SubElement(root, "version").text = "1.1"
+    task = ET.SubElement(ET.SubElement(root, "meta"), "task")
+    ET.SubElement(task, "size").text = str(len(output.entries))
+    labels = ET.SubElement(task, "labels")
+    for name in output.class_names:
+        ET.SubElement(ET.SubElement(labels, "label"), "name").text = name
+    for number, entry in enumerate(output.entries):
+        width, height = entry.image.open().size
+        name = (
+            entry.name if output.root is None else entry.name.removeprefix("images/")
+        )  # where CVAT's exports have them
+        said = {"id": str(number), "name": name, "width": str(width), "height": str(height)}
+        image = ET.SubElement(root, "image", said | ({"subset": entry.split} if output.has_splits else {}))
+        for label in output.names(entry.labels, PRESENT):
+            ET.SubElement(image, "tag", {"label": label, "source": "manual"})
+    ET.indent(root)
+    with output.file(_FILE, "wb") as file:
+        file.write(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+    return []
 
 
 def amend_cvat(path: Path, changes: Changes, _options: DataOptions) -> bytes:
@@ -100,6 +129,8 @@ def _elements(path: Path) -> Iterator[ET.Element]:
 
 
 def _recognised(source: Source) -> bool:
+    if source.path.is_dir():
+        return _recognised(Source(str(source.path / _FILE)))
     return source.suffix == ".xml" and any("<annotations" in line for line in source.start)
 
 
@@ -109,4 +140,5 @@ FORMAT = Format(
     _recognised,
     read_cvat,
     amend=amend_cvat,
+    writer=Writer(write_cvat, ".xml", lists=True),
 )

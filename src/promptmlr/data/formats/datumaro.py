@@ -5,17 +5,21 @@ https://docs.cvat.ai/docs/dataset_management/formats/format-datumaro). There is 
 `--unlisted` says what silence means.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 from promptmlr.data.finding import ImageFinder
-from promptmlr.data.formats.base import Format, Source
+from promptmlr.data.formats.base import Format, Source, Writer
 from promptmlr.data.options import DataOptions
+from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names
 from promptmlr.errors import UserError
+from promptmlr.labels import PRESENT
 
-__all__ = ["FORMAT", "read_datumaro"]
+__all__ = ["FORMAT", "read_datumaro", "write_datumaro"]
 
+_SUBSET = "default"  # of data without splits, as CVAT calls it
 _KEYS = ("categories", "items", "annotations")
 
 
@@ -43,12 +47,13 @@ def read_datumaro(path: Path, images: Path | None, options: DataOptions) -> Labe
                 raise UserError(f"{file}: other classes than in {files[0].name}; read one file at a time")
             classes = names
             items += [_item(item, classes, file) for item in content["items"]]
+    alone = [file.stem for file in files] == [_SUBSET]
     finder = ImageFinder(images or (path.parent.parent if path.is_file() else path))
     return rows_of_names(
         [names for _, _, names, _, _ in items],
         [item_id for item_id, *_ in items],
         [finder.find(item_id, where, *paths) for item_id, paths, _, _, where in items],
-        splits=[subset for _, _, _, subset, _ in items] if len(files) > 1 else None,
+        splits=None if path.is_file() or alone else [subset for _, _, _, subset, _ in items],
         kind="Datumaro",
         path=path,
         where=lambda row: items[row][4],
@@ -56,6 +61,28 @@ def read_datumaro(path: Path, images: Path | None, options: DataOptions) -> Labe
         class_names=classes,
         without_splits="one subset",
     )
+
+
+def write_datumaro(output: Output) -> list[str]:
+    """Write a file per split, with an annotation of the type `label` for each present class."""
+    columns = {name: column for column, name in enumerate(output.class_names)}
+    categories = {"label": {"labels": [{"name": name, "parent": "", "attributes": []} for name in columns]}}
+    for split, entries in output.splits().items():
+        items = [
+            {
+                "id": Path(entry.name).stem,
+                "annotations": [
+                    {"id": n, "type": "label", "attributes": {}, "group": 0, "label_id": columns[name]}
+                    for n, name in enumerate(output.names(entry.labels, PRESENT))
+                ],
+                "image": {"path": Path(entry.name).name},
+            }
+            for entry in entries
+        ]
+        with output.file(f"annotations/{split or _SUBSET}.json") as file:
+            json.dump({"info": {}, "categories": categories, "items": items}, file, ensure_ascii=False)
+            file.write("\n")
+    return []
 
 
 def _item(item: dict[str, Any], classes: list[str], file: Path) -> tuple[str, list[str], Names, str, str]:
@@ -83,4 +110,5 @@ FORMAT = Format(
     "Datumaro's annotations/SUBSET.json, or the folder above",
     lambda source: _is_one(source) or (source.path.is_dir() and bool(_files(source.path))),
     read_datumaro,
+    writer=Writer(write_datumaro, None, lambda split: f"images/{split or _SUBSET}", lists=True),
 )
