@@ -79,11 +79,9 @@ Texts = Annotated[TextOptions, _TEXTS]
 Data = Annotated[
     str,
     Parameter(
-        help="Labelled images: a table (.csv, .tsv, .xlsx, .parquet; wide, long or with lists); .json (Label Studio, "
-        "FiftyOne, COCO, Datumaro); .xml (CVAT); data.yaml (YOLO); a .parquet with images in it; a folder (VOC, COCO, "
-        "FiftyOne, Hugging Face, images with text files); features instead of images (.npz, .parquet); or 'scenes', "
-        "images that promptmlr draws itself (scenes:WORLD:NUMBER draws others, such as scenes:crowded:1). If your own "
-        "folder has the name scenes, write ./scenes."
+        help="Labelled images: a table (.csv, .tsv, .xlsx, .parquet); .json (COCO, Label Studio, FiftyOne); .xml "
+        "(CVAT); data.yaml (YOLO); a folder (VOC, COCO, Hugging Face, text files); features (.npz, .parquet); or "
+        "'scenes', drawn by promptmlr (scenes:WORLD:NUMBER for others, ./scenes for a folder of your own).",
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="A run folder, or hf://owner/name or hf://owner/name@revision.")]
