@@ -67,7 +67,8 @@ def convert(
         return
     hidden = Observation.of(hiding)
     parts = load_parts(data, reading.or_else({"coco_images": "all"}))
-    parts = answered(parts, given)
+    if given:
+        parts = answered(parts, given)
     if hold_out is not None:
         parts = held_out(parts, hold_out, hiding.seed)
     parts = thinned(parts, hidden, hiding.seed, limit)

@@ -1,6 +1,5 @@
 """Answers of people, back into the file that the labels came from: everything else in it stays as it was."""
 
-import json
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from promptmlr.data import DataOptions, load_data
 from promptmlr.data.formats import FORMATS, detect_format, format_named
 from promptmlr.data.formats.base import BySplit, Changes, Format
 from promptmlr.data.images import IMAGE_SUFFIXES, ImageFile, ImageRef
+from promptmlr.data.journal import read_journal
 from promptmlr.data.labelled import LabelledImages
 from promptmlr.errors import UserError, nearest
 from promptmlr.files import write_bytes
@@ -19,42 +19,15 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 __all__ = ["answered", "correct", "read_answers"]
 
 Rows = list[tuple[str, str, dict[str, int]]]  # image id, name of its file, and class name → label
-_CODES = {"1": PRESENT, "0": ABSENT, "": UNKNOWN, 1: PRESENT, 0: ABSENT}
+_CODES = {"1": PRESENT, "0": ABSENT, "": UNKNOWN}
 
 
 def read_answers(path: Path) -> dict[str, dict[str, int]]:
-    """The last answer to each cell in a journal of `promptmlr serve --label`.
-
-    A line is a JSON object with `image`, `class` and `value`: "1", "0" or, for an answer that was taken back, "". What
-    has the state "dropped" does not count, nor does a last line that a crash cut short.
-
-    Returns:
-        Image id → class name → 1, 0 or -1.
-
-    Raises:
-        UserError: the file cannot be read, or a line is none of these.
-    """
-    try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not a UTF-8 text file'}") from error
+    """The answers of a journal: image id → class name → 1, 0 or -1; raises as `read_journal`."""
     found: dict[str, dict[str, int]] = defaultdict(dict)
-    lines = content.split("\n")  # the last one is empty, or was cut short
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            record = json.loads(line)
-            image, name, code = record["image"], record["class"], _CODES[record["value"]]
-            dropped = record.get("state") == "dropped"
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}, line {number}: no answer; a line is such as "
-                '{"image": "a.jpg", "class": "dog", "value": "1"}, "0" for absent'
-            ) from error
-        if dropped:
-            found[image].pop(name, None)
-        else:
-            found[image][name] = code
-    return {image: answers for image, answers in found.items() if answers}
+    for entry in read_journal(path):
+        found[entry.image][entry.class_name] = _CODES[entry.value]
+    return dict(found)
 
 
 def correct(

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from promptmlr.data.journal import Entry
 from promptmlr.labels import UNKNOWN
-from promptmlr.web.journal import Entry, Journal
+from promptmlr.web.journal import Journal
 from promptmlr.web.keeping import CODES, Kept
 
 __all__ = ["InJournal"]

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from promptmlr.data.cells import LabelCells
+from promptmlr.data.journal import Entry
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.labels import UNKNOWN
 from promptmlr.reporting import Reporter
-from promptmlr.web.journal import Entry, Journal
+from promptmlr.web.journal import Journal
 from promptmlr.web.keeping import CODES, Kept
 from promptmlr.web.label_file import LabelFile
 

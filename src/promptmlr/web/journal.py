@@ -1,45 +1,18 @@
 """Every answer as a line of JSON beside the labels, before anything else is touched: nothing that was said is lost.
 
-`promptmlr convert --answers` reads it (`promptmlr.data.answers`).
+`promptmlr.data.journal` reads it, for this page and for `promptmlr convert --answers`.
 """
 
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
-from promptmlr.errors import EnvironmentFault, UserError
+from promptmlr.data.journal import Entry, read_journal
+from promptmlr.errors import EnvironmentFault
 
-__all__ = ["Entry", "Journal"]
-
-State = Literal["waiting", "written", "dropped"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An answer, and where it is.
-
-    Attributes:
-        image: the image's id.
-        class_name: the class.
-        value: "1" present, "0" absent.
-        state: waiting for the label file, written to it, or given up (undone, or answered by others).
-        random: whether the cell was drawn at random, so that it stands for others, and not chosen for what it teaches.
-    """
-
-    image: str
-    class_name: str
-    value: str
-    state: State
-    random: bool = False
-
-    @property
-    def cell(self) -> tuple[str, str]:
-        """Image id and class."""
-        return self.image, self.class_name
+__all__ = ["Journal"]
 
 
 class Journal:
@@ -66,26 +39,8 @@ class Journal:
         self._append("".join(_line(now, entry) for entry in entries))
 
     def answers(self) -> list[Entry]:
-        """The last answer to each cell that was not given up, in their order; lines cut short by a crash do not count.
-
-        Raises:
-            UserError: it cannot be read.
-        """
-        last: dict[tuple[str, str], Entry] = {}
-        try:
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError as error:
-            raise UserError(f"cannot read {self.path}: {error.strerror}") from error
-        for line in lines:
-            try:
-                record = json.loads(line)
-                entry = Entry(record["image"], record["class"], record["value"], record["state"],
-                              record.get("random") is True)  # fmt: skip
-            except (ValueError, KeyError, TypeError):
-                continue
-            last.pop(entry.cell, None)
-            last[entry.cell] = entry
-        return [entry for entry in last.values() if entry.state != "dropped" and entry.value in ("0", "1")]
+        """The last answer, present or absent, to each cell; raises as `read_journal`."""
+        return [entry for entry in read_journal(self.path) if entry.value]
 
     def _append(self, text: str) -> None:
         try:

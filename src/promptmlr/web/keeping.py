@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+from promptmlr.data.journal import Entry
 from promptmlr.labels import ABSENT, PRESENT
-from promptmlr.web.journal import Entry
 
 __all__ = ["CODES", "Keeper", "Kept"]
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.data import ImageRef, LabelledImages
+from promptmlr.data.journal import Entry
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 from promptmlr.reporting import Reporter, counted
-from promptmlr.web.journal import Entry
 from promptmlr.web.keeping import CODES, Keeper
 from promptmlr.web.leases import Leases
 from promptmlr.web.modes import MODES, Choice

@@ -249,6 +249,9 @@ def test_the_last_answer_in_a_journal_counts(tmp_path: Path, refused) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"image": "c", "cla')
     assert read_answers(path) == {"a": {"dog": 0}, "b": {"cat": -1}}
+    whole = json.dumps({"image": "c", "class": "cat", "value": "1"})
+    path.write_text(f'{whole}\n{{"image": "c", "cla\n{json.dumps(lines[0])}\n')  # cut short, and then gone on with
+    assert read_answers(path) == {"c": {"cat": 1}, "a": {"dog": 1}}
     path.write_text('{"image": "c", "class": "dog", "value": 1}\n')
     assert read_answers(path) == {"c": {"dog": 1}}
     path.write_text(json.dumps(lines[0]) + '\n{"image": "c"}\n')

@@ -69,7 +69,7 @@ def coco(folder: Path) -> Path:
 
 def test_other_formats_are_answered_in_a_journal_that_convert_applies(folder: Path) -> None:
     data, heard = coco(folder), Heard()
-    queue = label_queue(Asked(str(data)), None, heard)
+    queue = label_queue(Asked(str(data), random_share=0.0), None, heard)
     assert isinstance(queue.keeper, InJournal)
     assert any("convert --answers" in note for note in heard.notes)
     shape = queue.labelled.labels.shape

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from promptmlr.data.journal import Entry
 from promptmlr.errors import EnvironmentFault
 from promptmlr.reporting import Reporter
 from promptmlr.web import label_file
-from promptmlr.web.journal import Entry, Journal
+from promptmlr.web.journal import Journal
 from promptmlr.web.label_file import LabelFile
 from support import Heard
 from web_support import Asker, queue_of
@@ -311,5 +312,7 @@ def test_the_journal_knows_the_last_answers(tmp_path: Path) -> None:
         Entry("a", "cat", "0", "waiting"),
     ]
     with (tmp_path / "journal.jsonl").open("a") as file:
-        file.write('[]\n{"image": 1}\nnull\n')
+        file.write('{"image": "b", "cla')  # cut short by a crash
     assert journal.answers() == answers
+    journal.add([Entry("b", "cat", "1", "waiting")])
+    assert journal.answers() == [*answers, Entry("b", "cat", "1", "waiting")]
