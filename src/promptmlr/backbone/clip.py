@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from promptmlr.backbone.base import Backbone
 from promptmlr.backbone.image import tower_kind
 from promptmlr.backbone.preprocessing import MAX_SIDE, Preprocessing
-from promptmlr.backbone.text import TextTower
+from promptmlr.backbone.text import TextTower, text_tower
 from promptmlr.backbone.tower import ImageTower
 from promptmlr.errors import UserError
 
@@ -32,6 +32,7 @@ class ClipBackbone(Backbone):
         preprocessing: size and normalisation of its images.
         dtype: of the image tower's weights.
         text_dtype: of the text tower's weights; None is `dtype`.
+        tokenizer: open_clip's for the model; None is CLIP's.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ClipBackbone(Backbone):
         preprocessing: Preprocessing,
         dtype: torch.dtype = torch.float32,
         text_dtype: torch.dtype | None = None,
+        tokenizer: Any = None,
     ) -> None:
         kind = tower_kind(model.visual)
         patch = kind.patch_side(model.visual)
@@ -59,7 +61,7 @@ class ClipBackbone(Backbone):
         self.name = name
         self.pretrained = pretrained
         self._preprocessing = preprocessing
-        self._text = TextTower(model, SimpleTokenizer())
+        self._text = text_tower(model, tokenizer or SimpleTokenizer())
         self._grid = preprocessing.image_size // patch
 
     @property
