@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import QuickGELU
+from timm.layers.activations import GELU, GELUTanh
 from torch import Tensor, nn
 
 from promptmlr.backbone.base import Backbone
+from promptmlr.backbone.catalogue import native_size
 from promptmlr.backbone.image import tower_kind
 from promptmlr.backbone.preprocessing import MAX_SIDE, Preprocessing
 from promptmlr.backbone.text import TextTower, text_tower
@@ -49,10 +51,7 @@ class ClipBackbone(Backbone):
         patch = kind.patch_side(model.visual)
         if preprocessing.image_size > MAX_SIDE:
             raise UserError(f"image size {preprocessing.image_size}: it must be at most {MAX_SIDE} pixels")
-        if preprocessing.image_size < patch or preprocessing.image_size % patch:
-            raise UserError(
-                f"image size {preprocessing.image_size} does not fit {name}: it must be a multiple of {patch}"
-            )
+        _check_size(preprocessing.image_size, patch, native_size(model.visual), name)
         self._model = model.eval().requires_grad_(False)
         self.weights_sha256 = _sha256(model)  # before folds and casts: the same weights are the same at every dtype
         kind.prepare(model.visual)
@@ -157,7 +156,7 @@ class ClipBackbone(Backbone):
             "dtype": str(self.dtype).removeprefix("torch."),
             "text_dtype": str(self.text.dtype).removeprefix("torch."),
             "activation": _activation(self._model.visual),
-            "text_activation": _activation(self._model.transformer),
+            "text_activation": _activation(getattr(self._model, "text", None) or self._model.transformer),
             "feature_width": self.feature_width,
             "preprocessing": self.preprocessing.as_dict(),
         }
@@ -171,13 +170,30 @@ def _sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _activation(tower: nn.Module) -> str:
-    """Of a tower's blocks; a ResNet of CLIP's has ReLU."""
-    kinds = {"quickgelu": QuickGELU, "gelu": nn.GELU}
-    return next((name for name, kind in kinds.items() if any(isinstance(m, kind) for m in tower.modules())), "relu")
+def _check_size(size: int, patch: int, native: int, name: str) -> None:
+    """A tower's own size is taken even where its last patch is cut off (SigLIP at 384 px with patches of 14)."""
+    if size >= patch and (size % patch == 0 or size == native):
+        return
+    below = max(size // patch, 1) * patch
+    fitting = ", ".join(str(each) for each in sorted({below, below + patch, native}))
+    raise UserError(f"image size {size} does not fit {name}: it must be a multiple of {patch}, such as {fitting}")
+
+
+def _activation(tower: nn.Module) -> str | None:
+    """Of a tower's blocks; None where it is a function of its own."""
+    for module in tower.modules():
+        if isinstance(module, nn.GELU):
+            return "gelu" if module.approximate == "none" else "gelu_tanh"
+        if type(module) in _ACTIVATIONS:
+            return _ACTIVATIONS[type(module)]
+    return "relu" if any(isinstance(module, nn.ReLU) for module in tower.modules()) else None
+
+
+_ACTIVATIONS = {QuickGELU: "quickgelu", GELU: "gelu", GELUTanh: "gelu_tanh", nn.SiLU: "silu"}
 
 
 def _cast(model: Any, dtype: torch.dtype, text_dtype: torch.dtype) -> None:
+    """All of it but rotary positions, which are computed and not learned."""
     for key, tensor in chain(model.named_parameters(), model.named_buffers()):
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and ".rope." not in key:
             tensor.data = tensor.data.to(dtype if key.startswith("visual.") else text_dtype)

@@ -50,7 +50,7 @@ def _embedded(trunk: Any, images: Tensor) -> tuple[Tensor, Tensor | None]:
     """(B, first + h·w, W) tokens with their absolute positions, and the rotary ones, (h·w, ·), where there are any."""
     side = _patch_side(trunk)
     size = images.shape[-2] // side, images.shape[-1] // side
-    tokens = trunk.patch_embed(images)
+    tokens = trunk.patch_embed(images[..., : size[0] * side, : size[1] * side])
     tokens = tokens.reshape(tokens.shape[0], -1, tokens.shape[-1])  # of a tower for all sizes they come as a grid
     before = [token for token in (trunk.cls_token, trunk.reg_token) if token is not None]
     with_first = [token.expand(tokens.shape[0], -1, -1) for token in before]
