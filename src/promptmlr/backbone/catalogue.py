@@ -117,6 +117,11 @@ def find_entry(name: str) -> CatalogueEntry:
         config, pixels = whole["model_cfg"], whole.get("preprocess_cfg", {})
     else:
         config, pixels = open_clip.get_model_config(name) if name in open_clip.list_models() else None, {}
+    if config is None and Path(place).is_dir():
+        raise UserError(
+            f"backbone {name!r} is a folder: write local-dir:{name} where an {CONFIG} lies in it, or name the file of "
+            "weights in it"
+        )
     if config is None:
         supported = [entry.name for entry in catalogue()]
         raise UserError(
@@ -146,6 +151,9 @@ def _whole_config(name: str, scheme: str, place: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for key in ("embed_dim", "vision_cfg", "text_cfg"):
             content["model_cfg"][key]
+        text = content["model_cfg"]["text_cfg"]
+        if scheme == "local-dir" and "hf_model_name" in text and (path.parent / text["hf_model_name"]).is_dir():
+            text["hf_model_name"] = str(path.parent / text["hf_model_name"])  # which open_clip looks for on the Hub
     except FileNotFoundError as error:
         raise UserError(f"backbone {name}: there is no {path}; open_clip writes it beside the weights") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -189,7 +197,7 @@ def native_size(visual: Any) -> int:
 @cache
 def _table() -> dict[str, dict[str, str]]:
     """What was seen of open_clip's pretrained models: `python bench/towers.py --table` writes it."""
-    with files("promptmlr.backbone").joinpath("towers.csv").open(encoding="utf-8", newline="") as file:
+    with files("promptmlr.backbone").joinpath("towers.csv").open(encoding="utf-8") as file:
         return {row["name"]: row for row in csv.DictReader(file)}
 
 

@@ -197,7 +197,7 @@ def _read(path: Path) -> Any:
         return load_file(path)
     if _is_torchscript(path):
         return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    numbers = [np.dtype, type(np.dtype("f8")), type(np.dtype("f4")), type(np.dtype("i8")), _scalar]
+    numbers: list[Any] = [np.dtype, type(np.dtype("f8")), type(np.dtype("f4")), type(np.dtype("i8")), _scalar]
     with torch.serialization.safe_globals(numbers):  # scores that training scripts keep beside weights
         return torch.load(path, map_location="cpu", weights_only=True)
 

@@ -117,6 +117,8 @@ def quickly(what: str, advice: str) -> Iterator[None]:
     huggingface_hub.constants.HF_HUB_OFFLINE = offline or not there
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:  # whatever its downloaders met
         reason = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0][:200]
         if not there:

@@ -1,5 +1,6 @@
 """Opening a frozen CLIP by name, tag or file."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +197,19 @@ def _tokenizer(entry: CatalogueEntry) -> Any:
             f"{entry.name} reads texts with Hugging Face's transformers, which is not installed; get it with: pip "
             f"install 'promptmlr[{entry.missing_extra}]'"
         )
-    source = entry.config["text_cfg"].get("hf_tokenizer_name")
-    if source is None or entry.scheme == "local-dir":
+    text = entry.config["text_cfg"]
+    if "hf_model_name" in text:
+        with quickly(f"the configuration of {entry.name}'s text model", _beside(text["hf_model_name"], "config.json")):
+            import_module("transformers").AutoConfig.from_pretrained(text["hf_model_name"])
+    if "hf_tokenizer_name" not in text or entry.scheme == "local-dir":
         return get_tokenizer(entry.name)
-    advice = (
-        f"fetch the tokenizer's files of https://huggingface.co/{source} on another machine into a folder, beside "
-        "open_clip's configuration (open_clip_config.json) and weights of this model, and pass it: --backbone "
-        "local-dir:FOLDER"
+    with quickly(f"the tokenizer of {entry.name}", _beside(text["hf_tokenizer_name"], "the tokenizer's files")):
+        return get_tokenizer(entry.name)
+
+
+def _beside(repository: str, files: str) -> str:
+    """What to do about files that a model takes from another repository."""
+    return (
+        f"fetch {files} of https://huggingface.co/{repository} on another machine into a folder, beside open_clip's "
+        "configuration (open_clip_config.json) and weights of this model, and pass it: --backbone local-dir:FOLDER"
     )
-    with quickly(f"the tokenizer of {entry.name}", advice):
-        return get_tokenizer(entry.name)

@@ -41,8 +41,9 @@ class WholeText(TextTower):
     @property
     def _embedding_weight(self) -> Tensor:
         if self._table is None:  # no prompts then; its own weights still tell dtype and device
-            return next(parameter.detach() for parameter in self._tower.parameters() if parameter.dim() == 2)
-        return next(self._table.parameters()).detach()
+            weight: Tensor = next(parameter for parameter in self._tower.parameters() if parameter.dim() == 2)
+            return weight
+        return next(self._table.parameters())
 
     @property
     def _blocks(self) -> int:
