@@ -10,9 +10,9 @@ from promptmlr.platt import PlattScaling
 
 __all__ = ["COLUMNS", "Level", "PriorRecord"]
 
-Level = Literal["labels", "loss", "share", "assumed"]
+Level = Literal["labels", "loss", "share", "assumed", "tower"]
 """What says how probable classes are on the whole: labels of both kinds; the cost of unknown ones; a person; or,
-without any label, the share that is assumed."""
+without any label, the share that is assumed, or that a tower trained with a sigmoid loss gives."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 COLUMNS = ("log_scale", "shift", "centre", "prior_log_scale", "prior_shift")

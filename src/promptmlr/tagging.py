@@ -125,7 +125,9 @@ def run_of_classes(
         reporter=ProgressAlone(reporter),
     )
     level = (
-        f"a class is assumed to be in {100 * assumed_share(len(class_names)):.3g} % of the images on average, which "
+        "how often classes are present is what the tower's own scale and bias say, which --share corrects"
+        if share is None and run.prior is not None and run.prior.level == "tower"
+        else f"a class is assumed to be in {100 * assumed_share(len(class_names)):.3g} % of the images on average, which "
         "--share corrects"
         if share is None
         else "how often classes are present is what --share says"

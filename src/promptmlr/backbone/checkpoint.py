@@ -24,7 +24,14 @@ from promptmlr.backbone.packing import VOCABULARY_SIZE, is_packed, unpack
 from promptmlr.errors import UserError
 from promptmlr.names import checked_path
 
-__all__ = ["build_open_clip_model", "build_openai_model", "checkpoint_in", "own_state_dict", "read_state_dict"]
+__all__ = [
+    "activation_beside",
+    "build_open_clip_model",
+    "build_openai_model",
+    "checkpoint_in",
+    "own_state_dict",
+    "read_state_dict",
+]
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".safetensors.index.json")
 COUNTERS = ("num_batches_tracked", "token_embedding.ids")  # integers among the weights
@@ -108,6 +115,17 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"the checkpoint {path} holds no state dict (a mapping of names to tensors)")
     return without_prefixes({str(key): value for key, value in content.items()})
+
+
+def activation_beside(source: str) -> bool:
+    """Whether a bare file is for QuickGELU: OpenAI's layout is, unless a `config.json` of Hugging Face's says otherwise."""
+    path = Path(source).parent / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8")) if Path(source).is_file() else {}
+    except (OSError, ValueError):
+        return True
+    named = config.get("vision_config") if isinstance(config, dict) and config.get("model_type") == "clip" else None
+    return not isinstance(named, dict) or named.get("hidden_act", "quick_gelu") == "quick_gelu"
 
 
 def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: bool = True) -> nn.Module:

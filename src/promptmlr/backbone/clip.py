@@ -114,6 +114,13 @@ class ClipBackbone(Backbone):
         return self._some_weight.dtype
 
     @property
+    def pair_score(self) -> tuple[float, float] | None:
+        """Scale and bias of its own log odds, of a model trained with a sigmoid loss (SigLIP); else None."""
+        if self._model.logit_bias is None:
+            return None
+        return float(self._model.logit_scale.float().exp()), float(self._model.logit_bias.float())
+
+    @property
     def quick_gelu(self) -> bool:
         """Whether the image tower's activation is QuickGELU, which its weights do not tell."""
         return _activation(self._model.visual) == "quickgelu"

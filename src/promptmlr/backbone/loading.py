@@ -14,6 +14,7 @@ from promptmlr.backbone.base import Backbone, checked_device
 from promptmlr.backbone.building import build_random_model
 from promptmlr.backbone.catalogue import CatalogueEntry, find_entry, native_size, uses_quick_gelu
 from promptmlr.backbone.checkpoint import (
+    activation_beside,
     build_open_clip_model,
     build_openai_model,
     checkpoint_in,
@@ -106,7 +107,7 @@ def load_backbone(
     source, state = own
     if pretrained is not None:
         raise UserError(f"{source} already names its weights; leave `pretrained` out")
-    model = build_openai_model(state, source, True if quick_gelu is None else quick_gelu)
+    model = build_openai_model(state, source, activation_beside(source) if quick_gelu is None else quick_gelu)
     return _with_openai_preprocessing(model, source, image_size, device, dtype, text_dtype)
 
 

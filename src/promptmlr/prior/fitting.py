@@ -14,6 +14,7 @@ from torch import Tensor
 from promptmlr.labels import PRESENT, UNKNOWN, Labels
 from promptmlr.platt import PlattScaling
 from promptmlr.prediction import predict_margins
+from promptmlr.prior.sigmoid import own_share
 from promptmlr.prior.strength import INFINITE, StrengthChoice, choose_strength
 from promptmlr.prior.ticks import settled
 from promptmlr.prior.zero_shot import CommonScaling, Moments, assumed_share, fit_scaling, level_shift
@@ -115,11 +116,16 @@ def _zero_shot(
     kept, margins = predict_margins(recognizer, SelectedRegions(source, chosen))
     seen = labels[chosen][kept]
     moments = Moments.of(margins)
+    if recognizer.pair_score is not None:
+        own = own_share(recognizer, SelectedRegions(source, chosen))
+        moments = replace(moments, scale=recognizer.pair_score[0], share=own)
     scaling, common = fit_scaling(margins, seen, moments, recipe.unknown, ticked)
     level: Level = "labels" if not ticked.any() else "loss"
     wanted: float | NDArray[np.float64] | None = None if share is None else np.asarray(share, dtype=np.float64)
     if wanted is None and not (labels != UNKNOWN).any():
         wanted, level = assumed_share(labels.shape[1]), "assumed"
+        if moments.share is not None:
+            wanted, level = moments.share, "tower"
     elif wanted is not None:
         level = "share"
     if wanted is not None:

@@ -1,4 +1,4 @@
-"""Checkpoints under other names: wrappers' prefixes, text towers set apart, Hugging Face's layouts, in several files."""
+"""Checkpoints under other names: prefixes of wrappers, text towers set apart, Hugging Face's layouts, several files."""
 
 import json
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from promptmlr.backbone.layouts import as_named_in, misfits
 from promptmlr.errors import UserError
 
 State = dict[str, torch.Tensor]
+POSITION_IDS = "vision_model.embeddings.position_ids"
 
 
 def clip_model_layout(state: State) -> State:
@@ -48,7 +49,7 @@ def clip_model_layout(state: State) -> State:
     found["vision_model.embeddings.class_embedding"] = state["visual.class_embedding"]
     found["vision_model.embeddings.patch_embedding.weight"] = state["visual.conv1.weight"]
     found["vision_model.embeddings.position_embedding.weight"] = state["visual.positional_embedding"]
-    found["vision_model.embeddings.position_ids"] = torch.arange(10)[None]
+    found[POSITION_IDS] = torch.arange(10)[None]
     found["text_model.embeddings.token_embedding.weight"] = state["token_embedding.weight"]
     found["text_model.embeddings.position_embedding.weight"] = state["positional_embedding"]
     found["visual_projection.weight"] = state["visual.proj"].T.contiguous()
@@ -108,7 +109,7 @@ def test_a_logit_bias_makes_a_model_with_one(open_clip_knows, tiny_vit, tmp_path
         assert float(backbone._model.logit_bias) == -10
 
 
-def without(state: State, start: str) -> State:
+def without(state: State, start: str | tuple[str, ...]) -> State:
     return {key: value for key, value in state.items() if not key.startswith(start)}
 
 
@@ -123,7 +124,10 @@ def without(state: State, start: str) -> State:
             "unexpected (loss.weight, ",
         ),
         (lambda _: {"fc.weight": torch.zeros(3, 3)}, "it looks like no CLIP: its names begin with fc"),
-        (lambda s: without(clip_model_layout(s), "text_model.final"), "2 missing (ln_final.bias, ln_final.weight)"),
+        (
+            lambda s: without(clip_model_layout(s), ("text_model.final", POSITION_IDS)),
+            "2 missing (ln_final.bias, ln_final.weight)",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_is_loaded_in_part(
@@ -218,3 +222,21 @@ def test_transformers_siglip_model_gives_the_same_features(tmp_path, monkeypatch
         seen, read = theirs.vision_model(images).pooler_output, theirs.text_model(ids).pooler_output
         torch.testing.assert_close(ours.encode_image(images), seen, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(ours.encode_text(ids), read, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"model_type": "clip", "vision_config": {"hidden_act": "gelu"}}, "gelu"),
+        ({"model_type": "clip", "vision_config": {}}, "quickgelu"),
+        ({"model_type": "other", "vision_config": {"hidden_act": "gelu"}}, "quickgelu"),
+        (None, "quickgelu"),
+    ],
+)
+def test_the_activation_of_a_bare_file_is_what_hugging_face_says_beside_it(
+    config, expected, tiny_vit, tmp_path
+) -> None:
+    torch.save(clip_model_layout(tiny_vit), tmp_path / "clip.pt")
+    (tmp_path / "config.json").write_text("no json" if config is None else json.dumps(config))
+    identity = load_backbone(tmp_path / "clip.pt").identity()
+    assert (identity["activation"], identity["text_activation"]) == (expected, expected)
