@@ -25,6 +25,7 @@ from typing import Any
 
 import open_clip
 import torch
+from open_clip.modified_resnet import ModifiedResNet
 from torch import nn
 
 from promptmlr.backbone.building import build_image_tower, build_model
@@ -171,15 +172,11 @@ def one(config: dict[str, Any], most: int, folder: Path) -> str:
         built += f", {KEPT_BLOCKS} blocks"
     model = shortened(config) if size > most else build_model(config, quick_gelu=config.get("quick_gelu", False))
     randomise(model.eval())
-    kind = tower_kind(model.visual)
-    kind.prepare(model.visual) if "ResNet" not in kind.name else None
+    kind, resnet = tower_kind(model.visual), isinstance(model.visual, ModifiedResNet)
     pixels = torch.randn(1, 3, *[native_size(model.visual)] * 2)
-    if "timm" in kind.name and hasattr(
-        model.visual.trunk.patch_embed if hasattr(model.visual.trunk, "patch_embed") else 0, "strict_img_size"
-    ):
-        model.visual.trunk.patch_embed.strict_img_size = False
+    own = pool_without_attention(model.visual, pixels) if resnet else encoded(model.encode_image, pixels)
+    kind.prepare(model.visual)
     regions = kind.regions(model.visual, pixels)
-    own = pool_without_attention(model.visual, pixels) if "ResNet" in kind.name else encoded(model.encode_image, pixels)
     tower = text_tower(model, tokenizer)
     theirs = encoded(model.encode_text, tokenizer(TEXTS))
     rows = [[*tower.tokenize(sentence), *tower.end_tokens] for sentence in TEXTS]

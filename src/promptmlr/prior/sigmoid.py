@@ -1,7 +1,7 @@
 """What a tower that was trained with a sigmoid loss says by itself: whether a text belongs to an image (SigLIP).
 
-Its log odds are scale · cos + bias of an image's own feature and a text, both numbers learned with the towers (Zhai et al.,
-ICCV 2023). A softmax loss (CLIP) leaves the level open, and has no such bias.
+Its log odds are scale · cos + bias of an image's own feature and a text, both numbers learned with the towers (Zhai et
+al., ICCV 2023). A softmax loss (CLIP) leaves the level open, and has no such bias.
 """
 
 import numpy as np

@@ -233,9 +233,7 @@ def test_transformers_siglip_model_gives_the_same_features(tmp_path, monkeypatch
         (None, "quickgelu"),
     ],
 )
-def test_the_activation_of_a_bare_file_is_what_hugging_face_says_beside_it(
-    config, expected, tiny_vit, tmp_path
-) -> None:
+def test_the_activation_of_a_bare_file_is_what_its_config_says(config, expected, tiny_vit, tmp_path) -> None:
     torch.save(clip_model_layout(tiny_vit), tmp_path / "clip.pt")
     (tmp_path / "config.json").write_text("no json" if config is None else json.dumps(config))
     identity = load_backbone(tmp_path / "clip.pt").identity()

@@ -273,7 +273,7 @@ def test_a_folder_is_named_with_its_scheme(open_clip_knows, tiny_vit, tmp_path) 
     with pytest.raises(UserError, match=f"is a folder: write local-dir:{tmp_path} where an open_clip_config.json lies"):
         load_backbone(tmp_path)
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": open_clip.get_model_config("Tiny")}))
-    with pytest.raises(UserError, match="holds no weights; they are looked for as open_clip_model.safetensors, "):
+    with pytest.raises(UserError, match=r"holds no weights; they are looked for as open_clip_model.safetensors, "):
         load_backbone(f"local-dir:{tmp_path}")
     save_file(tiny_vit, tmp_path / "open_clip_model.safetensors")
     loaded = load_backbone(f"local-dir:{tmp_path}")
