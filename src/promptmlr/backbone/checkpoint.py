@@ -118,7 +118,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def activation_beside(source: str) -> bool:
-    """Whether a bare file is for QuickGELU, as OpenAI's are, unless a `config.json` of Hugging Face's says otherwise."""
+    """Whether a bare file is for QuickGELU: as OpenAI's are, where a `config.json` beside it does not deny it."""
     path = Path(source).parent / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8")) if Path(source).is_file() else {}

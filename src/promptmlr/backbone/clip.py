@@ -182,7 +182,7 @@ def _check_size(size: int, patch: int, native: int, name: str) -> None:
     if size >= patch and (size % patch == 0 or size == native):
         return
     below = max(size // patch, 1) * patch
-    fitting = ", ".join(str(each) for each in sorted({below, below + patch, native}))
+    fitting = ", ".join(str(each) for each in sorted({below, below + patch, native or below}))
     raise UserError(f"image size {size} does not fit {name}: it must be a multiple of {patch}, such as {fitting}")
 
 
