@@ -188,7 +188,7 @@ def _entry(name: str, config: dict[str, Any], scheme: str = "", pixels: dict[str
 
 
 def native_size(visual: Any) -> int:
-    """Pixels along one side of what an image tower was made for, 0 where it does not say; timm's know better than configurations."""
+    """Pixels along one side of what a tower was made for, 0 where it does not say; timm's know it best."""
     patches = getattr(getattr(visual, "trunk", None), "patch_embed", None)
     size = getattr(visual, "image_size", 0) if patches is None else patches.img_size
     return int(size if isinstance(size, int) else size[0])
