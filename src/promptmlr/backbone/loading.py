@@ -114,7 +114,8 @@ def load_backbone(
 def bare_model(name: str | Path) -> nn.Module:
     """The open_clip model behind a name as it is before a `Backbone` folds and casts it, on the CPU.
 
-    For measuring, as costs do not depend on values: a model of open_clip has random weights, nothing is downloaded.
+    For measuring, as costs do not depend on values: a model of open_clip has random weights; nothing but Hugging Face's
+    tokenizers is downloaded.
 
     Args:
         name: as for `load_backbone`.
@@ -124,7 +125,9 @@ def bare_model(name: str | Path) -> nn.Module:
     """
     own = own_state_dict(name)
     if own is None:
-        return build_random_model(find_entry(str(name)).config)
+        entry = find_entry(str(name))
+        _tokenizer(entry)  # says in one line what a text model of Hugging Face's is missing
+        return build_random_model(entry.config)
     source, state = own
     return build_openai_model(state, source)
 
@@ -139,7 +142,8 @@ def bare_backbone(
 ) -> Backbone:
     """`bare_model` as a backbone; arguments and errors as `load_backbone`."""
     device = checked_device(device)
-    return _with_openai_preprocessing(bare_model(name), str(name), image_size, device, dtype, text_dtype)
+    tokenizer = _tokenizer(find_entry(str(name))) if of_open_clip(name) else None
+    return _with_openai_preprocessing(bare_model(name), str(name), image_size, device, dtype, text_dtype, tokenizer)
 
 
 def _with_openai_preprocessing(
@@ -149,10 +153,11 @@ def _with_openai_preprocessing(
     device: torch.device,
     dtype: torch.dtype,
     text_dtype: torch.dtype | None,
+    tokenizer: Any = None,
 ) -> Backbone:
     size = native_size(model.visual) if image_size is None else image_size
     preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
-    return ClipBackbone(model.to(device), name, None, preprocessing, dtype, text_dtype)
+    return ClipBackbone(model.to(device), name, None, preprocessing, dtype, text_dtype, tokenizer)
 
 
 def _load_open_clip(
