@@ -348,14 +348,16 @@ def test_a_label_format_is_a_file_and_a_line(copy: Copy) -> None:
     assert (copy.folder / "again.tags").read_text() == "a.png: cat, dog\nb.png: dog\n"
 
 
-def test_a_kind_of_image_tower_is_a_file_and_two_lines(copy: Copy) -> None:
+def test_a_kind_of_image_tower_is_a_file_and_a_line(copy: Copy) -> None:
     copy.write(
-        "backbone/patches.py",
+        "backbone/image/patches.py",
         '''
         """A tower of one convolution: a region per patch, and their mean."""
 
         import torch
         from torch import Tensor, nn
+
+        from promptmlr.backbone.image.kind import TowerKind
 
 
         class PatchTower(nn.Module):
@@ -371,20 +373,21 @@ def test_a_kind_of_image_tower_is_a_file_and_two_lines(copy: Copy) -> None:
             """(B, 3, S, S) → (B, R, D), region 0 the mean."""
             grid = visual.projection(images).flatten(2).transpose(1, 2)
             return torch.cat([grid.mean(dim=1, keepdim=True), grid], dim=1)
+
+
+        KIND = TowerKind(
+            name="patches",
+            fits=lambda visual: isinstance(visual, PatchTower),
+            patch_side=lambda visual: visual.patch,
+            regions=patch_regions,
+        )
         ''',
     )
-    copy.insert(
-        "backbone/image.py",
-        "from promptmlr.backbone.fused",
-        "from promptmlr.backbone.patches import PatchTower, patch_regions",
-    )
-    copy.insert(
-        "backbone/image.py", "TOWER_KINDS", "    PatchTower: TowerKind(lambda visual: visual.patch, patch_regions),"
-    )
+    copy.insert("backbone/image/__init__.py", '    "resnet",', '    "patches",')
     script = """
     import torch
     from promptmlr.backbone import ClipBackbone, Preprocessing, bare_model
-    from promptmlr.backbone.patches import PatchTower
+    from promptmlr.backbone.image.patches import PatchTower
     model = bare_model("scenes")
     torch.manual_seed(0)
     model.visual = PatchTower(128, 32)
@@ -396,7 +399,7 @@ def test_a_kind_of_image_tower_is_a_file_and_two_lines(copy: Copy) -> None:
     same(*trained("anchored", backbone=backbone))
     """
     copy.run(TRAINING + dedent(script))
-    assert copy.changes() == {"backbone/patches.py": "new", "backbone/image.py": 2}
+    assert copy.changes() == {"backbone/image/patches.py": "new", "backbone/image/__init__.py": 1}
 
 
 def test_a_verb_is_a_file_and_a_line(copy: Copy) -> None:

@@ -72,7 +72,7 @@ def open_tower(
         return _given(labelled, options)
     name, pretrained = options.backbone or ("scenes" if is_scenes(data) else "RN101"), options.pretrained
     if is_downloaded(name, pretrained):
-        which = f"{name} ({pretrained or 'openai'})"
+        which = f"{name} ({pretrained})" if pretrained else name
         reporter.note(f"{which}: the first time its weights are downloaded, some hundred megabytes")
     new = options if isinstance(options, NewTowerOptions) else NewTowerOptions()
     begun = None if resumed is None else RunInProgress.begun_dtypes(resumed)

@@ -125,12 +125,13 @@ def run_of_classes(
         workers=tower.workers,
         reporter=ProgressAlone(reporter),
     )
-    level = (
-        f"a class is assumed to be in {100 * assumed_share(len(class_names)):.3g} % of the images on average, which "
-        "--share corrects"
-        if share is None
-        else "how often classes are present is what --share says"
-    )
+    if share is not None:
+        level = "how often classes are present is what --share says"
+    elif run.prior is not None and run.prior.level == "tower":
+        level = "how often classes are present is what the tower's own scale and bias say, which --share corrects"
+    else:
+        assumed = 100 * assumed_share(len(class_names))
+        level = f"a class is assumed to be in {assumed:.3g} % of the images on average, which --share corrects"
     reporter.note(
         f"this is CLIP's zero-shot, its probabilities and thresholds are unchecked: {level}; a few labels, and "
         "`promptmlr train`, would settle it"

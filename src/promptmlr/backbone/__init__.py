@@ -1,7 +1,7 @@
 """The frozen CLIP: images → regions, text → features. `load_backbone` opens one."""
 
 from promptmlr.backbone.base import Backbone
-from promptmlr.backbone.catalogue import catalogue
+from promptmlr.backbone.catalogue import catalogue, refused
 from promptmlr.backbone.clip import ClipBackbone
 from promptmlr.backbone.ensemble import PRESENCE_TEMPLATE, Templates, class_sentences, ensemble_features
 from promptmlr.backbone.loading import (
@@ -37,5 +37,6 @@ __all__ = [
     "load_backbone",
     "of_open_clip",
     "open_backbone",
+    "refused",
     "tower_dtypes",
 ]

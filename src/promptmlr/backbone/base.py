@@ -126,6 +126,11 @@ class Backbone(ABC):
         """
 
     @property
+    def pair_score(self) -> tuple[float, float] | None:
+        """Scale and bias of its own log odds that a text belongs to an image, scale · cos + bias; None without one."""
+        return None
+
+    @property
     def image_size(self) -> int:
         """S, the side of an input image in pixels."""
         return self.preprocessing.image_size

@@ -1,24 +1,28 @@
 """Opening a frozen CLIP by name, tag or file."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.factory import get_tokenizer
 from open_clip.pretrained import get_pretrained_cfg
 from torch import nn
 
 from promptmlr.backbone.base import Backbone, checked_device
-from promptmlr.backbone.catalogue import find_entry, uses_quick_gelu
+from promptmlr.backbone.building import build_random_model
+from promptmlr.backbone.catalogue import CatalogueEntry, find_entry, native_size, uses_quick_gelu
 from promptmlr.backbone.checkpoint import (
+    activation_beside,
     build_open_clip_model,
     build_openai_model,
-    build_random_model,
+    checkpoint_in,
     own_state_dict,
     read_state_dict,
 )
 from promptmlr.backbone.clip import ClipBackbone
-from promptmlr.backbone.download import download_weights, find_weights
+from promptmlr.backbone.download import download_weights, find_weights, hub_weights, is_at_hand, quickly
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.errors import UserError
@@ -43,7 +47,11 @@ def of_open_clip(name: str | Path) -> bool:
 
 def is_downloaded(name: str | Path, pretrained: str | None) -> bool:
     """Whether the weights of a backbone are downloaded unless open_clip's cache holds them."""
-    return of_open_clip(name) and find_weights(find_entry(str(name)), pretrained or "openai")[1] is None
+    if str(name).startswith("hf-hub:"):
+        return not is_at_hand(str(name).removeprefix("hf-hub:"))
+    if not of_open_clip(name) or str(name).startswith("local-dir:"):
+        return False
+    return find_weights(find_entry(str(name)), pretrained)[1] is None
 
 
 def open_backbone(
@@ -77,10 +85,11 @@ def load_backbone(
     """Load a frozen CLIP that has regions.
 
     Args:
-        name: "scenes" (the miniature CLIP that comes with promptmlr), a model of open_clip, or the path of a
-            checkpoint in OpenAI's layout (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
-        pretrained: for a model of open_clip its tag ("openai" when None), a checkpoint file, or "TAG=FILE": a file that
-            holds the weights of the tag, whose activation and normalisation it gets.
+        name: "scenes" (the miniature CLIP that comes with promptmlr), a model of open_clip, "hf-hub:owner/name" or
+            "local-dir:FOLDER" as open_clip spells them, or the path of a checkpoint in OpenAI's layout
+            (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
+        pretrained: for a model of open_clip its tag (None is "openai", or the only one there is), a checkpoint file, or
+            "TAG=FILE": a file that holds the weights of the tag, whose activation and normalisation it gets.
         image_size: S in pixels; None is the size of its pretraining. Positional embeddings are interpolated.
         device: for example "cuda"; None is the CPU.
         quick_gelu: override the activation. None follows open_clip's tag; OpenAI's layout means QuickGELU.
@@ -99,7 +108,7 @@ def load_backbone(
     source, state = own
     if pretrained is not None:
         raise UserError(f"{source} already names its weights; leave `pretrained` out")
-    model = build_openai_model(state, source, True if quick_gelu is None else quick_gelu)
+    model = build_openai_model(state, source, activation_beside(source) if quick_gelu is None else quick_gelu)
     return _with_openai_preprocessing(model, source, image_size, device, dtype, text_dtype)
 
 
@@ -107,7 +116,7 @@ def bare_model(name: str | Path) -> nn.Module:
     """The open_clip model of a name on the CPU, before a `Backbone` folds and casts it.
 
     For measurements of cost, which do not depend on values: models of open_clip have random weights, so nothing is
-    downloaded.
+    downloaded but Hugging Face's tokenizers.
 
     Args:
         name: as for `load_backbone`.
@@ -117,7 +126,9 @@ def bare_model(name: str | Path) -> nn.Module:
     """
     own = own_state_dict(name)
     if own is None:
-        return build_random_model(find_entry(str(name)).name)
+        entry = find_entry(str(name))
+        _tokenizer(entry)  # says in one line what a text model of Hugging Face's is missing
+        return build_random_model(entry.config)
     source, state = own
     return build_openai_model(state, source)
 
@@ -132,7 +143,8 @@ def bare_backbone(
 ) -> Backbone:
     """`bare_model` as a backbone; arguments and errors as `load_backbone`."""
     device = checked_device(device)
-    return _with_openai_preprocessing(bare_model(name), str(name), image_size, device, dtype, text_dtype)
+    tokenizer = _tokenizer(find_entry(str(name))) if of_open_clip(name) else None
+    return _with_openai_preprocessing(bare_model(name), str(name), image_size, device, dtype, text_dtype, tokenizer)
 
 
 def _with_openai_preprocessing(
@@ -142,10 +154,11 @@ def _with_openai_preprocessing(
     device: torch.device,
     dtype: torch.dtype,
     text_dtype: torch.dtype | None,
+    tokenizer: Any = None,
 ) -> Backbone:
-    size = _native_size(model) if image_size is None else image_size
+    size = native_size(model.visual) if image_size is None else image_size
     preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
-    return ClipBackbone(model.to(device), name, None, preprocessing, dtype, text_dtype)
+    return ClipBackbone(model.to(device), name, None, preprocessing, dtype, text_dtype, tokenizer)
 
 
 def _load_open_clip(
@@ -158,19 +171,52 @@ def _load_open_clip(
     text_dtype: torch.dtype | None,
 ) -> Backbone:
     entry = find_entry(name)
-    tag, file = find_weights(entry, str(pretrained or "openai"))
-    file = file or download_weights(name, tag)
-    gelu = uses_quick_gelu(name, tag) if quick_gelu is None else quick_gelu
-    model = build_open_clip_model(name, read_state_dict(file), str(file), gelu)
+    tokenizer = _tokenizer(entry)
+    if entry.scheme and pretrained is not None:
+        raise UserError(f"{name} already names its weights; leave `pretrained` out")
+    tag, file = ("", None) if entry.scheme else find_weights(entry, None if pretrained is None else str(pretrained))
+    if entry.scheme == "local-dir":
+        file = checkpoint_in(Path(entry.place))
+    elif file is None:
+        file = hub_weights(entry.place) if entry.scheme else download_weights(name, tag)
+    named_quick = entry.config.get("quick_gelu", False) if entry.scheme else uses_quick_gelu(name, tag)
+    gelu = bool(named_quick) if quick_gelu is None else quick_gelu
+    model = build_open_clip_model(name, entry.config, read_state_dict(file), str(file), gelu)
     config = get_pretrained_cfg(name, tag)
     preprocessing = Preprocessing(
         entry.image_size if image_size is None else image_size,
-        tuple(config.get("mean") or OPENAI_DATASET_MEAN),
-        tuple(config.get("std") or OPENAI_DATASET_STD),
+        tuple(config.get("mean") or entry.mean),
+        tuple(config.get("std") or entry.std),
     )
-    return ClipBackbone(model.to(device), name, tag or str(file), preprocessing, dtype, text_dtype)
+    weights = None if entry.scheme else tag or str(file)
+    return ClipBackbone(model.to(device), name, weights, preprocessing, dtype, text_dtype, tokenizer)
 
 
-def _native_size(model: Any) -> int:
-    size = model.visual.image_size
-    return int(size if isinstance(size, int) else size[0])
+def _tokenizer(entry: CatalogueEntry) -> Any:
+    """open_clip's for a model; of Hugging Face's, a file that is not in the cache is downloaded.
+
+    Raises:
+        UserError: transformers is not installed.
+        EnvironmentFault: its file could not be downloaded.
+    """
+    if entry.missing_extra is not None:
+        raise UserError(
+            f"{entry.name} reads texts with Hugging Face's transformers, which is not installed; get it with: pip "
+            f"install 'promptmlr[{entry.missing_extra}]'"
+        )
+    text = entry.config["text_cfg"]
+    if "hf_model_name" in text:
+        with quickly(f"the configuration of {entry.name}'s text model", _beside(text["hf_model_name"], "config.json")):
+            import_module("transformers").AutoConfig.from_pretrained(text["hf_model_name"])
+    if "hf_tokenizer_name" not in text or entry.scheme == "local-dir":
+        return get_tokenizer(entry.name)
+    with quickly(f"the tokenizer of {entry.name}", _beside(text["hf_tokenizer_name"], "the tokenizer's files")):
+        return get_tokenizer(entry.name)
+
+
+def _beside(repository: str, files: str) -> str:
+    """What to do about files that a model takes from another repository."""
+    return (
+        f"fetch {files} of https://huggingface.co/{repository} on another machine into a folder, beside open_clip's "
+        "configuration (open_clip_config.json) and weights of this model, and pass it: --backbone local-dir:FOLDER"
+    )
