@@ -12,6 +12,7 @@ __all__ = ["MEANINGS", "Codes", "cell_key"]
 
 MEANINGS = {"present": PRESENT, "absent": ABSENT, "unknown": UNKNOWN}
 _PAIRS = (("1", "0"), ("1.0", "0.0"), ("yes", "no"), ("y", "n"), ("true", "false"))
+_USUAL = {PRESENT: "1", ABSENT: "0", UNKNOWN: ""}
 _WHOLE = re.compile(r"([+-]?[0-9]{1,9})(?:[.,]0*)?")
 _CODE = re.compile(rf"(.*?)=\s*({'|'.join(MEANINGS)})\s*(?:,|\Z)", re.DOTALL)
 _MEANT = re.compile(rf"=\s*({'|'.join(MEANINGS)})\b")
@@ -84,7 +85,7 @@ class Codes:
             text = seen.get(label, self.texts.get(label))
             if text is None:
                 (meaning,) = (word for word, one in MEANINGS.items() if one == label)
-                raise UserError(f"no code says {meaning}; add one to --codes, such as 0={meaning}")
+                raise UserError(f"no code says {meaning}; add one to --codes, such as {_USUAL[label]}={meaning}")
             return text
         if label == UNKNOWN:
             return ""
