@@ -66,8 +66,8 @@ def download_weights(name: str, tag: str) -> Path:
     repository = config.get("hf_hub", "").strip("/")
     source = config.get("url") or f"open_clip_pytorch_model.bin of {repository} on Hugging Face"
     advice = (
-        f"fetch {source} on another machine and pass the file: --backbone {name} --pretrained {tag}=FILE (or look "
-        "around with the miniature: --backbone scenes)"
+        f"fetch {source} on another machine and pass the file: --backbone {name} --pretrained {tag}=FILE (or try "
+        "the miniature: --backbone scenes)"
     )
     with quickly(f"{name} ({tag})", advice):
         return Path(download_pretrained(config))
