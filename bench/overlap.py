@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from towers import CLASS_NAMES, random_backbone
+from random_towers import CLASS_NAMES, random_backbone
 
 from promptmlr.backbone import Backbone, tower_dtypes
 from promptmlr.data.images import ImageFile, find_images

@@ -27,6 +27,7 @@ import open_clip
 import torch
 from open_clip.modified_resnet import ModifiedResNet
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from promptmlr.backbone.building import build_image_tower, build_model
 from promptmlr.backbone.catalogue import native_size, pretrained_names
@@ -113,16 +114,24 @@ def main() -> None:
 
 
 def write_table(path: Path) -> None:
-    """Patch, native size and parameters of every pretrained name."""
+    """Patch, native size, parameters and GFLOP of every pretrained name."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["name", "patch", "image_size", "image_parameters", "text_parameters"])
+        table.writerow(["name", "patch", "image_size", "image_parameters", "text_parameters", "gflop"])
         for name in pretrained_names():
             config = open_clip.get_model_config(name)
             with torch.device("meta"):
-                tower = build_image_tower(config)
+                tower = build_image_tower(config).eval().requires_grad_(False)
                 text = "" if "hf_model_name" in config["text_cfg"] else text_parameters(config)
-            table.writerow([name, tower_kind(tower).patch_side(tower), native_size(tower), count(tower), text])
+                cost = f"{gflop(tower, native_size(tower)):.2f}"
+            table.writerow([name, tower_kind(tower).patch_side(tower), native_size(tower), count(tower), text, cost])
+
+
+def gflop(tower: nn.Module, size: int) -> float:
+    """10⁹ multiplications and additions of a tower's own forward pass over one image, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        tower(torch.empty(1, 3, size, size, device="meta"))
+    return float(counter.get_total_flops() / 1e9)
 
 
 def text_parameters(config: dict[str, Any]) -> int:

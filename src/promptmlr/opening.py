@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from promptmlr.backbone import Backbone, PrecomputedFeatures, is_downloaded, open_backbone
+from promptmlr.backbone import DEFAULT_TOWER, Backbone, PrecomputedFeatures, is_downloaded, open_backbone
 from promptmlr.data import LabelledImages, is_scenes, load_data
 from promptmlr.data.options import Purpose
 from promptmlr.errors import UserError
@@ -55,8 +55,9 @@ def open_tower(
     reporter: Reporter,
     labelled: LabelledImages | None = None,
     resumed: str | Path | None = None,
+    usual: tuple[str, str] = DEFAULT_TOWER,
 ) -> Backbone:
-    """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise; for features what stands for it.
+    """The frozen CLIP: the usual one, unless data or user say otherwise; for features what stands for it.
 
     Args:
         data: what it is to see, as `load_data` is told.
@@ -64,13 +65,17 @@ def open_tower(
         reporter: where to say what is downloaded, and what the miniature is for.
         labelled: the data, which may be features.
         resumed: the run that goes on, with the dtypes that it began with.
+        usual: name and tag where neither is named.
 
     Raises:
         UserError: as `open_backbone`; or a backbone is named for features.
     """
     if labelled is not None and labelled.features is not None:
         return _given(labelled, options)
-    name, pretrained = options.backbone or ("scenes" if is_scenes(data) else "RN101"), options.pretrained
+    name, pretrained = options.backbone, options.pretrained
+    if name is None:
+        name, tag = ("scenes", None) if is_scenes(data) else usual
+        pretrained = pretrained or tag
     if is_downloaded(name, pretrained):
         which = f"{name} ({pretrained})" if pretrained else name
         reporter.note(f"{which}: the first time its weights are downloaded, some hundred megabytes")
