@@ -1,4 +1,7 @@
-"""RUN.partial: a run folder in the making, by one process at a time; it can be gone on with after any interruption."""
+"""RUN.partial: a run folder in the making, by one process at a time; it can be gone on with after any interruption.
+
+Of several processes that train one run together, the first alone reads and writes it.
+"""
 
 import contextlib
 import csv
@@ -23,6 +26,7 @@ from promptmlr.files import replacing, write_bytes, write_text
 from promptmlr.labels import Keep
 from promptmlr.locks import only_process
 from promptmlr.prior_record import PriorRecord
+from promptmlr.processes import first, from_first, only_first
 from promptmlr.recognizer import Recognizer
 from promptmlr.run import folder
 from promptmlr.run.config import RunConfig, first_difference
