@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -20,6 +21,7 @@ from promptmlr.errors import UserError
 from promptmlr.features.extraction import WantedViews, fill, has_room
 from promptmlr.features.storage import Storage
 from promptmlr.features.store import RegionStore
+from promptmlr.processes import first, from_first, gathered, here, processes
 from promptmlr.profiling import part
 from promptmlr.regions import (
     FreshRegions,
@@ -208,7 +210,7 @@ def readable_regions(
     fresh = FreshRegions(backbone, images, augmentation=augmentation, workers=workers, skip_unreadable=skip)
     with part("finding or decoding images"):
         kept, source = open_regions(fresh, settings["cache"], reporter=reporter)
-    for reason in fresh.unreadable.values():
+    for reason in {index: error for found in gathered(fresh.unreadable) for index, error in found.items()}.values():
         reporter.note(f"unreadable, left out: {reason}")
     return kept, source
 
@@ -235,17 +237,26 @@ def stored_regions(
     store = RegionStore(cache.folder, fresh.backbone, cache.storage)
     wanted = WantedViews(fresh, cache.by_content)
     wanted.note_unreadable(store)
-    missing = wanted.missing(store)
+    missing = from_first(lambda: wanted.missing(store))
     if any(map(len, missing)):
-        if not has_room(store, missing, reporter):
+        if not from_first(lambda: has_room(store, missing, reporter)):
             return None
-        with store.writing(reporter):
+        with store.writing(reporter) if first() else nullcontext():
             fill(store, wanted, batch_size or automatic_batch_size(fresh.backbone), reporter)
-        wanted.note_unreadable(store)
+    if processes() > 1:
+        from_first(lambda: None)  # it has written everything
+        store.reload()
+    wanted.note_unreadable(store)
     kept = wanted.readable()
     if not len(kept):
         raise UnreadableImage("no image could be read")
-    rows = np.array([[store.rows[keys[index]] for index in kept] for keys in wanted.keys])
+    try:
+        rows = np.array([[store.rows[keys[index]] for index in kept] for keys in wanted.keys])
+    except KeyError as error:
+        raise UserError(
+            f"this machine does not see in {store.folder} what another one stored there; name a folder that all of "
+            "them share with --cache, or a URL"
+        ) from error
     return kept, StoredRegions(store, rows, fresh.augmentation, fresh.backbone.device)
 
 
@@ -253,4 +264,4 @@ def _memory(device: torch.device) -> float:
     """Bytes of regions that may be held at once."""
     if device.type == "cuda":
         return SHARE_OF_DEVICE * torch.cuda.mem_get_info(device)[0]
-    return MEMORY_FOR_REGIONS
+    return MEMORY_FOR_REGIONS / here()
