@@ -11,7 +11,7 @@ from promptmlr.errors import UserError
 __all__ = ["check_verb", "is_first", "let_first_speak"]
 
 VERB = "train"
-A_MOMENT = 5.0  # seconds, within which torchrun ends all others once one has failed
+A_MOMENT = 20.0  # seconds, within which torchrun, once one has failed, ends all others even on a busy machine
 
 
 def _is_one_of_several() -> bool:
