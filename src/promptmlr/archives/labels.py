@@ -54,16 +54,15 @@ class LabelTable:
         row = self._rows.get(key)
         if row is None:
             return {}
-        return {
-            name: int(label) for name, label in zip(self._names, self._labels[row], strict=True) if label != UNKNOWN
-        }
+        labels = zip(self._names, self._labels[row].tolist(), strict=True)
+        return {name: label for name, label in labels if label != UNKNOWN}
 
 
 def given_labels(sample: Sample, class_names: Sequence[str]) -> dict[str, int]:
     """Class → 1 or 0, as far as the shard says so of a sample.
 
-    A record (`.json` or columns) has classes as keys with 1, 0 or nothing, or `labels`, `tags` or `classes` with the names
-    of those that are present. A `.cls` has the number or the name of one, a `.txt` names; other text says nothing.
+    A record (`.json` or columns) has classes as keys with 1, 0 or nothing, or `labels`, `tags` or `classes` with the
+    names of those that are present. A `.cls` has the number or the name of one, a `.txt` names.
     """
     known = set(class_names)
     found: dict[str, int] = {}

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from promptmlr.archives.sources import Shard
-from promptmlr.archives.storage import MissingSource, read_small, stamp_of, storing
+from promptmlr.archives.storage import MissingSource, absolute, read_small, stamp_of, storing
 from promptmlr.errors import UserError
 
 __all__ = ["SHOWN", "Finished", "Manifest"]
@@ -58,7 +58,7 @@ class Manifest:
     """
 
     def __init__(self, out: str, identity: Mapping[str, str], form: str) -> None:
-        self.out = out.rstrip("/") or "/"
+        self.out = absolute(out.rstrip("/") or "/")
         self.form = form
         self._content = {"format": 1, "form": form, **identity}
         self.hash = hashlib.sha256(json.dumps(self._content, sort_keys=True).encode()).hexdigest()

@@ -27,7 +27,9 @@ COLUMNS = ("id", "labels", "error", "given")
 
 
 class Predictor:
-    """A folded run that is given images; it is pickled without its image tower, which each process loads when it needs it.
+    """A folded run that is given images.
+
+    It is pickled without its image tower, which each process loads when it needs it.
 
     Args:
         run: a finished run, its folder, or `hf://owner/name`.

@@ -103,7 +103,7 @@ def process(
     reporter.note(summary.line(job.manifest.out))
     if summary.failed:
         raise UserError(
-            f"{counted(summary.failed, 'shard')} could not be processed ({summary.faults[0]}); the others are finished, "
+            f"{counted(summary.failed, 'shard')} could not be processed ({summary.faults[0]}); others are finished, "
             "and the same command does what is left"
         )
     return summary

@@ -1,7 +1,7 @@
 """What a person names, as shards: URLs with brace ranges and globs, folders, commands of the shell.
 
-Nothing is listed before it is reached, and nothing is asked of a shard that is not looked at: `train-{000..999}.tar` costs
-no request.
+Nothing is listed before it is reached, and nothing is asked of a shard that is not looked at: a range such as
+`train-{000..999}.tar` costs no request.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from promptmlr.archives.kinds import KINDS, kind_of
-from promptmlr.archives.storage import PIPE, Entry, MissingSource, is_local, listed, stamp_of
+from promptmlr.archives.storage import PIPE, Entry, MissingSource, absolute, is_local, listed, stamp_of
 from promptmlr.data.formats.features import has_features
 from promptmlr.data.images import IMAGE_SUFFIXES
 from promptmlr.errors import UserError, of_extra
@@ -76,7 +76,7 @@ def find_shards(sources: Sequence[str]) -> Iterator[Shard]:
     """
     for source in sources:
         for url in _expanded(source):
-            yield from _shards(url)
+            yield from _shards(absolute(url))
 
 
 def share(shards: Iterable[Shard], part: str | None) -> Iterator[Shard]:

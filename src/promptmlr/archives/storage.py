@@ -6,6 +6,7 @@ that will not (no such file, access refused) is a line at once.
 
 import errno
 import io
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,18 @@ from fsspec.core import url_to_fs
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.files import replacing
 
-__all__ = ["PIPE", "Entry", "MissingSource", "is_local", "listed", "opened", "read_small", "stamp_of", "storing"]
+__all__ = [
+    "PIPE",
+    "Entry",
+    "MissingSource",
+    "absolute",
+    "is_local",
+    "listed",
+    "opened",
+    "read_small",
+    "stamp_of",
+    "storing",
+]
 
 PIPE = "pipe:"
 WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each further attempt
@@ -48,6 +60,11 @@ class Entry(NamedTuple):
 def is_local(url: str) -> bool:
     """Whether a URL is a path of this machine."""
     return "://" not in url and not url.startswith(PIPE)
+
+
+def absolute(url: str) -> str:
+    """A local path from the root, as processes that began elsewhere need it; any other URL as it is."""
+    return os.path.abspath(url) if is_local(url) else url  # noqa: PTH100 - Path resolves links, too
 
 
 @contextmanager

@@ -40,8 +40,8 @@ def cache(
     Args:
         views: Store this many augmented views of each image, for `train --views`. (default: the images themselves)
         order_seed: Random seed for augmented views.
-        out: Of an archive (tars, Parquet files with images, URLs): the folder, or its URL, that gets a Parquet file with
-            regions for each shard. Nothing is put into --cache then.
+        out: Of an archive (tars, Parquet files with images, URLs): the folder, or its URL, that gets a Parquet file
+            of regions for each shard. Nothing is put into --cache then.
     """
     from promptmlr.archives import is_archive
 

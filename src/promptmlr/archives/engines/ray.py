@@ -1,10 +1,12 @@
 """Ray Data over the machines of a cluster: a shard is a row, and a pool of actors maps rows to outcomes.
 
 Ray Data schedules, streams, scales the pool between its bounds, and repeats the shard of an actor that died. Images do
-not pass through Ray: an actor reads its shard and writes its rows itself, so a row here is small, and what is written is
-what one process would write.
+not pass through Ray: an actor reads its shard and writes its rows itself, so a row here is small, and what is written
+is what one process would write.
 """
 
+import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -30,20 +32,23 @@ def run_on_ray(
         UserError: Ray is not installed, or what an actor met.
         EnvironmentFault: there is no cluster at the address, or what an actor met.
     """
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # or it writes between our lines
     with of_extra("ray"):
         import ray
         import ray.data
     began = _connected(ray, options.address)
     try:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        rows = [{"url": one.url, "kind": one.kind, "files": list(one.files), "listed": one.listed} for one in shards]
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        rows = [
+            {"url": one.url, "kind": one.kind, "files": list(one.files), "listed": one.listed or ""} for one in shards
+        ]
         if not rows:
             return
         least, most = options.bounds
         found = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Actor,
-            fn_constructor_args=(ray.put(job),),
+            fn_constructor_args=(job,),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=2),
             num_cpus=options.cpus,
@@ -59,17 +64,15 @@ def run_on_ray(
 class _Actor:
     """Holds the job; one shard at a time."""
 
-    def __init__(self, job: Any) -> None:
-        import ray
-
-        self._job: Job = ray.get(job)
+    def __init__(self, job: Job) -> None:
+        self._job = job
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A row of a shard → a row of its outcome; an error that stops all of them is told, not raised through Ray."""
         (url,), (kind,), (files,), (listed,) = (batch[name] for name in ("url", "kind", "files", "listed"))
         told = {"record": "", "before": False, "fault": "", "stop": ""}
         try:
-            outcome = self._job.finish(Shard(str(url), str(kind), tuple(map(str, files)), listed))
+            outcome = self._job.finish(Shard(str(url), str(kind), tuple(map(str, files)), str(listed) or None))
         except UserError as error:
             told |= {"stop": "user", "fault": str(error)}
         except EnvironmentFault as error:
