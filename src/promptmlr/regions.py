@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ __all__ = [
     "in_order",
     "index_batches",
     "map_ahead",
+    "shards_of",
     "shared_batches",
 ]
 
@@ -56,6 +57,19 @@ class RegionSource(Protocol):
 
         Nothing comes for an array of which none could be read; for an empty one, B is 0.
         """
+
+
+@runtime_checkable
+class Sharded(Protocol):
+    """A source whose regions are read shard by shard."""
+
+    def shards(self, epoch: int = 0) -> Indices | None:
+        """(N,) the shard of what `epoch` sees of each image; None: any order is as good."""
+
+
+def shards_of(source: RegionSource, epoch: int = 0) -> Indices | None:
+    """`Sharded.shards`; None for all other sources."""
+    return source.shards(epoch) if isinstance(source, Sharded) else None
 
 
 class InMemoryRegions:
@@ -93,6 +107,11 @@ class SelectedRegions:
 
     def __len__(self) -> int:
         return len(self.chosen)
+
+    def shards(self, epoch: int = 0) -> Indices | None:
+        """Those of the source, if it has some."""
+        shards = shards_of(self.source, epoch)
+        return None if shards is None else shards[self.chosen]
 
     def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:
         """Batches of the source's regions."""

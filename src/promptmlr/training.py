@@ -25,7 +25,8 @@ from promptmlr.processes import gathered_rows, processes, sum_gradients
 from promptmlr.profiling import each, part
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer, Vectors, joint_logits, joint_vectors
-from promptmlr.regions import Indices, RegionSource, SelectedRegions, shared_batches
+from promptmlr.regions import RegionSource, SelectedRegions, shards_of, shared_batches
+from promptmlr.sampling import epoch_order
 from promptmlr.threads import threads_for
 from promptmlr.unknown import unknown_cost
 
@@ -191,7 +192,7 @@ def fit_runs(
             begin = time.perf_counter()
             for member in members:
                 member.set_rates(epoch)
-            plan = epoch_order(len(source), recipe.batch_size, order_seed, epoch)
+            plan = epoch_order(len(source), recipe.batch_size, order_seed, epoch, shards_of(source, epoch))
             batches = shared_batches(source, [batch[informative[batch]] for batch in plan], epoch)
             for step, (indices, counts, regions) in enumerate(each("waiting for regions", batches), 1):
                 if not stacks:
@@ -398,12 +399,6 @@ def _common_recipe(runs: Sequence[TrainingRun]) -> Recipe:
             "runs that are trained together need one method, loss, batch size, number of epochs and of images"
         )
     return runs[0].recipe
-
-
-def epoch_order(count: int, batch_size: int, order_seed: int, epoch: int) -> list[Indices]:
-    """Batches of a seeded permutation of 0 … count − 1; the last one may be smaller."""
-    order = np.random.default_rng([order_seed, epoch]).permutation(count)
-    return [order[begin : begin + batch_size] for begin in range(0, count, batch_size)]
 
 
 def rate_factor(epoch: int, epochs: int, warmup_epochs: int) -> float:

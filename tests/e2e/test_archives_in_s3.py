@@ -10,7 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from archive_support import drawn_files, write_shards, write_tar
-from promptmlr.archives import storage
+from promptmlr import remote as storage
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from promptmlr.archives.manifest import SHOWN, Finished, Manifest
 from promptmlr.archives.outputs import FORMS
 from promptmlr.archives.sample import Sample, ShardFault
 from promptmlr.archives.sources import Shard
-from promptmlr.archives.storage import MissingSource, storing
+from promptmlr.remote import MissingSource, storing
 
 __all__ = ["Job", "Outcome", "Work", "process_shard"]
 

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from promptmlr.archives.sources import Shard
-from promptmlr.archives.storage import MissingSource, absolute, read_small, stamp_of, storing
 from promptmlr.errors import UserError
+from promptmlr.remote import MissingSource, absolute, read_small, stamp_of, storing
 
 __all__ = ["SHOWN", "Finished", "Manifest"]
 

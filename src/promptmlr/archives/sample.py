@@ -6,9 +6,9 @@ from typing import Any
 
 from PIL import Image
 
-from promptmlr.archives.storage import MissingSource, read_small
 from promptmlr.data.images import UnreadableImage, image_from_bytes
 from promptmlr.errors import UserError
+from promptmlr.remote import MissingSource, read_small
 
 __all__ = ["Sample", "ShardFault"]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from promptmlr.archives.kinds import KINDS, kind_of
-from promptmlr.archives.storage import PIPE, Entry, MissingSource, absolute, is_local, listed, stamp_of
 from promptmlr.data.formats.features import has_features
 from promptmlr.data.images import IMAGE_SUFFIXES
 from promptmlr.errors import UserError, of_extra
+from promptmlr.remote import PIPE, Entry, MissingSource, absolute, is_local, listed, stamp_of
 
 __all__ = ["Shard", "find_shards", "is_archive", "share"]
 

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -18,6 +19,11 @@ from promptmlr.features.store import RegionStore
 from promptmlr.processes import first, from_first, gathered, gathered_items, gathered_rows, own_part, processes
 from promptmlr.regions import FreshRegions, Indices, index_batches, map_ahead, shared_batches
 from promptmlr.reporting import Reporter
+
+if TYPE_CHECKING:
+    from promptmlr.features.remote_store import RemoteStore
+
+    Store = RegionStore | RemoteStore
 
 __all__ = ["WantedViews", "duration", "fill", "has_room", "size"]
 
@@ -68,7 +74,7 @@ class WantedViews:
             if image.fingerprint(self._by_content) != self.fingerprints[index]:
                 raise UserError(f"{image.name} was changed while it was being encoded; repeat the command")
 
-    def note_unreadable(self, store: RegionStore) -> None:
+    def note_unreadable(self, store: "Store") -> None:
         """Note the images that the store lists as unreadable.
 
         Raises:
@@ -86,7 +92,7 @@ class WantedViews:
         unreadable = self.fresh.unreadable
         return np.array([index for index in range(len(self.fresh)) if index not in unreadable], dtype=np.int64)
 
-    def missing(self, store: RegionStore) -> list[Indices]:
+    def missing(self, store: "Store") -> list[Indices]:
         """For each view the readable images that the store does not hold."""
         readable = self.readable()
         return [np.array([i for i in readable if keys[i] not in store.rows], dtype=np.int64) for keys in self.keys]
@@ -109,7 +115,7 @@ def has_room(store: RegionStore, missing: list[Indices], reporter: Reporter) -> 
     return True
 
 
-def fill(store: RegionStore, wanted: WantedViews, batch_size: int, reporter: Reporter) -> None:
+def fill(store: "Store", wanted: WantedViews, batch_size: int, reporter: Reporter) -> None:
     """Extract the missing views, with decoding and writing in other threads; call within `writing`.
 
     Several processes share out the images of every batch, and the first writes all of them. Every written batch is kept
@@ -143,7 +149,7 @@ def fill(store: RegionStore, wanted: WantedViews, batch_size: int, reporter: Rep
 
 
 def _extracted(
-    store: RegionStore, wanted: WantedViews, missing: list[Indices], batch_size: int
+    store: "Store", wanted: WantedViews, missing: list[Indices], batch_size: int
 ) -> Iterator[tuple[list[bytes], Tensor]]:
     """Keys and regions of the missing views, batch by batch."""
     asked = wanted.fresh
@@ -159,7 +165,7 @@ def _extracted(
         _keep_unreadable(store, wanted, fresh)
 
 
-def _keep_unreadable(store: RegionStore, wanted: WantedViews, fresh: FreshRegions) -> None:
+def _keep_unreadable(store: "Store", wanted: WantedViews, fresh: FreshRegions) -> None:
     """Note the images that no process could read since the last call, and store those that stay unreadable."""
     new = fresh.unreadable.keys() - wanted.fresh.unreadable.keys()
     own = [(index, fresh.unreadable[index], _is_lasting(fresh.unreadable[index])) for index in new]

@@ -134,22 +134,30 @@ class RunInProgress:
                     shutil.rmtree(self.partial, ignore_errors=True)
                 raise
 
-    def settle_storage(self, storage: Storage | None) -> None:
+    def settle_storage(self, storage: Storage | None, sampling: str | None = None) -> None:
         """Once it is known what the regions are stored as (None: not stored): write it down, or compare with before.
+
+        Args:
+            storage: their number format.
+            sampling: how an epoch goes through them, as `JobRegions.sampling`.
 
         Raises:
             UserError: the first part of the run saw others, so the rest would not go on to the same weights.
         """
-        from_first(lambda: self._settle_storage(storage))
+        from_first(lambda: self._settle_storage(storage, sampling))
 
-    def _settle_storage(self, storage: Storage | None) -> None:
+    def _settle_storage(self, storage: Storage | None, sampling: str | None) -> None:
         if self.reports and self.config.storage != storage:
             raise UserError(
                 f"{self.partial} was trained on regions {_stored(self.config.storage)}, and now they are "
                 f"{_stored(storage)}; repeat the first command with as much room for the store as it had"
             )
-        if self.config.storage != storage:
-            self.config = self.config.model_copy(update={"storage": storage})
+        if self.reports and self.config.sampling != sampling:
+            raise UserError(
+                f"{self.partial} went through its images in another order; repeat the first command, on the same store"
+            )
+        if (self.config.storage, self.config.sampling) != (storage, sampling):
+            self.config = self.config.model_copy(update={"storage": storage, "sampling": sampling})
             folder.write_json(self.partial / folder.CONFIG, self.config)
 
     @only_first
@@ -231,6 +239,7 @@ class RunInProgress:
         wanted = self.config
         if before.storage is None:  # it may have been asked for, and had no room
             wanted = wanted.model_copy(update={"storage": None})
+        wanted = wanted.model_copy(update={"sampling": before.sampling})  # settled once regions are found
         difference = first_difference(before, wanted)
         if difference is not None:
             raise UserError(f"{self.partial} was started with another {difference}; repeat the first command")

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from promptmlr.archives.sample import Sample, ShardFault
-from promptmlr.archives.storage import opened
 from promptmlr.errors import nearest
+from promptmlr.remote import opened
 
 __all__ = ["read_parquet"]
 

@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from promptmlr.archives.sample import Sample, ShardFault
-from promptmlr.archives.storage import opened
 from promptmlr.data.images import IMAGE_SUFFIXES
 from promptmlr.names import shown
+from promptmlr.remote import opened
 
 __all__ = ["read_tar"]
 

@@ -118,6 +118,7 @@ def listed(url: str) -> list[Entry]:
     pattern = any(character in path for character in "*[")
 
     def infos() -> list[Any]:
+        system.invalidate_cache(path)  # others may write there
         return list(system.glob(path, detail=True).values()) if pattern else list(system.ls(path, detail=True))
 
     found = _patiently(infos, url)
