@@ -374,7 +374,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         """The constructor takes a folder or False, as scikit-learn's grids vary plain values; or options."""
         if isinstance(self.cache, CacheOptions):
             return open_cache(self.cache)
-        return open_cache(CacheOptions(cache=Path(self.cache) if self.cache else None, no_cache=self.cache is False))
+        return open_cache(CacheOptions(cache=str(self.cache) if self.cache else None, no_cache=self.cache is False))
 
     def _learned(self) -> dict[str, Tensor]:
         """The learned tensors of the run, as they were before folding."""

@@ -1,10 +1,17 @@
 """From options to what a job works on: the data read, the tower loaded, the regions found."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
+<<<<<<< HEAD
 from promptmlr.backbone import DEFAULT_TOWER, Backbone, PrecomputedFeatures, is_downloaded, open_backbone
+=======
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from promptmlr.backbone import Backbone, PrecomputedFeatures, is_downloaded, open_backbone
+>>>>>>> stream
 from promptmlr.data import LabelledImages, is_scenes, load_data
 from promptmlr.data.options import Purpose
 from promptmlr.errors import UserError
@@ -118,7 +125,28 @@ def open_cache(options: CacheOptions) -> RegionCache | None:
     """Where and how regions are stored; None where they are not to be."""
     if options.no_cache:
         return None
-    return RegionCache(options.cache or default_cache_folder(), options.storage, options.cache_key == "content")
+    place = str(options.cache or os.environ.get("PROMPTMLR_CACHE") or "")
+    url = place if "://" in place and not place.startswith("file://") else None
+    return RegionCache(
+        default_cache_folder() if url or not place else Path(place.removeprefix("file://")),
+        options.storage,
+        options.cache_key == "content",
+        url,
+        None if options.cache_shard_size is None else _bytes(options.cache_shard_size, "--cache-shard-size"),
+        _bytes(options.cache_size, "--cache-size"),
+        options.sampling,
+    )
+
+
+def _bytes(text: str, option: str) -> int:
+    """A size as people write it."""
+    try:
+        size = int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        size = 0
+    if size < 1:
+        raise UserError(f"{option} {text}: write a size such as 500MB or 2GiB")
+    return size
 
 
 def open_images(

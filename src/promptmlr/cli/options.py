@@ -9,6 +9,7 @@ from cyclopts.types import NonNegativeInt, PositiveInt
 
 from promptmlr.cli.help import LATER
 from promptmlr.options import (
+    ArchiveOptions,
     BackboneOptions,
     CacheOptions,
     DataOptions,
@@ -24,6 +25,7 @@ from promptmlr.options import (
 __all__ = [
     "RUNNING",
     "TRAINING",
+    "Archive",
     "Backbone",
     "Bare",
     "Batch",
@@ -40,6 +42,7 @@ __all__ = [
     "Prompts",
     "Reading",
     "Recipe",
+    "RegionArchive",
     "Report",
     "RunFolder",
     "Share",
@@ -56,7 +59,7 @@ def _each(group: Group, *but: str) -> Parameter:
 
 
 _GROUPS = [Group(heading, sort_key=place) for place, heading in enumerate(LATER, 1)]
-_BACKBONE, _TRAINING, _LABELS, _READING, _REGIONS, _TEXTS, _ = map(_each, _GROUPS)
+_BACKBONE, _TRAINING, _LABELS, _READING, _REGIONS, _TEXTS, _, _ARCHIVE = map(_each, _GROUPS)
 TRAINING, RUNNING = Parameter(group=_GROUPS[1]), Parameter(group=_GROUPS[6])
 """Headings for a verb's own options."""
 
@@ -74,6 +77,8 @@ Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
 Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter", *_TABLES)]
 Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
+Archive = Annotated[ArchiveOptions, _ARCHIVE]
+RegionArchive = Annotated[ArchiveOptions, _each(_GROUPS[7], "to", "labels", "image_column")]
 Texts = Annotated[TextOptions, _TEXTS]
 
 Data = Annotated[

@@ -1,5 +1,6 @@
 """Regions of a job's images: as its recipe shows them, and as they are."""
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Unpack
@@ -10,7 +11,7 @@ from promptmlr.data.images import ImageRef
 from promptmlr.features import JobSettings, Storage, StoredRegions, readable_regions
 from promptmlr.pipeline.job import TrainingJob
 from promptmlr.recipes import Recipe
-from promptmlr.regions import Indices, RegionSource
+from promptmlr.regions import Indices, RegionSource, shards_of
 
 __all__ = ["JobRegions", "augmentation_of"]
 
@@ -46,6 +47,12 @@ class JobRegions:
     def storage(self) -> Storage | None:
         """What they are stored as; None: not stored."""
         return self.source.store.format.storage if isinstance(self.source, StoredRegions) else None
+
+    @property
+    def sampling(self) -> str | None:
+        """How training goes through them: by shard, and how these lie; None: all of them shuffled."""
+        shards = shards_of(self.source)
+        return None if shards is None else f"shards {hashlib.sha256(shards.tobytes()).hexdigest()[:16]}"
 
     @cached_property
     def as_they_are(self) -> tuple[Indices, RegionSource]:

@@ -64,7 +64,7 @@ def train_run(
         regions = JobRegions(
             job, backbone, cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter
         )
-        progress.settle_storage(regions.storage)
+        progress.settle_storage(regions.storage, regions.sampling)
         begun, reference = start_run(job, recognizer, backbone, observed, regions, saved, reporter)
         if reference is not None:
             progress.keep_prior(reference.record, begun.odds)
