@@ -5,13 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-<<<<<<< HEAD
-from promptmlr.backbone import DEFAULT_TOWER, Backbone, PrecomputedFeatures, is_downloaded, open_backbone
-=======
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from promptmlr.backbone import Backbone, PrecomputedFeatures, is_downloaded, open_backbone
->>>>>>> stream
+from promptmlr.backbone import DEFAULT_TOWER, Backbone, PrecomputedFeatures, is_downloaded, open_backbone
 from promptmlr.data import LabelledImages, is_scenes, load_data
 from promptmlr.data.options import Purpose
 from promptmlr.errors import UserError
