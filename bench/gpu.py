@@ -2,10 +2,10 @@
 
 Image towers, steps of every method at the size of COCO 2014, and from both the time of the paper's table on it
 (bench/projection.py says how). Weights, regions and labels are random: costs do not depend on values. Beside each rate
-stands how much of the time the floor is: the FLOPs of matrix products and convolutions over the rate of products of large
-matrices here, or the least number of bytes over the rate of a copy here, whichever takes longer. Steps are watched with
-torch.cuda.set_sync_debug_mode; one that waits for the device is named, and the command ends with exit code 1. What there
-was no time for is said. Writes bench/gpu.json. `--device cpu --small` tries all of it on the miniature CLIP in seconds.
+stands how much of the time the floor is: the FLOPs of matrix products and convolutions over the rate of products of
+large matrices here, or the least number of bytes over the rate of a copy here, whichever takes longer. Steps are
+watched with torch.cuda.set_sync_debug_mode; one that waits for the device is named, and the command ends with exit code
+1. What there was no time for is said. Writes bench/gpu.json. `--device cpu --small` tries it on the miniature CLIP.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from promptmlr.labels import UNKNOWN
 from promptmlr.losses import LOSSES
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.paper.cost.counting import count_flops, seconds_now
-from promptmlr.paper.cost.measuring import RELEASED_METHODS
+from promptmlr.paper.cost.measuring import RELEASED_METHODS, image_flops
 from promptmlr.paper.grid.benchmarks import BENCHMARKS
 from promptmlr.paper.grid.scoring import mean_aps
 from promptmlr.prior.fitting import begin_run
@@ -162,8 +162,7 @@ class Towers:
 
     def _opened(self, name: str, pixels: int) -> Callable[[int], TowerRow]:
         backbone = random_backbone(name, pixels, torch.bfloat16, device=self.device)
-        one = self._pixels(1, pixels)
-        flops = count_flops(lambda: _encode(backbone, one))
+        flops = image_flops(backbone)
         return lambda batch: self._row(backbone, self._pixels(batch, pixels), flops)
 
     def _pixels(self, batch: int, side: int) -> Tensor:

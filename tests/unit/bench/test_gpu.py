@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from promptmlr.backbone import load_backbone
 from promptmlr.methods import METHOD_TABLE, create_recognizer
+from promptmlr.paper.cost.measuring import image_flops
 from promptmlr.recipes import load_recipe
 from test_readme import ROOT
 
@@ -65,6 +67,22 @@ def test_flops_of_maps_are_those_of_the_formula(bench: None, scenes_backbone, me
     maps = 2 * (2 * batch * regions * width * len(NAMES))  # of both sides
     gradients = maps  # of class vectors; regions have none
     assert head_flops(recognizer, recipe, torch.randn(batch, regions, width)) == maps + gradients
+
+
+def test_flops_of_a_resnet_hold_the_convolutions_that_a_cpu_fuses(parity_checkpoint: Path) -> None:
+    backbone = load_backbone(parity_checkpoint)
+    tower, expected = backbone.image_tower(), []
+
+    def note(layer: torch.nn.Conv2d, _inputs: object, output: torch.Tensor) -> None:
+        expected.append(2 * output.numel() * layer.weight[0].numel())
+
+    for layer in tower.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(note)
+    with torch.no_grad():
+        tower(torch.zeros(1, 3, backbone.image_size, backbone.image_size))
+    assert len(expected) > 10
+    assert sum(expected) < image_flops(backbone) < 2 * sum(expected)  # the attention pool comes on top
 
 
 def test_time_that_a_part_leaves_the_next_one_has(bench: None) -> None:
