@@ -106,7 +106,11 @@ def expected_redone(death_rate: float, shard_seconds: float) -> float:
 
 
 def simulate(farm: Farm, seed: int = 0) -> Outcome:
-    """One run of the whole, the same for the same seed."""
+    """One run of the whole, the same for the same seed.
+
+    Raises:
+        RuntimeError: a shard is at no worker, and will be at none.
+    """
     return _Simulation(farm, random.Random(seed)).run()
 
 
@@ -117,6 +121,7 @@ class _Simulation:
         self.free = deque(range(farm.shards))
         self.running: dict[int, int] = {}  # shard → number of workers on it
         self.done: set[int] = set()  # those of the manifest
+        self.lapsing = 0  # claims of dead workers
         self.events: list[tuple[float, int, str, int, int]] = []
         self.count = itertools.count()
         if farm.static:
@@ -135,9 +140,15 @@ class _Simulation:
             elif life == self.workers[number].life:
                 getattr(self, f"_{kind}")(self.workers[number], now)
             self.out.seconds = now
+            if len(self.done) < farm.shards and not self._pending():
+                raise RuntimeError(f"lost {farm.shards - len(self.done)} of {farm.shards} shards")
         for worker in self.workers:
             self._account(worker, self.out.seconds, lost=True)
         return self.out
+
+    def _pending(self) -> bool:
+        """Whether some shard is yet to come: free, at a worker, with a claim that will lapse, or dealt out."""
+        return bool(self.free or self.running or self.lapsing or any(worker.own for worker in self.workers))
 
     def _at(self, time: float, kind: str, number: int, life: int = 0) -> None:
         heapq.heappush(self.events, (time, next(self.count), kind, number, life))
@@ -216,6 +227,7 @@ class _Simulation:
             if farm.static:
                 worker.own.appendleft(shard)
             elif last and shard not in self.done:
+                self.lapsing += 1
                 self._at(now + farm.lapse_seconds, "lapse", shard)
         worker.life += 1
         worker.phase = "down"
@@ -235,8 +247,7 @@ class _Simulation:
 
     def _free(self, shard: int, now: float) -> None:
         """The claim of a dead worker has lapsed."""
-        if shard in self.done or shard in self.running:
-            return
+        self.lapsing -= 1
         self.free.append(shard)
         for worker in self.workers:
             if worker.phase == "idle":

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from device import WAIT, Budget, waits_noted
+from gpu import head_flops
+from projection import StackSeconds, projected, stacks_of
 
 from promptmlr.backbone import load_backbone
 from promptmlr.methods import METHOD_TABLE, create_recognizer
@@ -18,11 +21,6 @@ from test_readme import ROOT
 BENCH = ROOT / "bench"
 NAMES = ("dog", "traffic light", "umbrella")
 TRAINED = {name for name, row in METHOD_TABLE.items() if row.trained}
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCH))
 
 
 def ran(out: Path, *options: str) -> tuple[str, dict[str, object]]:
@@ -58,9 +56,7 @@ def test_what_had_no_time_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["baseline", "dualembedding"])
-def test_flops_of_maps_are_those_of_the_formula(bench: None, scenes_backbone, method: str) -> None:
-    from gpu import head_flops
-
+def test_flops_of_maps_are_those_of_the_formula(scenes_backbone, method: str) -> None:
     recipe = load_recipe("default", method)
     recognizer = create_recognizer(method, scenes_backbone, NAMES, **recipe.start_options())
     batch, regions, width = 4, scenes_backbone.regions, scenes_backbone.feature_width
@@ -85,9 +81,7 @@ def test_flops_of_a_resnet_hold_the_convolutions_that_a_cpu_fuses(parity_checkpo
     assert sum(expected) < image_flops(backbone) < 2 * sum(expected)  # the attention pool comes on top
 
 
-def test_time_that_a_part_leaves_the_next_one_has(bench: None) -> None:
-    from device import Budget
-
+def test_time_that_a_part_leaves_the_next_one_has() -> None:
     now = [0.0]
     budget = Budget(100, clock=lambda: now[0])
     budget.part(0.2)
@@ -101,9 +95,7 @@ def test_time_that_a_part_leaves_the_next_one_has(bench: None) -> None:
     assert budget.left_out == ["third"]
 
 
-def test_waits_are_noted_with_their_place_and_other_warnings_pass(bench: None) -> None:
-    from device import WAIT, waits_noted
-
+def test_waits_are_noted_with_their_place_and_other_warnings_pass() -> None:
     def work() -> list[str]:
         with waits_noted() as waits:
             warnings.warn(WAIT, stacklevel=1)
@@ -115,9 +107,7 @@ def test_waits_are_noted_with_their_place_and_other_warnings_pass(bench: None) -
     assert [place.split(":")[0] for place in waits] == [__file__]
 
 
-def test_hours_of_a_table_by_hand(bench: None) -> None:
-    from projection import StackSeconds, projected, stacks_of
-
+def test_hours_of_a_table_by_hand() -> None:
     (stack,) = stacks_of("positivecoop", (0.1, 0.5, 0.9))
     assert [recipe.class_specific for recipe in stack.recipes] == [False, True, True]
     assert len(stacks_of("anchored", (0.1, 0.5, 0.9))) == 3

@@ -1,14 +1,8 @@
 """The simulation of bench/scale.py: no shard is lost or counted twice, time adds up, and theory agrees."""
 
-import sys
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from test_readme import ROOT
-
-sys.path.insert(0, str(ROOT / "bench"))
 from workers import Farm, expected_redone, simulate
 
 HOUR = 3600.0
