@@ -28,10 +28,10 @@ from promptmlr.regions import FreshRegions, automatic_batch_size, encode_stream
 IMAGES, RUNS = 96, 3
 
 
-def draw_photos(folder: Path) -> None:
+def draw_photos(folder: Path, count: int = IMAGES) -> None:
     """JPEGs of about 100 kB, as a camera's small ones are: smooth shapes under a little grain."""
     rng = np.random.default_rng(0)
-    for index in range(IMAGES):
+    for index in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize((640, 480), Image.BICUBIC)
         grain = rng.normal(0, 8, (480, 640, 3))
         pixels = np.clip(np.asarray(coarse) + grain, 0, 255).astype(np.uint8)

@@ -9,9 +9,13 @@ __all__ = ["CLASS_NAMES", "random_backbone", "random_labels"]
 
 
 def random_backbone(
-    name: str, image_size: int, dtype: torch.dtype = torch.float32, text_dtype: torch.dtype | None = None
+    name: str,
+    image_size: int,
+    dtype: torch.dtype = torch.float32,
+    text_dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
 ) -> Backbone:
-    return bare_backbone(name, image_size, dtype=dtype, text_dtype=text_dtype)
+    return bare_backbone(name, image_size, device, dtype=dtype, text_dtype=text_dtype)
 
 
 def random_labels(images: int, classes: int) -> torch.Tensor:
