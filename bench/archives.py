@@ -2,8 +2,8 @@
 
     python bench/archives.py engines s3 memory kills --images 100000 --shards 50
 
-Images are drawn scenes of 64 pixels, over and over, and the tower is the miniature. A rate is that between the first and
-the last finished shard, so that starting up does not count. Needs promptmlr[test].
+Images are drawn scenes of 64 pixels, over and over, and the tower is the miniature. A rate is that between the first
+and the last finished shard, so that starting up does not count. Needs promptmlr[test].
 """
 
 import argparse
