@@ -58,7 +58,7 @@ ROWS_AT_ONCE = 1024
 
 
 def default_cache_folder() -> Path | None:
-    """The folder in PROMPTMLR_CACHE, if that is no URL, or promptmlr in the user's cache folder; None without a home."""
+    """The folder in PROMPTMLR_CACHE, if that is no URL, or promptmlr in the user's cache folder; None if nowhere."""
     named = os.environ.get("PROMPTMLR_CACHE")
     if named and "://" not in named:
         return Path(named)
@@ -90,6 +90,11 @@ class RegionCache:
     shard_bytes: int | None = None
     copies_bytes: int = 20 * 10**9
     sampling: Sampling = "auto"
+
+    @property
+    def streams(self) -> bool:
+        """Whether there may be more images than anybody encodes for nothing."""
+        return self.url is not None or self.sampling == "shards"
 
     def open(self, backbone: Backbone) -> "Store":
         """The store of a backbone; errors as `RegionStore` and `RemoteStore`."""
