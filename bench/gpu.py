@@ -34,8 +34,8 @@ from device import (
 )
 from overlap import draw_photos
 from projection import Projection, Stack, StackSeconds, projected, stacks_of
-from torch import Tensor
 from random_towers import CLASS_NAMES, random_backbone
+from torch import Tensor
 
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone

@@ -34,7 +34,7 @@ def measure() -> dict[str, Any]:
     import pyarrow.parquet as pq
     import torch
     from overlap import draw_photos
-    from towers import random_backbone
+    from random_towers import random_backbone
 
     from promptmlr.data.images import ImageFile
     from promptmlr.paper.cost.measuring import image_flops

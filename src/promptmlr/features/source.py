@@ -91,6 +91,11 @@ class RegionCache:
     copies_bytes: int = 20 * 10**9
     sampling: Sampling = "auto"
 
+    @property
+    def streams(self) -> bool:
+        """Whether there may be more images than anybody encodes for nothing."""
+        return self.url is not None or self.sampling == "shards"
+
     def open(self, backbone: Backbone) -> "Store":
         """The store of a backbone; errors as `RegionStore` and `RemoteStore`."""
         assert self.folder is not None

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Unpack
 
+import numpy as np
+
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
 from promptmlr.data.images import ImageRef
@@ -29,6 +31,7 @@ class JobRegions:
     Args:
         job: whose images, shown as its recipe says.
         backbone: the frozen CLIP.
+        needed: (N'',) indices of the images that are asked for; None means all.
         settings: where regions are stored, and how images are read.
 
     Attributes:
@@ -36,12 +39,17 @@ class JobRegions:
         source: their regions.
     """
 
-    def __init__(self, job: TrainingJob, backbone: Backbone, **settings: Unpack[JobSettings]) -> None:
-        self._images = job.labelled.images
+    def __init__(
+        self, job: TrainingJob, backbone: Backbone, needed: Indices | None = None, **settings: Unpack[JobSettings]
+    ) -> None:
+        images = job.labelled.images
+        self._needed = np.arange(len(images)) if needed is None else needed
+        self._images = images if needed is None else [images[index] for index in needed]
         self._open = partial(readable_regions, backbone, **settings)
         augmentation = augmentation_of(job.recipe, job.order_seed)
         self.augmented = augmentation is not None
-        self.kept, self.source = self._open(self._images, augmentation)
+        found, self.source = self._open(self._images, augmentation)
+        self.kept = self._needed[found]
 
     @property
     def storage(self) -> Storage | None:
@@ -57,7 +65,10 @@ class JobRegions:
     @cached_property
     def as_they_are(self) -> tuple[Indices, RegionSource]:
         """The same images without augmentation: which of them can be read, and their regions."""
-        return self.of(self._images) if self.augmented else (self.kept, self.source)
+        if not self.augmented:
+            return self.kept, self.source
+        found, source = self.of(self._images)
+        return self._needed[found], source
 
     def of(self, images: Sequence[ImageRef]) -> tuple[Indices, RegionSource]:
         """Other images through the same tower, without augmentation."""
