@@ -23,7 +23,7 @@ from promptmlr.backbone.checkpoint import (
     read_state_dict,
 )
 from promptmlr.backbone.choosing import DEFAULT_TOWER
-from promptmlr.backbone.clip import ClipBackbone
+from promptmlr.backbone.clip import ClipBackbone, check_size
 from promptmlr.backbone.download import download_weights, find_weights, hub_weights, is_at_hand, quickly
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
@@ -184,6 +184,8 @@ def _load_open_clip(
     text_dtype: torch.dtype | None,
 ) -> Backbone:
     entry = find_entry(name)
+    if image_size is not None:  # said before anything is downloaded
+        check_size(image_size, entry.patch, entry.image_size, name)
     tokenizer = _tokenizer(entry)
     if entry.scheme and pretrained is not None:
         raise UserError(f"{name} already names its weights; leave `pretrained` out")
