@@ -16,7 +16,7 @@ from promptmlr.data.formats.base import Changes, Format, Source, Writer, as_json
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names, usual_split
+from promptmlr.data.rows import LabelledRows, ListedRows, Names, malformed_refused, read_json, usual_split
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 from promptmlr.names import first_names
@@ -73,7 +73,7 @@ def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows
         found += [(name, image, one, split or tag, where) for name, image, one, tag, where in rows]
         classes = None if classes is None or not names else [*classes, *(n for n in names if n not in classes)]
     splits = [split for _, _, _, split, _ in found]
-    return rows_of_names(
+    return ListedRows(
         [one for _, _, one, _, _ in found],
         [
             image.path.relative_to(root).as_posix() if image.path.is_relative_to(root) else name
@@ -84,10 +84,9 @@ def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows
         kind="FiftyOne",
         path=path,
         where=lambda i: found[i][4],
-        options=options,
         class_names=classes or None,
         without_splits="no folders or tags train, validation or test",
-    )
+    ).labelled(options)
 
 
 def write_fiftyone(output: Output) -> list[str]:

@@ -26,7 +26,7 @@ from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output, image_content
 from promptmlr.data.parquet import ParquetImage
-from promptmlr.data.rows import LabelledRows, Names, check_rows, malformed_refused, rows_of_names, usual_split
+from promptmlr.data.rows import LabelledRows, ListedRows, Names, check_rows, malformed_refused, usual_split
 from promptmlr.data.table import read_table
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
@@ -124,7 +124,7 @@ def _read_all(path: Path, images: Path | None, options: DataOptions) -> Labelled
         for i in range(len(table.images))
     ]
     class_names = list(dict.fromkeys(name for some in known for name in some or ())) if all(known) else None
-    return rows_of_names(names, options=options, class_names=class_names, says_absent=says_absent, **shared)
+    return ListedRows(names, class_names=class_names, says_absent=says_absent, **shared).labelled(options)
 
 
 def write_huggingface(output: Output) -> list[str]:

@@ -17,7 +17,7 @@ from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, check_rows, rows_of_names
+from promptmlr.data.rows import UNLISTED, LabelledRows, ListedRows, Names, check_rows
 from promptmlr.data.table import Table
 from promptmlr.data.unclear import read_rows
 from promptmlr.errors import UserError, nearest
@@ -32,7 +32,6 @@ _SHOWN = {"\t": "a tab", " ": "a space"}
 _BRACKETS = re.compile(r"""\[\s*(['"].*['"])?\s*\]""", re.DOTALL)  # as JSON or Python writes lists
 _APART = re.compile(r"""['"]\s+['"]""")  # as numpy writes lists; Python would join such names
 _NO_CLASS = ("no finding", "none")
-_UNLISTED = {"nobody looked": "unknown", "everything unlisted is known not to be there": "absent"}
 
 
 def read_list_csv_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
@@ -87,7 +86,7 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
         for rows in images.rows.values()
     ]
     said = [] if delimiter is None else [f"names are apart by {_SHOWN.get(delimiter, delimiter)}"]
-    return rows_of_names(
+    return ListedRows(
         names,
         list(images.rows),
         images.found(),
@@ -95,11 +94,10 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
         kind="long CSV" if merged else "list CSV",
         path=path,
         where=images.where,
-        options=options,
         class_names=chosen.classes,
         says_absent=negatives is not None,
         notes=[*columns.note(), *chosen.note(), *said],
-    )
+    ).labelled(options)
 
 
 class Images:
@@ -199,7 +197,7 @@ def _silence(chosen: Chosen, columns: Columns) -> dict[str, dict[str, str]]:
     nothing = sorted(name for name in chosen.seen - set(chosen.dropped) if name.lower() in _NO_CLASS)
     ignored = [*columns.names(columns.ignored), *columns.unmatched, *nothing]
     more = {"ignore": with_commas(ignored)} if nothing and chosen.classes is None else {}
-    return {when: {**more, "unlisted": unlisted} for when, unlisted in _UNLISTED.items()}
+    return {when: {**more, **unlisted} for when, unlisted in UNLISTED.items()}
 
 
 def write_list_csv(output: Output) -> list[str]:

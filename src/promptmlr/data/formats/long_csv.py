@@ -11,7 +11,7 @@ from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.formats.list_csv import Chosen, Images, list_rows
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, rows_of_names
+from promptmlr.data.rows import LabelledRows, ListedRows, Names
 from promptmlr.data.table import Table
 from promptmlr.data.unclear import decoded, read_rows
 from promptmlr.errors import UserError
@@ -75,7 +75,7 @@ def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
                 )
         by_code = {code: [name for name, one in said.items() if one == code] for code in (PRESENT, ABSENT, UNKNOWN)}
         names.append(Names(by_code[PRESENT], by_code[ABSENT], unsure=by_code[UNKNOWN]))
-    return rows_of_names(
+    return ListedRows(
         names,
         list(images.rows),
         images.found(),
@@ -83,11 +83,10 @@ def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
         kind="long CSV",
         path=table.path,
         where=images.where,
-        options=options,
         class_names=chosen.classes,
         says_absent=True,
         notes=[*columns.note(), *chosen.note()],
-    )
+    ).labelled(options)
 
 
 def write_long_csv(output: Output) -> list[str]:
