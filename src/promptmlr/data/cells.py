@@ -14,15 +14,16 @@ from typing import Self
 
 from promptmlr.data.codes import Codes
 from promptmlr.data.columns import columns_of
+from promptmlr.data.heading import LOOKED_AT, heading, is_filled
 from promptmlr.data.options import DataOptions
-from promptmlr.data.table import delimiter_of, is_filled
+from promptmlr.data.table import delimiter_of
 from promptmlr.errors import UserError
 from promptmlr.names import checked_class_names
 
 __all__ = ["LabelCells"]
 
 _RECORD = re.compile(rb'(?:[^"\r\n]++|"[^"]*+")*+(?:\r\n|\r|\n|\Z)')
-_FIELDS = {mark: re.compile(rb'"(?:[^"]|"")*+"|[^%s\r\n]*+' % mark.encode()) for mark in (",", ";", "\t")}
+_FIELDS = {mark: re.compile(rb'"(?:[^"]|"")*+"|[^%s\r\n]*+' % mark.encode()) for mark in (",", ";", "\t", "|")}
 _END = re.compile(rb"[\r\n]*\Z")
 _DEFAULTS = DataOptions()
 
@@ -39,6 +40,7 @@ class LabelCells:
         places: image id → its record.
         codes: what cells say.
         texts: the different cells of classes, the first one first.
+        encoding: of its text.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class LabelCells:
     places: dict[str, int]
     codes: Codes
     texts: tuple[str, ...]
+    encoding: str = "utf-8"
 
     @classmethod
     def parse(cls, path: Path, content: bytes, options: DataOptions = _DEFAULTS) -> Self:
@@ -62,16 +65,17 @@ class LabelCells:
             UserError: it is no CSV of labels; an image or a class comes twice; its quotes are read in two ways.
         """
         records = tuple(record for record in _RECORD.findall(content) if record)
-        header_record = next((record for record in records if record.strip()), b"")
-        delimiter = delimiter_of(header_record.decode(errors="replace"))
-        rows = _rows(path, records, delimiter)
-        start = next((place for place, row in enumerate(rows) if is_filled(row)), None)
-        if b"".join(records) != content or start is None:
+        encoding = options.encoding or "utf-8"
+        lines = [record.decode(encoding, errors="replace") for record in records[:LOOKED_AT] if record.strip()]
+        delimiter = delimiter_of([line for line in lines if not line.lower().startswith("sep=")])
+        rows = _rows(path, records, delimiter, encoding)
+        if b"".join(records) != content or not any(map(is_filled, rows)):
             raise UserError(f"{path}: not a CSV file of labels, or its quotes are damaged; save it again as CSV UTF-8")
-        header = [name.strip() for name in rows[start]]
-        body = [(place, row) for place, row in enumerate(rows[start + 1 :], start=start + 1) if any(row)]
+        header, _, start = heading(path, rows[:LOOKED_AT], options)
+        body = [(place, row) for place, row in enumerate(rows[start:], start=start) if any(row)]
+        body = body[:-1] if options.without_totals else body
         for place, row in body:
-            if len(row) != len(header):
+            if len(row) < len(header) or any(row[len(header) :]):
                 raise UserError(f"{path}, row {place + 1}: {len(row)} cells where the header has {len(header)}")
         found = columns_of(path, header, options, lambda column: [row[column].strip() for _, row in body])
         names = checked_class_names(found.names(found.rest), str(path))
@@ -83,7 +87,7 @@ class LabelCells:
                 raise UserError(f"{path}, row {place + 1}: image {row[found.image]!r} is in row {first + 1} already")
             texts.update(dict.fromkeys(row[column] for column in found.rest))
         columns = dict(zip(names, found.rest, strict=True))
-        return cls(path, records, delimiter, columns, places, Codes.of(options.codes), tuple(texts))
+        return cls(path, records, delimiter, columns, places, Codes.of(options.codes), tuple(texts), encoding)
 
     @property
     def content(self) -> bytes:
@@ -160,7 +164,7 @@ class LabelCells:
             UserError: there is no such image, or no such class.
         """
         quoted = self.raw(image_id, class_name).startswith(b'"') or re.search(f'["\r\n{self.delimiter}]', text)
-        raw = text.replace('"', '""').encode()
+        raw = text.replace('"', '""').encode(self.encoding)
         return self.with_raw(image_id, class_name, b'"' + raw + b'"' if quoted else raw)
 
     def _place(self, image_id: str) -> int:
@@ -176,16 +180,16 @@ class LabelCells:
             raise UserError(f"{self.path}: no column of class {class_name!r}") from None
 
     def _row(self, image_id: str) -> list[str]:
-        text = self.records[self._place(image_id)].decode()
+        text = self.records[self._place(image_id)].decode(self.encoding)
         (row,) = csv.reader([text], strict=True, delimiter=self.delimiter)
         return row
 
 
-def _rows(path: Path, records: Sequence[bytes], delimiter: str) -> list[list[str]]:
+def _rows(path: Path, records: Sequence[bytes], delimiter: str, encoding: str) -> list[list[str]]:
     """The fields of every record as the csv module reads them; it must find the same records."""
     rows = []
     try:
-        texts = [record.decode() for record in records]
+        texts = [record.decode(encoding) for record in records]
         if texts:
             texts[0] = texts[0].removeprefix("\ufeff")
         reader = csv.reader(texts, strict=True, delimiter=delimiter)

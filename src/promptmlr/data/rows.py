@@ -16,7 +16,7 @@ from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.data.precomputed import Features
-from promptmlr.errors import UserError, nearest
+from promptmlr.errors import UserError, nearest, told
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names, first_names
 from promptmlr.options.data import Unclear
@@ -42,7 +42,6 @@ UNLISTED = {
 """When which value of `DataOptions.unlisted` is right."""
 
 _USUAL = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
-_TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt")
 _SPLIT_NAME = re.compile(r"(train|training|test|testing|val|valid|validation|dev)([^a-z].*)?", re.IGNORECASE)
 
 
@@ -216,14 +215,16 @@ def check_rows(path: Path, image_ids: Sequence[str], where: Callable[[int], str]
         raise UserError(f"{path}: no image in it; add one row per image")
     seen: dict[str, int] = {}
     start = "" if folder is None else str(folder.absolute())
+    problems = []
     for row, image_id in enumerate(image_ids):
         if not image_id:
-            raise UserError(f"{where(row)}: no image name")
-        if row == len(image_ids) - 1 and image_id.strip(" :").casefold() in _TOTALS:
-            raise UserError(f"{where(row)}: {image_id!r} looks like a row of totals, not an image; remove it")
+            problems.append(f"{where(row)}: no image name")
+            continue
         first = seen.setdefault(posixpath.normpath(posixpath.join(start, image_id)), row)
         if first != row:
-            raise UserError(f"{where(row)}: image {image_id!r} is there already ({where(first)}); keep one of them")
+            problems.append(f"{where(row)}: image {image_id!r} is there already ({where(first)}); keep one of them")
+    if problems:
+        raise UserError(told(problems))
 
 
 def labels_of_names(listed: ListedRows, options: DataOptions) -> tuple[Labels, tuple[str, ...]]:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from promptmlr.data.formats.base import Format, Source
 from promptmlr.data.options import DataOptions
+from promptmlr.data.records import RECORDS
 from promptmlr.data.table import TABLES
 from promptmlr.errors import UserError, nearest
 
@@ -32,10 +33,11 @@ _MODULES = (
     "voc",
     "voc_lists",
     "yolo",
+    "json_records",  # last, as it may be any of the others
 )
 
 _DEFAULTS = DataOptions()
-_LABELS = (*TABLES, ".json", ".xml", ".yaml", ".yml", ".txt", ".npz")  # suffixes of files that may hold labels
+_LABELS = (*TABLES, *RECORDS, ".xml", ".yaml", ".yml", ".txt", ".npz")  # suffixes of files that may hold labels
 _LOOKED_AT = 20  # of them, when it is asked whether one of a folder does
 
 _FOUND: list[Format] = [import_module(f"{__name__}.{name}").FORMAT for name in _MODULES]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from promptmlr.data.codes import Codes
 from promptmlr.data.columns import LABELS, NEGATIVES, Columns, columns_of, folded, shape_of
 from promptmlr.data.finding import ImageFinder
 from promptmlr.data.formats.base import Format, Writer
@@ -19,7 +20,7 @@ from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import UNLISTED, LabelledRows, ListedRows, Names, check_rows
 from promptmlr.data.table import Table
-from promptmlr.data.unclear import read_rows
+from promptmlr.data.unclear import read_rows, refuse_totals
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT
 from promptmlr.names import first_names
@@ -53,9 +54,10 @@ def read_list_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
 
 
 def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool = False) -> LabelledRows:
-    """Rows of a table that lists names; where `merged`, an image may have several rows."""
-    path = table.path
+    """Rows of a table that lists names; where `merged` or `label_column` says so, an image may have several rows."""
+    path, merged = table.path, merged or options.label_column is not None
     columns = columns_of(path, table.header, replace(options, classes=None), table.column)
+    notes = [*table.notes, *columns.note()]
     listed = columns.one_of(LABELS, options.label_column)
     if listed is None:
         raise UserError(f"{path}: no column lists classes; --label-column says which, of {first_names(table.header)}")
@@ -66,7 +68,7 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     delimiter = options.delimiter
     if delimiter is None and not images.repeated:
         delimiter = _delimiter(path, {cell for column in cells for cell in column if not _BRACKETS.fullmatch(cell)})
-    chosen = Chosen(path, options, columns.unmatched)
+    chosen = Chosen(path, options, columns)
     lists = [
         [chosen.of(_parts(cell, delimiter, table.where(row))) for row, cell in enumerate(column)] for column in cells
     ]
@@ -81,10 +83,17 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
         raise Unclear(f"{path} lists what is present and is silent on the rest", _silence(chosen, columns))
     nothing: list[list[str]] = [[]] * len(lists[0])
     present, absent = [*lists, nothing][:2]
+    blank_is_said = Codes.of(options.codes).label("") == ABSENT
     names = [
-        Names([name for row in rows for name in present[row]], [name for row in rows for name in absent[row]])
+        Names(
+            [name for row in rows for name in present[row]],
+            [name for row in rows for name in absent[row]],
+            looked=blank_is_said or any(column[row] for column in cells for row in rows),
+        )
         for rows in images.rows.values()
     ]
+    if options.unlisted == "absent" and not all(one.looked for one in names):
+        notes.append("a blank list says nothing; if it says that no class is there: --codes =absent")
     said = [] if delimiter is None else [f"names are apart by {_SHOWN.get(delimiter, delimiter)}"]
     return ListedRows(
         names,
@@ -96,7 +105,7 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
         where=images.where,
         class_names=chosen.classes,
         says_absent=negatives is not None,
-        notes=[*columns.note(), *chosen.note(), *said],
+        notes=[*notes, *chosen.note(), *said],
     ).labelled(options)
 
 
@@ -115,6 +124,7 @@ class Images:
     def __init__(self, table: Table, columns: Columns, folder: Path, *, merged: bool) -> None:
         self._table, self._folder = table, folder
         image_ids = table.column(columns.image)
+        refuse_totals(table, columns)
         if not merged:
             check_rows(table.path, image_ids, table.where, folder)
         self.rows: dict[str, list[int]] = {}
@@ -153,9 +163,9 @@ class Chosen:
         seen: all names that were asked for.
     """
 
-    def __init__(self, path: Path, options: DataOptions, ignored: Sequence[str]) -> None:
+    def __init__(self, path: Path, options: DataOptions, columns: Columns) -> None:
         self._path, self._lenient = path, "ignore" in options.inherited
-        self._ignored = {_plain(name): name for name in ignored}
+        self._ignored = {_plain(name): name for name in columns.unmatched}
         self.classes = None if options.classes is None else [_plain(name) for name in between_commas(options.classes)]
         self.seen: set[str] = set()
         self.dropped: Counter[str] = Counter()
@@ -215,7 +225,9 @@ def write_list_csv(output: Output) -> list[str]:
         for split, name, labels in output.rows():
             lists = [delimiter.join(output.names(labels, code)) for code in codes]
             writer.writerow([name, *lists, *([split] if output.has_splits else [])])
-    return [f"names are apart by {_SHOWN.get(delimiter, delimiter)}; it is read back with --delimiter '{delimiter}'"]
+    bare = not partial and output.absent and any(not (entry.labels == PRESENT).any() for entry in output.entries)
+    said = f"--delimiter '{delimiter}'" + (" --codes =absent" if bare else "")
+    return [f"names are apart by {_SHOWN.get(delimiter, delimiter)}; it is read back with {said}"]
 
 
 def _delimiter(path: Path, cells: set[str]) -> str | None:
