@@ -48,7 +48,9 @@ def heading(path: Path, rows: Sequence[list[str]], options: DataOptions) -> tupl
         problem = f"{path}: no row names the columns; the first one is {', '.join(row[:4])}"
         if "class-1" in proposed:
             problem += " (give the classes their own names)"
-        raise Unclear(problem, {"these are the columns": {"header": with_commas(proposed)}})
+        listed = next((name for name in proposed if name in ("label", "labels")), None)
+        fields = {"header": with_commas(proposed), **({"label_column": listed} if listed else {})}
+        raise Unclear(problem, {"these are the columns": fields})
     return row, place, place + 1
 
 

@@ -21,7 +21,7 @@ from promptmlr.options.data import DataOptions, Unclear
 
 __all__ = ["TABLES", "Table", "delimiter_of", "read_table", "table_header"]
 
-TABLES = (".csv", ".tsv", *SHEETS, ".parquet")
+TABLES = (".csv", ".tsv", ".txt", *SHEETS, ".parquet")
 """The suffixes of files that are tables."""
 
 _QUOTED = re.compile(r'"[^"]*+"?')
@@ -107,8 +107,9 @@ class _Numbers(dict[str, int]):
 def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
     """Read a CSV or TSV (see `delimiter_of`), a sheet of a workbook, Parquet, or a list of JSON objects.
 
-    Text is UTF-8, UTF-16 with its mark, or in `options.encoding`. Rows that are blank are skipped, but counted in row
-    numbers; so are titles and comments above the names of the columns (`heading`).
+    Columns of a `.txt` may be apart by spaces. Text is UTF-8, UTF-16 with its mark, or in `options.encoding`. Rows that
+    are blank are skipped, but counted in row numbers; so are titles and comments above the names of the columns
+    (`heading`).
 
     Args:
         path: the file.
@@ -204,6 +205,9 @@ def _text_rows(path: Path, encoding: str | None) -> Rows:
             lines = _lines(path, iter(lambda: file.readline(_LONGEST), ""))
             before = list(islice(lines, LOOKED_AT))
             filled = [line for line in before if line.strip() and not line.lower().startswith("sep=")]
+            if path.suffix.lower() == ".txt" and not any(map(_DELIMITER.search, filled[-1:])):
+                yield from enumerate((line.lstrip("# ").split() for line in chain(before, lines)), start=1)
+                return
             delimiter = "\t" if path.suffix.lower() == ".tsv" else delimiter_of(filled)
             for number, row in enumerate(csv.reader(chain(before, lines), strict=True, delimiter=delimiter), start=1):
                 yield number, row

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.data.codes import MEANINGS, Codes, cell_key
-from promptmlr.data.columns import LABELS, Columns, folded
+from promptmlr.data.columns import LABELS, Columns, folded, shape_of
 from promptmlr.data.table import Table, read_table
 from promptmlr.errors import SHOWN, UserError, first_names, told
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
@@ -47,7 +47,7 @@ _TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt")
 _NUMBERS = 8  # different numbers are no codes
 _FEW, _SHARE = 2, 0.2  # more cells of a class that are no code are a column that is no class
 _DELIMITED = re.compile(r"[|;,]")
-_MOST_READINGS = 8
+_MOST_READINGS = 12
 
 
 def read_rows(path: Path, options: DataOptions, read: Callable[[Table, DataOptions], T]) -> T:
@@ -127,19 +127,33 @@ def _refuse_odd_columns(
     readings = _listing(table, columns, list(odd), some=len(odd) == len(columns.rest))
     if len(odd) < len(columns.rest):
         ignored = columns.names(sorted({*columns.ignored, *odd}))
-        readings["these are no classes"] = {"ignore": with_commas(ignored)}
+        readings["these are no classes"] = _of_columns(table, options, {"ignore": with_commas(ignored)})
     if not readings:
         raise UserError(f"{problem}; write 1 for present, 0 for absent, or say with --codes what cells mean")
     raise Unclear(problem, readings)
 
 
-def _listing(table: Table, columns: Columns, texts: Sequence[int], *, some: bool) -> dict[str, dict[str, str]]:
+def _of_columns(table: Table, options: DataOptions, fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields with which the table is still one of a column per class, though it may look like one of lists then."""
+    as_list = shape_of(table.header, replace(options, **fields)) is not None
+    return (
+        {**fields, "format": "csv"} if as_list and (options.format is None or "format" in options.inherited) else fields
+    )
+
+
+def _listing(table: Table, columns: Columns, texts: Sequence[int], *, some: bool) -> dict[str, dict[str, Any]]:
     """The columns of texts that may list classes, by their names, or else (where `some` must) by what is in them."""
-    names = {c: folded(columns.header[c]) for c in texts if not all(map(_is_number, table.counts(c)))}
+    names = {
+        c: folded(columns.header[c])
+        for c in texts
+        if len(table.counts(c)) > 1 and not all(map(_is_number, table.counts(c)))
+    }
     found = [c for c in names if names[c] in LABELS] or [c for c in names if _CLASSLIKE.fullmatch(names[c])]
     if some and not found:
         found = [c for c in texts if any(_DELIMITED.search(cell) for cell in table.counts(c))]
-        found = found or [c for c in names if len(table.counts(c)) <= len(table.rows) / 2]
+        found = found or [
+            c for c in names if not names[c].endswith("id") and len(table.counts(c)) <= len(table.rows) / 2
+        ]
     return {f"{columns.header[c]!r} lists classes": {"label_column": columns.header[c]} for c in found}
 
 

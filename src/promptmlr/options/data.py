@@ -117,11 +117,13 @@ class Unclear(UserError):
 
     Args:
         problem: what is unclear, and where.
-        readings: when a reading is right ("nobody looked") → the fields of `DataOptions` that choose it.
+        readings: when a reading is right ("nobody looked") → the fields of `DataOptions` that choose it; `data` is
+            another file or folder to name.
+        data: what was named, where a reading names another.
     """
 
-    def __init__(self, problem: str, readings: Mapping[str, Mapping[str, Any]]) -> None:
-        self.problem, self.readings = problem, readings
+    def __init__(self, problem: str, readings: Mapping[str, Mapping[str, Any]], data: str = "") -> None:
+        self.problem, self.readings, self.data = problem, readings, data
         told = [shlex.join(_words(fields)) for fields in readings.values()]
         if len(told) > 1:
             told = [f"{words} if {when}" for words, when in zip(told, readings, strict=True)]
@@ -129,12 +131,18 @@ class Unclear(UserError):
 
     def commands(self, start: Sequence[str]) -> list[str]:
         """The whole command of each reading, after the words that began it, less what the reading says anew."""
-        lines = [shlex.join([*_without(start, fields), *_words(fields)]) for fields in self.readings.values()]
+        lines = [shlex.join(self._command(start, fields)) for fields in self.readings.values()]
         return (
             lines
             if len(lines) == 1
             else [f"{line}  # if {when}" for line, when in zip(lines, self.readings, strict=True)]
         )
+
+    def _command(self, start: Sequence[str], fields: Mapping[str, Any]) -> list[str]:
+        words, said = _without(start, fields), {name: value for name, value in fields.items() if name != "data"}
+        if "data" in fields:
+            words = [fields["data"] if word == self.data else word for word in words]
+        return [*words, *_words(said)]
 
 
 def between_commas(text: str) -> list[str]:

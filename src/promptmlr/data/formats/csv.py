@@ -1,6 +1,7 @@
 """A table with a row per image and a column per class: 1 present, 0 absent, blank unknown, or as `--codes` says."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from promptmlr.data.cells import LabelCells
 from promptmlr.data.codes import Codes, cell_key
-from promptmlr.data.columns import Columns, columns_of, folded, has_images, shape_of
+from promptmlr.data.columns import Columns, columns_of, folded, has_images, is_image_name, shape_of
 from promptmlr.data.formats.base import Changes, Format, Source, Writer, spaced
 from promptmlr.data.formats.list_csv import Images, list_rows
 from promptmlr.data.formats.long_csv import long_rows
@@ -23,6 +24,9 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names, first_names
 
 __all__ = ["FORMAT", "class_rows", "read_csv_rows", "write_csv"]
+
+_APART = re.compile(r"[\s,;|]+")
+_LINES = 5
 
 
 def read_csv_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
@@ -145,6 +149,9 @@ def amend_table(path: Path, changes: Changes, options: DataOptions) -> bytes:
 
 
 def _is_table(source: Source) -> bool:
+    if source.suffix == ".txt":  # there are many others
+        words = (word for line in source.start[:_LINES] for word in _APART.split(line))
+        return has_images(source.header, source.options) or any(map(is_image_name, words))
     if source.suffix != ".parquet":
         return source.suffix in TABLES
     return has_images(source.header, source.options) and "features" not in source.header

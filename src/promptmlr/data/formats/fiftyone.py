@@ -116,13 +116,20 @@ def amend_fiftyone(path: Path, changes: Changes, _options: DataOptions) -> bytes
                 sample[field] = {"_cls": "Classifications", "classifications": [*kept, *added]}
         return as_json(path, content)
     classes = content["classes"]
-    numbers = {spaced(name): number for number, name in enumerate(classes or ())}
+    named = any(isinstance(one, str | dict) for one in _targets(content))
+    numbers = {} if named else {spaced(name): number for number, name in enumerate(classes or ())}
+    written = {spaced(name): name for name in classes or ()}
     for (name, targets), changed in zip(content["labels"].items(), changes, strict=True):
         if changed:
             each = targets if isinstance(targets, list) else [] if targets is None else [targets]
             kept = [one for one in each if spaced(_name(one, classes, str(path))) not in changed]
-            content["labels"][name] = [*kept, *(numbers.get(one, one) for one in present(changed))]
+            content["labels"][name] = [*kept, *(numbers.get(one, written.get(one, one)) for one in present(changed))]
     return as_json(path, content)
+
+
+def _targets(content: dict[str, Any]) -> list[Any]:
+    """All targets of a `labels.json`."""
+    return [one for some in content["labels"].values() for one in (some if isinstance(some, list) else [some])]
 
 
 def _exports(folder: Path) -> dict[str | None, Path]:

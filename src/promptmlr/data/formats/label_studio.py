@@ -14,7 +14,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from promptmlr.data.finding import ImageFinder
-from promptmlr.data.formats.base import Changes, Format, Writer, as_json, present, spaced
+from promptmlr.data.formats.base import Changes, Format, Source, Writer, as_json, present, spaced
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, ListedRows, Names, malformed_refused, read_json
@@ -307,10 +307,16 @@ def _config(output: Output) -> str:
     return ET.tostring(view, encoding="unicode") + "\n"
 
 
+def _recognised(source: Source) -> bool:
+    return is_label_studio(source.content) and any(
+        isinstance(task.get("data"), dict) or "annotation_id" in task for task in source.content
+    )
+
+
 FORMAT = Format(
     "label-studio",
     "Label Studio's tasks in JSON",
-    lambda source: is_label_studio(source.content),
+    _recognised,
     read_label_studio_rows,
     weak=True,
     amend=amend_label_studio,

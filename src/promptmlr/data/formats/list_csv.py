@@ -30,7 +30,7 @@ __all__ = ["FORMAT", "Chosen", "Images", "list_rows", "read_list_csv_rows", "wri
 
 _DELIMITERS = ("|", ";", ",", "\t")
 _SHOWN = {"\t": "a tab", " ": "a space"}
-_BRACKETS = re.compile(r"""\[\s*(['"].*['"])?\s*\]""", re.DOTALL)  # as JSON or Python writes lists
+_BRACKETS = re.compile(r"""\[\s*(['"].*['"]|\d+(\s*,\s*\d+)*)?\s*\]""", re.DOTALL)  # as JSON or Python writes lists
 _APART = re.compile(r"""['"]\s+['"]""")  # as numpy writes lists; Python would join such names
 _NO_CLASS = ("no finding", "none")
 
@@ -66,8 +66,12 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     images = Images(table, columns, folder, merged=merged)
     cells = [table.column(column) for column in (listed, negatives) if column is not None]
     delimiter = options.delimiter
-    if delimiter is None and not images.repeated:
-        delimiter = _delimiter(path, {cell for column in cells for cell in column if not _BRACKETS.fullmatch(cell)})
+    if delimiter is None:
+        texts = {cell for column in cells for cell in column if not _BRACKETS.fullmatch(cell)}
+        named = folded(table.header[listed]) in LABELS
+        delimiter = (
+            _delimiter(path, texts, lists=named) if not images.repeated else _mark(path, texts) if not named else None
+        )
     chosen = Chosen(path, options, columns)
     lists = [
         [chosen.of(_parts(cell, delimiter, table.where(row))) for row, cell in enumerate(column)] for column in cells
@@ -92,6 +96,8 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
         )
         for rows in images.rows.values()
     ]
+    if images.repeated:
+        notes.append("rows of an image are put together: a class is present if any of them names it")
     if options.unlisted == "absent" and not all(one.looked for one in names):
         notes.append("a blank list says nothing; if it says that no class is there: --codes =absent")
     said = [] if delimiter is None else [f"names are apart by {_SHOWN.get(delimiter, delimiter)}"]
@@ -230,8 +236,21 @@ def write_list_csv(output: Output) -> list[str]:
     return [f"names are apart by {_SHOWN.get(delimiter, delimiter)}; it is read back with {said}"]
 
 
-def _delimiter(path: Path, cells: set[str]) -> str | None:
-    """The delimiter that occurs; None where every cell holds one name at most."""
+def _mark(path: Path, cells: set[str]) -> str | None:
+    """The delimiter in cells of which an image may have several: there, it may be part of a name."""
+    mark = next((mark for mark in _DELIMITERS if any(mark in cell for cell in cells)), None)
+    if mark is None:
+        return None
+    other = next(one for one in _DELIMITERS if one != mark)
+    said = _SHOWN.get(mark, mark)
+    readings = {f"{said} stands between names": {"delimiter": mark}, "it is inside names": {"delimiter": other}}
+    raise Unclear(
+        f"{path}: {next(cell for cell in sorted(cells) if mark in cell)!r} may be several names or one", readings
+    )
+
+
+def _delimiter(path: Path, cells: set[str], *, lists: bool) -> str | None:
+    """The delimiter that occurs; None where every cell holds one name at most, as where the column is of no `lists`."""
     found = [mark for mark in _DELIMITERS if any(mark in cell for cell in cells)]
     if len(found) == 1:
         return found[0]
@@ -240,7 +259,7 @@ def _delimiter(path: Path, cells: set[str]) -> str | None:
         readings = {f"{_SHOWN.get(mark, mark)} stands between names": {"delimiter": mark} for mark in found}
         raise Unclear(f"{path}: its lists hold both {first} and {second}", readings)
     spaced = sorted(cell for cell in cells if " " in cell)
-    if not spaced:
+    if not spaced or not (lists or all(part.isdigit() for cell in spaced for part in cell.split())):
         return None
     if all(part.isdigit() for cell in spaced for part in cell.split()):
         return " "
@@ -261,6 +280,7 @@ def _written_list(cell: str, where: str) -> list[str]:
         found = None if _APART.search(cell) else ast.literal_eval(cell)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         found = None
+    found = None if found is None else [str(name) if isinstance(name, int) else name for name in found]
     if found is None or not all(isinstance(name, str) for name in found):
         raise UserError(f"{where}: cannot read the list {cell[:80]!r}; write names with | between them")
     return [clean for name in found if (clean := name.strip())]
