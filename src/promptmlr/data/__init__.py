@@ -1,9 +1,10 @@
 """Every data format as one `LabelledImages`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_path
-from promptmlr.options.data import between_commas, with_commas
+from promptmlr.options.data import Unclear, between_commas, with_commas
 
 __all__ = [
     "FORMATS",
@@ -57,7 +58,10 @@ def load_data(
     Raises:
         UserError: there is no such data, it is damaged, or it leaves open what unlisted classes are.
     """
-    kind, path, options = _settled(data, options, like)
+    try:
+        kind, path, options = _settled(data, options, like)
+    except Unclear as unclear:
+        raise _followed(unclear, lambda file: load_data(file, purpose, options, like)) from None
     reader = kind.reader
     if isinstance(reader, BySplit):
         loaded = reader.read(path, options.split, purpose, options.images, options)
@@ -78,7 +82,10 @@ def load_parts(data: str, options: DataOptions = _DEFAULTS) -> dict[str | None, 
     """
     if options.split is not None:
         return {options.split: load_data(data, "test", options)}
-    kind, path, options = _settled(data, options)
+    try:
+        kind, path, options = _settled(data, options)
+    except Unclear as unclear:
+        raise _followed(unclear, lambda file: load_parts(file, options)) from None
     reader = kind.reader
     if isinstance(reader, BySplit):
         parts: dict[str | None, LabelledImages] = {
@@ -112,6 +119,21 @@ def _settled(
         )
     known = like if like.get("format") == kind.name else {}
     return kind, path, options.or_else({"format": kind.name, **known})
+
+
+def _followed(unclear: Unclear, read: Callable[[str], object]) -> Unclear:
+    """The same with each file that may be meant read to the end, so that what is proposed reads it."""
+    readings: dict[str, Mapping[str, Any]] = {}
+    for when, fields in unclear.readings.items():
+        try:
+            read(str(fields["data"]))
+            readings[when] = fields
+        except Unclear as deeper:
+            start = "" if len(unclear.readings) == 1 else f"{when} and "
+            readings |= {f"{start}{more}": {**fields, **further} for more, further in deeper.readings.items()}
+        except UserError:
+            continue
+    return Unclear(unclear.problem, readings or unclear.readings, unclear.data)
 
 
 def _selected(loaded: LabelledImages, options: DataOptions) -> LabelledImages:

@@ -55,21 +55,34 @@ def heading(path: Path, rows: Sequence[list[str]], options: DataOptions) -> tupl
 
 
 def titles(rows: Sequence[Sequence[str]]) -> int:
-    """How many of the first rows are blank, or titles of what follows."""
+    """How many of the first rows are blank, or titles, comments and names for several columns, above the names."""
     filled = [place for place, row in enumerate(rows) if is_filled(row) and any(map(str.strip, row))]
-    below = pairwise(filled)
-    return next((one for one, after in below if not _is_title(rows[one], rows[after])), filled[-1] if filled else 0)
+    above: list[int] = []
+    for place in filled:
+        if names_images(rows[place]) and all(_may_be_title(rows[one], rows[place]) for one in above):
+            return place
+        above.append(place)
+    widest = max((_count(rows[place]) for place in filled), default=0)
+    below = dict(pairwise(filled))
+    for place in filled:
+        row, after = rows[place], rows[below.get(place, place)]
+        comment = row[0].lstrip().startswith("#") and len(row) != len(after)
+        if any(map(is_image_name, row)) or not (comment or _count(row) == 1 < widest):
+            return place
+    return filled[-1] if filled else 0
 
 
-def _is_title(row: Sequence[str], after: Sequence[str]) -> bool:
-    """Whether a row is a title, a comment, or a name for several columns, above the one with the names."""
-    if names_images(row):
-        return False
-    if names_images(after):
-        return True
-    if row[0].lstrip().startswith("#"):
-        return len(row) != len(after)
-    return sum(map(bool, row)) == 1 < sum(map(bool, after))
+def _may_be_title(row: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a row above the names may be something else than an image with its labels."""
+    cells = {cell.strip().lower() for cell in row} - {""}
+    return row[0].lstrip().startswith("#") or (
+        _count(row) <= _count(names) and not cells & _CODES and not any(map(is_image_name, cells))
+    )
+
+
+def _count(row: Sequence[str]) -> int:
+    """Of filled cells."""
+    return sum(bool(cell.strip()) for cell in row)
 
 
 def names_images(row: Sequence[str]) -> bool:

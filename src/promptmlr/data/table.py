@@ -173,13 +173,18 @@ def delimiter_of(lines: Sequence[str]) -> str:
     Args:
         lines: the first ones.
     """
-    bare = [_QUOTED.sub("", line) for line in lines if not line.startswith("#")] or list(lines)
-    found = [(match[0], line) for line in bare if (match := _DELIMITER.search(line))]
-    if not found:
-        return _RARE if any(_RARE in line for line in bare) else ","
+    bare = [_QUOTED.sub("", line) for line in lines]
+    found = [(mark, line) for line in bare if (mark := _mark(line)) and not line.startswith("#")]
+    named = next((mark for line in bare if (mark := _mark(line)) and names_images(line.split(mark))), None)
+    if named is not None or not found:
+        return named or ","
     (first, line), (second, after) = found[0], found[1 if len(found) > 1 else 0]
-    title = first not in after and second not in line and not names_images(line.split(first))
-    return second if title else first
+    return second if first not in after and second not in line else first  # below a title with another one
+
+
+def _mark(line: str) -> str | None:
+    match = _DELIMITER.search(line)
+    return match[0] if match else _RARE if _RARE in line else None
 
 
 def _opened(path: Path, options: DataOptions) -> tuple[list[str], Rows, list[int]]:

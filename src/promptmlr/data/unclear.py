@@ -143,12 +143,10 @@ def _of_columns(table: Table, options: DataOptions, fields: dict[str, Any]) -> d
 
 def _listing(table: Table, columns: Columns, texts: Sequence[int], *, some: bool) -> dict[str, dict[str, Any]]:
     """The columns of texts that may list classes, by their names, or else (where `some` must) by what is in them."""
-    names = {
-        c: folded(columns.header[c])
-        for c in texts
-        if len(table.counts(c)) > 1 and not all(map(_is_number, table.counts(c)))
-    }
-    found = [c for c in names if names[c] in LABELS] or [c for c in names if _CLASSLIKE.fullmatch(names[c])]
+    names = {c: folded(columns.header[c]) for c in texts if not all(map(_is_number, table.counts(c)))}
+    found = [c for c in names if names[c] in LABELS]
+    names = {c: name for c, name in names.items() if len(table.counts(c)) > 1}  # a constant says nothing
+    found = found or [c for c in names if _CLASSLIKE.fullmatch(names[c])]
     if some and not found:
         found = [c for c in texts if any(_DELIMITED.search(cell) for cell in table.counts(c))]
         found = found or [

@@ -55,7 +55,7 @@ def _unknown(part: SplitCounts) -> tuple[list[str], list[str]]:
         return [], ["nothing is unknown; --observed 0.1 would hide nine of ten labels, to see what fewer do"]
     if part.kind == "absent-only":
         return ["--unknown", "ignore"], [
-            "ignore: unknown labels cost nothing; what is present, only CLIP's zero-shot knows, so label some of that first"
+            "ignore: unknown labels cost nothing; only CLIP's zero-shot knows what is present; label that first"
         ]
     if part.kind == "one label each":
         return [], [
