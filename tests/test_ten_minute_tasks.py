@@ -299,14 +299,14 @@ def test_a_label_format_is_a_file_and_a_line(copy: Copy) -> None:
         from promptmlr.data.images import ImageFile
         from promptmlr.data.options import DataOptions
         from promptmlr.data.output import Output
-        from promptmlr.data.rows import LabelledRows, Names, rows_of_names
+        from promptmlr.data.rows import LabelledRows, ListedRows, Names
         from promptmlr.labels import PRESENT
 
 
         def read_tags(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
             """Read it; `options.unlisted` says what other classes are."""
             rows = [line.partition(":") for line in path.read_text(encoding="utf-8").splitlines()]
-            return rows_of_names(
+            return ListedRows(
                 [Names([name.strip() for name in names.split(",") if name.strip()]) for _, _, names in rows],
                 [image for image, _, _ in rows],
                 [ImageFile((images or path.parent) / image) for image, _, _ in rows],
@@ -314,8 +314,7 @@ def test_a_label_format_is_a_file_and_a_line(copy: Copy) -> None:
                 kind="tags",
                 path=path,
                 where=lambda row: f"{path}, line {row + 1}",
-                options=options,
-            )
+            ).labelled(options)
 
 
         def write_tags(output: Output) -> list[str]:
