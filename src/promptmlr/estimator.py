@@ -56,9 +56,9 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
     Args:
         method: a name of `METHODS`, or "auto": the one that does best in cross-validation on the known labels.
         backbone: a name of `promptmlr backbones`, "scenes", a checkpoint file, or a loaded `Backbone`, which clones
-            share; None is OpenAI's RN101, and nothing where X holds features.
-        pretrained: open_clip's tag of its weights, or a file; None is "openai".
-        image_size: pixels; None is 448 for open_clip's models, else the backbone's own.
+            share; None is `DEFAULT_TOWER`, and nothing where X holds features.
+        pretrained: open_clip's tag of its weights, or a file; None is "openai", or the only one there is.
+        image_size: pixels; None is the backbone's own, and 448 for CLIP's ResNets.
         text: where X holds features: (C, D) text features of the classes, in their order; None leaves the methods that
             need none.
         class_names: C names; None takes them from a pandas y, or from lists of names.
@@ -361,7 +361,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             )
         if isinstance(self.backbone, Backbone):
             return self.backbone
-        return _opened(self.backbone or "RN101", self.pretrained, self.image_size, self.device)
+        return _opened(self.backbone, self.pretrained, self.image_size, self.device)
 
     def _given(self, features: Features, text: Mapping[str, NDArray[np.float32]]) -> Backbone:
         """What stands for the backbone of features."""
@@ -374,7 +374,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         """The constructor takes a folder or False, as scikit-learn's grids vary plain values; or options."""
         if isinstance(self.cache, CacheOptions):
             return open_cache(self.cache)
-        return open_cache(CacheOptions(cache=Path(self.cache) if self.cache else None, no_cache=self.cache is False))
+        return open_cache(CacheOptions(cache=str(self.cache) if self.cache else None, no_cache=self.cache is False))
 
     def _learned(self) -> dict[str, Tensor]:
         """The learned tensors of the run, as they were before folding."""
@@ -416,6 +416,6 @@ def _keep_calibration(path: Path, before: Run, seen: NDArray[np.bool_]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _opened(name: str | Path, pretrained: str | None, image_size: int | None, device: str) -> Backbone:
+def _opened(name: str | Path | None, pretrained: str | None, image_size: int | None, device: str) -> Backbone:
     """A backbone that the next estimator of a cross-validation takes as well."""
     return open_backbone(name, pretrained, image_size, device=device)

@@ -1,10 +1,13 @@
 """From options to what a job works on: the data read, the tower loaded, the regions found."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from promptmlr.backbone import Backbone, PrecomputedFeatures, is_downloaded, open_backbone
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from promptmlr.backbone import DEFAULT_TOWER, Backbone, PrecomputedFeatures, is_downloaded, open_backbone
 from promptmlr.data import LabelledImages, is_scenes, load_data
 from promptmlr.data.options import Purpose
 from promptmlr.errors import UserError
@@ -55,8 +58,9 @@ def open_tower(
     reporter: Reporter,
     labelled: LabelledImages | None = None,
     resumed: str | Path | None = None,
+    usual: tuple[str, str] = DEFAULT_TOWER,
 ) -> Backbone:
-    """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise; for features what stands for it.
+    """The frozen CLIP: the usual one, unless data or user say otherwise; for features what stands for it.
 
     Args:
         data: what it is to see, as `load_data` is told.
@@ -64,13 +68,17 @@ def open_tower(
         reporter: where to say what is downloaded, and what the miniature is for.
         labelled: the data, which may be features.
         resumed: the run that goes on, with the dtypes that it began with.
+        usual: name and tag where neither is named.
 
     Raises:
         UserError: as `open_backbone`; or a backbone is named for features.
     """
     if labelled is not None and labelled.features is not None:
         return _given(labelled, options)
-    name, pretrained = options.backbone or ("scenes" if is_scenes(data) else "RN101"), options.pretrained
+    name, pretrained = options.backbone, options.pretrained
+    if name is None:
+        name, tag = ("scenes", None) if is_scenes(data) else usual
+        pretrained = pretrained or tag
     if is_downloaded(name, pretrained):
         which = f"{name} ({pretrained})" if pretrained else name
         reporter.note(f"{which}: the first time its weights are downloaded, some hundred megabytes")
@@ -113,7 +121,28 @@ def open_cache(options: CacheOptions) -> RegionCache | None:
     """Where and how regions are stored; None where they are not to be."""
     if options.no_cache:
         return None
-    return RegionCache(options.cache or default_cache_folder(), options.storage, options.cache_key == "content")
+    place = str(options.cache or os.environ.get("PROMPTMLR_CACHE") or "")
+    url = place if "://" in place and not place.startswith("file://") else None
+    return RegionCache(
+        default_cache_folder() if url or not place else Path(place.removeprefix("file://")),
+        options.storage,
+        options.cache_key == "content",
+        url,
+        None if options.cache_shard_size is None else _bytes(options.cache_shard_size, "--cache-shard-size"),
+        _bytes(options.cache_size, "--cache-size"),
+        options.sampling,
+    )
+
+
+def _bytes(text: str, option: str) -> int:
+    """A size as people write it."""
+    try:
+        size = int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        size = 0
+    if size < 1:
+        raise UserError(f"{option} {text}: write a size such as 500MB or 2GiB")
+    return size
 
 
 def open_images(

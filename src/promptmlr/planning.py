@@ -25,6 +25,7 @@ from promptmlr.methods import METHODS, reads_texts, takes_start
 from promptmlr.opening import job_settings, open_data, open_images, open_tower, usable_methods
 from promptmlr.options import CacheOptions, DataOptions, MaskOptions, NewTowerOptions, PromptOptions
 from promptmlr.pipeline import TrainingJob, train_run
+from promptmlr.processes import first, from_first
 from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.reporting import Reporter
 from promptmlr.run import RunInProgress, Selection, partial_of, read_config
@@ -102,7 +103,7 @@ def train(
     reporter = reporter or Reporter()
     RunInProgress.check_free(out, resume)
     hiding = _hiding(plan.seen)
-    method = _going_on(out, reporter) if resume and plan.method == AUTO else plan.method
+    method = from_first(lambda: _going_on(out, reporter)) if resume and plan.method == AUTO else plan.method
     _check_recipes(plan, method, hiding)
     labelled = open_data(plan.data, "train", plan.reading, reporter)
     following = _following(plan, out, labelled, reporter)
@@ -134,7 +135,7 @@ def train(
     if tower.device.type == "cpu" and cuda.is_available():
         reporter.note("note: this runs on the CPU; --device cuda uses the GPU")
     path = train_run(job, tower, out, resume=resume, followers=followers, **settings)
-    if candidates:
+    if candidates and first():
         choice.write_candidates(path / "methods.csv", candidates)
     return Trained(path, following)
 

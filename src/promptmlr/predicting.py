@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from promptmlr.archives import Job, LabelTable, Manifest, Predictor, Summary, find_shards, process, share
 from promptmlr.data.classes import classes_of
 from promptmlr.data.formats.features import has_features
 from promptmlr.errors import UserError
 from promptmlr.more_classes import with_classes
 from promptmlr.names import first_names
-from promptmlr.options import TextOptions, TowerOptions
+from promptmlr.options import ArchiveOptions, TextOptions, TowerOptions
 from promptmlr.prediction import PredictionSummary, check_wanted, predict_to_file
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run, load_run
@@ -17,7 +18,7 @@ from promptmlr.scoring import threshold_of
 from promptmlr.tagging import run_of_classes
 from promptmlr.thresholds import check_precision
 
-__all__ = ["PredictionRequest", "predict"]
+__all__ = ["PredictionRequest", "predict", "predict_archive"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,42 @@ def predict(asked: PredictionRequest, out: Path, reporter: Reporter) -> Predicti
         device=asked.tower.device,
         reporter=reporter,
     )
+
+
+def predict_archive(
+    asked: PredictionRequest, out: str, archive: ArchiveOptions, overwrite: bool, reporter: Reporter
+) -> Summary:
+    """Write a file of rows per shard into a folder, which may lie anywhere; shards that are finished stay.
+
+    Raises:
+        UserError: as `predict` and `promptmlr.archives.process`; or classes are given by name alone.
+        EnvironmentFault: as `promptmlr.archives.process`.
+    """
+    check_wanted(Path(f"rows.{archive.to}"), asked.threshold, asked.top)
+    _check(asked)
+    if asked.run is None or asked.also is not None:
+        raise UserError(
+            "--classes and --also look at a sample of the images, and an archive is read once; make a run of a few of "
+            "them in a folder (`promptmlr train` takes a table without labels, too), and predict with that"
+        )
+    if Path(out).is_file():
+        raise UserError(f"{out} is a file, and an archive's rows are files in a folder; name another with --out")
+    tower, run = asked.tower, load_run(asked.run)
+    predictor = Predictor(
+        run,
+        threshold=asked.threshold if asked.precision is None else threshold_of(run, asked.precision, reporter),
+        top=asked.top,
+        backbone=tower.backbone,
+        pretrained=tower.pretrained,
+        device=tower.device,
+        batch_size=asked.batch_size,
+        workers=tower.workers,
+        table=None if archive.labels is None else LabelTable(archive.labels, run.class_names),
+        strict=asked.strict,
+    )
+    job = Job(predictor, Manifest(out, predictor.identity(), archive.to), archive.image_column)
+    shards = share(find_shards(asked.images), archive.shard)
+    return process(job, shards, archive, device=tower.device, overwrite=overwrite, reporter=reporter)
 
 
 def _check(asked: PredictionRequest) -> None:

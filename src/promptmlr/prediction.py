@@ -24,7 +24,8 @@ from promptmlr.errors import UserError
 from promptmlr.files import replacing
 from promptmlr.functional import presence_probability
 from promptmlr.names import checked_path
-from promptmlr.regions import Indices, RegionSource, encode_stream, index_batches
+from promptmlr.processes import gathered_items
+from promptmlr.regions import Indices, RegionSource, encode_stream, in_order, index_batches
 from promptmlr.reporting import Progress, Reporter
 from promptmlr.run import Run
 from promptmlr.threads import threads_for
@@ -89,15 +90,16 @@ def predict_together(
     """
     kept: list[Indices] = []
     rows: list[list[NDArray[np.float32]]] = [[] for _ in recognizers]
-    for indices, regions in source.batches(index_batches(len(source), batch_size)):
+    for indices, regions in in_order(source, batch_size):
         kept.append(indices)
         for recognizer, own in zip(recognizers, rows, strict=True):
             own.append(presence_probability(recognizer(regions)).cpu().numpy())
         if progress is not None:
             progress(int(indices[-1]) + 1, len(source))
+    kept = gathered_items(kept)
     if not kept:
         raise UnreadableImage("no image could be read")
-    return np.concatenate(kept), [np.concatenate(own) for own in rows]
+    return np.concatenate(kept), [np.concatenate(gathered_items(own)) for own in rows]
 
 
 @torch.no_grad()
@@ -113,10 +115,11 @@ def predict_margins(model: Model, source: RegionSource, batch_size: int = 128) -
         The (N',) indices of the images that could be read, in order, and (N', C) float64 margins.
     """
     kept, found = [], []
-    for indices, regions in source.batches(index_batches(len(source), batch_size)):
+    for indices, regions in in_order(source, batch_size):
         kept.append(indices)
         with threads_for(regions.numel()):
             found.append(margins(model(regions)).cpu().double().numpy())
+    kept, found = gathered_items(kept), gathered_items(found)
     if not kept:
         raise UnreadableImage("no image could be read")
     return np.concatenate(kept), np.concatenate(found)

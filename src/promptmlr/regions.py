@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from promptmlr.augmentation import Augmentation
 from promptmlr.backbone import Backbone
 from promptmlr.data.images import ImageRef, UnreadableImage
+from promptmlr.processes import gathered, gathered_items, own_part, processes
 from promptmlr.profiling import part
 from promptmlr.reporting import Progress
 
@@ -31,8 +32,11 @@ __all__ = [
     "encode_stream",
     "extract",
     "held",
+    "in_order",
     "index_batches",
     "map_ahead",
+    "shards_of",
+    "shared_batches",
 ]
 
 BATCH_PIXELS = 32 * 448**2  # through the tower at once; RN101 then takes about 3 GB in float32
@@ -49,7 +53,23 @@ class RegionSource(Protocol):
         """N."""
 
     def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:
-        """For each index array of the plan, those of its images that could be read and their (B, R, D) regions."""
+        """For each index array of the plan, those of its images that could be read and their (B, R, D) regions.
+
+        Nothing comes for an array of which none could be read; for an empty one, B is 0.
+        """
+
+
+@runtime_checkable
+class Sharded(Protocol):
+    """A source whose regions are read shard by shard."""
+
+    def shards(self, epoch: int = 0) -> Indices | None:
+        """(N,) the shard of what `epoch` sees of each image; None: any order is as good."""
+
+
+def shards_of(source: RegionSource, epoch: int = 0) -> Indices | None:
+    """`Sharded.shards`; None for all other sources."""
+    return source.shards(epoch) if isinstance(source, Sharded) else None
 
 
 class InMemoryRegions:
@@ -87,6 +107,11 @@ class SelectedRegions:
 
     def __len__(self) -> int:
         return len(self.chosen)
+
+    def shards(self, epoch: int = 0) -> Indices | None:
+        """Those of the source, if it has some."""
+        shards = shards_of(self.source, epoch)
+        return None if shards is None else shards[self.chosen]
 
     def batches(self, plan: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Indices, Tensor]]:
         """Batches of the source's regions."""
@@ -152,7 +177,7 @@ class FreshRegions:
                         raise result
                     self.unreadable[int(index)] = result
             readable = [i for i, result in enumerate(results) if isinstance(result, Tensor)]
-            if readable:
+            if readable or not results:
                 batch = [result for result in results if isinstance(result, Tensor)]
                 yield indices[readable], encode_pixels(self.backbone, batch)
 
@@ -168,6 +193,50 @@ def index_batches(count: int, batch_size: int) -> list[Indices]:
     return [np.arange(begin, min(begin + batch_size, count)) for begin in range(0, count, batch_size)]
 
 
+def in_order(source: RegionSource, batch_size: int) -> Iterator[tuple[Indices, Tensor]]:
+    """This process's part of all images that could be read, one after the other; never an empty batch."""
+    plan = own_part(index_batches(len(source), batch_size))
+    yield from (batch for batch in source.batches(plan) if len(batch[0]))
+
+
+def shared_batches(
+    source: RegionSource, plan: Sequence[Indices], epoch: int
+) -> Iterator[tuple[Indices, Sequence[int], Tensor]]:
+    """Batches of which each process reads its own part.
+
+    Yields:
+        The (B,) indices of the images of a batch that any process could read, how many of them each one has, and the
+        (B', R, D) regions of this one's.
+    """
+    if processes() == 1:
+        yield from ((indices, [len(indices)], regions) for indices, regions in source.batches(plan, epoch))
+        return
+    parts = [own_part(batch) for batch in plan]
+    for batch, (own, regions) in zip(plan, _each_of(parts, source.batches(parts, epoch)), strict=True):
+        told = gathered((own, None if regions is None else (regions.shape[1:], regions.dtype, regions.device.type)))
+        kinds = [kind for _, kind in told if kind is not None]
+        indices = np.concatenate([part for part, _ in told])
+        if not kinds or (len(batch) and not len(indices)):
+            continue
+        if regions is None:
+            shape, dtype, device = kinds[0]
+            regions = torch.empty((0, *shape), dtype=dtype, device=device)
+        yield indices, [len(part) for part, _ in told], regions
+
+
+def _each_of(
+    plan: Sequence[Indices], batches: Iterator[tuple[Indices, Tensor]]
+) -> Iterator[tuple[Indices, Tensor | None]]:
+    """Batches of a plan, with None in place of those that did not come because nothing could be read."""
+    coming = next(batches, None)
+    for wanted in plan:
+        if coming is not None and np.isin(coming[0], wanted).all() and bool(len(coming[0])) == bool(len(wanted)):
+            yield coming
+            coming = next(batches, None)
+        else:
+            yield wanted[:0], None
+
+
 def extract(
     source: FreshRegions, batch_size: int = 32, progress: Progress | None = None
 ) -> tuple[Indices, InMemoryRegions]:
@@ -176,23 +245,37 @@ def extract(
     Returns:
         The (N',) indices of the images that could be read, and their regions in that order.
     """
-    kept, regions, done = [], [], 0
-    for indices, batch in source.batches(index_batches(len(source), batch_size)):
-        kept.append(indices)
-        regions.append(batch)
-        done += len(indices)
+    found, done = [], 0
+    for indices, batch in in_order(source, batch_size):
+        found.append((indices, batch))
+        done += len(indices) * processes()
         if progress is not None:
-            progress(done, len(source))
-    if not kept:
-        raise UnreadableImage("no image could be read")
-    return np.concatenate(kept), InMemoryRegions(torch.cat(regions))
+            progress(min(done, len(source)), len(source))
+    return _in_memory(_of_all(found))
 
 
 def held(source: RegionSource, batch_size: int = 256) -> tuple[Indices, InMemoryRegions]:
     """All regions of a source in memory, float32, and the (N',) indices of the images that could be read."""
-    found = list(source.batches(index_batches(len(source), batch_size)))
-    regions = torch.cat([regions.float() for _, regions in found])
-    return np.concatenate([indices for indices, _ in found]), InMemoryRegions(regions)
+    images = source.source if isinstance(source, SelectedRegions) else source
+    if isinstance(images, FreshRegions):
+        found = _of_all(list(in_order(source, batch_size)))
+    else:  # reading takes less than telling the others
+        found = list(source.batches(index_batches(len(source), batch_size)))
+    return _in_memory([(indices, regions.float()) for indices, regions in found])
+
+
+def _of_all(own: list[tuple[Indices, Tensor]]) -> list[tuple[Indices, Tensor]]:
+    """What all processes found, each on its own device."""
+    if processes() == 1:
+        return own
+    told = gathered_items([(indices, regions.cpu(), regions.device.type) for indices, regions in own])
+    return [(indices, regions.to(device)) for indices, regions, device in told]
+
+
+def _in_memory(found: list[tuple[Indices, Tensor]]) -> tuple[Indices, InMemoryRegions]:
+    if not found:
+        raise UnreadableImage("no image could be read")
+    return np.concatenate([indices for indices, _ in found]), InMemoryRegions(torch.cat([part for _, part in found]))
 
 
 def encode_stream(
@@ -223,7 +306,9 @@ def encode_stream(
 
 
 def encode_pixels(backbone: Backbone, pixels: Sequence[Tensor]) -> Tensor:
-    """(3, S, S) uint8 images → (B, R, D) regions."""
+    """(3, S, S) uint8 images → (B, R, D) regions; B may be 0."""
+    if not pixels:
+        return torch.empty((0, backbone.regions, backbone.feature_width), device=backbone.device)
     with part("image tower"):
         batch = torch.stack(list(pixels)).to(backbone.device)
         return backbone.encode_image(backbone.preprocessing.normalise(batch, backbone.dtype))

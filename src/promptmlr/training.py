@@ -2,7 +2,8 @@
 
 Regions come from a `RegionSource`, labels are (N, C) int8 with −1 for unknown; the recognizer's learned tensors are
 changed in place. All randomness follows from seeds and the epoch, so a run that was interrupted between two epochs
-continues to the same weights.
+continues to the same weights. Several processes (`promptmlr.processes`) share out the images of every batch: logits are
+gathered, so that all have the same loss, and the gradients of each one's images are summed.
 """
 
 import math
@@ -20,10 +21,12 @@ from promptmlr.errors import UserError
 from promptmlr.exact import exact_dtype
 from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.losses import LOSSES
+from promptmlr.processes import gathered_rows, processes, sum_gradients
 from promptmlr.profiling import each, part
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer, Vectors, joint_logits, joint_vectors
-from promptmlr.regions import Indices, RegionSource, SelectedRegions
+from promptmlr.regions import RegionSource, SelectedRegions, shards_of, shared_batches
+from promptmlr.sampling import epoch_order
 from promptmlr.threads import threads_for
 from promptmlr.unknown import unknown_cost
 
@@ -181,6 +184,7 @@ def fit_runs(
     if all(run.prior is not None and run.prior.infinite for run in runs):
         return
     runs, source = _informative_images(runs, source)
+    informative = _informative(runs)
     members = [_Member(run) for run in runs]
     stacks: list[_Stack] = []
     with ExitStack() as threads:
@@ -188,14 +192,15 @@ def fit_runs(
             begin = time.perf_counter()
             for member in members:
                 member.set_rates(epoch)
-            plan = epoch_order(len(source), recipe.batch_size, order_seed, epoch)
-            for step, (indices, regions) in enumerate(each("waiting for regions", source.batches(plan, epoch)), 1):
+            plan = epoch_order(len(source), recipe.batch_size, order_seed, epoch, shards_of(source, epoch))
+            batches = shared_batches(source, [batch[informative[batch]] for batch in plan], epoch)
+            for step, (indices, counts, regions) in enumerate(each("waiting for regions", batches), 1):
                 if not stacks:
-                    stacks = _stacks(members, regions)
+                    stacks = _stacks(members, regions, len(indices))
                     threads.enter_context(threads_for(2 * regions.numel() * max(sum(stack.sizes) for stack in stacks)))
                 rows = torch.from_numpy(indices).to(regions.device, non_blocking=True)
                 for stack in stacks:
-                    stack.step(regions, rows, len(indices) / len(source), epoch / recipe.epochs)
+                    stack.step(regions, counts, rows, len(indices) / len(source), epoch / recipe.epochs)
                 if on_step is not None:
                     on_step(step, len(plan))
             losses = [loss / len(source) for stack in stacks for loss in stack.take_losses()]
@@ -229,6 +234,13 @@ def _informative_images(
     if len(useful) in (0, len(source)):
         return runs, source
     return [replace(run, labels=run.labels[useful]) for run in runs], SelectedRegions(source, useful)
+
+
+def _informative(runs: Sequence[TrainingRun]) -> NDArray[np.bool_]:
+    """(N,) whether an image can change a gradient: without a known label it cannot where unknown ones cost nothing."""
+    known = np.any([(run.labels != UNKNOWN).any(axis=1) for run in runs], axis=0)
+    costs_nothing = all(run.recipe.unknown in ("auto", "ignore") for run in runs)
+    return known if costs_nothing and known.any() else np.ones_like(known)
 
 
 class _Member:
@@ -285,26 +297,28 @@ class _Stack:
             squares = [start.square().sum(dim=1) for start in self.prior.start]
             self.sizes_of_starts = [torch.where(size > 0, size, torch.ones_like(size)) for size in squares]
 
-    def step(self, regions: Tensor, rows: Tensor, share: float, progress: float) -> None:
+    def step(self, regions: Tensor, counts: Sequence[int], rows: Tensor, share: float, progress: float) -> None:
         """One step of every member.
 
         Args:
-            regions: (B, R, D) of a batch.
-            rows: (B,) indices of its images.
+            regions: (B', R, D) of this process's part of a batch; in one process, that is all of it.
+            counts: B' of every process; their sum is B.
+            rows: (B,) indices of all its images.
             share: of all images in the batch, by which the priors are weighted.
             progress: of training, 0 to 1.
         """
         with part("maps and loss, forward"):
             vectors = joint_vectors(self.recognizers)
-            logits = joint_logits(self.recognizers, regions, vectors)
+            logits = gathered_rows(joint_logits(self.recognizers, regions, vectors), counts)
             cost = self._cost(logits, self.labels[rows], progress).sum(0) * self.weights
             loss = cost.sum()
             if self.has_priors:
-                loss = loss + share * self._priors(vectors)
+                loss = loss + share / processes() * self._priors(vectors)
         for member in self.members:
             member.optimizer.zero_grad(set_to_none=True)
         with part("maps and loss, backward"):
             loss.backward()
+            sum_gradients([tensor for member in self.members for tensor in member.parameters.values()])
         with part("optimizer"):
             for member in self.members:
                 member.optimizer.step()
@@ -354,11 +368,11 @@ def _joint_prior(runs: Sequence[TrainingRun]) -> Prior | None:
     return Prior((presence, absence), torch.cat(strengths))
 
 
-def _stacks(members: Sequence[_Member], regions: Tensor) -> list[_Stack]:
-    """Members grouped so that the maps of a group fit the cache; on a GPU, one group."""
+def _stacks(members: Sequence[_Member], regions: Tensor, images: int) -> list[_Stack]:
+    """Members grouped so that the maps of a group, of so many images, fit the cache; on a GPU, one group."""
     if regions.device.type != "cpu":
         return [_Stack(members, regions.device)]
-    per_column = regions.shape[0] * regions.shape[1] * regions.element_size()
+    per_column = images * regions.shape[1] * regions.element_size()
     stacks: list[list[_Member]] = [[]]
     room = MAPS_IN_CACHE
     for member in members:
@@ -385,12 +399,6 @@ def _common_recipe(runs: Sequence[TrainingRun]) -> Recipe:
             "runs that are trained together need one method, loss, batch size, number of epochs and of images"
         )
     return runs[0].recipe
-
-
-def epoch_order(count: int, batch_size: int, order_seed: int, epoch: int) -> list[Indices]:
-    """Batches of a seeded permutation of 0 … count − 1; the last one may be smaller."""
-    order = np.random.default_rng([order_seed, epoch]).permutation(count)
-    return [order[begin : begin + batch_size] for begin in range(0, count, batch_size)]
 
 
 def rate_factor(epoch: int, epochs: int, warmup_epochs: int) -> float:

@@ -2,6 +2,7 @@
 
 from promptmlr.backbone.base import Backbone
 from promptmlr.backbone.catalogue import catalogue, refused
+from promptmlr.backbone.choosing import DEFAULT_TOWER, PAPER_TOWER
 from promptmlr.backbone.clip import ClipBackbone
 from promptmlr.backbone.ensemble import PRESENCE_TEMPLATE, Templates, class_sentences, ensemble_features
 from promptmlr.backbone.loading import (
@@ -12,6 +13,7 @@ from promptmlr.backbone.loading import (
     load_backbone,
     of_open_clip,
     open_backbone,
+    usual_image_size,
 )
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.precomputed import PrecomputedFeatures
@@ -19,7 +21,9 @@ from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.backbone.tower import ImageTower
 
 __all__ = [
+    "DEFAULT_TOWER",
     "PAPER_IMAGE_SIZE",
+    "PAPER_TOWER",
     "PRESENCE_TEMPLATE",
     "Backbone",
     "ClipBackbone",
@@ -39,4 +43,5 @@ __all__ = [
     "open_backbone",
     "refused",
     "tower_dtypes",
+    "usual_image_size",
 ]

@@ -73,11 +73,30 @@ class CatalogueEntry:
         return (image_size // self.patch) ** 2 + 1
 
     @property
+    def gflop(self) -> float:
+        """10⁹ multiplications and additions of its image tower for an image of `image_size`; NaN is unknown."""
+        return float(_table().get(self.name, {}).get("gflop", "nan"))
+
+    @property
+    def image_parameters(self) -> int | None:
+        """Of a pretrained name of open_clip's."""
+        return _number(self.name, "image_parameters")
+
+    @property
+    def text_parameters(self) -> int | None:
+        """The same; None also for a text tower that is configured on the Hugging Face Hub."""
+        return _number(self.name, "text_parameters")
+
+    @property
+    def needs_transformers(self) -> bool:
+        """Whether Hugging Face's transformers read its texts."""
+        text = self.config["text_cfg"]
+        return "hf_model_name" in text or "hf_tokenizer_name" in text
+
+    @property
     def missing_extra(self) -> str | None:
         """What has to be installed for its texts, or None."""
-        text = self.config["text_cfg"]
-        needs = "hf_model_name" in text or "hf_tokenizer_name" in text
-        return "text" if needs and find_spec("transformers") is None else None
+        return "text" if self.needs_transformers and find_spec("transformers") is None else None
 
 
 def pretrained_names() -> list[str]:
@@ -199,6 +218,11 @@ def _table() -> dict[str, dict[str, str]]:
     """What was seen of open_clip's pretrained models: `python bench/towers.py --table` writes it."""
     with files("promptmlr.backbone").joinpath("towers.csv").open(encoding="utf-8") as file:
         return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def _number(name: str, column: str) -> int | None:
+    found = _table().get(name, {}).get(column)
+    return int(found) if found else None
 
 
 @cache

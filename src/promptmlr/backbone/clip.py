@@ -19,7 +19,7 @@ from promptmlr.backbone.text import TextTower, text_tower
 from promptmlr.backbone.tower import ImageTower
 from promptmlr.errors import UserError
 
-__all__ = ["ClipBackbone"]
+__all__ = ["ClipBackbone", "check_size"]
 
 CHUNK_PIXELS = 4 * 448**2  # of a batch on a CPU: outputs of a layer then fit its cache
 
@@ -51,7 +51,7 @@ class ClipBackbone(Backbone):
         patch = kind.patch_side(model.visual)
         if preprocessing.image_size > MAX_SIDE:
             raise UserError(f"image size {preprocessing.image_size}: it must be at most {MAX_SIDE} pixels")
-        _check_size(preprocessing.image_size, patch, native_size(model.visual), name)
+        check_size(preprocessing.image_size, patch, native_size(model.visual), name)
         self._model = model.eval().requires_grad_(False)
         self.weights_sha256 = _sha256(model)  # before folds and casts: the same weights are the same at every dtype
         kind.prepare(model.visual)
@@ -177,8 +177,12 @@ def _sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _check_size(size: int, patch: int, native: int, name: str) -> None:
-    """A tower's own size is taken even where its last patch is cut off (SigLIP at 384 px with patches of 14)."""
+def check_size(size: int, patch: int, native: int, name: str) -> None:
+    """A tower's own size is taken even where its last patch is cut off (SigLIP at 384 px with patches of 14).
+
+    Raises:
+        UserError: another one does not fit; it says which do.
+    """
     if size >= patch and (size % patch == 0 or size == native):
         return
     below = max(size // patch, 1) * patch

@@ -4,6 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import open_clip
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.factory import get_tokenizer
@@ -21,7 +22,8 @@ from promptmlr.backbone.checkpoint import (
     own_state_dict,
     read_state_dict,
 )
-from promptmlr.backbone.clip import ClipBackbone
+from promptmlr.backbone.choosing import DEFAULT_TOWER
+from promptmlr.backbone.clip import ClipBackbone, check_size
 from promptmlr.backbone.download import download_weights, find_weights, hub_weights, is_at_hand, quickly
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
@@ -35,6 +37,7 @@ __all__ = [
     "load_backbone",
     "of_open_clip",
     "open_backbone",
+    "usual_image_size",
 ]
 
 PAPER_IMAGE_SIZE = 448
@@ -54,22 +57,32 @@ def is_downloaded(name: str | Path, pretrained: str | None) -> bool:
     return find_weights(find_entry(str(name)), pretrained)[1] is None
 
 
+def usual_image_size(name: str | Path) -> int | None:
+    """What training takes where no size is given: the paper's for CLIP's ResNets; None is the tower's own."""
+    config = open_clip.get_model_config(str(name)) if str(name) in open_clip.list_models() else None
+    is_resnet = config is not None and isinstance(config["vision_cfg"].get("layers"), list)
+    return PAPER_IMAGE_SIZE if is_resnet else None
+
+
 def open_backbone(
-    name: str | Path = "RN101",
+    name: str | Path | None = None,
     pretrained: str | None = None,
     image_size: int | None = None,
     precision: Precision = "auto",
     device: str = "cpu",
     begun: tuple[torch.dtype, torch.dtype] | None = None,
 ) -> Backbone:
-    """`load_backbone` with defaults for training: open_clip's models at the paper's 448 px, dtypes by precision.
+    """`load_backbone` with defaults for training: tower, size (`usual_image_size`) and dtypes by precision.
 
-    Args and errors as `load_backbone` and `tower_dtypes`; `begun` are the dtypes of image and text tower at the start
-    of a resumed run, which "auto" keeps.
+    Args and errors as `load_backbone` and `tower_dtypes`; a name of None is `DEFAULT_TOWER`; `begun` are the dtypes of
+    image and text tower at the start of a resumed run, which "auto" keeps.
     """
     dtype, text_dtype = begun if begun and precision == "auto" else tower_dtypes(precision, device)
-    size = image_size or (PAPER_IMAGE_SIZE if of_open_clip(name) else None)
-    return load_backbone(name, pretrained, size, device, dtype=dtype, text_dtype=text_dtype)
+    if name is None:
+        name, pretrained = DEFAULT_TOWER[0], pretrained or DEFAULT_TOWER[1]
+    return load_backbone(
+        name, pretrained, image_size or usual_image_size(name), device, dtype=dtype, text_dtype=text_dtype
+    )
 
 
 def load_backbone(
@@ -171,6 +184,8 @@ def _load_open_clip(
     text_dtype: torch.dtype | None,
 ) -> Backbone:
     entry = find_entry(name)
+    if image_size is not None:  # said before anything is downloaded
+        check_size(image_size, entry.patch, entry.image_size, name)
     tokenizer = _tokenizer(entry)
     if entry.scheme and pretrained is not None:
         raise UserError(f"{name} already names its weights; leave `pretrained` out")

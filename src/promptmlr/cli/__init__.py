@@ -11,6 +11,7 @@ from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Grou
 from cyclopts.help import DefaultFormatter
 
 from promptmlr.cli.help import ALL, Short
+from promptmlr.cli.several import check_verb, let_first_speak
 from promptmlr.errors import EnvironmentFault, UnreadableImage, UserError
 from promptmlr.options.data import Unclear
 
@@ -151,6 +152,7 @@ def _run(words: list[str]) -> None:
     if not words:
         app.help_print([])
         sys.exit(2)
+    check_verb(words)
     _show_help(words) if {"-h", "--help"} & set(words) else app(words)
 
 
@@ -181,6 +183,7 @@ def _show_readings(error: Unclear) -> NoReturn:
 
 
 def _leave(message: str, code: int) -> NoReturn:
+    let_first_speak()
     line = " ".join(message.split())
     sys.stderr.write(line + "\n" if code == INTERRUPTED else f"error: {line}\n")
     sys.exit(code)

@@ -1,30 +1,53 @@
 """`promptmlr cache`: regions extracted beforehand, for all later runs."""
 
-from promptmlr.cli.options import Batch, Cache, Data, NewTower, NonNegativeInt, PositiveInt, Reading
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from promptmlr.cli.options import (
+    Batch,
+    Cache,
+    Data,
+    NewTower,
+    NonNegativeInt,
+    Overwrite,
+    PositiveInt,
+    Reading,
+    RegionArchive,
+)
 from promptmlr.cli.progress import Terminal, note
 from promptmlr.errors import EnvironmentFault, UserError
-from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions
+from promptmlr.options import ArchiveOptions, CacheOptions, DataOptions, NewTowerOptions
 
 __all__ = ["cache"]
 
 
 def cache(
     data: Data,
-    /,
-    *,
+    *more: Annotated[str, Parameter(help="More of an archive.")],
+    out: str = "regions",
+    overwrite: Overwrite = False,
     views: PositiveInt | None = None,
     order_seed: NonNegativeInt = 0,
     tower: NewTower = NewTowerOptions(),
     batch_size: Batch = None,
     reading: Reading = DataOptions(),
     regions: Cache = CacheOptions(),
+    archive: RegionArchive = ArchiveOptions(),
 ) -> None:
     """Encode images ahead of time. `train` and `evaluate` do this themselves if you skip it.
 
     Args:
         views: Store this many augmented views of each image, for `train --views`. (default: the images themselves)
         order_seed: Random seed for augmented views.
+        out: Of an archive (tars, Parquet files with images, URLs): the folder, or its URL, that gets a Parquet file
+            of regions for each shard. Nothing is put into --cache then.
     """
+    from promptmlr.archives import is_archive
+
+    if more or archive.asked or is_archive(data):
+        _cache_archive([data, *more], out, overwrite, views, tower, batch_size, reading, regions, archive)
+        return
     from promptmlr.augmentation import Augmentation
     from promptmlr.features import stored_regions
     from promptmlr.features.extraction import size
@@ -55,3 +78,27 @@ def cache(
     same = regions.words() + ([] if views is None else [f"--views {views} and a recipe with augmentation"])
     if same:
         note(f"`promptmlr train` and `evaluate` find them with {', '.join(same)}")
+
+
+def _cache_archive(
+    sources: list[str],
+    out: str,
+    overwrite: bool,
+    views: int | None,
+    tower: NewTowerOptions,
+    batch_size: int | None,
+    reading: DataOptions,
+    regions: CacheOptions,
+    archive: ArchiveOptions,
+) -> None:
+    """The same of an archive, a file per shard."""
+    from promptmlr.archives import Encoder, Job, Manifest, find_shards, process, share
+    from promptmlr.opening import open_tower
+
+    if views is not None:
+        raise UserError("--views is about tables of images; of an archive, regions are stored of images as they are")
+    backbone = open_tower("images", tower, Terminal())
+    encoder = Encoder(backbone, regions.storage, batch_size=batch_size, workers=tower.workers)
+    job = Job(encoder, Manifest(out, encoder.identity(), "parquet"), reading.image_column)
+    shards = share(find_shards(sources), archive.shard)
+    process(job, shards, archive, device=tower.device, overwrite=overwrite, reporter=Terminal())

@@ -20,6 +20,7 @@ LATER = (
     "Stored regions",
     "Text of classes",
     "While it runs",
+    "Archives in shards",
 )
 """Headings of options that several verbs have, in the order in which help shows them."""
 

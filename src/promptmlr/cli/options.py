@@ -9,6 +9,7 @@ from cyclopts.types import NonNegativeInt, PositiveInt
 
 from promptmlr.cli.help import LATER
 from promptmlr.options import (
+    ArchiveOptions,
     BackboneOptions,
     CacheOptions,
     DataOptions,
@@ -24,6 +25,7 @@ from promptmlr.options import (
 __all__ = [
     "RUNNING",
     "TRAINING",
+    "Archive",
     "Backbone",
     "Bare",
     "Batch",
@@ -40,6 +42,7 @@ __all__ = [
     "Prompts",
     "Reading",
     "Recipe",
+    "RegionArchive",
     "Report",
     "RunFolder",
     "Share",
@@ -51,12 +54,12 @@ __all__ = [
 
 def _each(group: Group, *but: str) -> Parameter:
     """Fields of a dataclass, each an option of its own name; all but these, and what draws scenes in Python."""
-    left_out = "|".join(("scenes_train", "scenes_test", "inherited", *but))
+    left_out = "|".join(("scenes_train", "scenes_test", "trained", "inherited", *but))
     return Parameter(name="*", group=group, parse=re.compile(f"^(?!({left_out})$)"))
 
 
 _GROUPS = [Group(heading, sort_key=place) for place, heading in enumerate(LATER, 1)]
-_BACKBONE, _TRAINING, _LABELS, _READING, _REGIONS, _TEXTS, _ = map(_each, _GROUPS)
+_BACKBONE, _TRAINING, _LABELS, _READING, _REGIONS, _TEXTS, _, _ARCHIVE = map(_each, _GROUPS)
 TRAINING, RUNNING = Parameter(group=_GROUPS[1]), Parameter(group=_GROUPS[6])
 """Headings for a verb's own options."""
 
@@ -68,12 +71,25 @@ Prompts = Annotated[PromptOptions, _TRAINING]
 Hiding = Annotated[HidingOptions, _LABELS]
 Mask = Annotated[MaskOptions, _LABELS]
 Reading = Annotated[DataOptions, _READING]
-_TABLES = ("image_column", "label_column", "ignore", "classes", "codes", "sheet")
+_TABLES = (
+    "image_column",
+    "label_column",
+    "ignore",
+    "classes",
+    "codes",
+    "sheet",
+    "header",
+    "encoding",
+    "several",
+    "without_totals",
+)
 Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
 """For a verb with a --classes of its own."""
 Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter", *_TABLES)]
 Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
+Archive = Annotated[ArchiveOptions, _ARCHIVE]
+RegionArchive = Annotated[ArchiveOptions, _each(_GROUPS[7], "to", "labels", "image_column")]
 Texts = Annotated[TextOptions, _TEXTS]
 
 Data = Annotated[

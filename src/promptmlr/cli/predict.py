@@ -5,17 +5,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from promptmlr.cli.options import Batch, Overwrite, Precision, Share, Texts, Tower
+from promptmlr.cli.options import Archive, Batch, Overwrite, Precision, Share, Texts, Tower
 from promptmlr.cli.outcome import check_free
 from promptmlr.cli.progress import Terminal, note
-from promptmlr.options import TextOptions, TowerOptions
+from promptmlr.options import ArchiveOptions, TextOptions, TowerOptions
 
 __all__ = ["predict"]
 
 
 def predict(
     *run_and_images: Annotated[str, Parameter(name="[RUN] IMAGES", required=True)],
-    out: Path = Path("predictions.csv"),
+    out: str | None = None,
     classes: str | None = None,
     also: str | None = None,
     threshold: float | None = None,
@@ -27,6 +27,7 @@ def predict(
     tower: Tower = TowerOptions(),
     batch_size: Batch = None,
     texts: Texts = TextOptions(),
+    archive: Archive = ArchiveOptions(),
 ) -> None:
     """Write the labels and the probability of every class, for images or for features of images.
 
@@ -34,8 +35,10 @@ def predict(
 
     Args:
         run_and_images: A run folder, or hf://owner/name or hf://owner/name@revision; then image files, folders and glob
-            patterns, or .npz or .parquet files for a run that was trained on features. No run with --classes.
-        out: File for the rows: .csv, .jsonl or .parquet.
+            patterns, or .npz or .parquet files for a run that was trained on features. No run with --classes. Or an
+            archive: tars, Parquet files with images, URLs such as 's3://bucket/train-{000..999}.tar'.
+        out: File for the rows: .csv, .jsonl or .parquet; of an archive a folder with a file per shard, or its URL.
+            (default: predictions.csv, predictions)
         classes: Use these classes, without a run and without labels: names separated by commas, or a text file with one
             per line.
         also: Add classes to the run by name (written as in --classes). CLIP scores them, with the calibration that the
@@ -46,13 +49,18 @@ def predict(
             above it.
         strict: Stop at an unreadable image instead of reporting it and going on.
     """
-    from promptmlr.predicting import PredictionRequest
+    from promptmlr.archives import is_archive
+    from promptmlr.predicting import PredictionRequest, predict_archive
     from promptmlr.predicting import predict as predicted
 
-    check_free(out, overwrite)
     run, images = (None, run_and_images) if classes is not None else (run_and_images[0], run_and_images[1:])
     asked = PredictionRequest(
         run, images, classes, also, threshold, precision, top, share, strict, batch_size, tower, texts
     )
-    summary = predicted(asked, out, Terminal())
-    note(f"predicted: {summary.predicted}, unreadable: {summary.unreadable}; {out}")
+    if archive.asked or any(map(is_archive, images)):
+        predict_archive(asked, out or "predictions", archive, overwrite, Terminal())
+        return
+    file = Path(out or "predictions.csv")
+    check_free(file, overwrite)
+    summary = predicted(asked, file, Terminal())
+    note(f"predicted: {summary.predicted}, unreadable: {summary.unreadable}; {file}")

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from promptmlr.cli.lists import words
 from promptmlr.cli.options import RUNNING, TRAINING, Cache, Data, Mask, NewTower, Prompts, Reading, Share
 from promptmlr.cli.progress import Terminal, note
+from promptmlr.cli.several import is_first
 from promptmlr.options import CacheOptions, DataOptions, MaskOptions, NewTowerOptions, PromptOptions
 
 __all__ = ["train"]
@@ -50,20 +51,25 @@ def train(
         log: Also log the run for other programs, separated by commas: tensorboard (events in OUT/tensorboard).
         profile: Print at the end where the time went.
     """
-    from promptmlr import planning
+    from promptmlr import planning, processes
     from promptmlr.following import follower
+    from promptmlr.reporting import Reporter
 
     followers = [] if log is None else [follower(name) for name in words(log)]
     plan = planning.Plan(data, method, select, calibrate, share, reading, tower, recipe, seen, regions)
+    reporter: Reporter = Terminal()
     begin = time.perf_counter()
     try:
-        with _profile(profile):
-            trained = planning.train(plan, out, resume=resume, followers=followers, reporter=Terminal())
+        with processes.together(), _profile(profile):
+            if not is_first():
+                followers, reporter = [], Reporter()
+            trained = planning.train(plan, out, resume=resume, followers=followers, reporter=reporter)
     except KeyboardInterrupt:
-        if Path(f"{out}.partial").exists():
+        if is_first() and Path(f"{out}.partial").exists():
             note(f"{out}.partial holds the unfinished run; repeat the command with --resume to go on")
         raise
-    note(f"{trained.path} in {time.perf_counter() - begin:.1f} s; next: promptmlr {shlex.join(trained.following)}")
+    if is_first():
+        note(f"{trained.path} in {time.perf_counter() - begin:.1f} s; next: promptmlr {shlex.join(trained.following)}")
 
 
 @contextmanager
@@ -71,7 +77,7 @@ def _profile(asked: bool) -> Iterator[None]:
     """Say where the block's time went, however it ended."""
     from promptmlr.profiling import profiled
 
-    if not asked:
+    if not asked or not is_first():
         yield
         return
     with profiled() as profile:

@@ -10,12 +10,13 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from promptmlr.data.heading import titles
 from promptmlr.errors import UserError, first_names, nearest, of_extra
 from promptmlr.options.data import Unclear
 
 __all__ = ["SHEETS", "cell_text", "sheet_rows", "sheet_with"]
 
-SHEETS = (".xlsx", ".xlsm")
+SHEETS = (".xlsx", ".xlsm", ".ods")
 _CELL = re.compile(rb"<c\s([^>]*[^/>])>(.*?)</c>", re.DOTALL)
 _PLACE = re.compile(rb'\br="([A-Z]+[0-9]+)"')
 _DAMAGED = (zipfile.BadZipFile, ElementTree.ParseError, KeyError, IndexError)
@@ -37,12 +38,12 @@ def sheet_rows(path: Path, sheet: str | None) -> Iterator[list[str]]:
     try:
         with CalamineWorkbook.from_path(path) as book:
             chosen = book.get_sheet_by_name(name)
-            _refuse_lost(path, name, chosen.merged_cell_ranges or [])
-            rows = chosen.to_python(skip_empty_area=False)
+            rows = [[cell_text(value) for value in row] for row in chosen.to_python(skip_empty_area=False)]
+            merged = [area for area in chosen.merged_cell_ranges or [] if area[1][0] >= titles(rows)]
+            _refuse_lost(path, name, merged)
     except (OSError, CalamineError, *_DAMAGED) as error:
         raise _unreadable(path, error) from error
-    for row in rows:
-        yield [cell_text(value) for value in row]
+    yield from rows
 
 
 def _sheet_name(path: Path, sheet: str | None) -> str:
@@ -82,6 +83,8 @@ def sheet_with(path: Path, sheet: str | None, texts: Mapping[tuple[int, int], st
     Raises:
         UserError: the file cannot be read, or one of these cells is a formula.
     """
+    if path.suffix.lower() == ".ods":
+        raise UserError(f"{path}: sheets of LibreOffice are read, not written; --to csv writes these labels")
     rows = list(sheet_rows(path, sheet))
     name = _sheet_name(path, sheet)
     place, xml = _sheet_xml(path, name)
@@ -164,6 +167,13 @@ def _refuse_lost(path: Path, name: str, merged: list[tuple[tuple[int, int], tupl
             f"{path}, sheet {name!r}: cells are merged ({where}), so all but the first look blank; unmerge them and "
             "fill each"
         )
+    if path.suffix.lower() == ".ods":
+        with zipfile.ZipFile(path) as archive:
+            if b"covered-table-cell" in archive.read("content.xml"):
+                raise UserError(
+                    f"{path}: cells are merged, so all but the first look blank; unmerge them and fill each"
+                )
+        return
     _, xml = _sheet_xml(path, name)
     if b"<f" not in xml and b't="e"' not in xml:
         return

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -15,8 +16,14 @@ from promptmlr.augmentation import Augmentation
 from promptmlr.data.images import UnreadableImage
 from promptmlr.errors import UserError
 from promptmlr.features.store import RegionStore
-from promptmlr.regions import FreshRegions, Indices, index_batches, map_ahead
+from promptmlr.processes import first, from_first, gathered, gathered_items, gathered_rows, own_part, processes
+from promptmlr.regions import FreshRegions, Indices, index_batches, map_ahead, shared_batches
 from promptmlr.reporting import Reporter
+
+if TYPE_CHECKING:
+    from promptmlr.features.remote_store import RemoteStore
+
+    Store = RegionStore | RemoteStore
 
 __all__ = ["WantedViews", "duration", "fill", "has_room", "size"]
 
@@ -39,7 +46,10 @@ class WantedViews:
         self.fresh = fresh
         self._by_content = by_content
         threads = fresh.workers if by_content else 0
-        self.fingerprints = list(map_ahead(self._fingerprint, range(len(fresh)), threads, ahead=1024))
+        own = own_part(range(len(fresh)))
+        self.fingerprints = gathered_items(list(map_ahead(self._fingerprint, own, threads, ahead=1024)))
+        for found in gathered(fresh.unreadable):
+            fresh.unreadable.update(found)
         views = 1 if fresh.augmentation is None else fresh.augmentation.views or 0
         self.keys = [
             [_key(fingerprint, fresh.augmentation, view, i) for i, fingerprint in enumerate(self.fingerprints)]
@@ -64,7 +74,7 @@ class WantedViews:
             if image.fingerprint(self._by_content) != self.fingerprints[index]:
                 raise UserError(f"{image.name} was changed while it was being encoded; repeat the command")
 
-    def note_unreadable(self, store: RegionStore) -> None:
+    def note_unreadable(self, store: "Store") -> None:
         """Note the images that the store lists as unreadable.
 
         Raises:
@@ -82,7 +92,7 @@ class WantedViews:
         unreadable = self.fresh.unreadable
         return np.array([index for index in range(len(self.fresh)) if index not in unreadable], dtype=np.int64)
 
-    def missing(self, store: RegionStore) -> list[Indices]:
+    def missing(self, store: "Store") -> list[Indices]:
         """For each view the readable images that the store does not hold."""
         readable = self.readable()
         return [np.array([i for i in readable if keys[i] not in store.rows], dtype=np.int64) for keys in self.keys]
@@ -105,19 +115,20 @@ def has_room(store: RegionStore, missing: list[Indices], reporter: Reporter) -> 
     return True
 
 
-def fill(store: RegionStore, wanted: WantedViews, batch_size: int, reporter: Reporter) -> None:
+def fill(store: "Store", wanted: WantedViews, batch_size: int, reporter: Reporter) -> None:
     """Extract the missing views, with decoding and writing in other threads; call within `writing`.
 
-    Every written batch is kept after an interruption. The first batch gives an estimate of the duration.
+    Several processes share out the images of every batch, and the first writes all of them. Every written batch is kept
+    after an interruption. The first batch gives an estimate of the duration.
     """
-    missing = wanted.missing(store)
+    missing = from_first(lambda: wanted.missing(store))
     total = sum(map(len, missing))
     begin = time.perf_counter()
     batches = _extracted(store, wanted, missing, batch_size)
-    first = next(batches, None)
-    if first is None:
+    beginning = next(batches, None)
+    if beginning is None:
         return
-    seconds = (time.perf_counter() - begin) / len(first[0]) * (total - len(first[0]))
+    seconds = (time.perf_counter() - begin) / len(beginning[0]) * (total - len(beginning[0]))
     reporter.note(
         f"encoding {total:,} {'view' if total == 1 else 'views'} of images once, to be kept in {store.folder}: "
         f"{size(total * store.format.row_bytes)} as {store.format.storage}, about {duration(seconds)}; "
@@ -126,10 +137,11 @@ def fill(store: RegionStore, wanted: WantedViews, batch_size: int, reporter: Rep
     done = 0
     written: Future[None] | None = None
     with reporter.progress("encoding images") as say, ThreadPoolExecutor(1, "store") as writer:
-        for keys, regions in itertools.chain([first], batches):
+        for keys, regions in itertools.chain([beginning], batches):
             if written is not None:
                 written.result()
-            written = writer.submit(store.append, keys, regions)
+            if first():
+                written = writer.submit(store.append, keys, regions)
             done += len(keys)
             say(done, total)
     if written is not None:
@@ -137,32 +149,38 @@ def fill(store: RegionStore, wanted: WantedViews, batch_size: int, reporter: Rep
 
 
 def _extracted(
-    store: RegionStore, wanted: WantedViews, missing: list[Indices], batch_size: int
+    store: "Store", wanted: WantedViews, missing: list[Indices], batch_size: int
 ) -> Iterator[tuple[list[bytes], Tensor]]:
     """Keys and regions of the missing views, batch by batch."""
     asked = wanted.fresh
     seed = asked.augmentation and Augmentation(asked.augmentation.seed)  # without a draw: the epoch is the view
     fresh = FreshRegions(asked.backbone, asked.images, augmentation=seed, workers=asked.workers, skip_unreadable=True)
     for view, indices in enumerate(missing):
-        indices = np.setdiff1d(indices, list(fresh.unreadable))
-        plan = [indices[batch] for batch in index_batches(len(indices), batch_size)]
-        for chosen, regions in fresh.batches(plan, view):
+        indices = np.setdiff1d(indices, list(wanted.fresh.unreadable))
+        plan = [indices[batch] for batch in index_batches(len(indices), batch_size * processes())]
+        for chosen, counts, regions in shared_batches(fresh, plan, view):
             wanted.check_unchanged(chosen)
-            yield [wanted.keys[view][i] for i in chosen], regions
+            yield [wanted.keys[view][i] for i in chosen], gathered_rows(regions, counts)
             _keep_unreadable(store, wanted, fresh)
         _keep_unreadable(store, wanted, fresh)
 
 
-def _keep_unreadable(store: RegionStore, wanted: WantedViews, fresh: FreshRegions) -> None:
-    """Note the images that `fresh` could not read since the last call, and store those that stay unreadable."""
-    for index in fresh.unreadable.keys() - wanted.fresh.unreadable.keys():
-        error = wanted.fresh.unreadable[index] = fresh.unreadable[index]
+def _keep_unreadable(store: "Store", wanted: WantedViews, fresh: FreshRegions) -> None:
+    """Note the images that no process could read since the last call, and store those that stay unreadable."""
+    new = fresh.unreadable.keys() - wanted.fresh.unreadable.keys()
+    own = [(index, fresh.unreadable[index], _is_lasting(fresh.unreadable[index])) for index in new]
+    for index, error, lasting in gathered_items(own):
+        wanted.fresh.unreadable[index] = error
         fingerprint = wanted.fingerprints[index]
-        from_system = isinstance(error.__cause__, OSError) and error.__cause__.errno is not None
-        if fingerprint is not None and not from_system:
+        if fingerprint is not None and lasting and first():
             wanted.check_unchanged([index])
             store.record_unreadable(fingerprint, wanted.fresh.images[index].name, error)
     wanted.note_unreadable(store)
+
+
+def _is_lasting(error: UnreadableImage) -> bool:
+    """Whether it is the file that cannot be decoded, and not the system that could not read it this time."""
+    return not (isinstance(error.__cause__, OSError) and error.__cause__.errno is not None)
 
 
 def _key(fingerprint: str | None, augmentation: Augmentation | None, view: int, index: int) -> bytes:

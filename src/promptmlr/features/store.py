@@ -48,6 +48,7 @@ class RegionStore:
         cache: the folder that holds stores.
         backbone: the frozen CLIP.
         storage: the number format.
+        shard_bytes: size of a file of rows, in a store that is made anew; None is 1 GiB.
 
     Attributes:
         rows: key of a view → its row.
@@ -57,22 +58,12 @@ class RegionStore:
         UserError: the folder holds something else, or its description is damaged.
     """
 
-    def __init__(self, cache: Path, backbone: Backbone, storage: Storage) -> None:
+    def __init__(self, cache: Path, backbone: Backbone, storage: Storage, shard_bytes: int | None = None) -> None:
         self.format = RowFormat(storage, backbone.regions, backbone.feature_width)
-        self._description: dict[str, Any] = {
-            "format": FORMAT,
-            "weights_sha256": backbone.weights_sha256,
-            "quick_gelu": backbone.quick_gelu,
-            "tower_dtype": str(backbone.dtype),
-            "preprocessing": backbone.preprocessing.as_dict(),
-            "regions": backbone.regions,
-            "feature_width": backbone.feature_width,
-            "storage": storage,
-        }
-        canonical = json.dumps(self._description, sort_keys=True)
-        self.folder = cache / hashlib.sha256(canonical.encode()).hexdigest()[:24]
+        self._description = description(backbone, storage)
+        self.folder = cache / key_of(self._description)
         self._names = {"backbone": backbone.name, "pretrained": backbone.pretrained}
-        self._shard_rows = max(SHARD_BYTES // self.format.row_bytes, 1)
+        self._shard_rows = max((shard_bytes or SHARD_BYTES) // self.format.row_bytes, 1)
         self.rows: dict[bytes, int] = {}
         self.unreadable: dict[str, str] = {}
         self._sums: list[int] = []  # of the rows' data
@@ -119,7 +110,9 @@ class RegionStore:
         for begin, end, shard, row in self._pieces(first, len(packed)):
             write_at(self._shard_path(shard), row * self.format.row_bytes, packed[begin:end].data)
         sums = [zlib.crc32(row) for row in packed]
-        records = b"".join(_record(first + i, key, data) for i, (key, data) in enumerate(zip(keys, sums, strict=True)))
+        records = b"".join(
+            record_of(first + i, key, data) for i, (key, data) in enumerate(zip(keys, sums, strict=True))
+        )
         write_at(self.folder / "index.bin", first * RECORD_BYTES, records)
         self.rows.update((key, first + i) for i, key in enumerate(keys))
         self._sums += sums
@@ -127,7 +120,7 @@ class RegionStore:
 
     def record_unreadable(self, fingerprint: str, name: str, error: UnreadableImage) -> None:
         """Store that an image cannot be decoded, so that it is not tried again; only within `writing`."""
-        line = json.dumps({"fingerprint": fingerprint, "name": name, "reason": str(error)}).encode() + b"\n"
+        line = unreadable_line(fingerprint, name, error)
         write_at(self.folder / "unreadable.jsonl", self._unreadable_bytes, line)
         self._unreadable_bytes += len(line)
         self.unreadable[fingerprint] = str(error)
@@ -147,6 +140,10 @@ class RegionStore:
                     raise EnvironmentFault(f"{self._shard_path(shard)} is damaged; remove {self.folder}")
                 self._compared.add(int(row))
         return gathered
+
+    def shards_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """In which file each row lies."""
+        return rows // self._shard_rows
 
     def _pieces(self, first: int, count: int) -> Iterator[tuple[int, int, int, int]]:
         """Cut `count` rows from row `first` on at the ends of shards: begin, end, shard, row within it."""
@@ -193,11 +190,7 @@ class RegionStore:
         content = path.read_bytes() if path.exists() else b""
         sums: list[int] = []
         rows: dict[bytes, int] = {}
-        for row in range(min(len(content) // RECORD_BYTES, self._rows_on_disk())):
-            record = content[row * RECORD_BYTES : (row + 1) * RECORD_BYTES]
-            key, data = record[:KEY_BYTES], int.from_bytes(record[KEY_BYTES:-4], "little")
-            if record != _record(row, key, data):
-                break
+        for row, (key, data) in enumerate(records_in(content, self._rows_on_disk())):
             sums.append(data)
             rows[key] = row
         return sums, rows
@@ -213,19 +206,57 @@ class RegionStore:
 
     def _read_unreadable(self) -> tuple[int, dict[str, str]]:
         path = self.folder / "unreadable.jsonl"
-        content = path.read_bytes() if path.exists() else b""
-        whole, found = 0, {}
-        while (end := content.find(b"\n", whole)) >= 0:
-            try:
-                entry = json.loads(content[whole:end])
-                found[str(entry["fingerprint"])] = str(entry["reason"])
-            except (ValueError, KeyError, TypeError):
-                break
-            whole = end + 1
-        return whole, found
+        return unreadable_in(path.read_bytes() if path.exists() else b"")
 
 
-def _record(row: int, key: bytes, data: int) -> bytes:
+def description(backbone: Backbone, storage: Storage) -> dict[str, Any]:
+    """What decides the regions of a store besides its images."""
+    return {
+        "format": FORMAT,
+        "weights_sha256": backbone.weights_sha256,
+        "quick_gelu": backbone.quick_gelu,
+        "tower_dtype": str(backbone.dtype),
+        "preprocessing": backbone.preprocessing.as_dict(),
+        "regions": backbone.regions,
+        "feature_width": backbone.feature_width,
+        "storage": storage,
+    }
+
+
+def key_of(described: dict[str, Any]) -> str:
+    """The name of a store's folder: 24 hexadecimal digits of a hash."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def unreadable_line(fingerprint: str, name: str, error: UnreadableImage) -> bytes:
+    """What a store notes of an image that cannot be decoded."""
+    return json.dumps({"fingerprint": fingerprint, "name": name, "reason": str(error)}).encode() + b"\n"
+
+
+def unreadable_in(content: bytes) -> tuple[int, dict[str, str]]:
+    """How many bytes are whole lines, and the reason for each fingerprint in them."""
+    whole, found = 0, {}
+    while (end := content.find(b"\n", whole)) >= 0:
+        try:
+            entry = json.loads(content[whole:end])
+            found[str(entry["fingerprint"])] = str(entry["reason"])
+        except (ValueError, KeyError, TypeError):
+            break
+        whole = end + 1
+    return whole, found
+
+
+def records_in(content: bytes, most: int) -> Iterator[tuple[bytes, int]]:
+    """Key and checksum of the leading rows that have a whole record, at most so many."""
+    for row in range(min(len(content) // RECORD_BYTES, most)):
+        record = content[row * RECORD_BYTES : (row + 1) * RECORD_BYTES]
+        key, data = record[:KEY_BYTES], int.from_bytes(record[KEY_BYTES:-4], "little")
+        if record != record_of(row, key, data):
+            return
+        yield key, data
+
+
+def record_of(row: int, key: bytes, data: int) -> bytes:
     """Key and checksum of a row's data, and a checksum that makes them those of this row alone."""
     body = key + data.to_bytes(4, "little")
     return body + zlib.crc32(row.to_bytes(8, "little") + body).to_bytes(4, "little")

@@ -14,7 +14,7 @@ from torch import Tensor
 from promptmlr.data.images import UnreadableImage
 from promptmlr.exact import exact_dtype
 from promptmlr.recognizer import Recognizer
-from promptmlr.regions import Indices, RegionSource, index_batches
+from promptmlr.regions import Indices, RegionSource, in_order
 from promptmlr.reporting import Progress
 
 __all__ = ["MEASURES", "chance_overlap", "image_agreements", "map_agreement", "top_regions"]
@@ -98,7 +98,7 @@ def image_agreements(
         UnreadableImage: none could be read.
     """
     kept, found = [], []
-    for indices, regions in source.batches(index_batches(len(source), BATCH)):
+    for indices, regions in in_order(source, BATCH):
         kept.append(indices)
         found.append(map_agreement(*recognizer.maps(regions), share).float().cpu().numpy())
         if progress is not None:

@@ -120,7 +120,7 @@ def _subject(asked: Explanation, run: Run | None, class_names: Sequence[str], re
 
 
 def _on_data(asked: Explanation, run: Run | None, reporter: Reporter) -> ExplainedData:
-    like = None if run is None else run.config.data.reading
+    like = None if run is None else run.reading
     labelled = open_data(asked.target, "test", asked.reading, reporter, like)
     common, labels = _labels_of(run, labelled, reporter)
     for name in asked.class_names or ():

@@ -12,10 +12,12 @@ from promptmlr.methods import METHOD_TABLE
 from promptmlr.names import first_names
 from promptmlr.pipeline.job import TrainingJob
 from promptmlr.prior.positive_only import positive_only_note, resolve_unknown
+from promptmlr.prior.sample import MARGINS_SAMPLE, sample_images
 from promptmlr.recipes import Recipe
+from promptmlr.regions import Indices
 from promptmlr.reporting import Reporter
 
-__all__ = ["ObservedLabels", "check_labels", "observed_labels"]
+__all__ = ["ObservedLabels", "check_labels", "needed_images", "observed_labels"]
 
 HELD_OUT = 0.1  # of the observed labels, for calibration and for selection on "val"
 MANY = 10_000  # observed labels, from which a tenth is enough to calibrate on and can be spared
@@ -54,6 +56,15 @@ def observed_labels(job: TrainingJob, reporter: Reporter) -> ObservedLabels:
     if told is not None and job.trained:
         reporter.note(told)
     return ObservedLabels(labels, *_parted(job, labels, reporter), recipe, costly)
+
+
+def needed_images(observed: ObservedLabels, seed: int) -> Indices:
+    """The images that a job cannot do without: those with a known label, and as many others as scale its zero-shot."""
+    labels = observed.labels
+    if observed.costly.any() and observed.recipe.unknown != "ignore":
+        return np.arange(len(labels))
+    known = np.flatnonzero((labels != UNKNOWN).any(axis=1))
+    return np.union1d(known, sample_images(labels, MARGINS_SAMPLE, seed))
 
 
 def check_labels(labels: Labels, class_names: Sequence[str], method: str, recipe: Recipe, reporter: Reporter) -> None:

@@ -11,7 +11,7 @@ from promptmlr.pipeline.calibrating import calibration_of_run
 from promptmlr.pipeline.epochs import train_epochs
 from promptmlr.pipeline.images import JobRegions
 from promptmlr.pipeline.job import TrainingJob, build
-from promptmlr.pipeline.observed import observed_labels
+from promptmlr.pipeline.observed import needed_images, observed_labels
 from promptmlr.pipeline.record import config_of, metrics_of
 from promptmlr.pipeline.selection import selection_score
 from promptmlr.pipeline.start import start_run
@@ -61,10 +61,11 @@ def train_run(
     begin = time.perf_counter()
     with progress.held(resume) as saved, Followers(followers) as told:
         told.on_start(progress.partial, progress.config, progress.reports)
+        needed = needed_images(observed, job.seed) if cache is not None and cache.streams else None
         regions = JobRegions(
-            job, backbone, cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter
+            job, backbone, needed, cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter
         )
-        progress.settle_storage(regions.storage)
+        progress.settle_storage(regions.storage, regions.sampling)
         begun, reference = start_run(job, recognizer, backbone, observed, regions, saved, reporter)
         if reference is not None:
             progress.keep_prior(reference.record, begun.odds)

@@ -139,6 +139,7 @@ class RunConfig(BaseModel):
     seed: int
     order_seed: int
     storage: Storage | None = None  # of the regions it was trained on; None: as they left the tower, not stored
+    sampling: str | None = None  # by shard, and how these lay; None: all images shuffled
     select: Selection
     calibrate: bool = False  # whether probabilities were fitted on observed labels
     share: float | tuple[float, ...] | None = None  # how often classes are present, where a person said it

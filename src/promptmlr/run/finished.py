@@ -15,6 +15,7 @@ from promptmlr.data.images import ImageFile, find_images
 from promptmlr.errors import UserError
 from promptmlr.functional import presence_probability
 from promptmlr.hub import download_run, hub_name
+from promptmlr.options.data import with_commas
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import encode_stream
@@ -59,6 +60,11 @@ class Run:
     def class_names(self) -> tuple[str, ...]:
         """C names, in the order of every output."""
         return self.config.class_names
+
+    @property
+    def reading(self) -> dict[str, str | float]:
+        """How its data were read, and its classes, for `load_data(like=…)`."""
+        return {**self.config.data.reading, "trained": with_commas(self.class_names)}
 
     @property
     def thresholds(self) -> NDArray[np.float64]:

@@ -1,4 +1,7 @@
-"""RUN.partial: a run folder in the making, by one process at a time; it can be gone on with after any interruption."""
+"""RUN.partial: a run folder in the making, by one process at a time; it can be gone on with after any interruption.
+
+Of several processes that train one run together, the first alone reads and writes it.
+"""
 
 import contextlib
 import csv
@@ -23,6 +26,7 @@ from promptmlr.files import replacing, write_bytes, write_text
 from promptmlr.labels import Keep
 from promptmlr.locks import only_process
 from promptmlr.prior_record import PriorRecord
+from promptmlr.processes import from_first, only_first
 from promptmlr.recognizer import Recognizer
 from promptmlr.run import folder
 from promptmlr.run.config import RunConfig, first_difference
@@ -72,10 +76,14 @@ class RunInProgress:
             UserError: another process trains it; the run exists; or an unfinished one exists and is not to be resumed,
                 or the other way round.
         """
-        if _lock_of(path).exists():
-            with only_process(_lock_of(path), _busy(path)):
-                pass
-        RunInProgress._check_free(path, resume)
+
+        def check() -> None:
+            if _lock_of(path).exists():
+                with only_process(_lock_of(path), _busy(path)):
+                    pass
+            RunInProgress._check_free(path, resume)
+
+        from_first(check)
 
     @staticmethod
     def _check_free(path: str | Path, resume: bool) -> None:
@@ -95,7 +103,7 @@ class RunInProgress:
         Raises:
             UserError: its config is damaged.
         """
-        began = folder.read_config(folder.partial_of(path) / folder.CONFIG).backbone
+        began = from_first(lambda: folder.read_config(folder.partial_of(path) / folder.CONFIG)).backbone
         return getattr(torch, began.dtype), getattr(torch, began.text_dtype)
 
     @contextlib.contextmanager
@@ -109,6 +117,11 @@ class RunInProgress:
             UserError: another process trains it, it exists, it was started with other settings, or is damaged.
             EnvironmentFault: it cannot be written.
         """
+        with contextlib.ExitStack() as stack:
+            yield from_first(lambda: stack.enter_context(self._held(resume)))
+
+    @contextlib.contextmanager
+    def _held(self, resume: bool) -> Iterator[Saved]:
         with self._locked():
             self._check_free(self.path, resume)
             saved = self._saved() if resume else Saved()
@@ -121,21 +134,33 @@ class RunInProgress:
                     shutil.rmtree(self.partial, ignore_errors=True)
                 raise
 
-    def settle_storage(self, storage: Storage | None) -> None:
+    def settle_storage(self, storage: Storage | None, sampling: str | None = None) -> None:
         """Once it is known what the regions are stored as (None: not stored): write it down, or compare with before.
+
+        Args:
+            storage: their number format.
+            sampling: how an epoch goes through them, as `JobRegions.sampling`.
 
         Raises:
             UserError: the first part of the run saw others, so the rest would not go on to the same weights.
         """
+        from_first(lambda: self._settle_storage(storage, sampling))
+
+    def _settle_storage(self, storage: Storage | None, sampling: str | None) -> None:
         if self.reports and self.config.storage != storage:
             raise UserError(
                 f"{self.partial} was trained on regions {_stored(self.config.storage)}, and now they are "
                 f"{_stored(storage)}; repeat the first command with as much room for the store as it had"
             )
-        if self.config.storage != storage:
-            self.config = self.config.model_copy(update={"storage": storage})
+        if self.reports and self.config.sampling != sampling:
+            raise UserError(
+                f"{self.partial} went through its images in another order; repeat the first command, on the same store"
+            )
+        if (self.config.storage, self.config.sampling) != (storage, sampling):
+            self.config = self.config.model_copy(update={"storage": storage, "sampling": sampling})
             folder.write_json(self.partial / folder.CONFIG, self.config)
 
+    @only_first
     def keep_prior(self, record: PriorRecord, odds: NDArray[np.float64] | None) -> None:
         """Before the first epoch: a resumed run neither fits nor chooses again."""
         if odds is not None:
@@ -148,6 +173,7 @@ class RunInProgress:
         """A finished epoch; its line is written with the next state."""
         self.reports.append(report)
 
+    @only_first
     def save(self, state: TrainingState) -> None:
         """All that a resumed run needs, and the lines of the epochs up to here."""
         counters: dict[str, Any] = {name: getattr(state, name) for name in COUNTERS}
@@ -170,6 +196,15 @@ class RunInProgress:
             calibration: None leaves logits as they are trained.
             zero_shot: what `keep_prior` is about, folded.
         """
+        return from_first(lambda: self._finish(recognizer, metrics, calibration, zero_shot))
+
+    def _finish(
+        self,
+        recognizer: Recognizer,
+        metrics: dict[str, Any],
+        calibration: Calibration | None,
+        zero_shot: Recognizer | None,
+    ) -> Path:
         self._write_mask()  # again, as the epochs: an interrupted process may have left neither whole
         self._write_epochs()
         write_weights(self.partial / folder.WEIGHTS, recognizer, zero_shot)
@@ -204,6 +239,7 @@ class RunInProgress:
         wanted = self.config
         if before.storage is None:  # it may have been asked for, and had no room
             wanted = wanted.model_copy(update={"storage": None})
+        wanted = wanted.model_copy(update={"sampling": before.sampling})  # settled once regions are found
         difference = first_difference(before, wanted)
         if difference is not None:
             raise UserError(f"{self.partial} was started with another {difference}; repeat the first command")

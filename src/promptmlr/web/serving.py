@@ -45,6 +45,9 @@ def run_service(
     finally:
         service.worker.stop()
     reporter.note("stopped")
+    ending = None if service.queue is None else service.queue.keeper.ending()
+    if ending is not None:
+        reporter.note(ending)
 
 
 def _rank(service: Service, learner: Learner, reporter: Reporter) -> None:

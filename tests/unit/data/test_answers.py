@@ -312,3 +312,19 @@ def test_a_formula_is_not_overwritten(folder: Path, refused) -> None:
         for name, content in files.items():
             archive.writestr(name, content)
     refused(["B2", "formula"], correct, str(path), {"a.jpg": {"dog": 0}}, folder / "out.xlsx", DataOptions())
+
+
+@pytest.mark.parametrize("targets", [["dog", 1], [{"label": "dog"}]])
+def test_fiftyones_names_stay_names(folder: Path, targets: list) -> None:
+    content = {"classes": ["dog", "hot_dog"], "labels": {"a": targets, "b": []}}
+    path = write(folder / "labels.json", json.dumps(content))
+    (folder / "data").mkdir()
+    for name in "ab":
+        write_image(folder / "data" / f"{name}.jpg")
+    correct(
+        str(path),
+        {"data/b.jpg": {"hot dog": 1}},
+        folder / "out.json",
+        DataOptions(unlisted="absent", format="fiftyone"),
+    )
+    assert json.loads((folder / "out.json").read_text())["labels"] == {"a": targets, "b": ["hot_dog"]}

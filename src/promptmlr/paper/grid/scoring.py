@@ -18,7 +18,7 @@ from promptmlr.exact import exact_dtype
 from promptmlr.labels import Labels
 from promptmlr.prediction import predict_together
 from promptmlr.recognizer import Recognizer
-from promptmlr.regions import RegionSource, index_batches
+from promptmlr.regions import RegionSource, in_order
 from promptmlr.reliability import reliability
 
 __all__ = ["Score", "displacement", "first_regions", "mean_aps", "score", "score_folds"]
@@ -126,5 +126,5 @@ def displacement(start: Recognizer, trained: Recognizer, regions: Tensor) -> tup
 
 def first_regions(source: RegionSource) -> Tensor:
     """Regions (B, R, D) float32 of the first images, on which displacements are measured."""
-    _, regions = next(iter(source.batches(index_batches(len(source), MEASURED))))
+    _, regions = next(iter(in_order(source, MEASURED)))
     return regions.float()

@@ -19,7 +19,7 @@ from promptmlr.labels import Labels
 from promptmlr.maps.sentences import Templates, text_directions
 from promptmlr.names import checked_class_names
 from promptmlr.paper.text_probe.auc import auc, bootstrap_auc
-from promptmlr.regions import RegionSource, index_batches
+from promptmlr.regions import RegionSource, in_order
 
 __all__ = ["SENTENCES", "PresenceScore", "PromptCosines", "presence_scores", "prompt_cosines"]
 
@@ -158,7 +158,7 @@ def _image_cosines(
         [backbone.encode_text([sentence.format(name) for name in class_names]) for sentence in SENTENCES]
     ).float()
     kept, found = [], []
-    for indices, regions in source.batches(index_batches(len(source), BATCH)):
+    for indices, regions in in_order(source, BATCH):
         maps = cosine_map(regions.float(), vectors).unflatten(1, (len(SENTENCES), -1))
         kept.append(indices)
         found.append(torch.stack([maps[..., 0], maps[..., 1:].amax(dim=-1)]).cpu())
