@@ -35,7 +35,8 @@ def fuzz(case: Case) -> None:
     if outcome.code not in (0, None) and made[1] - made[0]:
         case.find("different", f"{what}: it was refused, and there is {sorted(made[1])[0]}: {outcome.error}")
     if outcome.code == 0 and target.exact:
-        if wrong := difference(case.reference.after, after, [*target.needs, *WORKING, *target.beside_out]):
+        wrong = difference(case.reference.after, after, [*target.but, *WORKING])
+        if wrong:
             case.find("different", f"{what}: {wrong}")
     if outcome.code:
         case.refused, case.unnamed = True, not _names(outcome.error, victim, case.folder)

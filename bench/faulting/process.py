@@ -26,7 +26,7 @@ def prepare() -> None:
     paths = [str(here), str(here.parent / "src"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    _FORKS.set_forkserver_preload(["faulting.everything"])
+    _FORKS.set_forkserver_preload(["faulting.everything", "faulting.campaign"])
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,10 @@ STEPS = (
     "--methods dualembedding --out grid",
     "suggest run data/labels.csv --out queue.csv --no-cache",
 )
-MADE_BY_CONVERT = ("coco", "cvat", "datumaro", "fiftyone", "folder", "huggingface", "label-studio", "list-csv", "long-csv")
+MADE_BY_CONVERT = (
+    *("coco", "cvat", "datumaro", "fiftyone", "folder"),
+    *("huggingface", "label-studio", "list-csv", "long-csv"),
+)
 
 
 class World:
@@ -45,6 +48,7 @@ class World:
             self.do(words)
         write_datasets(place / "sets", place / "truth" / "images")
         _write_answers(place)
+        self.do("predict run sets/tars/*.tar --out done --workers 0")
         self._interrupt(UNFINISHED, place / "new.partial" / "state.safetensors")
         for name in ("run", "stored", "new.partial"):
             self.copy([name], place / "runs")
@@ -78,12 +82,12 @@ class World:
 
 
 def _write_answers(place: Path) -> None:
-    """All that is true, as the journals of somebody who labelled everything, and of one who labelled what is trained on."""
+    """What is true, as journals: of somebody who labelled everything, and of one who labelled what is trained on."""
     with (place / "truth/labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for name, splits in {"answers.jsonl": ("train", "test"), "answers-train.jsonl": ("train",)}.items():
         entries = [
-            {"image": row["image"], "class": one, "value": row[one]}
+            {"image": Path(row["image"]).name, "class": one, "value": row[one]}
             for row in rows
             if row["split"] in splits
             for one in CLASSES.split(",")

@@ -89,7 +89,7 @@ def load_parts(data: str, options: DataOptions = _DEFAULTS) -> dict[str | None, 
     reader = kind.reader
     if isinstance(reader, BySplit):
         parts: dict[str | None, LabelledImages] = {
-            name: reader.read(path, name, "train", options.images, options) for name in reader.splits(path)
+            name: reader.read(path, name, "train", options.images, options) for name in reader.splits(path) or (None,)
         }
     else:
         parts = reader(path, options.images, options).parts(options)
