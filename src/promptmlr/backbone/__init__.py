@@ -4,7 +4,9 @@ from promptmlr.backbone.base import Backbone
 from promptmlr.backbone.catalogue import catalogue, refused
 from promptmlr.backbone.clip import ClipBackbone
 from promptmlr.backbone.ensemble import PRESENCE_TEMPLATE, Templates, class_sentences, ensemble_features
+from promptmlr.backbone.image import WAYS
 from promptmlr.backbone.loading import (
+    MINIATURES,
     PAPER_IMAGE_SIZE,
     bare_backbone,
     bare_model,
@@ -19,8 +21,10 @@ from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.backbone.tower import ImageTower
 
 __all__ = [
+    "MINIATURES",
     "PAPER_IMAGE_SIZE",
     "PRESENCE_TEMPLATE",
+    "WAYS",
     "Backbone",
     "ClipBackbone",
     "ImageTower",

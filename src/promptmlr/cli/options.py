@@ -72,7 +72,7 @@ _TABLES = ("image_column", "label_column", "ignore", "classes", "codes", "sheet"
 Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
 """For a verb with a --classes of its own."""
 Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter", *_TABLES)]
-Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "dtype")]
+Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "regions", "crops", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
 Texts = Annotated[TextOptions, _TEXTS]
 

@@ -69,6 +69,8 @@ class RegionStore:
             "feature_width": backbone.feature_width,
             "storage": storage,
         }
+        if backbone.way != "value":  # stores of before there were others stay valid
+            self._description["way"] = backbone.way
         canonical = json.dumps(self._description, sort_keys=True)
         self.folder = cache / hashlib.sha256(canonical.encode()).hexdigest()[:24]
         self._names = {"backbone": backbone.name, "pretrained": backbone.pretrained}

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
 from promptmlr import files
+from promptmlr.backbone.checkpoint import own_state_dict
 from promptmlr.backbone.packing import pack, unpack
 from promptmlr.errors import UserError
 from promptmlr.scenes import Scene, miniature
@@ -56,7 +57,7 @@ class ImageSideConfig:
     seed: int = 0
     scenes: int = 30_000
     batch_size: int = 48
-    steps: int = 8_000
+    steps: int = 4_000
 
     def __post_init__(self) -> None:
         if min(self.scenes, self.batch_size) < 1:
@@ -172,17 +173,19 @@ def pretrain_image_side(
     return _with_gap(tower, visual.eval(), batches.images[:200])
 
 
-def pretrain_image_side_to_file(
-    out: Path, tower: dict[str, Tensor], config: ImageSideConfig, progress: Progress | None = None
-) -> None:
-    """Pretrain and write the packed weights to `out`; unfinished work is kept beside it in `OUT.partial`.
+def pretrain_image_side_to_file(out: Path, config: ImageSideConfig, progress: Progress | None = None) -> None:
+    """Pretrain beside the text side of the shipped miniature and write the packed weights to `out`.
+
+    Unfinished work is kept beside it in `OUT.partial`.
 
     Raises:
         UserError: the unfinished work of other settings lies beside `out`.
         EnvironmentFault: `out` cannot be written.
     """
     partial = out.with_name(out.name + ".partial")
-    packed = pretrain_image_side(tower, config, progress, partial)
+    shipped = own_state_dict("scenes")
+    assert shipped is not None
+    packed = pretrain_image_side(shipped[1], config, progress, partial)
     files.write_bytes(out, save({key: value.contiguous() for key, value in packed.items()}))
     partial.unlink(missing_ok=True)
 
