@@ -37,12 +37,13 @@ class Preprocessing:
         if not 0 <= self.crops <= MAX_CROPS or self.crops == 1:
             raise UserError(f"--crops {self.crops}: give 0, or from 2 to {MAX_CROPS} for so many tiles along a side")
 
-    @property
-    def tiles(self) -> list[tuple[float, float, float, float]]:
-        """Left, top, right, bottom of each tile, as shares of the image, row by row."""
-        starts = [place / (self.crops + 1) for place in range(self.crops)]
-        side = 2 / (self.crops + 1)
-        return [(left, top, left + side, top + side) for top in starts for left in starts]
+    def tiles(self, width: float = 1, height: float = 1) -> list[tuple[float, float, float, float]]:
+        """Left, top, right, bottom of each tile of an image of this size, row by row."""
+        across, down = (
+            [(place * length / (self.crops + 1), (place + 2) * length / (self.crops + 1)) for place in range(self.crops)]
+            for length in (width, height)
+        )
+        return [(left, top, right, bottom) for top, bottom in down for left, right in across]
 
     def resized(self, image: Image.Image) -> Image.Image:
         """An RGB image squashed to S × S, or to a square whose tiles are S × S."""
@@ -51,8 +52,7 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> Tensor:
         """(3, S, S) uint8 of an RGB image of any size; (1 + N², 3, S, S) with its tiles."""
-        shares = [(0.0, 0.0, 1.0, 1.0), *self.tiles]
-        boxes = [(a * image.width, b * image.height, c * image.width, d * image.height) for a, b, c, d in shares]
+        boxes = [(0, 0, *image.size), *self.tiles(*image.size)]
         square, kind = (self.image_size, self.image_size), Image.Resampling.BILINEAR
         views = [v2.functional.pil_to_tensor(image.resize(square, kind, box=box)) for box in boxes]
         pixels: Tensor = torch.stack(views) if self.crops else views[0]

@@ -229,7 +229,7 @@ def _record(
 def _places(similarity: NDArray[np.float32], subject: Subject) -> dict[str, float]:
     """Each region of an (R,) map by where it lies; a tile by its sides, in percent of the image's width and height."""
     cells = {f"row {r} column {c}": float(value) for (r, c), value in np.ndenumerate(grid_of(similarity, subject.tiles))}
-    boxes = subject.backbone.preprocessing.tiles
+    boxes = subject.backbone.preprocessing.tiles()
     names = [f"tile from {100 * a:.0f},{100 * b:.0f} to {100 * c:.0f},{100 * d:.0f} %" for a, b, c, d in boxes]
     tiles = similarity[len(similarity) - subject.tiles :]
     return {"global": float(similarity[0])} | cells | {name: float(x) for name, x in zip(names, tiles, strict=True)}

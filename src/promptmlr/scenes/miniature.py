@@ -28,7 +28,7 @@ WIDTH = 128
 """Width of the text tower and of the space that images and text share."""
 
 _VISION = CLIPVisionCfg(layers=(1, 1, 1, 1), width=16, image_size=IMAGE_SIZE)
-TRANSFORMER = CLIPVisionCfg(layers=6, width=128, patch_size=8, image_size=IMAGE_SIZE // 2)
+TRANSFORMER = CLIPVisionCfg(layers=4, width=128, patch_size=8, image_size=IMAGE_SIZE // 2)
 """The image tower of the miniature's sibling, a vision transformer."""
 
 _CONTEXT_LENGTH = 77

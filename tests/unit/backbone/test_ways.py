@@ -9,7 +9,6 @@ from open_clip.model import CLIPVisionCfg, _build_vision_tower
 from sklearn.neighbors import LocalOutlierFactor
 from torch import nn
 
-from promptmlr.backbone import Preprocessing
 from promptmlr.backbone.image import WAYS, region_way, tower_kind
 from promptmlr.backbone.image.parts import parts_of
 from promptmlr.backbone.image.ways import BeforeLast
@@ -135,18 +134,3 @@ def test_resnets_have_values_alone_and_other_names_are_unknown(scenes_backbone) 
         region_way(visual, "clear", "scenes")
     with pytest.raises(UserError, match="--regions sharp: there are value, qk, clear, repair"):
         region_way(visual, "sharp", "scenes")
-
-
-def test_crops_cover_the_image_and_neighbours_share_half() -> None:
-    tiles = Preprocessing(32, (0.5,) * 3, (0.5,) * 3, crops=3).tiles
-    assert len(tiles) == 9
-    assert tiles[0][:2] == (0, 0)
-    assert tiles[-1][2:] == pytest.approx((1, 1))
-    assert all(right - left == pytest.approx(0.5) == bottom - top for left, top, right, bottom in tiles)
-    assert tiles[1][0] - tiles[0][0] == pytest.approx(0.25)
-
-
-@pytest.mark.parametrize("crops", [-1, 1, 9])
-def test_impossible_crops_are_refused(crops: int) -> None:
-    with pytest.raises(UserError, match=f"--crops {crops}: give 0, or from 2 to 8"):
-        Preprocessing(32, (0.5,) * 3, (0.5,) * 3, crops=crops)
