@@ -86,7 +86,7 @@ _TABLES = (
 Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
 """For a verb with a --classes of its own."""
 Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter", *_TABLES)]
-Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "dtype")]
+Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "regions", "crops", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
 Archive = Annotated[ArchiveOptions, _ARCHIVE]
 RegionArchive = Annotated[ArchiveOptions, _each(_GROUPS[7], "to", "labels", "image_column")]

@@ -60,8 +60,9 @@ KIND = TowerKind(
     name="CLIP's ResNets (ModifiedResNet)",
     fits=lambda visual: isinstance(visual, ModifiedResNet),
     patch_side=lambda _visual: 32,
-    regions=lambda visual, images: resnet_regions(visual, partial(plain_trunk, visual), images),
+    regions=lambda visual, images, way: resnet_regions(visual, partial(plain_trunk, visual), images),  # noqa: ARG005
     prepare=_prepare,
+    why_value_alone=lambda _visual: "its attention pool mixes regions once, and its values are taken",
     fix_grid=_fix_grid,
     fast=lambda visual: partial(resnet_regions, visual, resnet_trunk(visual)),
 )

@@ -43,5 +43,5 @@ KIND = TowerKind(
     name="timm's convolutional networks with a pooling head (ConvNeXt, FastViT)",
     fits=_fits,
     patch_side=lambda visual: int(visual.trunk.feature_info[-1]["reduction"]),
-    regions=timm_map_regions,
+    regions=lambda visual, images, way: timm_map_regions(visual, images),  # noqa: ARG005
 )
