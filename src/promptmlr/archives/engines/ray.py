@@ -45,7 +45,7 @@ def run_on_ray(
         ]
         if not rows:
             return
-        least, most = options.bounds
+        least, most = (min(bound, len(rows)) for bound in options.bounds)
         found = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Actor,
             fn_constructor_args=(job,),
@@ -56,6 +56,8 @@ def run_on_ray(
         )
         for row in found.iter_rows():
             yield _outcome(row, said)
+    except ray.exceptions.RayError as error:
+        raise EnvironmentFault(f"Ray: {_last_line(error)}; repeat the command to go on from here") from error
     finally:
         if began:
             ray.shutdown()
@@ -92,6 +94,12 @@ def _outcome(row: dict[str, Any], said: Callable[[int], None]) -> Outcome:
     if not row["before"]:
         said(record.rows)
     return Outcome(record, before=bool(row["before"]))
+
+
+def _last_line(error: Exception) -> str:
+    """Of an error of Ray, what an actor met: the lines before are where."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else type(error).__name__
 
 
 def _connected(ray: Any, address: str | None) -> bool:
