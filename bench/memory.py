@@ -13,7 +13,7 @@ import time
 from typing import get_args
 
 import torch
-from towers import CLASS_NAMES, random_backbone, random_labels
+from random_towers import CLASS_NAMES, random_backbone, random_labels
 
 from promptmlr.backbone import Precision, tower_dtypes
 from promptmlr.methods import create_recognizer

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from towers import CLASS_NAMES, random_backbone
+from random_towers import CLASS_NAMES, random_backbone
 
 from promptmlr.backbone import Backbone, tower_dtypes
 from promptmlr.data.images import ImageFile, find_images
@@ -28,19 +28,26 @@ from promptmlr.regions import FreshRegions, automatic_batch_size, encode_stream
 IMAGES, RUNS = 96, 3
 
 
-def draw_photos(folder: Path) -> None:
+def draw_photos(folder: Path, count: int = IMAGES) -> None:
     """JPEGs of about 100 kB, as a camera's small ones are: smooth shapes under a little grain."""
     rng = np.random.default_rng(0)
-    for index in range(IMAGES):
+    for index in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize((640, 480), Image.BICUBIC)
         grain = rng.normal(0, 8, (480, 640, 3))
         pixels = np.clip(np.asarray(coarse) + grain, 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{index:03d}.jpg", quality=88)
 
 
-def rates(backbone: Backbone, images: list[ImageFile], caches: Path) -> dict[str, float]:
-    """Images per second of each kind of work."""
+def rates(
+    backbone: Backbone,
+    images: list[ImageFile],
+    caches: Path,
+    runs: int = RUNS,
+    plain: Callable[[torch.Tensor], object] | None = None,
+) -> dict[str, float]:
+    """Images per second of each kind of work; with `plain` also of what takes normalised pixels, as "plain"."""
     decoded = torch.stack([backbone.preprocessing.pixels(image.open()) for image in images])
+    inputs = backbone.preprocessing.normalise(decoded, backbone.dtype)
     recognizer = create_recognizer("zeroshot", backbone, CLASS_NAMES)
     size = automatic_batch_size(backbone)
 
@@ -58,9 +65,12 @@ def rates(backbone: Backbone, images: list[ImageFile], caches: Path) -> dict[str
                 presence_probability(recognizer(regions))
 
     works: dict[str, Callable[[int], None]] = {"tower": tower, "extraction": extraction, "prediction": prediction}
-    tower(-1)
+    if plain is not None:
+        works["plain"] = torch.no_grad()(lambda _run: [plain(part) for part in inputs.split(size)])
+    for name in works.keys() & {"tower", "plain"}:
+        works[name](-1)
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for run in range(RUNS):
+    for run in range(runs):
         for name, work in works.items():
             begin = time.perf_counter()
             work(run)

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from random_towers import CLASS_NAMES, random_backbone, random_labels
 from torch import Tensor
-from towers import CLASS_NAMES, random_backbone, random_labels
 
 from promptmlr.backbone import Backbone, bare_model, tower_dtypes
 from promptmlr.features import RegionStore, StoredRegions

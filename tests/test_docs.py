@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scale
 from scipy.stats import t as student
 
 from promptmlr.paper.absence.plan import BASELINE, METHODS
@@ -122,3 +123,15 @@ def test_what_suggestions_gain_follows_from_their_scores() -> None:
     assert f"bring {gains.mean():.1f} points" in page
     assert f"interval {gains.mean() - half:.1f} to {gains.mean() + half:.1f}" in page
     assert f"single pairs gained {gains.min():.1f} to {gains.max():.1f} points" in page
+
+
+@pytest.mark.slow
+def test_the_plan_past_this_machine_is_what_its_command_prints() -> None:
+    page, printed = (DOCS / "scale.md").read_text(encoding="utf-8"), scale.report()
+    parts = page.split("```\n")
+    prose, blocks = parts[::2], parts[1::2]
+    assert len(blocks) == 4
+    assert "".join(blocks) == printed + "\n"
+    said = set(DECIMAL.findall("".join(prose)))
+    assert said
+    assert not said - set(DECIMAL.findall(printed))

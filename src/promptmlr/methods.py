@@ -202,7 +202,10 @@ def create_recognizer(
         return SIDES[kind].begin(at)
 
     sides = side(row.presence, "presence"), side(row.absence, "absence")
-    return Recognizer(*sides, names, row.weighting, pooling=pooling).to(backbone.device)
+    recognizer = Recognizer(*sides, names, row.weighting, pooling=pooling).to(backbone.device)
+    if starts["presence"] == "text" or not row.trained:
+        recognizer.pair_score = backbone.pair_score
+    return recognizer
 
 
 def background_features(

@@ -7,7 +7,14 @@ from typing import Unpack
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from promptmlr.backbone import Backbone, PrecomputedFeatures, is_downloaded, open_backbone
+from promptmlr.backbone import (
+    DEFAULT_TOWER,
+    MINIATURES,
+    Backbone,
+    PrecomputedFeatures,
+    is_downloaded,
+    open_backbone,
+)
 from promptmlr.data import LabelledImages, is_scenes, load_data
 from promptmlr.data.options import Purpose
 from promptmlr.errors import UserError
@@ -58,8 +65,9 @@ def open_tower(
     reporter: Reporter,
     labelled: LabelledImages | None = None,
     resumed: str | Path | None = None,
+    usual: tuple[str, str] = DEFAULT_TOWER,
 ) -> Backbone:
-    """The frozen CLIP: the paper's RN101 at 448 px, unless data or user say otherwise; for features what stands for it.
+    """The frozen CLIP: the usual one, unless data or user say otherwise; for features what stands for it.
 
     Args:
         data: what it is to see, as `load_data` is told.
@@ -67,20 +75,26 @@ def open_tower(
         reporter: where to say what is downloaded, and what the miniature is for.
         labelled: the data, which may be features.
         resumed: the run that goes on, with the dtypes that it began with.
+        usual: name and tag where neither is named.
 
     Raises:
         UserError: as `open_backbone`; or a backbone is named for features.
     """
     if labelled is not None and labelled.features is not None:
         return _given(labelled, options)
-    name, pretrained = options.backbone or ("scenes" if is_scenes(data) else "RN101"), options.pretrained
+    name, pretrained = options.backbone, options.pretrained
+    if name is None:
+        name, tag = ("scenes", None) if is_scenes(data) else usual
+        pretrained = pretrained or tag
     if is_downloaded(name, pretrained):
-        which = f"{name} ({pretrained or 'openai'})"
+        which = f"{name} ({pretrained})" if pretrained else name
         reporter.note(f"{which}: the first time its weights are downloaded, some hundred megabytes")
     new = options if isinstance(options, NewTowerOptions) else NewTowerOptions()
     begun = None if resumed is None else RunInProgress.begun_dtypes(resumed)
-    tower = open_backbone(name, pretrained, new.image_size, new.dtype or "auto", options.device, begun)
-    if data and tower.name == "scenes" and not is_scenes(data):
+    tower = open_backbone(
+        name, pretrained, new.image_size, new.dtype or "auto", options.device, begun, new.regions, new.crops
+    )
+    if data and tower.name in MINIATURES and not is_scenes(data):
         reporter.note(
             "note: the miniature CLIP knows drawings alone; on photographs it shows that the program runs, and its "
             "scores mean nothing"
@@ -104,8 +118,8 @@ def tower_of(run: Run, labelled: LabelledImages, options: TowerOptions) -> Backb
 def _given(labelled: LabelledImages, options: TowerOptions) -> Backbone:
     """What stands for the backbone of features."""
     assert labelled.features is not None
-    for name in ("backbone", "pretrained", "image_size"):
-        if getattr(options, name, None) is not None:
+    for name in ("backbone", "pretrained", "image_size", "regions", "crops"):
+        if getattr(options, name, None):
             raise UserError(
                 f"{labelled.source}: features were computed before, so leave out --{name.replace('_', '-')}"
             )

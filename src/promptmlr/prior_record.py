@@ -10,9 +10,9 @@ from promptmlr.platt import PlattScaling
 
 __all__ = ["COLUMNS", "Level", "PriorRecord"]
 
-Level = Literal["labels", "loss", "share", "assumed"]
+Level = Literal["labels", "loss", "share", "assumed", "tower"]
 """What determines the overall level of probabilities: labels of both kinds; the cost of unknown labels; a prevalence
-given by the user; or, without any label, an assumed prevalence."""
+given by the user; or, without any label, an assumed prevalence or that of a tower trained with a sigmoid loss."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 COLUMNS = ("log_scale", "shift", "centre", "prior_log_scale", "prior_shift")

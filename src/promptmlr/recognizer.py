@@ -50,6 +50,9 @@ class Recognizer(nn.Module):
         self.class_names = tuple(class_names)
         self.weighting: Weighting = weighting
         self.pooling = pooling
+        self.pair_score: tuple[float, float] | None = (
+            None  # (scale, bias) of the tower's own odds, see prior/sigmoid.py
+        )
 
     def maps(self, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Presence and absence map, each (B, C, R), of (B, R, D) regions of any float dtype."""

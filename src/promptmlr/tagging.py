@@ -1,6 +1,5 @@
 """Tags from class names alone, without labels and without training."""
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from promptmlr.hub import hub_name
 from promptmlr.labels import UNKNOWN
 from promptmlr.opening import open_tower
 from promptmlr.options import TextOptions, TowerOptions
-from promptmlr.pipeline import TrainingJob, train_run
+from promptmlr.pipeline import TrainingJob, passing_run
 from promptmlr.prior.zero_shot import assumed_share
 from promptmlr.recipes import load_recipe
 from promptmlr.reporting import ProgressAlone, Reporter
-from promptmlr.run import Run, load_run
+from promptmlr.run import Run
 from promptmlr.run.folder import CONFIG
 
 __all__ = ["MOST_IMAGES", "run_of_classes", "zero_shot_run"]
@@ -65,18 +64,7 @@ def zero_shot_run(
     keep = np.ones(labels.shape, dtype=np.bool_)
     recipe = load_recipe("default", METHOD, templates=templates, texts=texts)
     job = TrainingJob(METHOD, recipe, labelled, keep, share=share)
-    with tempfile.TemporaryDirectory(prefix="promptmlr-") as folder:
-        path = train_run(
-            job,
-            backbone,
-            Path(folder) / "run",
-            skip_unreadable=skip_unreadable,
-            workers=workers,
-            reporter=reporter,
-        )
-        run = load_run(path)
-    run.adopt(backbone)
-    return run
+    return passing_run(job, backbone, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter)
 
 
 def run_of_classes(
@@ -125,12 +113,13 @@ def run_of_classes(
         workers=tower.workers,
         reporter=ProgressAlone(reporter),
     )
-    level = (
-        f"a class is assumed to be in {100 * assumed_share(len(class_names)):.3g} % of the images on average, which "
-        "--share corrects"
-        if share is None
-        else "how often classes are present is what --share says"
-    )
+    if share is not None:
+        level = "how often classes are present is what --share says"
+    elif run.prior is not None and run.prior.level == "tower":
+        level = "how often classes are present is what the tower's own scale and bias say, which --share corrects"
+    else:
+        assumed = 100 * assumed_share(len(class_names))
+        level = f"a class is assumed to be in {assumed:.3g} % of the images on average, which --share corrects"
     reporter.note(
         f"this is CLIP's zero-shot, its probabilities and thresholds are unchecked: {level}; a few labels, and "
         "`promptmlr train`, would settle it"

@@ -258,6 +258,51 @@ def test_a_grid_is_confirmed_by_one_key(opened, serving, queue: LabelQueue, tabl
     assert table.read_bytes() == b"image,tree,cat\r\n0.png,1,0\r\n1.png,1,0\r\n2.png,1,0\r\n3.png,1,0\r\n"
 
 
+def test_a_grid_shows_where_its_class_is_only_when_asked(opened, serving, queue: LabelQueue, table: Path) -> None:
+    page = opened(serving(queue=queue), "#label")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/maps" in request.url else None)
+    expect(page.get_by_role("button", name="Confirm")).to_be_enabled()
+    tiles, maps, where = page.locator(".tile"), page.locator(".tile canvas"), page.get_by_role("button", name="Where?")
+    tiles.nth(2).focus()
+    assert asked == []
+    page.keyboard.press("m")
+    expect(maps).to_have_count(4)
+    expect(where).to_have_attribute("aria-pressed", "true")
+    expect(tiles.nth(2)).to_have_attribute("aria-label", re.compile("3, 2.png: no, 50 %, strongest in row . of 4"))
+    assert asked == [url for url in asked if "class=tree" in url]
+    tiles.nth(2).click()
+    expect(tiles.nth(2)).to_contain_text("yes")
+    expect(maps).to_have_count(4)
+    where.click()
+    expect(maps).to_have_count(0)
+    where.click()
+    expect(maps).to_have_count(4)
+    assert len(asked) == 4  # those that are there already are not asked for again
+    page.keyboard.press("Enter")
+    expect(page.locator("#question")).to_have_text("Where is “cat”?")
+    expect(maps).to_have_count(0)
+    assert table.read_bytes() == b"image,tree,cat\r\n0.png,0,\r\n1.png,0,\r\n2.png,1,\r\n3.png,0,\r\n"
+
+
+def test_maps_of_a_page_that_is_gone_are_not_asked_for(opened, serving, queue: LabelQueue) -> None:
+    page = opened(serving(queue=queue), "#label")
+    asked: list[str] = []
+
+    def slow(route) -> None:
+        asked.append(route.request.url)
+        page.wait_for_timeout(300)
+        route.continue_()
+
+    page.route("**/maps?*", slow)
+    expect(page.get_by_role("button", name="Confirm")).to_be_enabled()
+    page.keyboard.press("m")
+    page.keyboard.press("Enter")
+    expect(page.locator("#question")).to_have_text("Where is “cat”?")
+    page.wait_for_timeout(1500)
+    assert len(asked) == 2
+
+
 def test_an_image_with_its_classes_as_toggles(opened, serving, queue: LabelQueue, table: Path) -> None:
     page = opened(serving(queue=queue), "#label", expected="Canvas2D")
     choose(page, "One image")

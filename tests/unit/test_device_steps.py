@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from promptmlr import training
 from promptmlr.backbone import Backbone
 from promptmlr.backbone.checkpoint import build_openai_model
-from promptmlr.backbone.text import TextTower
+from promptmlr.backbone.text import text_tower
 from promptmlr.exact import exact_dtype
 from promptmlr.functional import asymmetric_cost
 from promptmlr.maps import agreement
@@ -61,7 +61,7 @@ def on_gpu(module: torch.nn.Module) -> torch.nn.Module:
 @pytest.mark.parametrize("specific", [True, False])
 def test_a_step_on_a_gpu_copies_indices_and_waits_for_nothing(tiny_resnet, specific: bool) -> None:
     model = build_openai_model(dict(tiny_resnet), "tiny", True).eval().requires_grad_(False)
-    text = TextTower(model, SimpleTokenizer())
+    text = text_tower(model, SimpleTokenizer())
     context = torch.empty((len(NAMES), 4, text.width) if specific else (4, text.width))
     prompt = PromptSide(text, NAMES, context, torch.empty(len(NAMES), text.feature_width))
     embedding = EmbeddingSide(torch.empty(len(NAMES), text.feature_width))

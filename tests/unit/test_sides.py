@@ -81,7 +81,7 @@ def test_many_classes_go_through_in_chunks_with_the_same_features_and_gradients(
     assert seen == [5, 2]  # short names, long ones
     seen.clear()
     monkeypatch.setattr(promptmlr.sides.prompt, "KEPT_BYTES", 0)
-    monkeypatch.setattr(promptmlr.sides.prompt, "CHUNK_BYTES", 3 * tiny_backbone.text.activation_bytes * (4 + 7))
+    monkeypatch.setattr(promptmlr.sides.prompt, "CHUNK_BYTES", 3 * tiny_backbone.text.activation_bytes(4 + 7))
     chunked = features_and_gradient()
     assert seen[:3] == ([3, 3, 1] if class_specific else [4, 3, 3])
     assert chunked[2] < kept / 2

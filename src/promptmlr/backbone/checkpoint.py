@@ -1,5 +1,6 @@
-"""Checkpoints in OpenAI's layout: read from a file, architecture inferred, built in float32."""
+"""Checkpoints: read from files, in the layouts that people have, and never loaded in part."""
 
+import json
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -8,25 +9,65 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import open_clip
 import open_clip.model
 import torch
+from open_clip.convert import convert_state_dict
 from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
+from promptmlr.backbone.architecture import looks_like
+from promptmlr.backbone.building import build_model
+from promptmlr.backbone.layouts import as_named_in, in_plain_layout, misfits, without_prefixes
 from promptmlr.backbone.packing import VOCABULARY_SIZE, is_packed, unpack
 from promptmlr.errors import UserError
 from promptmlr.names import checked_path
 
-__all__ = ["build_open_clip_model", "build_openai_model", "build_random_model", "own_state_dict", "read_state_dict"]
+__all__ = [
+    "MINIATURES",
+    "activation_beside",
+    "build_open_clip_model",
+    "build_openai_model",
+    "checkpoint_in",
+    "own_state_dict",
+    "read_state_dict",
+]
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
-NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # entries of OpenAI's archives
+MINIATURES = ("scenes", "scenes-vit")
+"""The CLIPs that come with promptmlr: a ResNet's and a vision transformer's."""
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".safetensors.index.json")
 COUNTERS = ("num_batches_tracked", "token_embedding.ids")  # integers among the weights
+_scalar = np.float64(0).__reduce__()[0]  # what builds a number of NumPy's from its bytes
+INSIDE = ("state_dict", "model_state_dict", "model")  # where training scripts keep weights in a larger dictionary
+IN_FOLDERS = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+)
+"""Files that hold the weights of a folder, the first that is there: open_clip's and Hugging Face's."""
+
+
+def checkpoint_in(path: Path) -> Path:
+    """The file that holds the weights of a folder; a file is itself.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not path.is_dir():
+        return path
+    found = next((path / name for name in IN_FOLDERS if (path / name).is_file()), None)
+    if found is None:
+        raise UserError(f"the folder {path} holds no weights; they are looked for as {', '.join(IN_FOLDERS)}")
+    return found
 
 
 def own_state_dict(name: str | Path) -> tuple[str, dict[str, Tensor]] | None:
-    """The weights of the miniature that comes with promptmlr, or of a checkpoint file.
+    """The weights of a miniature that comes with promptmlr, or of a checkpoint file.
 
     Returns:
         The name (for a file its full path) and its tensors in OpenAI's layout; None for a model of open_clip.
@@ -34,25 +75,29 @@ def own_state_dict(name: str | Path) -> tuple[str, dict[str, Tensor]] | None:
     Raises:
         UserError: there is no such file, or it cannot be read.
     """
-    if str(name) == "scenes":
-        return "scenes", load(files("promptmlr.backbone").joinpath("scenes.safetensors").read_bytes())
+    if str(name) in MINIATURES:
+        return str(name), load(files("promptmlr.backbone").joinpath(f"{name}.safetensors").read_bytes())
     path = checked_path(name)
     if path.is_file():
         return str(path.resolve()), read_state_dict(path)
-    if path.suffix in SUFFIXES:
+    if path.name.endswith(SUFFIXES):
         raise UserError(f"no checkpoint at {path}; give the path of an existing file")
     return None
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """All weights of a checkpoint file, read without running code of the file.
+    """All weights of a checkpoint, read without running code of the file.
 
-    `.safetensors`, `.pt` (read with `weights_only`; a dict, or one under "state_dict"), or the TorchScript archive
-    that OpenAI publishes; keys with or without "module.".
+    `.safetensors`, an index of several, `.pt` (read with `weights_only`; a dict, or one under "state_dict" or "model"),
+    or the TorchScript archive that OpenAI publishes; keys with or without "module.", "model." and "_orig_mod.".
+
+    Args:
+        path: of the file, or of a folder of open_clip's or Hugging Face's.
 
     Raises:
         UserError: the file cannot be read as any of these.
     """
+    path = checkpoint_in(path)
     try:
         # torch warns about TorchScript and damaged headers; the errors below say what the user can do.
         with warnings.catch_warnings(action="ignore"):
@@ -66,12 +111,25 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"cannot read the checkpoint {path}: {reason}; give a whole {', '.join(SUFFIXES)} file of tensors"
         ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    while isinstance(content, Mapping):
+        inside = next((content[key] for key in INSIDE if isinstance(content.get(key), Mapping)), None)
+        if inside is None:
+            break
+        content = inside
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"the checkpoint {path} holds no state dict (a mapping of names to tensors)")
-    state = {str(key).removeprefix("module."): value for key, value in content.items()}
-    return {key: value for key, value in state.items() if key not in NOT_WEIGHTS}
+    return without_prefixes({str(key): value for key, value in content.items()})
+
+
+def activation_beside(source: str) -> bool:
+    """Whether a bare file is for QuickGELU: as OpenAI's are, where a `config.json` beside it does not deny it."""
+    path = Path(source).parent / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8")) if Path(source).is_file() else {}
+    except (OSError, ValueError):
+        return True
+    named = config.get("vision_config") if isinstance(config, dict) and config.get("model_type") == "clip" else None
+    return not isinstance(named, dict) or named.get("hidden_act", "quick_gelu") == "quick_gelu"
 
 
 def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: bool = True) -> nn.Module:
@@ -89,50 +147,49 @@ def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: boo
     """
     try:
         _check_numbers(state, source)
-        state = _with_full_vocabulary(state)
+        state = _with_full_vocabulary(in_plain_layout(state))
+        bias = state.pop("logit_bias", None)
         # cast_dtype is that of the norms, which could not be cast to another dtype later if it were float16.
         model = open_clip.model.build_model_from_openai_state_dict(dict(state), quick_gelu, cast_dtype=torch.float32)
         model.float()
         model.load_state_dict(state)
+        model.logit_bias = None if bias is None else nn.Parameter(bias.float())
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"the checkpoint {source} is no CLIP in OpenAI's layout: {type(error).__name__} {reason}; for a file "
-            "saved by open_clip name the architecture too: --backbone ViT-B-32 --pretrained FILE"
+            f"the checkpoint {source} is no CLIP in OpenAI's layout: {type(error).__name__} {reason}; it looks like "
+            f"{looks_like(state)}; for a file saved by open_clip name the architecture too: --backbone ViT-B-32 "
+            "--pretrained FILE"
         ) from error
     built: nn.Module = model
     return built
 
 
-def build_open_clip_model(name: str, state: Mapping[str, Tensor], source: str, quick_gelu: bool) -> nn.Module:
-    """The model that open_clip calls `name`, with these weights.
+def build_open_clip_model(
+    name: str, config: dict[str, Any], state: Mapping[str, Tensor], source: str, quick_gelu: bool
+) -> nn.Module:
+    """The model of a configuration, with these weights.
 
     Args:
-        name: a model of open_clip with regions; all of them are plain CLIPs.
-        state: its tensors.
+        name: of the model, for errors.
+        config: its configuration, as open_clip writes it.
+        state: its tensors, in open_clip's layout, OpenAI's, or Hugging Face's `CLIPModel` or `SiglipModel`.
         source: their name in errors.
         quick_gelu: the activation.
 
     Raises:
         UserError: the tensors are not those of this model, or a weight is not finite.
     """
-    model: nn.Module = open_clip.model.CLIP(**{**open_clip.get_model_config(name), "quick_gelu": quick_gelu})
-    try:
-        _check_numbers(state, source)
-        model.load_state_dict(dict(state))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
+    _check_numbers(state, source)
+    model = build_model(config, quick_gelu, with_bias="logit_bias" in state)
+    named = as_named_in(model, convert_state_dict(model, dict(state)))
+    wrong = misfits(model, named)
+    if wrong is not None:
         raise UserError(
-            f"the checkpoint {source} does not fit {name}: {reason}; name the model it was saved from"
-        ) from error
-    return model
-
-
-def build_random_model(name: str) -> nn.Module:
-    """The model that open_clip calls `name`, with QuickGELU as in OpenAI's, and random weights of a fixed seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model: nn.Module = open_clip.model.CLIP(**{**open_clip.get_model_config(name), "quick_gelu": True})
+            f"the checkpoint {source} does not fit {name}: {wrong}; it looks like {looks_like(state)}; name the model "
+            "it was saved from"
+        )
+    model.load_state_dict(named, strict=False)  # counters of batch norms alone may be missing
     return model
 
 
@@ -155,11 +212,16 @@ def _with_full_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> Any:
+    if path.name.endswith(".index.json"):
+        parts = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+        return {key: value for part in parts for key, value in load_file(path.parent / Path(part).name).items()}
     if path.suffix == ".safetensors":
         return load_file(path)
     if _is_torchscript(path):
         return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    return torch.load(path, map_location="cpu", weights_only=True)
+    numbers: list[Any] = [np.dtype, type(np.dtype("f8")), type(np.dtype("f4")), type(np.dtype("i8")), _scalar]
+    with torch.serialization.safe_globals(numbers):  # scores that training scripts keep beside weights
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _is_torchscript(path: Path) -> bool:

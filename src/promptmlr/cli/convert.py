@@ -1,6 +1,9 @@
 """`promptmlr convert`: labels from one format to another."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from promptmlr.cli.options import Data, Hiding, NonNegativeInt, PositiveInt, Reading
 from promptmlr.cli.progress import Terminal, note
@@ -15,7 +18,7 @@ def convert(
     /,
     *,
     to: str | None = None,
-    answers: Path | None = None,
+    answers: Annotated[list[Path] | None, Parameter(metavar="JOURNAL")] = None,
     hold_out: float | None = None,
     limit: PositiveInt | None = None,
     present_only: bool = False,
@@ -41,7 +44,8 @@ def convert(
         destination: A .csv or .json file, which refers to the images where they are; a .parquet file, which contains
             them; or a new folder, into which they are copied.
         to: The format to write. Required, unless --answers is given.
-        answers: A journal of `promptmlr serve --label`, whose answers replace labels.
+        answers: A journal of `promptmlr serve --label`, whose answers replace labels; may be repeated. Of several
+            answers to a cell the last one counts; of several journals, the one named last.
         hold_out: If DATA has no splits: put this share of the images into test and the others into train. File names
             and --seed decide, so an image stays in its split when others are added.
         limit: Keep at most this many images of each split, the first by name.
@@ -50,14 +54,12 @@ def convert(
         overwrite: Replace an existing file.
         workers: Threads that decode images.
     """
-    from promptmlr.data import load_parts
-    from promptmlr.data.answers import answered, correct, read_answers
+    from promptmlr.data.answers import correct, read_answers
+    from promptmlr.data.convert import chosen_parts
     from promptmlr.data.convert import convert as write
-    from promptmlr.data.convert import held_out, readable, thinned
     from promptmlr.errors import UserError
-    from promptmlr.labels import Observation
 
-    given = {} if answers is None else read_answers(answers)
+    given = read_answers(*answers or (), reporter=Terminal())
     if to is None:
         if answers is None:
             raise UserError("name the format to write with --to, or the answers to correct the file with by --answers")
@@ -65,18 +67,16 @@ def convert(
             note(line)
         print(f"{data} with these answers in {destination}")
         return
-    hidden = Observation.of(hiding)
-    parts = load_parts(data, reading.or_else({"coco_images": "all"}))
-    if given:
-        parts = answered(parts, given)
-    if hold_out is not None:
-        parts = held_out(parts, hold_out, hiding.seed)
-    parts = thinned(parts, hidden, hiding.seed, limit)
-    for part in parts.values():
-        for line in (part.source, *part.notes):
-            note(line)
-    if reading.skip_unreadable:
-        parts = readable(parts, Terminal(), workers)
+    parts = chosen_parts(
+        data,
+        reading,
+        answers=given,
+        hold_out=hold_out,
+        hiding=hiding,
+        limit=limit,
+        workers=workers,
+        reporter=Terminal(),
+    )
     lost = write(
         parts,
         destination,

@@ -15,19 +15,57 @@ from promptmlr.data.labelled import LabelledImages
 from promptmlr.errors import UserError, nearest
 from promptmlr.files import write_bytes
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+from promptmlr.reporting import Reporter, counted
 
-__all__ = ["answered", "correct", "read_answers"]
+__all__ = ["answered", "correct", "correctable", "read_answers"]
 
 Rows = list[tuple[str, str, dict[str, int]]]  # image id, name of its file, and class name → label
 _CODES = {"1": PRESENT, "0": ABSENT, "": UNKNOWN}
 
 
-def read_answers(path: Path) -> dict[str, dict[str, int]]:
-    """The answers of a journal: image id → class name → 1, 0 or -1; raises as `read_journal`."""
+def read_answers(*paths: Path, reporter: Reporter | None = None) -> dict[str, dict[str, int]]:
+    """The answers of journals: image id → class name → 1, 0 or -1.
+
+    The last answer to a cell counts: in a journal its last line, of several journals the one that is named last.
+
+    Args:
+        paths: the journals.
+        reporter: told how many cells two of them answer differently.
+
+    Raises:
+        UserError: as `read_journal`.
+    """
     found: dict[str, dict[str, int]] = defaultdict(dict)
-    for entry in read_journal(path):
-        found[entry.image][entry.class_name] = _CODES[entry.value]
+    differ = []
+    for path in paths:
+        for entry in read_journal(path):
+            code, row = _CODES[entry.value], found[entry.image]
+            if row.get(entry.class_name, code) != code:
+                differ.append(f"{entry.class_name!r} in {entry.image!r}")
+            row[entry.class_name] = code
+    if differ:
+        (reporter or Reporter()).note(
+            f"{counted(len(differ), 'cell')} answered differently, where {paths[-1]} or the later file counts; first "
+            f"{differ[0]}"
+        )
     return dict(found)
+
+
+def correctable(data: str, options: DataOptions) -> bool:
+    """Whether `correct` can write this file again; not every file of a format has a place for answers.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    path, kind = Path(data), format_named(options.format or detect_format(data))
+    if kind.amend is None or not path.is_file():
+        return False
+    before = _in_order(path, kind, options)
+    try:
+        kind.amend(path, [{} for _ in before], options)
+    except UserError:
+        return False
+    return True
 
 
 def correct(
@@ -155,9 +193,11 @@ def _matched(
     count = Counter(file for _, file in images)
     known = {file: image_id for image_id, file in images if file and count[file] == 1} | {one: one for one, _ in images}
     found: dict[str, Mapping[str, int]] = {}
+    away = [image for image in answers if image not in known]
+    if away:
+        more = f" ({len(away):,} of the {counted(len(answers), 'answered image')} are missing)" if away[1:] else ""
+        raise UserError(f"{data}: no image {away[0]!r}, which is answered{more}; {nearest(away[0], known)}")
     for image, one in answers.items():
-        if image not in known:
-            raise UserError(f"{data}: no image {image!r}, which is answered; {nearest(image, known)}")
         odd = next((name for name in one if name not in names), None)
         if odd is not None:
             raise UserError(f"{data}: no class {odd!r}, which is answered; {nearest(odd, names)}")

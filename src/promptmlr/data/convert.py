@@ -6,24 +6,32 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
+from promptmlr.data import load_parts
+from promptmlr.data.answers import answered
 from promptmlr.data.formats import WRITERS, detect_format
 from promptmlr.data.formats.base import Writer
 from promptmlr.data.images import ImageRef, UnreadableImage
 from promptmlr.data.labelled import LabelledImages
+from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import split_for, usual_split
 from promptmlr.errors import UserError, nearest
 from promptmlr.files import new_folder
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Observation, hide
 from promptmlr.names import first_names
+from promptmlr.options import HidingOptions
 from promptmlr.reporting import Reporter
 
-__all__ = ["convert", "held_out", "readable", "thinned"]
+__all__ = ["chosen_parts", "convert", "held_out", "readable", "thinned"]
 
 ALL = Observation()
+_DEFAULTS = DataOptions()
+_ALL_SHOWN = HidingOptions()
+_NOTHING: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
 
 def convert(
@@ -85,6 +93,45 @@ def convert(
         notes.append(f"its folders {', '.join(odd)} are not read back as splits: call them train, val or test")
     written = destination / "labels.csv" if target.suffix == ".csv" else destination
     return notes if to == "label-studio" else [*notes, *_misread(written, to)]
+
+
+def chosen_parts(
+    data: str,
+    options: DataOptions = _DEFAULTS,
+    *,
+    answers: Mapping[str, Mapping[str, int]] = _NOTHING,
+    hold_out: float | None = None,
+    hiding: HidingOptions = _ALL_SHOWN,
+    limit: int | None = None,
+    workers: int = 2,
+    reporter: Reporter | None = None,
+) -> dict[str | None, LabelledImages]:
+    """What `convert` is to write, by split: everything in the data, or what is chosen of it.
+
+    Args:
+        data: a file or a folder in any format.
+        options: how it is read; unreadable images are left out where they say so.
+        answers: image id → class name → 1, 0 or -1, in the place of labels.
+        hold_out: share of the images that become the split test, in data without splits.
+        hiding: which labels are hidden.
+        limit: keep at most this many images of each split.
+        workers: threads that decode images.
+        reporter: told what the data are, and what was left out.
+
+    Raises:
+        UserError: as `load_parts`, `answered`, `held_out`, `thinned` and `readable`.
+    """
+    reporter = reporter or Reporter()
+    parts = load_parts(data, options.or_else({"coco_images": "all"}))
+    if answers:
+        parts = answered(parts, answers)
+    if hold_out is not None:
+        parts = held_out(parts, hold_out, hiding.seed)
+    parts = thinned(parts, Observation.of(hiding), hiding.seed, limit)
+    for part in parts.values():
+        for line in (part.source, *part.notes):
+            reporter.note(line)
+    return readable(parts, reporter, workers) if options.skip_unreadable else parts
 
 
 def thinned(

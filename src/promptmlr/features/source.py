@@ -58,7 +58,7 @@ ROWS_AT_ONCE = 1024
 
 
 def default_cache_folder() -> Path | None:
-    """The folder in PROMPTMLR_CACHE, if that is no URL, or promptmlr in the user's cache folder; None if nowhere."""
+    """The folder in PROMPTMLR_CACHE, if it is no URL, or promptmlr in the user's cache folder; None without a home."""
     named = os.environ.get("PROMPTMLR_CACHE")
     if named and "://" not in named:
         return Path(named)

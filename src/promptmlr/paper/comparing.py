@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from promptmlr.backbone import Backbone
+from promptmlr.backbone import PAPER_TOWER, Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.features import JobSettings
@@ -193,7 +193,9 @@ def _opened(asked: Comparison, reporter: Reporter) -> _Opened:
     remarks = remarks_on(train, train.folds) if test is None else remarks_on(test, None)
     for remark in remarks:
         reporter.note(remark)
-    return _Opened(train, test, hidden, remarks, open_tower(asked.data, asked.tower, reporter, train))
+    return _Opened(
+        train, test, hidden, remarks, open_tower(asked.data, asked.tower, reporter, train, usual=PAPER_TOWER)
+    )
 
 
 def _no_split(asked: Comparison, train: LabelledImages) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from promptmlr.backbone import PAPER_IMAGE_SIZE, PAPER_TOWER
 from promptmlr.opening import job_settings, open_tower
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions
 from promptmlr.paper.grid.benchmarks import BENCHMARKS, load_benchmark, what_is_missing
@@ -16,7 +17,7 @@ from promptmlr.reporting import Reporter
 
 __all__ = ["reproduce_table"]
 
-TOWER, IMAGE_SIZE = "RN101", 448  # the paper's
+TOWER, IMAGE_SIZE = PAPER_TOWER[0], PAPER_IMAGE_SIZE
 
 
 def reproduce_table(

@@ -3,7 +3,8 @@
 from promptmlr.pipeline.images import augmentation_of
 from promptmlr.pipeline.job import TrainingJob, build
 from promptmlr.pipeline.observed import check_labels
+from promptmlr.pipeline.passing import passing_run
 from promptmlr.pipeline.running import train_run
 from promptmlr.pipeline.selection import score_on
 
-__all__ = ["TrainingJob", "augmentation_of", "build", "check_labels", "score_on", "train_run"]
+__all__ = ["TrainingJob", "augmentation_of", "build", "check_labels", "passing_run", "score_on", "train_run"]

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.prior.sample import sampled_margins
+from promptmlr.prior.sigmoid import own_share
 from promptmlr.prior.zero_shot import Moments, assumed_share, fit_scaling, level_shift
 from promptmlr.prior_record import COLUMNS, Level, PriorRecord
 from promptmlr.recipes import Recipe
 from promptmlr.recognizer import Recognizer
-from promptmlr.regions import RegionSource
+from promptmlr.regions import RegionSource, SelectedRegions
 
 __all__ = ["calibrated_zero_shot"]
 
@@ -45,11 +46,16 @@ def calibrated_zero_shot(
     """
     images, margins = sampled_margins(recognizer, source, labels, seed, uniform=bool(costly.any()))
     moments = Moments.of(margins)
+    if recognizer.pair_score is not None:
+        own = own_share(recognizer, SelectedRegions(source, images))
+        moments = replace(moments, scale=recognizer.pair_score[0], share=own)
     scaling, common = fit_scaling(margins, labels[images], moments, recipe.unknown, costly)
     level: Level = "labels" if not costly.any() else "loss"
     wanted: float | NDArray[np.float64] | None = None if share is None else np.asarray(share, dtype=np.float64)
     if wanted is None and not (labels != UNKNOWN).any():
         wanted, level = assumed_share(labels.shape[1]), "assumed"
+        if moments.share is not None:
+            wanted, level = moments.share, "tower"
     elif wanted is not None:
         level = "share"
     if wanted is not None:

@@ -89,6 +89,11 @@ def describe_prior(begun: BegunRun, source: RegionSource, class_names: Sequence[
             f"nobody said how often classes are present: in {assumed:.2g} % of the images on average, it is assumed; "
             "--share says better"
         )
+    if record.level == "tower":
+        lines.append(
+            "nobody said how often classes are present: the tower's own probabilities, from its logit scale and bias, "
+            "set the level; --share says better"
+        )
     if record.level == "share":
         lines.append("how often classes are present comes from --share")
     return lines

@@ -43,10 +43,14 @@ class Moments:
     Attributes:
         mean: (C,) mean margin.
         log_spread: (C,) log of its standard deviation.
+        scale: of the odds that the tower itself learned, per cosine; CLIP's is 100, as margins have it.
+        share: how often classes are present by these odds; None where the tower has none, and two per image are.
     """
 
     mean: Tensor
     log_spread: Tensor
+    scale: float = 100.0
+    share: float | None = None
 
     @classmethod
     def of(cls, margins: NDArray[np.float64]) -> "Moments":
@@ -103,8 +107,10 @@ def fit_scaling(
         counted: (C,) classes whose unknown labels have that cost; None means all.
     """
     classes = labels.shape[1]
-    odds_assumed = math.log(assumed_share(classes) / (1 - assumed_share(classes)))
+    share = assumed_share(classes) if moments.share is None else moments.share
+    odds_assumed = math.log(share / (1 - share))
     centres = torch.tensor([odds_assumed if centre is None else centre for centre in CENTRES], dtype=torch.float64)
+    centres[0] += math.log(moments.scale / 100)
     spreads = torch.tensor(SPREADS, dtype=torch.float64)
     means = float(moments.mean.mean()), float(moments.log_spread.mean())
     known = labels != UNKNOWN

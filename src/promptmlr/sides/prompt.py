@@ -30,19 +30,18 @@ class TextEncoder(Protocol):
 
     width: int
     context_length: int
-    start_token: int
-    end_token: int
+    start_tokens: tuple[int, ...]
+    end_tokens: tuple[int, ...]
 
     @property
     def feature_width(self) -> int:
         """D."""
 
-    @property
-    def activation_bytes(self) -> int:
-        """Estimated bytes that a backward pass keeps per position of a prompt."""
+    def activation_bytes(self, positions: int) -> int:
+        """Estimated bytes that a backward pass keeps of one prompt of so many positions."""
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text, without start and end token."""
+        """Token ids of a text, without what stands before and behind every text."""
 
     def embed(self, tokens: Tensor | Sequence[int]) -> Tensor:
         """(…) token ids → (…, W) embeddings."""
@@ -51,7 +50,7 @@ class TextEncoder(Protocol):
         """(P, W) embeddings of the common prefix of all prompts → its keys and values for `encode`."""
 
     def encode(self, embeddings: Tensor, ends: Tensor, prefix: Tensor) -> Tensor:
-        """(N, L, W) embeddings behind a prefix, and the (N,) positions of their end tokens → (N, D) text features."""
+        """(N, L, W) embeddings behind a prefix, and the (N,) positions of their last tokens → (N, D) text features."""
 
 
 class PromptSide(Side):
@@ -86,7 +85,7 @@ class PromptSide(Side):
         self._start: Tensor
         self._names: Tensor
         self._ends: Tensor
-        self.register_buffer("_start", torch.tensor([text.start_token]), persistent=False)
+        self.register_buffer("_start", torch.tensor(text.start_tokens, dtype=torch.int64), persistent=False)
         self.register_buffer("_names", names, persistent=False)
         self.register_buffer("_ends", ends, persistent=False)  # (C,) where [end] stands in them
         # Classes with short and with long names are encoded separately if that saves enough padding.
@@ -202,7 +201,7 @@ class PromptSide(Side):
     def _activation_bytes(self) -> int:
         """Estimated bytes that a backward pass keeps for all classes."""
         positions = self._names.shape[1] + (self.context.shape[1] if self.context.dim() == 3 else 0)
-        return len(self._names) * positions * self._text.activation_bytes
+        return len(self._names) * self._text.activation_bytes(positions)
 
     def _goes_with(self, other: "PromptSide") -> bool:
         """Whether both have the same prefix and names, so that their texts can be encoded together."""
@@ -255,13 +254,13 @@ def _name_tokens(text: TextEncoder, class_names: Sequence[str], context_length: 
     rows = []
     for name in class_names:
         tokens = text.tokenize(f"{name}.")
-        needed = len(tokens) + context_length + 2
+        needed = len(text.start_tokens) + context_length + len(tokens) + len(text.end_tokens)
         if needed > text.context_length:
             raise UserError(
                 f"class name {name!r} is too long: with {context_length} context tokens it takes {needed} of "
                 f"{text.context_length} positions; shorten the name or the context"
             )
-        rows.append(torch.tensor([*tokens, text.end_token]))
+        rows.append(torch.tensor([*tokens, *text.end_tokens]))
     ends = torch.tensor([len(row) - 1 for row in rows])
     return nn.utils.rnn.pad_sequence(rows, batch_first=True), ends
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from promptmlr.data import ImageFile, detect_format, find_images, load_data
+from promptmlr.data.applying import applying_command
 from promptmlr.data.classes import classes_of
 from promptmlr.data.images import ImageRef
 from promptmlr.errors import UserError
@@ -18,7 +19,7 @@ from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import shown
 from promptmlr.opening import open_cache, open_tower
 from promptmlr.options import CacheOptions, DataOptions, TowerOptions
-from promptmlr.reporting import Reporter, counted
+from promptmlr.reporting import ProgressAlone, Reporter, counted
 from promptmlr.run import Run
 from promptmlr.web.in_journal import InJournal
 from promptmlr.web.in_table import InTable
@@ -89,7 +90,10 @@ def open_labelling(
         if run is None:
             backbone = open_tower("images", tower, reporter)
             known = replace(queue.labelled, labels=queue.known()[0])
-            run = run_on(known, backbone, cache, workers=tower.workers, reporter=reporter)
+            run = run_on(known, backbone, cache, workers=tower.workers, reporter=ProgressAlone(reporter))
+            count = int((known.labels != UNKNOWN).sum())
+            learned = f"of a run that has learned from the {counted(count, 'label')} that are known"
+            reporter.note(f"the first proposals are {learned if count else 'CLIP’s own, as no label is known yet'}")
         learner = None
         if asked.suggestions is None:
             learner = Learner(queue, learning_by(run, queue.labelled, cache, tower.workers, reporter), reporter)
@@ -112,14 +116,15 @@ def label_queue(asked: Asked, run: Run | None, reporter: Reporter) -> LabelQueue
         reading = replace(reading, classes=asked.classes)
     kind = reading.format or detect_format(data)
     like = {} if run is None or run.config.data.reading.get("format") != kind else run.config.data.reading
-    reading = replace(reading.or_else({"coco_images": "all"}).or_else(like), format=kind, skip_unreadable=True)
+    said = reading.or_else(like)
+    reading = replace(said.or_else({"coco_images": "all"}), format=kind, skip_unreadable=True)
     labelled = load_data(data, "train", reading)
     if labelled.features is not None:
         raise UserError(f"{data} holds features, and nobody can look at those; name the images")
     if run is not None and not set(labelled.class_names) & set(run.class_names):
         raise UserError(f"{data} has none of the run's classes, such as {run.class_names[0]!r}")
     _check_images(data, labelled.images, reporter)
-    keeper = _keeper(Path(data), reading, asked.journal, reporter)
+    keeper = _keeper(data, reading, said, asked.journal, reporter)
     share = asked.random_share if asked.suggestions is None else 0.0  # cells that somebody chose stand for no others
     queue = LabelQueue(labelled, keeper, random_share=share, reporter=reporter)
     if not (queue.known()[0] == UNKNOWN).any():
@@ -149,13 +154,15 @@ def blank_table(folder: Path, classes: str) -> Path:
     return path
 
 
-def _keeper(data: Path, reading: DataOptions, journal: Path | None, reporter: Reporter) -> Keeper:
-    """The cells of a CSV, or a journal for whatever `promptmlr convert` writes back."""
-    beside = Journal(journal or data.resolve().with_name(f"{data.resolve().name}.answers.jsonl"))
-    if reading.format != "csv" or data.suffix.lower() not in IN_PLACE:
-        reporter.note(f"answers are kept in {beside.path}; `promptmlr convert --answers` puts them into a label file")
-        return InJournal(beside)
-    file = LabelFile(data, reading)
+def _keeper(data: str, reading: DataOptions, said: DataOptions, journal: Path | None, reporter: Reporter) -> Keeper:
+    """The cells of a CSV, or a journal for `promptmlr convert`, which reads the data as `said`."""
+    path = Path(data)
+    beside = Journal(journal or path.resolve().with_name(f"{path.resolve().name}.answers.jsonl"))
+    if reading.format != "csv" or path.suffix.lower() not in IN_PLACE:
+        command = applying_command(data, beside.path, said)
+        reporter.note(f"answers are kept in {beside.path}, and {data} stays as it is; when you are done: {command}")
+        return InJournal(beside, command)
+    file = LabelFile(path, reading)
     cells = file.read()
     for answer in (PRESENT, ABSENT):
         cells.written(answer)  # refused now, and not at the first answer

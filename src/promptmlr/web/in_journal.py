@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from promptmlr.data.journal import Entry
 from promptmlr.labels import UNKNOWN
+from promptmlr.reporting import counted
 from promptmlr.web.journal import Journal
 from promptmlr.web.keeping import CODES, Kept
 
@@ -16,12 +17,14 @@ class InJournal:
 
     Args:
         journal: what it holds already counts.
+        command: puts its answers in place.
     """
 
     waiting = 0
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, command: str) -> None:
         self.journal = journal
+        self._command = command
         self.name = journal.path.name
         self._answers = {entry.cell: entry for entry in journal.answers()}
 
@@ -50,6 +53,12 @@ class InJournal:
         for entry in entries:
             self._answers.pop(entry.cell, None)
         return [True] * len(entries)
+
+    def ending(self) -> str | None:
+        """The command that puts them in place."""
+        if not self._answers:
+            return None
+        return f"{counted(len(self._answers), 'answer')} in {self.journal.path}; put them in place: {self._command}"
 
     def lost(self) -> int:
         """Nothing is ever taken out of it."""

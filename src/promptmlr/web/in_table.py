@@ -11,7 +11,7 @@ from promptmlr.data.cells import LabelCells
 from promptmlr.data.journal import Entry
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.labels import UNKNOWN
-from promptmlr.reporting import Reporter
+from promptmlr.reporting import Reporter, counted
 from promptmlr.web.journal import Journal
 from promptmlr.web.keeping import CODES, Kept
 from promptmlr.web.label_file import LabelFile
@@ -88,6 +88,13 @@ class InTable:
     def waiting(self) -> int:
         """Answers that the file has not got yet."""
         return len(self._waiting)
+
+    def ending(self) -> str | None:
+        """How many answers the file got, and what waits."""
+        parts = [f"{counted(len(self._written), 'answer')} written to {self.file.path}"] if self._written else []
+        if self._waiting:
+            parts.append(f"{counted(len(self._waiting), 'answer')} in {self.journal.path} alone, for the next start")
+        return "; ".join(parts) or None
 
     def lost(self) -> int:
         """Answers that the file had, and whose cells are blank again."""

@@ -62,6 +62,9 @@ class Keeper(Protocol):
             UserError: the place cannot be read now.
         """
 
+    def ending(self) -> str | None:
+        """What to say of the answers at the end; None where there are none."""
+
     def write_again(self) -> tuple[int, int]:
         """Put what waits, and what was lost, into its place: how many there were, and how many still wait.
 

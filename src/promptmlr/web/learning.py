@@ -5,13 +5,11 @@ Letters: N images, C classes.
 
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -24,12 +22,12 @@ from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.features import RegionCache, open_regions
 from promptmlr.following import Follower
 from promptmlr.labels import UNKNOWN, Labels
-from promptmlr.pipeline import TrainingJob, train_run
+from promptmlr.pipeline import TrainingJob, passing_run
 from promptmlr.prediction import predict_source
 from promptmlr.recipes import Recipe, load_recipe
 from promptmlr.regions import FreshRegions
 from promptmlr.reporting import Reporter
-from promptmlr.run import Run, load_run
+from promptmlr.run import Run
 from promptmlr.training import EpochReport
 from promptmlr.web.labelling import LabelQueue
 from promptmlr.web.proposals import ranked_proposals
@@ -143,20 +141,15 @@ def run_on(
     keep = np.ones(labelled.labels.shape, dtype=np.bool_)
     share = like.config.share if like is not None and (same or not isinstance(like.config.share, tuple)) else None
     job = TrainingJob(method, recipe, labelled, keep, share=share)
-    with tempfile.TemporaryDirectory(prefix="promptmlr-") as folder:
-        path = train_run(
-            job,
-            backbone,
-            Path(folder) / "run",
-            cache=cache,
-            skip_unreadable=True,
-            workers=workers,
-            reporter=reporter,
-            followers=[follower] if follower is not None else [],
-        )
-        run = load_run(path)
-    run.adopt(backbone)
-    return run
+    return passing_run(
+        job,
+        backbone,
+        cache=cache,
+        skip_unreadable=True,
+        workers=workers,
+        reporter=reporter,
+        followers=[] if follower is None else [follower],
+    )
 
 
 def probabilities_of(

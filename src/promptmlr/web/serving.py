@@ -44,6 +44,9 @@ def run_service(
             server.run(prepare)
     finally:
         service.worker.stop()
+    ending = None if service.queue is None else service.queue.keeper.ending()
+    if ending is not None:
+        reporter.note(ending)
     reporter.note("stopped")
 
 

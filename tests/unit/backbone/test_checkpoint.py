@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -204,7 +205,9 @@ def test_tensors_of_another_model_are_refused_in_one_line(tiny_resnet, how: str)
     "build",
     [
         lambda state: build_openai_model(state, "clip.pt"),
-        lambda state: build_open_clip_model("RN50", state, "clip.pt", quick_gelu=True),
+        lambda state: build_open_clip_model(
+            "RN50", open_clip.get_model_config("RN50"), state, "clip.pt", quick_gelu=True
+        ),
     ],
 )
 def test_a_weight_that_is_no_finite_number_is_named(tiny_resnet, build, value: torch.Tensor, message: str) -> None:

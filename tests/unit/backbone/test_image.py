@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from promptmlr.backbone import load_backbone
-from promptmlr.backbone.image import resized_positions
+from promptmlr.backbone.image.kind import resized_positions
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 

@@ -1,8 +1,11 @@
 """`load_backbone`: by path, by open_clip's names and tags, and without a network."""
 
+import json
 import os
 import re
+import time
 
+import huggingface_hub
 import numpy as np
 import open_clip
 import pytest
@@ -142,6 +145,11 @@ def test_a_backbone_that_cannot_be_loaded_is_one_line(open_clip_knows, arguments
     assert "\n" not in str(error.value)
 
 
+def test_a_size_that_does_not_fit_is_refused_before_weights_are_fetched(open_clip_knows) -> None:
+    with pytest.raises(UserError, match="image size 40 does not fit Tiny: it must be a multiple of 16, such as 32, 48"):
+        load_backbone("Tiny", "quick", 40)
+
+
 @pytest.mark.parametrize("size", [0, -64, 31, 100])
 def test_an_image_size_that_does_not_fit_is_refused(tiny_checkpoint, size: int) -> None:
     with pytest.raises(UserError, match=f"image size {size} does not fit .*: it must be a multiple of 32"):
@@ -216,3 +224,72 @@ def test_bare_models_need_no_network(open_clip_knows, tiny_checkpoint) -> None:
         bare_model("Tinny")
     named = bare_backbone(tiny_checkpoint)
     assert named.weights_sha256 == load_backbone(tiny_checkpoint).weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("Tiny", "--backbone Tiny --pretrained plain=FILE"),
+        ("hf-hub:someone/tower", "https://huggingface.co/someone/tower on another machine into a folder and pass it"),
+    ],
+)
+def test_without_a_network_nothing_is_tried_again_and_again(open_clip_knows, name, advice, monkeypatch) -> None:
+    """Asked once for any answer, then caches alone are looked at."""
+    monkeypatch.setattr(download, "_answers", lambda _address: False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    seen = []
+
+    def cached(*_arguments, **_options):
+        seen.append(huggingface_hub.constants.HF_HUB_OFFLINE)
+        raise OSError("not in the cache")
+
+    monkeypatch.setattr(download, "download_pretrained", cached)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", cached)
+    with pytest.raises(EnvironmentFault, match=r"huggingface.co does not answer; without a network, ") as error:
+        load_backbone(name, pretrained="plain" if name == "Tiny" else None)
+    assert advice in str(error.value)
+    assert "\n" not in str(error.value)
+    assert seen == [True]
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_an_address_that_never_answers_is_given_up_within_seconds(monkeypatch) -> None:
+    monkeypatch.setattr(download, "PATIENCE", 0.2)
+    monkeypatch.setattr(download, "_any_answer", lambda _address: time.sleep(3) or True)
+    begun = time.monotonic()
+    assert not download._answers("https://somewhere.example")
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hf-hub:", "write hf-hub:owner/name or local-dir:FOLDER"),
+        ("local-dir:nowhere", "there is no nowhere/open_clip_config.json; open_clip writes it beside the weights"),
+    ],
+)
+def test_other_schemes_of_open_clip_that_name_nothing(name: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_backbone(name)
+    assert message in str(error.value)
+
+
+def test_a_folder_is_named_with_its_scheme(open_clip_knows, tiny_vit, tmp_path) -> None:
+    with pytest.raises(UserError, match=f"is a folder: write local-dir:{tmp_path} where an open_clip_config.json lies"):
+        load_backbone(tmp_path)
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": open_clip.get_model_config("Tiny")}))
+    with pytest.raises(UserError, match=r"holds no weights; they are looked for as open_clip_model.safetensors, "):
+        load_backbone(f"local-dir:{tmp_path}")
+    save_file(tiny_vit, tmp_path / "open_clip_model.safetensors")
+    loaded = load_backbone(f"local-dir:{tmp_path}")
+    assert all(torch.equal(loaded._model.state_dict()[key], value) for key, value in tiny_vit.items())
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    with pytest.raises(UserError, match="is no configuration that open_clip writes"):
+        load_backbone(f"local-dir:{tmp_path}")
+
+
+def test_the_only_tag_need_not_be_named(open_clip_knows, vit_file, monkeypatch) -> None:
+    monkeypatch.setattr(download, "download_pretrained", lambda _: str(vit_file))
+    assert load_backbone("Tiny-quickgelu").pretrained == "quick"
+    with pytest.raises(UserError, match="Tiny has no pretrained tag 'openai'"):
+        load_backbone("Tiny")

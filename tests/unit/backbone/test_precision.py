@@ -7,8 +7,8 @@ import torch
 
 from promptmlr.backbone import load_backbone, tower_dtypes
 from promptmlr.backbone.checkpoint import build_openai_model
-from promptmlr.backbone.fused import resnet_trunk
-from promptmlr.backbone.image import resnet_regions
+from promptmlr.backbone.image.fused import resnet_trunk
+from promptmlr.backbone.image.resnet import resnet_regions
 from promptmlr.sides import PromptSide
 
 NAMES = ["dog", "traffic light", "umbrella"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 
-from promptmlr.backbone.text import TextTower
+from promptmlr.backbone.text import text_tower
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 VISION = {"layers": 1, "width": 64, "image_size": 32, "patch_size": 16}
@@ -33,7 +33,7 @@ def clip(request) -> torch.nn.Module:
 
 
 def test_sentences_are_those_of_the_tower_itself(clip) -> None:
-    tower = TextTower(clip, SimpleTokenizer())
+    tower = text_tower(clip, SimpleTokenizer())
     tokens = open_clip.tokenize(TEXTS)
     assert tokens.shape == (3, 77)
     torch.testing.assert_close(tower.encode_texts(TEXTS), clip.encode_text(tokens), **CLOSE)
@@ -43,7 +43,7 @@ def test_sentences_are_those_of_the_tower_itself(clip) -> None:
 @pytest.mark.parametrize("common", [1, 2, 6])
 def test_features_and_gradients_of_prompts_behind_a_prefix(clip, common: int) -> None:
     """The same embeddings through open_clip's blocks at all positions, prefix repeated for every prompt."""
-    tower = TextTower(clip, SimpleTokenizer())
+    tower = text_tower(clip, SimpleTokenizer())
     text = getattr(clip, "text", clip)
     before = torch.randn(common, 64, dtype=torch.float64, requires_grad=True)
     rows = torch.randn(3, 5, 64, dtype=torch.float64, requires_grad=True)
@@ -67,7 +67,7 @@ def test_features_and_gradients_of_prompts_behind_a_prefix(clip, common: int) ->
 
 def test_what_a_backward_pass_keeps_is_about_what_it_says() -> None:
     clip = model("quickgelu").float()
-    tower = TextTower(clip, SimpleTokenizer())
+    tower = text_tower(clip, SimpleTokenizer())
     weights = {parameter.data_ptr() for parameter in clip.parameters()}
     kept = {}
     rows = torch.randn(8, 20, 64, requires_grad=True)
@@ -77,8 +77,8 @@ def test_what_a_backward_pass_keeps_is_about_what_it_says() -> None:
             kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    prefix = tower.prefix(tower.embed([tower.start_token]))
+    prefix = tower.prefix(tower.embed(tower.start_tokens))
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         tower.encode(rows, torch.full((8,), 19), prefix)
     measured = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-    assert 0.5 < measured / (8 * 20 * tower.activation_bytes) < 1
+    assert 0.5 < measured / (8 * tower.activation_bytes(20)) < 1

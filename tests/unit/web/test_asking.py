@@ -71,7 +71,7 @@ def test_other_formats_are_answered_in_a_journal_that_convert_applies(folder: Pa
     data, heard = coco(folder), Heard()
     queue = label_queue(Asked(str(data), random_share=0.0), None, heard)
     assert isinstance(queue.keeper, InJournal)
-    assert any("convert --answers" in note for note in heard.notes)
+    assert any(f"promptmlr convert {data} " in note for note in heard.notes)
     shape = queue.labelled.labels.shape
     queue.propose(listed_proposals(shape, {(row, 1): 0.5 for row in range(3)}))
     before = data.read_bytes()

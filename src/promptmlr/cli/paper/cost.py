@@ -32,16 +32,16 @@ def cost(
         context_length: Context tokens per prompt.
         out: Folder for cost.csv and claims.csv.
     """
-    from promptmlr.backbone import PAPER_IMAGE_SIZE, of_open_clip
+    from promptmlr.backbone import PAPER_TOWER, usual_image_size
     from promptmlr.paper.cost.measuring import CostSetting, measure_costs
     from promptmlr.paper.cost.report import CostOutputs
 
     check_page(out, report)
-    backbone = tower.backbone or "RN101"
+    backbone = tower.backbone or PAPER_TOWER[0]
     setting = CostSetting(
         backbone=backbone,
         class_names=_class_names(classes),
-        image_size=tower.image_size or (PAPER_IMAGE_SIZE if of_open_clip(backbone) else None),
+        image_size=tower.image_size or usual_image_size(backbone),
         batch_size=batch_size,
         context_length=context_length,
         images=images,

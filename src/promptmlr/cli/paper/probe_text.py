@@ -38,6 +38,7 @@ def probe_text(
             ImageNet, and each with 'not' before it.
         out: Folder for settings.json, cosines.csv, classes.csv and auc.csv.
     """
+    from promptmlr.backbone import PAPER_TOWER
     from promptmlr.maps.sentences import TEMPLATES
     from promptmlr.opening import job_settings, open_data, open_images, open_tower
     from promptmlr.paper.text_probe.report import ProbeOutputs
@@ -50,7 +51,8 @@ def probe_text(
     if data is not None:
         labelled = open_data(data, "test", reading, Terminal())
     names = _class_names(classes, labelled, tower.backbone)
-    backbone = open_tower(data or "", replace(tower, dtype=tower.dtype or "float32"), Terminal())
+    wanted = replace(tower, dtype=tower.dtype or "float32")
+    backbone = open_tower(data or "", wanted, Terminal(), usual=PAPER_TOWER)
     cosines = prompt_cosines(backbone, names, TEMPLATES[templates])
     scores = []
     if labelled is not None:

@@ -25,7 +25,7 @@ from promptmlr.reporting import Reporter
 from promptmlr.sides import PromptSide
 from promptmlr.training import fit
 
-__all__ = ["RELEASED_METHODS", "Cost", "CostSetting", "Way", "measure_costs"]
+__all__ = ["RELEASED_METHODS", "Cost", "CostSetting", "Way", "image_flops", "measure_costs"]
 
 Way = Literal["as released", "as here"]
 
@@ -161,9 +161,20 @@ class _Batch:
 
     def encoding(self, backbone: Backbone) -> tuple[int, float]:
         """FLOPs and seconds of this package's image tower for one image."""
-        flops = count_flops(lambda: backbone.encode_image(self.images[:1]))
+        flops = image_flops(backbone)
         seconds = _timed(lambda: backbone.encode_image(self.images), backbone.device)
         return flops, statistics.median(seconds) / len(self.images)
+
+
+def image_flops(backbone: Backbone) -> int:
+    """FLOPs of the image tower for one image.
+
+    They are counted on the plain modules, because the counter does not see the fused convolutions of a CPU.
+    """
+    tower = backbone.image_tower()
+    weight = next(tower.parameters())
+    image = weight.new_zeros(1, 3, backbone.image_size, backbone.image_size)
+    return count_flops(lambda: tower(image))
 
 
 def _measure_here(method: str, recipe: Recipe, backbone: Backbone, batch: _Batch) -> _Measured:

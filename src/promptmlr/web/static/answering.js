@@ -16,6 +16,9 @@ export function answerButton(text, key, name, act, quiet = false) {
     element("kbd", { textContent: key }));
   button.dataset.answer = name;
   button.setAttribute("aria-keyshortcuts", key);
-  button.addEventListener("click", act);
+  button.addEventListener("click", event => {
+    act();
+    if (event.detail) button.blur();  // clicked with a pointer: Enter then confirms, and does not click it again
+  });
   return button;
 }

@@ -76,7 +76,7 @@ function mapButton(cellNow) {
     if (again) return;
     place.dataset.class = cell.class;
     try {
-      place.replaceChildren(...presenceMap(...await mapsOf(cell)));
+      place.replaceChildren(...presenceMap(...await mapsOf(cell, "large")));
     } catch (error) {
       place.replaceChildren(element("p", { className: "problem", textContent: error.message }));
     }

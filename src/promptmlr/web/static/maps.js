@@ -14,7 +14,8 @@ function colour(share) {
 
 const share = (value, side) => (side.high > side.low ? (value - side.low) / (side.high - side.low) : 0);
 
-function where(side) {
+// Where a map is strongest, in words.
+export function strongest(side) {
   let best = [0, 0];
   side.grid.forEach((row, r) => row.forEach((value, c) => { if (value > side.grid[best[0]][best[1]]) best = [r, c]; }));
   return `strongest in row ${best[0] + 1} of ${side.grid.length}, column ${best[1] + 1} of ${side.grid[0].length}`;
@@ -28,9 +29,9 @@ function drawn(image, proportion, side) {
   if (image) context.drawImage(image, 0, 0, canvas.width, canvas.height);
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
   const rows = side.grid.length, columns = side.grid[0].length;
-  const colours = side.grid.map(row => row.map(value => colour(share(value, side))));
+  const painted = side.grid.map(row => row.map(value => colour(share(value, side))));
   for (let y = 0, at = 0; y < canvas.height; y++) {
-    const row = colours[Math.min(Math.floor(y / canvas.height * rows), rows - 1)];
+    const row = painted[Math.min(Math.floor(y / canvas.height * rows), rows - 1)];
     for (let x = 0; x < canvas.width; x++, at += 4) {
       const over = row[Math.min(Math.floor(x / canvas.width * columns), columns - 1)];
       const mean = (pixels.data[at] + pixels.data[at + 1] + pixels.data[at + 2]) / 3;
@@ -42,7 +43,10 @@ function drawn(image, proportion, side) {
   return canvas;
 }
 
-function scale(side, title) {
+const scale = (side, title) => colours(title, side.low.toFixed(1), side.high.toFixed(1));
+
+// What the colours mean: a title, and words or numbers for both ends.
+export function colours(title, low, high) {
   const canvas = element("canvas", { width: 100, height: 1 });
   const context = canvas.getContext("2d");
   for (let x = 0; x < 100; x++) {
@@ -51,14 +55,14 @@ function scale(side, title) {
   }
   canvas.setAttribute("aria-hidden", "true");
   return element("div", { className: "scale" }, element("span", { className: "name", textContent: title }),
-    side.low.toFixed(1), canvas, side.high.toFixed(1));
+    low, canvas, high);
 }
 
 // Where a class is seen alone, as large as the space it gets.
 export function presenceMap(answer, image) {
   const side = answer.presence, canvas = drawn(image, image.naturalHeight / image.naturalWidth, side);
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `presence of ${answer.class}: ${where(side)}`);
+  canvas.setAttribute("aria-label", `presence of ${answer.class}: ${strongest(side)}`);
   return [canvas, scale(side, `presence of ${answer.class}: ${side.scale}`)];
 }
 
@@ -68,7 +72,7 @@ export function classMaps(answer, image, proportion) {
   for (const name of ["presence", "absence"]) {
     const canvas = drawn(image, proportion, answer[name]);
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${name} of ${answer.class}: ${where(answer[name])}`);
+    canvas.setAttribute("aria-label", `${name} of ${answer.class}: ${strongest(answer[name])}`);
     maps.append(element("figure", {}, canvas, element("figcaption", { textContent: `${name} of ${answer.class}` })));
   }
   const same = answer.presence.scale === answer.absence.scale;

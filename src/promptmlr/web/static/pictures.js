@@ -53,8 +53,8 @@ export function photo(cell, size, done) {
 }
 
 // Presence and absence of a class in the picture of a cell, as the view Recognize asks for them.
-export async function mapsOf(cell) {
-  const image = await picture(cell, "large");
+export async function mapsOf(cell, size) {
+  const image = await picture(cell, size);
   const content = await (await fetch(image.src)).blob();
   const body = new FormData();
   body.append("images", content, cell.image);

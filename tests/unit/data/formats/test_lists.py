@@ -77,7 +77,9 @@ def test_a_long_csv_may_hold_no_label_yet(make_csv):
 def test_a_long_csv_without_values_lists_what_is_present(make_csv, refused):
     path = make_csv("image,label\na.png,cat\na.png,dog\nb.png,\n")
     check_both_readings(refused, path)
-    assert read(path, unlisted="absent") == {"a.png": {"cat": 1, "dog": 1}, "b.png": {"cat": 0, "dog": 0}}
+    a = {"a.png": {"cat": 1, "dog": 1}}
+    assert read(path, unlisted="absent") == {**a, "b.png": {}}
+    assert read(path, unlisted="absent", codes="=absent") == {**a, "b.png": {"cat": 0, "dog": 0}}
 
 
 # list CSV
@@ -87,7 +89,8 @@ def test_a_list_csv_of_fastai(make_csv, refused):
     path = make_csv("fname,labels,is_valid\na.png,person,True\nb.png,horse person,False\nc.png,,False\n")
     assert detect_format(str(path)) == "list-csv"
     refused(["'horse person' may be 2 names or one", "--delimiter ' '", "--delimiter '|'"], load_data, str(path))
-    assert read(path, delimiter=" ", unlisted="absent") == {
+    assert read(path, delimiter=" ", unlisted="absent")["c.png"] == {}
+    assert read(path, delimiter=" ", unlisted="absent", codes="=absent") == {
         "b.png": {"horse": 1, "person": 1},
         "c.png": {"horse": 0, "person": 0},
     }

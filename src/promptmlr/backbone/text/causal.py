@@ -1,64 +1,48 @@
-"""CLIP's text tower, frozen: tokens → embeddings → text features, without redundant positions.
+"""CLIP's kind of text tower: causal, pooled at the end token; no redundant positions are encoded.
 
-The tower is causal. Tokens after an end token cannot change its feature, so they are not encoded. A common prefix of
-all prompts (the start token, a shared context) does not depend on what follows, so it is encoded once, and every prompt
-attends to its keys and values.
+Tokens after an end token cannot change its feature, so they are not encoded. A common prefix of all prompts (the start
+token, a shared context) does not depend on what follows, so it is encoded once, and every prompt attends to its keys
+and values.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from open_clip.tokenizer import SimpleTokenizer
-from open_clip.transformer import ResidualAttentionBlock
+from open_clip.model import CLIP
+from open_clip.transformer import ResidualAttentionBlock, TextTransformer
 from torch import Tensor, nn
 
-from promptmlr.errors import UserError
+from promptmlr.backbone.text.tokens import Tokens
+from promptmlr.backbone.text.tower import TextTower
 
-__all__ = ["TextTower"]
+__all__ = ["KIND", "CausalText"]
 
 
-class TextTower:
-    """The text half of an open_clip model. It is not a `Module`, so that its holder does not register its weights.
+class CausalText(TextTower):
+    """A text tower of open_clip's own, block by block."""
 
-    Args:
-        model: an open_clip model, or the text tower inside it, with frozen weights; causal, pooled at the end token.
-        tokenizer: CLIP's byte-pair encoding.
-    """
-
-    def __init__(self, model: Any, tokenizer: SimpleTokenizer) -> None:
-        self._tower: Any = getattr(model, "text", model)
-        self._tokenizer = tokenizer
-        self.start_token: int = tokenizer.sot_token_id
-        self.end_token: int = tokenizer.eot_token_id
-        self.context_length = int(self._tower.positional_embedding.shape[0])
-        self.width = int(self._tower.ln_final.weight.shape[0])
-
-    @property
-    def feature_width(self) -> int:
-        """D, the width of the space shared with images."""
-        projection = self._tower.text_projection
-        if projection is None:
-            return self.width
-        return int(projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1])
+    @classmethod
+    def fits(cls, model: Any, tokens: Tokens) -> bool:
+        """Causal, of ordinary blocks, without a class token, and pooled at the one token that ends every text."""
+        tower: Any = getattr(model, "text", model)
+        if not isinstance(tower, CLIP | TextTransformer) or tower.attn_mask is None or len(tokens.end) != 1:
+            return False
+        plain = all(type(block) is ResidualAttentionBlock for block in tower.transformer.resblocks)
+        pool, eos = (
+            getattr(tower, name, None) or getattr(tower, f"text_{name}", None) for name in ("pool_type", "eos_id")
+        )
+        pooled_at = {"argmax": len(tower.token_embedding.weight) - 1, "eos": eos}.get(str(pool))
+        return plain and bool(tokens.start) and getattr(tower, "cls_emb", None) is None and pooled_at == tokens.end[0]
 
     @property
-    def activation_bytes(self) -> int:
-        """Estimated bytes that a backward pass keeps per position of a prompt."""
-        widths_per_block = 17  # measured: 10 to 17, by activation and dtype; weights take no gradients
-        size = self._tower.positional_embedding.element_size()
-        return int(widths_per_block * len(self._tower.transformer.resblocks) * self.width * size)
+    def _embedding_weight(self) -> Tensor:
+        weight: Tensor = self._tower.token_embedding.weight
+        return weight
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of the weights."""
-        dtype: torch.dtype = self._tower.positional_embedding.dtype
-        return dtype
-
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text, without start and end token."""
-        tokens: list[int] = self._tokenizer.encode(text)
-        return tokens
+    def _blocks(self) -> int:
+        return len(self._tower.transformer.resblocks)
 
     def embed(self, tokens: Tensor | Sequence[int]) -> Tensor:
         """(…) token ids → (…, W) embeddings in the tower's dtype, before the positional embedding."""
@@ -112,28 +96,11 @@ class TextTower:
             features = projection(x) if isinstance(projection, nn.Linear) else x @ projection
         return features
 
-    def encode_texts(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
-        """(N, D) features of N sentences, as CLIP's `encode_text`; not normalised.
-
-        Raises:
-            UserError: a sentence does not fit the context.
-        """
-        rows = [[*self.tokenize(text), self.end_token] for text in texts]
-        for text, row in zip(texts, rows, strict=True):
-            if len(row) + 1 > self.context_length:
-                raise UserError(
-                    f"the text {text!r} takes {len(row) + 1} of {self.context_length} positions; shorten it"
-                )
-        features = []
-        with torch.no_grad():
-            start = self.prefix(self.embed([self.start_token]))
-            for begin in range(0, len(rows), batch_size):
-                batch = rows[begin : begin + batch_size]
-                tokens = nn.utils.rnn.pad_sequence([torch.tensor(row) for row in batch], batch_first=True)
-                embeddings = self.embed(tokens)
-                ends = torch.tensor([len(row) - 1 for row in batch], device=embeddings.device)
-                features.append(self.encode(embeddings, ends, start))
-        return torch.cat(features)
+    def _encode_rows(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        ended = [torch.tensor([*row, *self.end_tokens]) for row in rows]
+        embeddings = self.embed(nn.utils.rnn.pad_sequence(ended, batch_first=True))
+        ends = torch.tensor([len(row) - 1 for row in ended], device=embeddings.device)
+        return self.encode(embeddings, ends, self.prefix(self.embed(self.start_tokens)))
 
     def _positioned(self, embeddings: Tensor, first: int) -> Tensor:
         positions: Tensor = self._tower.positional_embedding[first : first + embeddings.shape[1]]
@@ -186,3 +153,6 @@ def _attend(block: ResidualAttentionBlock, x: Tensor, prefix: Tensor, own: Tenso
     x = x + block.ls_1(attention.out_proj(mixed.transpose(1, 2).flatten(2).to(x.dtype)))
     result: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
     return result
+
+
+KIND = CausalText

@@ -1,0 +1,20 @@
+"""Imports all that a command may need: the process that forks all others loads this module, and does nothing else."""
+
+import gc
+import importlib
+import pkgutil
+
+import onnx  # noqa: F401
+import onnxruntime
+import onnxscript  # noqa: F401
+import torch
+
+import promptmlr
+
+torch.set_num_threads(1)  # before any work, so that there is no pool of threads to be lost in a fork
+for _module in pkgutil.walk_packages(promptmlr.__path__, "promptmlr."):
+    if not _module.name.endswith("__main__"):
+        importlib.import_module(_module.name)
+onnxruntime.set_default_logger_severity(3)
+gc.collect()
+gc.freeze()  # a collection in a forked process would otherwise copy all of it

@@ -1,0 +1,130 @@
+"""A command as a process, forked from one that has imported everything, and how it ended."""
+
+import multiprocessing
+import os
+import re
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from faulting.child import run
+
+__all__ = ["Job", "Outcome", "prepare"]
+
+STARTING = 120.0  # seconds, in which everything is imported
+DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit codes
+_FORKS = multiprocessing.get_context("forkserver")
+_BROKEN = re.compile(r"Traceback \(most recent call last\)|Fatal Python error|Exception ignored in")
+
+
+def prepare() -> None:
+    """Have the first process fork from one that has imported everything; call it before any is started."""
+    here = Path(__file__).resolve().parents[1]
+    paths = [str(here), str(here.parent / "src"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    _FORKS.set_forkserver_preload(["faulting.everything", "faulting.campaign"])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended.
+
+    Attributes:
+        code: its exit code; minus the number of the signal that ended it; None where it had to be ended.
+        seconds: from the beginning of its work.
+        err: what it wrote to stderr.
+    """
+
+    code: int | None
+    seconds: float
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The line that says why it refused."""
+        return next((line for line in self.err.splitlines() if line.startswith("error: ")), "")
+
+    def trouble(self, sent: signal.Signals | None = None) -> str | None:
+        """What a person may never see: a traceback, a crash, or an end without a word.
+
+        Args:
+            sent: the signal that it was sent.
+        """
+        if self.code is None:
+            return None
+        if broken := _BROKEN.search(self.err):
+            return self.err[max(0, broken.start() - 200) :][:3000]
+        if self.code in (DONE, INTERRUPTED) or (sent is not None and self.code in (-sent, 128 + sent)):
+            return None
+        if self.code in (FAULT, MISTAKE) and self.error:
+            return None
+        return f"exit code {self.code}, and it said: {self.err[-500:]!r}"
+
+
+class Job:
+    """A running `promptmlr WORDS…`; made when its work begins.
+
+    Args:
+        words: of the command line.
+        folder: where it runs.
+        log: where it writes what it says, without a suffix.
+        spare_files: how many more files it may open at once.
+    """
+
+    def __init__(self, words: Sequence[str], folder: Path, log: Path, spare_files: int | None = None) -> None:
+        here, there = _FORKS.Pipe(duplex=False)
+        self._log = log
+        for end in ("out", "err"):
+            log.with_suffix(f".{end}").unlink(missing_ok=True)
+        self.process = _FORKS.Process(target=run, args=(tuple(words), folder, log, spare_files, there))
+        self.process.start()
+        there.close()
+        if not here.poll(STARTING):
+            raise SystemExit(f"no process could be started within {STARTING:.0f} s")
+        here.recv_bytes()
+        here.close()
+        self._begin = time.monotonic()
+        self._hung = False
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.process.is_alive()
+
+    @property
+    def said(self) -> str:
+        """What it has written to stderr so far."""
+        return self._log.with_suffix(".err").read_text(errors="replace")
+
+    def send(self, number: signal.Signals) -> bool:
+        """A signal to it and all that it started; False where it had ended by itself."""
+        if not self.running:
+            return False
+        with suppress(ProcessLookupError):
+            if number == signal.SIGKILL:
+                os.killpg(self.process.pid or 0, number)
+            else:
+                os.kill(self.process.pid or 0, number)
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        """Until it ends; False where it did not within so many seconds."""
+        self.process.join(seconds)
+        return not self.running
+
+    def outcome(self, limit: float) -> Outcome:
+        """How it ended; after `limit` seconds it is ended."""
+        hung = not self.wait(limit)
+        seconds = time.monotonic() - self._begin
+        if hung:
+            self.send(signal.SIGUSR1)  # it says where it is
+            self.wait(1)
+            self.send(signal.SIGKILL)
+            self.process.join()
+        code = None if hung else self.process.exitcode
+        self.process.close()
+        return Outcome(code, seconds, self.said)
