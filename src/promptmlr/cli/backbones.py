@@ -8,13 +8,12 @@ def backbones() -> None:
 
     Downloads nothing.
     """
-    from promptmlr.backbone import catalogue, load_backbone, refused
+    from promptmlr.backbone import MINIATURES, catalogue, load_backbone, refused
 
-    small = load_backbone("scenes")
     rows = [("backbone", "width", "pixels", "regions", "at 448 px", "pretrained")]
-    rows.append(
-        ("scenes", str(small.feature_width), str(small.image_size), str(small.regions), "", "comes with promptmlr")
-    )
+    for small in map(load_backbone, MINIATURES):
+        sizes = (str(small.feature_width), str(small.image_size), str(small.regions), "")
+        rows.append((small.name, *sizes, "comes with promptmlr"))
     for entry in catalogue():
         extra = "" if entry.missing_extra is None else f" (needs promptmlr[{entry.missing_extra}])"
         larger = "" if 448 % entry.patch else str(entry.regions(448))

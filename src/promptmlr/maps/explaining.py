@@ -107,7 +107,9 @@ def _check_tower(asked: Explanation, run: Run | None) -> None:
         if tower.backbone is not None:
             raise UserError(f"--backbone says where a RUN finds its weights, and {asked.subject} is a backbone itself")
     elif any((tower.image_size, tower.dtype, tower.regions, tower.crops)) or asked.templates != "single":
-        raise UserError(f"run {run.path} has its own image size, dtype, regions and sides; leave out the options for them")
+        raise UserError(
+            f"run {run.path} has its own image size, dtype, regions and sides; leave out the options for them"
+        )
 
 
 def _subject(asked: Explanation, run: Run | None, class_names: Sequence[str], reporter: Reporter) -> Subject:
