@@ -408,12 +408,9 @@ def _backbone_arguments(record: BackboneRecord) -> dict[str, Any]:
     """The constructor's, for a run's backbone; none for features."""
     if record.preprocessing is None:
         return {}
-    seen = {
-        "image_size": record.preprocessing.image_size,
-        "regions": record.regions,
-        "crops": record.preprocessing.crops,
-    }
-    return {"backbone": record.name, "pretrained": record.pretrained, **seen}
+    size, crops = record.preprocessing.image_size, record.preprocessing.crops
+    named = {"backbone": record.name, "pretrained": record.pretrained}
+    return named | {"image_size": size, "regions": record.regions, "crops": crops}
 
 
 def _keep_calibration(path: Path, before: Run, seen: NDArray[np.bool_]) -> None:

@@ -63,9 +63,8 @@ def test_maps_say_where_each_region_and_each_tile_lies(promptmlr, beside_a_vit: 
 def test_the_estimator_takes_both(beside_a_vit: Path, tmp_path: Path) -> None:
     rows = csv_rows(beside_a_vit / "labels.csv")[:12]
     y = [[index % 2, float("nan") if index % 3 else 1.0] for index in range(12)]
-    recognizer = pm.MultiLabelRecognizer(
-        "dualembedding", backbone="vit.safetensors", regions="qk", crops=2, class_names=["a", "b"], epochs=1, cache=False
-    )
+    seen = {"backbone": "vit.safetensors", "regions": "qk", "crops": 2}
+    recognizer = pm.MultiLabelRecognizer("dualembedding", **seen, class_names=["a", "b"], epochs=1, cache=False)
     recognizer.fit([row["image"] for row in rows], y).save(tmp_path / "saved")
     again = pm.MultiLabelRecognizer.load(tmp_path / "saved")
     assert (again.regions, again.crops) == ("qk", 2)

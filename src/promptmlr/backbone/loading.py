@@ -105,9 +105,9 @@ def load_backbone(
     """Load a frozen CLIP that has regions.
 
     Args:
-        name: "scenes" or "scenes-vit" (the miniature CLIPs that come with promptmlr), a model of open_clip, "hf-hub:owner/name" or
-            "local-dir:FOLDER" as open_clip spells them, or the path of a checkpoint in OpenAI's layout
-            (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
+        name: "scenes" or "scenes-vit" (the miniature CLIPs that come with promptmlr), a model of open_clip,
+            "hf-hub:owner/name" or "local-dir:FOLDER" as open_clip spells them, or the path of a checkpoint in OpenAI's
+            layout (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
         pretrained: for a model of open_clip its tag (None is "openai", or the only one there is), a checkpoint file, or
             "TAG=FILE": a file that holds the weights of the tag, whose activation and normalisation it gets.
         image_size: S in pixels; None is the size of its pretraining. Positional embeddings are interpolated.

@@ -39,12 +39,9 @@ class Preprocessing:
 
     def tiles(self, width: float = 1, height: float = 1) -> list[tuple[float, float, float, float]]:
         """Left, top, right, bottom of each tile of an image of this size, row by row."""
+        parts, places = self.crops + 1, range(self.crops)
         across, down = (
-            [
-                (place * length / (self.crops + 1), (place + 2) * length / (self.crops + 1))
-                for place in range(self.crops)
-            ]
-            for length in (width, height)
+            [(at * length / parts, (at + 2) * length / parts) for at in places] for length in (width, height)
         )
         return [(left, top, right, bottom) for top, bottom in down for left, right in across]
 

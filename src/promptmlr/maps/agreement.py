@@ -102,9 +102,8 @@ def image_agreements(
     kept, found = [], []
     for indices, regions in in_order(source, BATCH):
         kept.append(indices)
-        found.append(
-            map_agreement(*recognizer.maps(regions[:, : regions.shape[1] - tiles]), share).float().cpu().numpy()
-        )
+        maps = recognizer.maps(regions[:, : regions.shape[1] - tiles])
+        found.append(map_agreement(*maps, share).float().cpu().numpy())
         if progress is not None:
             progress(int(indices[-1]) + 1, len(source))
     if not kept:

@@ -187,8 +187,9 @@ def explain_image(
     else:
         columns = subject.columns(class_names)
     presence, absence = subject.maps(regions)
-    grids = [torch.from_numpy(side[..., : side.shape[-1] - subject.tiles]) for side in (presence, absence)]
-    numbers = map_agreement(*grids, share)[0].numpy()
+    on_grid = subject.backbone.regions - subject.tiles
+    present, absent = (torch.from_numpy(side[..., :on_grid]) for side in (presence, absence))
+    numbers = map_agreement(present, absent, share)[0].numpy()
     classes = [
         ClassMaps(
             subject.class_names[c],
@@ -228,9 +229,8 @@ def _record(
 
 def _places(similarity: NDArray[np.float32], subject: Subject) -> dict[str, float]:
     """Each region of an (R,) map by where it lies; a tile by its sides, in percent of the image's width and height."""
-    cells = {
-        f"row {r} column {c}": float(value) for (r, c), value in np.ndenumerate(grid_of(similarity, subject.tiles))
-    }
+    grid = grid_of(similarity, subject.tiles)
+    cells = {f"row {r} column {c}": float(value) for (r, c), value in np.ndenumerate(grid)}
     boxes = subject.backbone.preprocessing.tiles()
     names = [f"tile from {100 * a:.0f},{100 * b:.0f} to {100 * c:.0f},{100 * d:.0f} %" for a, b, c, d in boxes]
     tiles = similarity[len(similarity) - subject.tiles :]

@@ -1,10 +1,10 @@
 """Pretraining of an image tower alone: a vision transformer, beside the frozen text tower of the miniature CLIP.
 
-Two losses on drawn scenes. The feature of the class token is to say which classes are present, by its cosines with their
-texts; as in any CLIP, nothing else reaches the last block. The patches before that block are to say what lies at their
-place, through a linear layer that is dropped at the end: at this budget a transformer does not learn from whole images
-what things look like. So of the last block's output only the class token was trained, and whatever is made of its
-patches is as little trained for it as in a CLIP of web images.
+Two losses on drawn scenes. The feature of the class token is to say which classes are present, by its cosines with
+their texts. The patches before the last block are to say what lies at their place, through a linear layer that is
+dropped at the end: at this budget a transformer does not learn from whole images what things look like. So of the last
+block's output only the class token was trained, and whatever is made of its patches was trained for that as little as
+in a CLIP of web images.
 """
 
 import math
@@ -39,7 +39,7 @@ _WARM_UP = 100  # steps
 _PEAK_RATE = 1e-3
 _MATRIX_RATE = 0.02  # of Muon, for the matrices of the blocks
 _PLACES = 3.0  # weight of the second loss
-_SIDE, _PATCH = int(miniature.TRANSFORMER.image_size), miniature.TRANSFORMER.patch_size  # type: ignore[arg-type]
+_SIDE, _PATCH = int(miniature.TRANSFORMER.image_size), miniature.TRANSFORMER.patch_size
 _GRID = _SIDE // _PATCH
 
 
@@ -74,11 +74,12 @@ class _Batches:
         self.places = np.empty((config.scenes, _GRID, _GRID), np.int64)
         for index in range(config.scenes):
             scene = draw_scene(config.seed, FIRST_SCENE + index)
-            self.images[index] = Image.fromarray(scene.image).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+            small = Image.fromarray(scene.image).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+            self.images[index] = np.asarray(small)
             self.labels[index], self.places[index] = scene.labels, _places(scene)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (B, 3, S, S), CLIP-normalised, half of them mirrored; labels (B, C); what lies at each patch (B, R)."""
+        """Images (B, 3, S, S), CLIP-normalised, half of them mirrored; labels (B, C); what lies at patches (B, R)."""
         rng = np.random.default_rng([self._config.seed, self._config.scenes, step])
         chosen = rng.integers(self._config.scenes, size=self._config.batch_size)
         mirrored = (rng.random(len(chosen)) < 0.5)[:, None, None]

@@ -78,11 +78,8 @@ class ServedRun:
     def tower(self) -> tuple[str, str, str]:
         """Runs for which this is the same share their regions."""
         record = self.run.config.backbone
-        return (
-            record.weights_sha256,
-            f"{record.dtype}, {record.activation}, {record.regions}",
-            record.pixels.model_dump_json(),
-        )
+        seen = f"{record.dtype}, {record.activation}, {record.regions}"
+        return record.weights_sha256, seen, record.pixels.model_dump_json()
 
     @property
     def backbone_name(self) -> str:

@@ -17,11 +17,12 @@ from promptmlr.backbone.tower import ImageTower
 from promptmlr.errors import UserError
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+TIMM = {"timm_pool": "token", "timm_proj": None, "image_size": 224}
 TOWERS: dict[str, dict[str, Any]] = {
     "open_clip": {"layers": 2, "width": 128, "patch_size": 16, "image_size": 64, "ls_init_value": 0.5},
-    "timm": {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "token", "timm_proj": None, "image_size": 64},
-    "timm, rotary": {"timm_model_name": "eva02_tiny_patch14_224", "timm_pool": "token", "timm_proj": None, "image_size": 70},
-}  # fmt: skip
+    "timm": TIMM | {"timm_model_name": "vit_tiny_patch16_224"},
+    "timm, rotary": TIMM | {"timm_model_name": "eva02_tiny_patch14_224"},
+}
 
 
 @pytest.fixture(scope="module", params=TOWERS)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,7 +45,9 @@ class TowerKind:
 
     def encoder(self, visual: nn.Module, way: "Way") -> Callable[[Tensor], Tensor]:
         """(B, 3, H, W) images → (B, R, D) regions of a tower, as fast as it can."""
-        return partial(self.regions, visual, way=way) if self.fast is None else self.fast(visual)
+        if self.fast is not None:
+            return self.fast(visual)
+        return lambda images: self.regions(visual, images, way)
 
 
 def each_alone(module: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:

@@ -48,7 +48,9 @@ def parts_of(before: "BeforeLast") -> BlockParts:
 
 def self_weights(one: Tensor) -> Tensor:
     """softmax(x·xᵀ/√d) of (B, heads, L, d), over the last dimension of (B, heads, L, L)."""
-    return (one @ one.transpose(-2, -1) * one.shape[-1] ** -0.5).softmax(dim=-1)
+    scale = float(one.shape[-1]) ** -0.5
+    weights: Tensor = (one @ one.transpose(-2, -1) * scale).softmax(dim=-1)
+    return weights
 
 
 def _reader(block: nn.Module) -> "Callable[[BeforeLast], BlockParts] | None":

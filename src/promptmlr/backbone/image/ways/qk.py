@@ -13,8 +13,7 @@ __all__ = ["WAY", "qk_patches"]
 
 
 def qk_patches(before: BeforeLast) -> Tensor:
-    """(B, h·w, W): x + attention, then the feed-forward network, as in the block; attention is
-    (softmax(q·qᵀ/√d) + softmax(k·kᵀ/√d)) · v over all tokens."""
+    """(B, h·w, W): the block with (softmax(q·qᵀ/√d) + softmax(k·kᵀ/√d)) · v over all tokens as its attention."""
     parts = parts_of(before)
     query, key, value = parts.heads(before.tokens)
     tokens = before.tokens + parts.project((self_weights(query) + self_weights(key)) @ value)
