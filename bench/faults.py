@@ -38,6 +38,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--case", metavar="FAULT/NAME/NUMBER", help="try this case alone")
     parser.add_argument("--seed", type=int, default=None, help="of all that is random (default: another every time)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cases at once")
+    parser.add_argument("--world", type=Path, help="keep what is damaged in this folder, and take it from there again")
     parser.add_argument("--json", type=Path, help="also write what was found to this file")
     return parser.parse_args()
 
@@ -52,8 +53,7 @@ def main() -> None:
     try:
         prepare()
         note(f"seed {seed}; making the data, runs and stores that are damaged")
-        (place / "world").mkdir()
-        campaign = Campaign(Bench(World(place / "world")), place, seed, asked.jobs)
+        campaign = Campaign(Bench(World(asked.world or place / "world")), place, seed, asked.jobs)
         chosen = [one for one in NAMED if any(one.startswith(start) for start in asked.only or [name])]
         campaign.measure([name] if name else [one for one in chosen if wanted[FUZZ if is_input(one) else "kill"]])
         if asked.case:

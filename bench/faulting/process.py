@@ -56,8 +56,8 @@ class Outcome:
         """
         if self.code is None:
             return None
-        if broken := _BROKEN.search(self.err):
-            return self.err[max(0, broken.start() - 200) :][:3000]
+        if _BROKEN.search(self.err):
+            return self.err[-3000:]
         if self.code in (DONE, INTERRUPTED) or (sent is not None and self.code in (-sent, 128 + sent)):
             return None
         if self.code in (FAULT, MISTAKE) and self.error:

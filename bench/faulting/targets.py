@@ -61,10 +61,10 @@ TARGETS = (
                f"new.{kind}")
         for kind in ("csv", "jsonl", "parquet")
     ),
-    Target("predict, shards", "predict run sets/tars/{000..002}.tar --out new --workers 0 --batch-size 1",
-           ("run", "sets/tars"), "new", grows=True),
-    Target("cache, shards", f"cache sets/tars/{{000..002}}.tar --out new {_TOWER} --batch-size 1",
-           ("sets/tars",), "new", grows=True),
+    Target("predict, shards", "predict run WORLD/sets/tars/{000..002}.tar --out new --workers 0 --batch-size 1",
+           ("run",), "new", grows=True),
+    Target("cache, shards", f"cache WORLD/sets/tars/{{000..002}}.tar --out new {_TOWER} --batch-size 1",
+           (), "new", grows=True),
     Target("predict, classes", f"predict data/images --classes tree,cat {_TOWER} --out new.csv", _DATA, "new.csv"),
     Target(
         "compare",

@@ -37,18 +37,21 @@ class World:
     """A folder with everything that a case may need, each a file or a folder of its own.
 
     Args:
-        place: an empty folder.
+        place: a folder; all is made in it if it is not there yet.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        if place.exists():
+            return
+        place.mkdir(parents=True)
         steps = [*STEPS]
         steps += [f"convert data/labels.csv sets/{to} --to {to} --present-only" for to in MADE_BY_CONVERT]
         for words in steps:
             self.do(words)
         write_datasets(place / "sets", place / "truth" / "images")
         _write_answers(place)
-        self.do("predict run sets/tars/*.tar --out done --workers 0")
+        self.do("predict run WORLD/sets/tars/*.tar --out done --workers 0")
         self._interrupt(UNFINISHED, place / "new.partial" / "state.safetensors")
         for name in ("run", "stored", "new.partial"):
             self.copy([name], place / "runs")
@@ -56,7 +59,7 @@ class World:
 
     def do(self, words: str) -> None:
         """Run one command in it, which must succeed."""
-        outcome = Job(words.split(), self.place, self.place.with_name("making")).outcome(300)
+        outcome = Job(self.named(words.split()), self.place, self.place.with_name("making")).outcome(300)
         if outcome.code != 0:
             raise SystemExit(f"promptmlr {words}: {outcome.err}")
 
@@ -69,6 +72,10 @@ class World:
         job.outcome(60)
         if not begun.exists():
             raise SystemExit(f"promptmlr {words} ended before it could be interrupted")
+
+    def named(self, words: Iterable[str]) -> list[str]:
+        """The words of a command line, WORLD in them being this folder: what is there has one name in all cases."""
+        return [word.replace("WORLD", str(self.place)) for word in words]
 
     def copy(self, names: Iterable[str], folder: Path) -> None:
         """Copy some of its files and folders into an existing folder."""
