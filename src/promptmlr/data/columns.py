@@ -21,6 +21,9 @@ LABELS = ("labels", "tags", "target", "targets", "findinglabels", "label")
 NEGATIVES = ("negatives",)
 _SPLITS = ("split", "isvalid")
 _VALID = {"true": "valid", "1": "valid", "false": "train", "0": "train", "": "train"}
+_COUNTER = re.compile(
+    r"(unnamed: ?\d+)?", re.IGNORECASE
+)  # of rows, as pandas calls it where it is read and written again
 _SEPARATORS = re.compile(r"[\s_\-]+")
 _LIKELY = re.compile(r"(image|img|photo|picture|scan|slide|bild|foto|file|datei).*|.*(id|url|file|path)")
 _SAMPLE = 100  # cells tell whether a column names images
@@ -66,6 +69,13 @@ class Columns:
         if said is not None:
             return _named(self.path, self.header, said, "--label-column")
         return next((column for name in known for column in self.rest if folded(self.header[column]) == name), None)
+
+    def listing(self, known: tuple[str, ...], said: str | None) -> list[int]:
+        """The columns that list classes: one, or those that somebody named between commas."""
+        if said is None or _matches(self.header, said):
+            one = self.one_of(known, said)
+            return [] if one is None else [one]
+        return [_named(self.path, self.header, name, "--label-column") for name in between_commas(said)]
 
     def without(self, *columns: int | None) -> Self:
         """The same, with other uses for some of the rest."""
@@ -139,7 +149,11 @@ def columns_of(path: Path, header: Sequence[str], options: DataOptions, cells: C
             left[matches[0]] = None
         else:
             unmatched.append(name)
-    rest = [c for c, name in enumerate(header) if c not in (image, split) and (name or not _is_idle(c, cells))]
+    rest = [
+        c
+        for c, name in enumerate(header)
+        if c not in (image, split) and not (_COUNTER.fullmatch(name) and _is_idle(c, cells))
+    ]
     if options.classes is not None:
         chosen = tuple(column for column in left if column in rest)
         ignored = tuple(column for column in rest if column not in left)

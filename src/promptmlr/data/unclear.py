@@ -1,6 +1,7 @@
 """Tables that cannot be read as they are, and the options that would read them."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,8 @@ _MARKS = {"x": "o", "×": "○"}
 _CLASSLIKE = re.compile(
     r".*(label|class|tag|categor|diagnos|species|finding|disease|object|target).*|(common|scientific)name"
 )
+_NUMBERS_OF_CLASSES = ("classid", "categoryid", "labelid", "class", "category")  # a number each, as ids are
+_DIGITS = "0123456789"
 _TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt")
 _NUMBERS = 8  # different numbers are no codes
 _FEW, _SHARE = 2, 0.2  # more cells of a class that are no code are a column that is no class
@@ -143,16 +146,29 @@ def _of_columns(table: Table, options: DataOptions, fields: dict[str, Any]) -> d
 
 def _listing(table: Table, columns: Columns, texts: Sequence[int], *, some: bool) -> dict[str, dict[str, Any]]:
     """The columns of texts that may list classes, by their names, or else (where `some` must) by what is in them."""
-    names = {c: folded(columns.header[c]) for c in texts if not all(map(_is_number, table.counts(c)))}
-    found = [c for c in names if names[c] in LABELS]
-    names = {c: name for c, name in names.items() if len(table.counts(c)) > 1}  # a constant says nothing
-    found = found or [c for c in names if _CLASSLIKE.fullmatch(names[c])]
+    names = {c: folded(columns.header[c]) for c in texts}
+    found = [c for c in names if names[c] in LABELS and not all(map(_is_number, table.counts(c)))]
+    stems = Counter(name.rstrip(_DIGITS) for name in names.values())
+    names = {  # a constant says nothing, unless it is one of several
+        c: name for c, name in names.items() if len(table.counts(c)) > 1 or stems[name.rstrip(_DIGITS)] > 1
+    }
+    numbered = [c for c in names if names[c] in _NUMBERS_OF_CLASSES]
+    names = {c: name for c, name in names.items() if any(map(str.isalpha, "".join(table.counts(c))))}
+    found = found or [c for c in names if _CLASSLIKE.fullmatch(names[c])] or numbered
     if some and not found:
-        found = [c for c in texts if any(_DELIMITED.search(cell) for cell in table.counts(c))]
+        found = [c for c in names if any(_DELIMITED.search(cell) for cell in table.counts(c))]
         found = found or [
             c for c in names if not names[c].endswith("id") and len(table.counts(c)) <= len(table.rows) / 2
         ]
-    return {f"{columns.header[c]!r} lists classes": {"label_column": columns.header[c]} for c in found}
+    together: dict[str, list[str]] = {}  # label1, label2 and label3 are one list
+    for c in found:
+        together.setdefault(folded(columns.header[c]).rstrip(_DIGITS), []).append(columns.header[c])
+    return {
+        f"{first_names([*map(repr, some)])} list{'s' if len(some) == 1 else ''} classes": {
+            "label_column": some[0] if len(some) == 1 else with_commas(some)
+        }
+        for some in together.values()
+    }
 
 
 def refuse_totals(table: Table, columns: Columns) -> None:

@@ -44,7 +44,8 @@ class DataOptions(Options):
         machine_labels: Open Images: a label that no person verified counts as present from this confidence on.
             (default: it never counts)
         image_column: Tables: the column with the names of the images. (default: the one called image, path, filename …)
-        label_column: Tables that list classes in one column: which column. (default: the one called labels, tags …)
+        label_column: Tables that list classes in one column: which column, or
+            several between commas. (default: the one called labels, tags …)
         ignore: Classes to leave out, separated by commas; in tables columns that are no classes.
         classes: The classes to read, separated by commas or in a file with one per line; others are left out. (default:
             all)

@@ -58,17 +58,17 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     path, merged = table.path, merged or options.label_column is not None
     columns = columns_of(path, table.header, replace(options, classes=None), table.column)
     notes = [*table.notes, *columns.note()]
-    listed = columns.one_of(LABELS, options.label_column)
-    if listed is None:
+    listed = columns.listing(LABELS, options.label_column)
+    if not listed:
         raise UserError(f"{path}: no column lists classes; --label-column says which, of {first_names(table.header)}")
-    negatives = columns.without(listed).one_of(NEGATIVES)
-    columns = columns.without(listed, negatives)
+    negatives = columns.without(*listed).one_of(NEGATIVES)
+    columns = columns.without(*listed, negatives)
     images = Images(table, columns, folder, merged=merged)
-    cells = [table.column(column) for column in (listed, negatives) if column is not None]
+    cells = [table.column(column) for column in (*listed, negatives) if column is not None]
     delimiter = options.delimiter
     if delimiter is None:
         texts = {cell for column in cells for cell in column if not _BRACKETS.fullmatch(cell)}
-        named = folded(table.header[listed]) in LABELS
+        named = folded(table.header[listed[0]]) in LABELS
         delimiter = (
             _delimiter(path, texts, lists=named) if not images.repeated else _mark(path, texts) if not named else None
         )
@@ -77,7 +77,7 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
         [chosen.of(_parts(cell, delimiter, table.where(row))) for row, cell in enumerate(column)] for column in cells
     ]
     chosen.check()
-    name = table.header[listed]
+    name = table.header[listed[0]]
     if chosen.seen and chosen.seen <= {"0", "1"} and chosen.classes is None and folded(name) in ("label", "target"):
         raise UserError(
             f"{path}: column {name!r} holds 1 and 0 alone: --format csv if they say whether one class is present, "
@@ -86,7 +86,8 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     if options.unlisted is None and negatives is None:
         raise Unclear(f"{path} lists what is present and is silent on the rest", _silence(chosen, columns))
     nothing: list[list[str]] = [[]] * len(lists[0])
-    present, absent = [*lists, nothing][:2]
+    present = [[name for names in row for name in names] for row in zip(*lists[: len(listed)], strict=True)]
+    absent = nothing if negatives is None else lists[-1]
     blank_is_said = Codes.of(options.codes).label("") == ABSENT
     names = [
         Names(
