@@ -242,9 +242,10 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         """
         run = load_run(path)
         config = run.config
+        without_tower = arguments.get("backbone", run) is None  # then how it saw images says nothing
         known: dict[str, Any] = {
             "method": config.method,
-            **_backbone_arguments(config.backbone),
+            **({} if without_tower else _backbone_arguments(config.backbone)),
             "class_names": config.class_names,
             "recipe": config.recipe,
             "calibrate": config.calibrate,
