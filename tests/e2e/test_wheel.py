@@ -58,8 +58,6 @@ def test_wheel_holds_weights_recipes_and_types_and_little_else(wheel: Path) -> N
     expected = {
         "promptmlr/backbone/scenes.md",
         "promptmlr/backbone/scenes.safetensors",
-        "promptmlr/backbone/scenes-vit.md",
-        "promptmlr/backbone/scenes-vit.safetensors",
         "promptmlr/py.typed",
         "promptmlr/recipes/default.toml",
         "promptmlr/recipes/released.toml",
