@@ -57,7 +57,7 @@ def predict(
     asked = PredictionRequest(
         run, images, classes, also, threshold, precision, top, share, strict, batch_size, tower, texts
     )
-    if archive.asked or any(map(is_archive, images if run else images[1:])):
+    if archive.asked or any(map(is_archive, images)):
         predict_archive(asked, out or "predictions", archive, overwrite, Terminal())
         return
     file = Path(out or "predictions.csv")

@@ -87,7 +87,7 @@ def detect_format(data: str, options: DataOptions = _DEFAULTS) -> str:
         return found[0]
     inside = _inside(source.path, options) if source.path.is_dir() else []
     if inside:
-        several = f"{len(inside)} files" if len(inside) > 1 else "a file"
+        several = "several files" if len(inside) > 1 else "a file"
         problem = f"{data} is a folder with {several} of labels in it; name the file"
         raise Unclear(problem, {f"the labels are in {file.name}": {"data": str(file)} for file in inside}, data)
     raise UserError(

@@ -30,7 +30,7 @@ __all__ = ["FORMAT", "Chosen", "Images", "list_rows", "read_list_csv_rows", "wri
 
 _DELIMITERS = ("|", ";", ",", "\t")
 _SHOWN = {"\t": "a tab", " ": "a space"}
-_BRACKETS = re.compile(r"""\[\s*(['"].*['"]|\d+(\s*,\s*\d+)*)?\s*\]""", re.DOTALL)  # as JSON or Python writes lists
+_BRACKETS = re.compile(r"""\[(\s*|\s*\d+\s*|.*[\['",].*)\]""", re.DOTALL)  # meant as a list of JSON or Python
 _APART = re.compile(r"""['"]\s+['"]""")  # as numpy writes lists; Python would join such names
 _NO_CLASS = ("no finding", "none")
 
