@@ -101,9 +101,7 @@ Data = Annotated[
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="A run folder, or hf://owner/name or hf://owner/name@revision.")]
-Report = Annotated[
-    Path | None, Parameter(help="Also write the results as a page (.html), which names the files in --out.")
-]
+Report = Annotated[Path | None, Parameter(help="Also write the results as a page (.html).")]
 Share = Annotated[
     str | None,
     Parameter(
