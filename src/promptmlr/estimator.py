@@ -373,7 +373,7 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
     def _given(self, features: Features, text: Mapping[str, NDArray[np.float32]]) -> Backbone:
         """What stands for the backbone of features."""
         for name in ("backbone", "pretrained", "image_size", "regions", "crops"):
-            if getattr(self, name):
+            if getattr(self, name) not in (None, 0, "value"):  # the last two are in the record of a loaded run
                 raise UserError(f"X holds features, which no backbone sees again; leave {name}= out")
         return PrecomputedFeatures(features.width, text, self.device)
 
