@@ -1,4 +1,4 @@
-"""Ways to make regions, and crops: python bench/regions.py [--world usual] [--towers scenes,FILE] [--images 400]
+"""Ways to make regions, and crops: python bench/regions.py [--world usual] [--towers scenes,scenes-vit] [--images 400]
 
 On the miniatures, which know drawings, and photographed scenes that no pretraining saw; never on random weights.
 

@@ -56,6 +56,8 @@ def test_wheel_holds_weights_recipes_and_types_and_little_else(wheel: Path) -> N
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     expected = {
+        "promptmlr/backbone/scenes-vit.md",
+        "promptmlr/backbone/scenes-vit.safetensors",
         "promptmlr/backbone/scenes.md",
         "promptmlr/backbone/scenes.safetensors",
         "promptmlr/py.typed",

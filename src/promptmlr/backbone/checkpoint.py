@@ -34,7 +34,7 @@ __all__ = [
     "read_state_dict",
 ]
 
-MINIATURES = ("scenes",)
+MINIATURES = ("scenes", "scenes-vit")
 """The CLIPs that come with promptmlr: a ResNet's and a vision transformer's."""
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".safetensors.index.json")

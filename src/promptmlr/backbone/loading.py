@@ -105,7 +105,7 @@ def load_backbone(
     """Load a frozen CLIP that has regions.
 
     Args:
-        name: "scenes" (the miniature CLIP that comes with promptmlr), a model of open_clip,
+        name: "scenes" or "scenes-vit" (the miniature CLIPs that come with promptmlr), a model of open_clip,
             "hf-hub:owner/name" or "local-dir:FOLDER" as open_clip spells them, or the path of a checkpoint in OpenAI's
             layout (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
         pretrained: for a model of open_clip its tag (None is "openai", or the only one there is), a checkpoint file, or

@@ -57,7 +57,7 @@ class ImageSideConfig:
     seed: int = 0
     scenes: int = 30_000
     batch_size: int = 48
-    steps: int = 2_500
+    steps: int = 9_000
 
     def __post_init__(self) -> None:
         if min(self.scenes, self.batch_size) < 1:

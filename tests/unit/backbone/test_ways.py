@@ -1,8 +1,10 @@
 """Ways to make regions of a transformer's last block: against masks and sums of the block's own parts."""
 
 import math
+import warnings
 from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 from open_clip.model import CLIPVisionCfg, _build_vision_tower
@@ -135,3 +137,18 @@ def test_resnets_have_values_alone_and_other_names_are_unknown(scenes_backbone) 
         region_way(visual, "clear", "scenes")
     with pytest.raises(UserError, match="--regions sharp: there are value, qk, clear, repair"):
         region_way(visual, "sharp", "scenes")
+
+
+@pytest.mark.parametrize("visual", ["open_clip"], indirect=True)
+@pytest.mark.parametrize("way", ["clear", "repair"])
+def test_a_graph_of_any_number_of_images_gives_the_same_regions(way: str, visual: Any) -> None:
+    """As `promptmlr export --to onnx` makes it; `repair` holds `qk`."""
+    side = 4 * tower_kind(visual).patch_side(visual)
+    tower, images = ImageTower(visual, 4, WAYS[way]), torch.randn(3, 3, side, side)
+    count = {"images": {0: torch.export.Dim.DYNAMIC}}
+    with warnings.catch_warnings(action="ignore"):
+        program = torch.onnx.export(tower, (images[:2],), dynamo=True, input_names=["images"], dynamic_shapes=count)
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    (found,) = session.run(None, {"images": images.numpy()})
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(found), tower(images), rtol=1e-3, atol=1e-4)

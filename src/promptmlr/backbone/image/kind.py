@@ -25,7 +25,8 @@ class TowerKind:
         name: what people call it.
         fits: whether a module is one, by what it is made of and never by its name.
         patch_side: tower → pixels per region along one side.
-        regions: tower, (B, 3, H, W) images, way → (B, R, D), in ordinary layers, which an export can trace.
+        regions: tower, (B, 3, H, W) images, way (`value` if it is left out) → (B, R, D), in ordinary layers, which an
+            export can trace.
         default_way: a name of `ways.WAYS`, for towers that others are known of: see docs/towers.md.
         why_value_alone: tower → why no other way than `value` is known of it; None where all are.
         prepare: changes a tower once, in place, before it is cast; it is in float32 and evaluation mode.
@@ -36,7 +37,7 @@ class TowerKind:
     name: str
     fits: Callable[[nn.Module], bool]
     patch_side: Callable[[Any], int]
-    regions: "Callable[[Any, Tensor, Way], Tensor]"
+    regions: "Callable[..., Tensor]"
     default_way: str = "value"
     why_value_alone: Callable[[Any], str | None] = lambda _visual: "it has no block of attention that mixes patches"
     prepare: Callable[[Any], None] = _unchanged

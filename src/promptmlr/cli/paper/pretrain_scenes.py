@@ -20,8 +20,8 @@ def pretrain_scenes(
 
     Args:
         out: Checkpoint file to write (.safetensors).
-        tower: Kind of image tower. resnet: scenes, with its text tower. transformer: a sibling beside the text tower
-            of scenes, which does not come with promptmlr.
+        tower: Kind of image tower. resnet: scenes, with its text tower. transformer: scenes-vit, beside the text tower
+            of scenes.
         seed: Random seed for scenes, captions and weights.
     """
     from promptmlr.cli.progress import note, progress
