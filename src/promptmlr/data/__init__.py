@@ -110,7 +110,8 @@ def _settled(
     path = checked_path(data)
     if options.classes is not None and Path(options.classes).is_file():  # a run keeps what the file says
         options = replace(options, classes=with_commas(classes_of(options.classes)))
-    options = replace(options, trained=tuple(between_commas(str(like.get("trained", "")))))
+    if "trained" in like:
+        options = replace(options, trained=tuple(between_commas(str(like["trained"]))))
     shape = {name: value for name, value in like.items() if name in _SHAPES}
     kind = format_named(options.format or detect_format(data, options.or_else(shape)))
     if options.unlisted is not None and kind.says_all:
