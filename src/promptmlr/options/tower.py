@@ -43,8 +43,8 @@ class NewTowerOptions(TowerOptions):
     Attributes:
         image_size: Images are resized to a square with sides of this many pixels. (default: the backbone's own size;
             448 for CLIP's ResNets, as in the paper)
-        regions: How regions are made in the last block of a vision transformer, see docs/towers.md. (default: what was
-            best for its kind)
+        regions: How regions are made in the last block of a vision transformer, see docs/towers.md. (default: qk, where
+            all are known)
         crops: Show the tower N × N overlapping tiles of each image as well, for small objects; it then takes 1 + N²
             times as long.
         dtype: Number type of the frozen towers. auto: image tower in float32, text tower in bfloat16 if the

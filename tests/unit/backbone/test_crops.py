@@ -80,7 +80,14 @@ def test_every_source_of_regions_has_them(whole: Backbone, tmp_path: Path) -> No
 
 
 def test_a_store_is_of_one_way_and_one_number_of_crops(vit_file: Path, tmp_path: Path) -> None:
-    options = [{}, {"regions": "value"}, {"regions": "qk"}, {"crops": 2}, {"crops": 3}, {"regions": "qk", "crops": 2}]
+    options = [
+        {},
+        {"regions": "value"},
+        {"regions": "qk"},
+        {"crops": 2},
+        {"crops": 3},
+        {"regions": "value", "crops": 2},
+    ]
     folders = [RegionStore(tmp_path, load_backbone(vit_file, **given), "float16").folder for given in options]
     default = load_backbone(vit_file).way
     assert folders[0] == RegionStore(tmp_path, load_backbone(vit_file, regions=default), "float16").folder

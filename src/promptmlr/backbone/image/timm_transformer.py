@@ -119,6 +119,7 @@ KIND = TowerKind(
     fits=_fits,
     patch_side=lambda visual: _patch_side(visual.trunk),
     regions=timm_transformer_regions,
+    default_way="qk",
     why_value_alone=_why_value_alone,
     prepare=_prepare,
     fix_grid=_fix_grid,

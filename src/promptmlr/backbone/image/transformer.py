@@ -93,6 +93,7 @@ KIND = TowerKind(
     fits=_fits,
     patch_side=lambda visual: int(visual.patch_size[0]),
     regions=vit_regions,
+    default_way="qk",
     why_value_alone=_why_value_alone,
     fix_grid=_fix_grid,
 )
