@@ -81,6 +81,8 @@ _TABLES = (
     "header",
     "encoding",
     "several",
+    "class_after",
+    "transposed",
     "without_totals",
 )
 Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]

@@ -14,16 +14,18 @@ __all__ = ["LABELS", "NEGATIVES", "Columns", "columns_of", "folded", "has_images
 
 IMAGES = (
     *("image", "imagepath", "imageid", "imagename", "imageindex", "imagefile", "imagefilename", "imageurl"),
+    *("imagegcsuri", "sourceref"),
     *("img", "imgname", "imgpath", "imgid", "dicomid", "isicid", "photo", "photoid"),
     *("filename", "filepath", "fname", "file", "path", "id"),
 )
 LABELS = ("labels", "tags", "target", "targets", "findinglabels", "label")
 NEGATIVES = ("negatives",)
-_SPLITS = ("split", "isvalid")
+_SPLITS = ("split", "isvalid", "mluse")
 _VALID = {"true": "valid", "1": "valid", "false": "train", "0": "train", "": "train"}
 _COUNTER = re.compile(
     r"(unnamed: ?\d+)?", re.IGNORECASE
 )  # of rows, as pandas calls it where it is read and written again
+_CORNER = re.compile(r"(?<=\w)\s*[\\/]\s*(?=label|class|tag)", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s_\-]+")
 _LIKELY = re.compile(r"(image|img|photo|picture|scan|slide|bild|foto|file|datei).*|.*(id|url|file|path)")
 _SAMPLE = 100  # cells tell whether a column names images
@@ -34,6 +36,11 @@ Cells = Callable[[int], Sequence[str]]
 def folded(name: str) -> str:
     """A name without what people vary: Image_ID, image id and ImageID are one."""
     return _SEPARATORS.sub("", name).casefold()
+
+
+def _said(name: str) -> str:
+    r"""What a column may be known by: of IMAGE\LABEL, which says what is below and what beside it, the first."""
+    return folded(_CORNER.split(name)[0])
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class Columns:
         if self.split is None:
             return None
         found = list(cells(self.split))
-        if folded(self.header[self.split]) == "split":
+        if folded(self.header[self.split]) != "isvalid":
             return found
         odd = next((row for row, cell in enumerate(found) if cell.lower() not in _VALID), None)
         if odd is not None:
@@ -166,7 +173,7 @@ def columns_of(path: Path, header: Sequence[str], options: DataOptions, cells: C
 
 def has_images(header: Sequence[str], options: DataOptions) -> bool:
     """Whether a column names images, by what it is called."""
-    return any(folded(name) in (*IMAGES, folded(options.image_column or "image")) for name in header)
+    return any(_said(name) in (*IMAGES, folded(options.image_column or "image")) for name in header)
 
 
 def shape_of(header: Sequence[str], options: DataOptions) -> Literal["list", "long"] | None:
@@ -176,6 +183,8 @@ def shape_of(header: Sequence[str], options: DataOptions) -> Literal["list", "lo
     """
     ignored = _ignored(header, options)
     names = [folded(name) for column, name in enumerate(header) if column not in ignored]
+    if options.class_after is not None:
+        return "long"
     if options.label_column is not None:
         return "long" if "value" in names or folded(options.label_column) == "label" else "list"
     images = (*IMAGES, folded(options.image_column or "image"))
@@ -207,13 +216,15 @@ def _image(path: Path, header: Sequence[str], options: DataOptions, cells: Cells
     ignored = _ignored(header, options)
     found = [column for column in _known(header, IMAGES) if column not in ignored]
     files = [column for column in range(len(header)) if column not in ignored and _names_images(cells(column))]
+    if not found and files == [0] and not header[0]:  # as pandas writes an index
+        return 0
     if len(found) == 1 and (found[0] in files or not files):
         return found[0]
     twice = next((header[column] for column in found if header.count(header[column]) > 1), None)
     if twice is not None:
         raise UserError(f"{path}: {header.count(twice)} columns are named {twice!r}; keep one")
     likely = [column for column in found if column in files] or files
-    choices = likely or found or _likely(header, cells, ignored)
+    choices = [column for column in likely or found or _likely(header, cells, ignored) if header[column]]
     if not choices:
         raise UserError(f"{path}: no column of images; --image-column says which it is of {first_names(header)}")
     problem = (
@@ -239,8 +250,8 @@ def _ignored(header: Sequence[str], options: DataOptions) -> set[int]:
 
 def _known(header: Sequence[str], names: tuple[str, ...], *but: int) -> list[int]:
     """Columns with one of these names; one that is written exactly so comes before others."""
-    found = [column for column, name in enumerate(header) if folded(name) in names and column not in but]
-    return sorted(found, key=lambda column: (header[column] not in names, names.index(folded(header[column]))))
+    found = [column for column, name in enumerate(header) if _said(name) in names and column not in but]
+    return sorted(found, key=lambda column: (header[column] not in names, names.index(_said(header[column]))))
 
 
 def _named(path: Path, header: Sequence[str], name: str, option: str) -> int:

@@ -1,6 +1,7 @@
 """Tables as they are written, whatever the file: a header, and rows of as many texts."""
 
 import csv
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from promptmlr.data.heading import LOOKED_AT, heading, is_filled, names_images
+from promptmlr.data.heading import LOOKED_AT, heading, is_filled, listing_to_end, names_images
 from promptmlr.data.records import RECORDS, record_rows
 from promptmlr.data.sheets import SHEETS, cell_text, sheet_rows
 from promptmlr.errors import SHOWN, UserError, first_names
@@ -113,7 +114,7 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
 
     Args:
         path: the file.
-        options: `sheet`, `encoding`, `header` and `without_totals`.
+        options: `sheet`, `encoding`, `header`, `transposed` and `without_totals`.
 
     Raises:
         UserError: the file is missing, empty or binary, or rows have too few or too many cells.
@@ -122,6 +123,7 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
     if path.suffix.lower() == ".parquet":
         return _parquet_table(path)
     header, rows, above = _opened(path, options)
+    open_end = listing_to_end(header, options)
     numbered: list[int] = []
     ragged: list[str] = []
 
@@ -129,6 +131,8 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
         for number, row in rows:
             if not is_filled(row):
                 continue
+            if open_end:
+                row = _to_end(row, len(header))
             if len(row) < len(header) or any(row[len(header) :]):
                 ragged.append(f"row {number}: {len(row)} cells where the header has {len(header)}")
                 if len(ragged) > SHOWN:
@@ -144,6 +148,8 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
         raise UserError(f"{path}, {told}; put cells with delimiters in them in double quotes")
     cells = cells.reshape(len(numbered), len(header))
     notes = [f"above the header, not read: row {first_names([str(number) for number in above])}"] if above else []
+    if options.transposed:
+        notes.append("rows are classes and columns are images; messages count columns of the file as rows")
     if options.without_totals:
         notes.append(f"totals, not read: row {numbered[-1]}" if numbered else "no row of totals")
         numbered, cells = numbered[:-1], cells[:-1]
@@ -190,9 +196,28 @@ def _mark(line: str) -> str | None:
 def _opened(path: Path, options: DataOptions) -> tuple[list[str], Rows, list[int]]:
     """The names of the columns, the rows below, and the numbers of rows that are above them."""
     rows = _rows(path, options)
+    if path.suffix.lower() in RECORDS:  # whose names are keys
+        return next(rows)[1], rows, []
+    rows = _transposed(path, rows) if options.transposed else rows
     begin = list(islice(rows, LOOKED_AT))
     header, above, start = heading(path, [row for _, row in begin], options)
     return header, chain(begin[start:], rows), [number for number, row in begin[:above] if is_filled(row)]
+
+
+def _transposed(path: Path, rows: Rows) -> Rows:
+    """Columns for rows; the first cell, which says what is in the first column, becomes the name of that of images."""
+    filled = [(number, row) for number, row in rows if any(map(str.strip, row))]
+    odd = next((number for number, row in filled if len(row) != len(filled[0][1])), None)
+    if odd is not None:
+        raise UserError(f"{path}, row {odd}: other cells than in row {filled[0][0]}; fill or remove some")
+    columns = [list(column) for column in zip(*(row for _, row in filled), strict=True)]
+    return enumerate([["image", *column[1:]] if place == 0 else column for place, column in enumerate(columns)], 1)
+
+
+def _to_end(row: list[str], columns: int) -> list[str]:
+    """A row whose last column takes all cells from there on, as a list of JSON."""
+    names = [cell for cell in map(str.strip, row[columns - 1 :]) if cell]
+    return [*row[: columns - 1], json.dumps(names, ensure_ascii=False) if names else ""]
 
 
 def _rows(path: Path, options: DataOptions) -> Rows:
@@ -219,6 +244,8 @@ def _text_rows(path: Path, encoding: str | None) -> Rows:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeError as error:
+        if encoding is None and _encoding(path) == "utf-16":
+            raise UserError(f"{path}: damaged text in UTF-16 ({error.reason}); save it as CSV UTF-8") from error
         if encoding is not None or _is_binary(path):
             raise UserError(f"{path}: not a text in {encoding or 'UTF-8'}; save it as CSV UTF-8") from error
         raise Unclear(

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.data.codes import MEANINGS, Codes, cell_key
+from promptmlr.data.codes import Codes, cell_key
 from promptmlr.data.columns import LABELS, Columns, folded, shape_of
+from promptmlr.data.likely_codes import amounts, code_readings, is_word
+from promptmlr.data.reshaped import class_after, with_class_apart
 from promptmlr.data.table import Table, read_table
 from promptmlr.errors import SHOWN, UserError, first_names, told
-from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+from promptmlr.labels import Labels
 from promptmlr.options.data import DataOptions, Unclear, with_commas
 
 __all__ = ["SEVERAL", "broken_cells", "decoded", "labels_of", "read_rows", "refuse_repeated", "refuse_totals"]
@@ -27,20 +29,6 @@ SEVERAL = {
 }
 """When which value of `DataOptions.several` is right."""
 
-_WORDS = {
-    **dict.fromkeys(("1", "yes", "y", "true", "x", "✓", "✔", "✔️", "✅", "☑", "●", "+"), PRESENT),
-    **dict.fromkeys(("present", "positive", "pos", "checked", "t", "on"), PRESENT),
-    **dict.fromkeys(("ja", "j", "wahr", "oui", "vrai", "sí", "si", "sim", "да", "是", "はい", "tak"), PRESENT),
-    **dict.fromkeys(("0", "no", "n", "false", "absent", "negative", "neg", "unchecked", "f", "off"), ABSENT),
-    **dict.fromkeys(
-        ("☐", "✗", "✘", "❌", "nein", "falsch", "non", "faux", "não", "нет", "否", "いいえ", "nie"), ABSENT
-    ),
-    **dict.fromkeys(("", "?", "na", "n/a", "none", "null", "unknown", "uncertain", "unsure", "not sure"), UNKNOWN),
-}
-"""What a cell most likely says; -1 and - say absent to some and unknown to others."""
-_EITHER = ("-1", "-")
-_MARKS = {"x": "o", "×": "○"}
-"""Pairs of marks: the first is present to some (a cross), the second to others (as in Japan)."""
 _CLASSLIKE = re.compile(
     r".*(label|class|tag|categor|diagnos|species|finding|disease|object|target).*|(common|scientific)name"
 )
@@ -51,6 +39,7 @@ _NUMBERS = 8  # different numbers are no codes
 _FEW, _SHARE = 2, 0.2  # more cells of a class that are no code are a column that is no class
 _DELIMITED = re.compile(r"[|;,]")
 _MOST_READINGS = 12
+_OF_FILE = ("sheet", "encoding", "header", "label_column", "transposed", "without_totals")  # options of `read_table`
 
 
 def read_rows(path: Path, options: DataOptions, read: Callable[[Table, DataOptions], T]) -> T:
@@ -68,10 +57,10 @@ def read_rows(path: Path, options: DataOptions, read: Callable[[Table, DataOptio
     tables: dict[tuple[str | bool | None, ...], Table] = {}
 
     def opened(chosen: DataOptions) -> T:
-        key = (chosen.sheet, chosen.encoding, chosen.header, chosen.without_totals)
+        key = tuple(getattr(chosen, name) for name in _OF_FILE)
         if key not in tables:
             tables[key] = read_table(path, chosen)
-        return read(tables[key], chosen)
+        return read(with_class_apart(tables[key], chosen), chosen)
 
     return _deepened(opened, options)
 
@@ -127,13 +116,31 @@ def _refuse_odd_columns(
     problem = f"{table.path}: no labels in column{'s' if len(odd) > 1 else ''} {first_names(shown, 5)}"
     if len(odd) < len(columns.rest) and options.classes is not None:
         raise UserError(f"{problem}; take them out of --classes")
-    readings = _listing(table, columns, list(odd), some=len(odd) == len(columns.rest))
+    if mark := class_after(table, columns):
+        raise Unclear(f"{problem}", {f"images are named before {mark!r} and classes after it": {"class_after": mark}})
+    readings, said = _amounts(table, columns, odd)
+    readings |= _listing(table, columns, list(odd), some=len(odd) == len(columns.rest) and not readings)
+    problem += said
     if len(odd) < len(columns.rest):
         ignored = columns.names(sorted({*columns.ignored, *odd}))
         readings["these are no classes"] = _of_columns(table, options, {"ignore": with_commas(ignored)})
     if not readings:
         raise UserError(f"{problem}; write 1 for present, 0 for absent, or say with --codes what cells mean")
     raise Unclear(problem, readings)
+
+
+def _amounts(table: Table, columns: Columns, odd: Collection[int]) -> tuple[dict[str, dict[str, Any]], str]:
+    """The readings of numbers, masks and the like as labels, where most columns hold some; and what these are."""
+    texts = [c for c in odd if amounts([(columns.header[c], table.counts(c))]) is None]
+    chosen = [c for c in odd if c not in texts]
+    found = amounts([(columns.header[c], table.counts(c)) for c in chosen]) if chosen else None
+    others = len(columns.rest) - len(odd)
+    if found is None or (others and (len(chosen) == 1 or len(chosen) < others)):
+        return {}, ""
+    what, codes = found
+    ignored = columns.names(sorted({*columns.ignored, *texts}))
+    more = {"ignore": with_commas(ignored)} if texts else {}
+    return {f"these are {what} and {when}": {**more, "codes": one} for when, one in codes.items()}, f"; {what}"
 
 
 def _of_columns(table: Table, options: DataOptions, fields: dict[str, Any]) -> dict[str, Any]:
@@ -234,8 +241,11 @@ def decoded(table: Table, columns: Sequence[int], codes: Codes, options: DataOpt
         return labels
     places = np.unique(table.cells[:, np.asarray(columns, dtype=np.intp)])
     texts = [table.texts[place] for place in places.tolist()]
-    readings = _code_readings(texts, codes)
-    if readings is None:
+    readings = code_readings(texts, codes)
+    if readings is None and len(columns) == 1 and not codes.texts:
+        found = amounts([("", dict.fromkeys(texts, 1))])
+        readings = None if found is None else {when: {"codes": one} for when, one in found[1].items()}
+    if not readings:
         raise UserError(f"{broken_cells(table, columns, broken)}; {_hint(options)}")
     first = {table.texts[table.cells[row, columns[place]]]: (row, place) for row, place in broken[::-1]}
     said = broken_cells(table, columns, np.array(sorted(first.values())))
@@ -263,7 +273,7 @@ def _hint(options: DataOptions) -> str:
 
 def _no_label(counts: Mapping[str, int], codes: Codes) -> str | None:
     """A cell that shows that a column holds no labels; None where it may, or mostly does."""
-    odd = [cell for cell in counts if codes.label(cell) is None and not _is_word(cell)]
+    odd = [cell for cell in counts if codes.label(cell) is None and not is_word(cell)]
     filled = sum(count for cell, count in counts.items() if cell)
     bad = sum(counts[cell] for cell in odd)
     good = sum(count for cell, count in counts.items() if cell and codes.label(cell) is not None)
@@ -279,64 +289,5 @@ def _words_alone(cells: Sequence[str]) -> bool:
     return not any(cell.lstrip("-").replace(".", "", 1).isdigit() for cell in cells)
 
 
-def _is_word(cell: str) -> bool:
-    key = cell_key(cell)
-    return key in _WORDS or key in _EITHER or key in _MARKS or key in _MARKS.values()
-
-
 def _row_of(table: Table, column: int, cell: str) -> int:
     return table.rows[int(np.argmax(table.cells[:, column] == table.texts.index(cell)))]
-
-
-def _code_readings(texts: Collection[str], codes: Codes) -> dict[str, dict[str, str]] | None:
-    """When → codes of all cells, where it is likely what those say that are no code yet."""
-    spelled: dict[str, str] = {}
-    for text in texts:
-        spelled.setdefault(cell_key(text), text)
-    if not all(key in codes.labels or _is_word(key) for key in spelled):
-        return None
-    said = codes.labels if codes.texts else {}
-    for cross, ring in _MARKS.items():
-        if cross in spelled and ring in spelled and not {cross, ring} & said.keys():
-            ways = ((cross, ring), (ring, cross))
-            codings = [
-                {"codes": _written({**said, **_sure(spelled, said), a: PRESENT, b: ABSENT}, spelled)} for a, b in ways
-            ]
-            return {f"{spelled[a]} is present": coding for (a, _), coding in zip(ways, codings, strict=True)}
-    sure = _sure(spelled, said)
-    open_blank = "" in spelled and "" not in said and ABSENT not in sure.values()
-    either = [key for key in spelled if key in _EITHER and key not in said]
-    if either and "0" in sure and "" in sure:
-        choices: dict[str, dict[str, int]] = {"": dict.fromkeys(either, UNKNOWN)}
-    elif either and "0" in sure:
-        choices = {
-            f"{spelled[either[0]]} is unknown": dict.fromkeys(either, UNKNOWN),
-            f"{spelled[either[0]]} is absent and 0 unknown": {**dict.fromkeys(either, ABSENT), "0": UNKNOWN},
-        }
-    elif either:
-        choices = {
-            f"{spelled[either[0]]} is absent": dict.fromkeys(either, ABSENT),
-            f"{spelled[either[0]]} is unknown": {
-                **dict.fromkeys(either, UNKNOWN),
-                **({"": ABSENT} if open_blank else {}),
-            },
-        }
-    elif "" in spelled and (open_blank or (codes.texts and "" not in said)):
-        choices = {"blank is unknown": {"": UNKNOWN}, "blank is absent": {"": ABSENT}}
-    else:
-        choices = {"": {}}
-    return {when: {"codes": _written({**said, **sure, **more}, spelled)} for when, more in choices.items()}
-
-
-def _sure(spelled: Mapping[str, str], said: Mapping[str, int]) -> dict[str, int]:
-    marks = dict.fromkeys((*_MARKS, *_MARKS.values()), PRESENT)  # where there is one of a pair alone
-    return {key: {**marks, **_WORDS, **said}[key] for key in spelled if key in marks or key in _WORDS or key in said}
-
-
-def _written(labels: Mapping[str, int], spelled: Mapping[str, str]) -> str:
-    return ",".join(
-        f"{spelled.get(key, key)}={meaning}"
-        for meaning, label in MEANINGS.items()
-        for key, one in sorted(labels.items(), key=lambda item: item[0] == "")
-        if one == label
-    )

@@ -17,7 +17,7 @@ _COLUMNS = ("image_column", "label_column", "ignore", "classes")
 RECORDED = (
     *("format", "unlisted", "delimiter", "difficult", "coco_images", "crowd", "annotated_categories", "machine_labels"),
     *_COLUMNS,
-    *("codes", "sheet", "header", "several"),
+    *("codes", "sheet", "header", "several", "class_after"),
 )
 """What labels mean, which a run keeps; where files are and which are read is another matter in every data set."""
 
@@ -52,10 +52,14 @@ class DataOptions(Options):
         codes: Tables: what cells mean, such as 1.0=present,0.0=absent,-1.0=unknown,=unknown (nothing before = stands
             for a blank cell). (default: 1, yes, y, true; 0, no, n, false; blank is unknown)
         sheet: XLSX: which sheet. (default: the only one)
-        header: Tables whose first row is an image already: the names of their columns, separated by commas.
+        header: Tables whose first row is an image already: the names of their columns, separated by commas; if the
+            last one is labels, it takes all further cells of a row.
         encoding: CSV: of the text, such as windows-1252. (default: UTF-8, or what the file's mark says)
         several: Tables with several rows of an image, as several people wrote them. agree: a class about which they
             disagree is unknown; majority: what most of them say counts, and a tie is unknown.
+        class_after: Tables whose image column names a class too, as in ID_12_edema or a.jpg_Fish: the character before
+            the class. Each row is then an image and a class.
+        transposed: Tables: a row is a class, and a column an image.
         without_totals: Tables: the last row holds sums and no image; leave it out.
         skip_unreadable: Leave out images that are missing or cannot be read, instead of stopping.
         scenes_train: How many scenes to draw for training.
@@ -83,6 +87,8 @@ class DataOptions(Options):
     header: str | None = None
     encoding: str | None = None
     several: Literal["agree", "majority"] | None = None
+    class_after: str | None = None
+    transposed: bool = False
     without_totals: bool = False
     skip_unreadable: bool = False
     scenes_train: int = 2000
@@ -109,7 +115,7 @@ class DataOptions(Options):
 
     def words(self) -> list[str]:
         """What was said of more than a split, as the command line writes it."""
-        names = ("format", "images", *RECORDED[1:], "encoding", "without_totals", "skip_unreadable")
+        names = ("format", "images", *RECORDED[1:], "encoding", "transposed", "without_totals", "skip_unreadable")
         return _words({name: value for name in names if (value := getattr(self, name)) not in (None, False)})
 
 

@@ -18,6 +18,7 @@ from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
+from promptmlr.data.reshaped import class_after
 from promptmlr.data.rows import UNLISTED, LabelledRows, ListedRows, Names, check_rows
 from promptmlr.data.table import Table
 from promptmlr.data.unclear import read_rows, refuse_totals
@@ -78,6 +79,11 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     ]
     chosen.check()
     name = table.header[listed[0]]
+    if chosen.seen and chosen.seen <= {"0", "1"} and (mark := class_after(table, columns)) is not None:
+        raise Unclear(
+            f"{path}: column {name!r} holds 1 and 0 alone, and {table.header[columns.image]!r} an image and a class",
+            {f"the class is after {mark!r}": {"class_after": mark}},
+        )
     if chosen.seen and chosen.seen <= {"0", "1"} and chosen.classes is None and folded(name) in ("label", "target"):
         raise UserError(
             f"{path}: column {name!r} holds 1 and 0 alone: --format csv if they say whether one class is present, "
