@@ -14,7 +14,7 @@ __all__ = ["LABELS", "NEGATIVES", "Columns", "columns_of", "folded", "has_images
 
 IMAGES = (
     *("image", "imagepath", "imageid", "imagename", "imageindex", "imagefile", "imagefilename", "imageurl"),
-    *("imagegcsuri", "sourceref"),
+    *("imagegcsuri", "sourceref", "externalid"),
     *("img", "imgname", "imgpath", "imgid", "dicomid", "isicid", "photo", "photoid"),
     *("filename", "filepath", "fname", "file", "path", "id"),
 )

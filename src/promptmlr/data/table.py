@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from promptmlr.data.heading import LOOKED_AT, heading, is_filled, listing_to_end, names_images
-from promptmlr.data.records import RECORDS, record_rows
+from promptmlr.data.records import is_records, record_rows
 from promptmlr.data.sheets import SHEETS, cell_text, sheet_rows
 from promptmlr.errors import SHOWN, UserError, first_names
 from promptmlr.labels import Labels
@@ -196,7 +196,7 @@ def _mark(line: str) -> str | None:
 def _opened(path: Path, options: DataOptions) -> tuple[list[str], Rows, list[int]]:
     """The names of the columns, the rows below, and the numbers of rows that are above them."""
     rows = _rows(path, options)
-    if path.suffix.lower() in RECORDS:  # whose names are keys
+    if is_records(path):  # whose names are keys
         return next(rows)[1], rows, []
     rows = _transposed(path, rows) if options.transposed else rows
     begin = list(islice(rows, LOOKED_AT))
@@ -217,13 +217,15 @@ def _transposed(path: Path, rows: Rows) -> Rows:
 def _to_end(row: list[str], columns: int) -> list[str]:
     """A row whose last column takes all cells from there on, as a list of JSON."""
     names = [cell for cell in map(str.strip, row[columns - 1 :]) if cell]
+    if len(row) == columns:
+        return row
     return [*row[: columns - 1], json.dumps(names, ensure_ascii=False) if names else ""]
 
 
 def _rows(path: Path, options: DataOptions) -> Rows:
     if path.suffix.lower() in SHEETS:
         return enumerate(sheet_rows(path, options.sheet), start=1)
-    if path.suffix.lower() in RECORDS:
+    if is_records(path):
         return enumerate(record_rows(path), start=0)
     return _text_rows(path, options.encoding)
 

@@ -30,7 +30,7 @@ SEVERAL = {
 """When which value of `DataOptions.several` is right."""
 
 _CLASSLIKE = re.compile(
-    r".*(label|class|tag|categor|diagnos|species|finding|disease|object|target).*|(common|scientific)name"
+    r".*(label|class|tag|categor|diagnos|species|finding|disease|object|target|choice|annotation).*|dx|(common|scientific)name"
 )
 _NUMBERS_OF_CLASSES = ("classid", "categoryid", "labelid", "class", "category")  # a number each, as ids are
 _DIGITS = "0123456789"
@@ -121,9 +121,12 @@ def _refuse_odd_columns(
     readings, said = _amounts(table, columns, odd)
     readings |= _listing(table, columns, list(odd), some=len(odd) == len(columns.rest) and not readings)
     problem += said
-    if len(odd) < len(columns.rest):
+    others = [c for c in columns.rest if c not in odd and not folded(columns.header[c]).endswith("id")]
+    varied = [c for c in others if len(table.counts(c)) > 1]  # a column that says one thing may be no class
+    if varied or (others and not readings):
         ignored = columns.names(sorted({*columns.ignored, *odd}))
-        readings["these are no classes"] = _of_columns(table, options, {"ignore": with_commas(ignored)})
+        left_out = {"these are no classes": _of_columns(table, options, {"ignore": with_commas(ignored)})}
+        readings = {**left_out, **readings} if len(varied) > 1 and not said else {**readings, **left_out}
     if not readings:
         raise UserError(f"{problem}; write 1 for present, 0 for absent, or say with --codes what cells mean")
     raise Unclear(problem, readings)
@@ -160,8 +163,9 @@ def _listing(table: Table, columns: Columns, texts: Sequence[int], *, some: bool
         c: name for c, name in names.items() if len(table.counts(c)) > 1 or stems[name.rstrip(_DIGITS)] > 1
     }
     numbered = [c for c in names if names[c] in _NUMBERS_OF_CLASSES]
-    names = {c: name for c, name in names.items() if any(map(str.isalpha, "".join(table.counts(c))))}
-    found = found or [c for c in names if _CLASSLIKE.fullmatch(names[c])] or numbered
+    lists = [c for c in names if all(cell.startswith("[") for cell in table.counts(c) if cell)]
+    names = {c: name for c, name in names.items() if c in lists or any(map(str.isalpha, "".join(table.counts(c))))}
+    found = found or [c for c in names if _CLASSLIKE.fullmatch(names[c])] or numbered or lists
     if some and not found:
         found = [c for c in names if any(_DELIMITED.search(cell) for cell in table.counts(c))]
         found = found or [

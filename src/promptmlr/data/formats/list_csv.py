@@ -18,6 +18,7 @@ from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
+from promptmlr.data.records import listed_classes
 from promptmlr.data.reshaped import class_after
 from promptmlr.data.rows import UNLISTED, LabelledRows, ListedRows, Names, check_rows
 from promptmlr.data.table import Table
@@ -32,6 +33,9 @@ __all__ = ["FORMAT", "Chosen", "Images", "list_rows", "read_list_csv_rows", "wri
 _DELIMITERS = ("|", ";", ",", "\t")
 _SHOWN = {"\t": "a tab", " ": "a space"}
 _BRACKETS = re.compile(r"""\[(\s*|\s*\d+\s*|.*[\['",].*)\]""", re.DOTALL)  # meant as a list of JSON or Python
+_WRAPPED = re.compile(r'\{\s*"\w+"\s*:\s*(\[.*\])\s*\}', re.DOTALL)  # as Label Studio writes several choices in a CSV
+_OBJECT = re.compile(r'\{\s*".*\}', re.DOTALL)
+_BARE = re.compile(r"\[([^\[\]{}\"']*[^\W\d][^\[\]{}\"']*)\]")  # names without quotes
 _APART = re.compile(r"""['"]\s+['"]""")  # as numpy writes lists; Python would join such names
 _NO_CLASS = ("no finding", "none")
 
@@ -68,7 +72,9 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     cells = [table.column(column) for column in (*listed, negatives) if column is not None]
     delimiter = options.delimiter
     if delimiter is None:
-        texts = {cell for column in cells for cell in column if not _BRACKETS.fullmatch(cell)}
+        texts = {
+            cell for column in cells for cell in column if not (_BRACKETS.fullmatch(cell) or _OBJECT.fullmatch(cell))
+        }
         named = folded(table.header[listed[0]]) in LABELS
         delimiter = (
             _delimiter(path, texts, lists=named) if not images.repeated else _mark(path, texts) if not named else None
@@ -116,7 +122,7 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
         kind="long CSV" if merged else "list CSV",
         path=path,
         where=images.where,
-        class_names=chosen.classes,
+        class_names=chosen.classes or _all_classes(chosen, path),
         says_absent=negatives is not None,
         notes=[*notes, *chosen.note(), *said],
     ).labelled(options)
@@ -211,6 +217,12 @@ class Chosen:
         return ["names left out: " + first_names([f"{name} ({n:,} times)" for name, n in self.dropped.most_common()])]
 
 
+def _all_classes(chosen: Chosen, path: Path) -> list[str] | None:
+    """Those that a file of JSON says there are."""
+    listed = listed_classes(path)
+    return None if listed is None else [name for name in listed if chosen.of([name])]
+
+
 def _plain(name: str) -> str:
     return name.replace("_", " ").strip()
 
@@ -275,8 +287,18 @@ def _delimiter(path: Path, cells: set[str], *, lists: bool) -> str | None:
 
 
 def _parts(cell: str, delimiter: str | None, where: str) -> list[str]:
-    if _BRACKETS.fullmatch(cell):
+    if wrapped := _WRAPPED.fullmatch(cell):
+        return _written_list(wrapped[1], where)
+    if _OBJECT.fullmatch(cell):
+        raise UserError(f"{where}: cannot read the list {cell[:80]!r}; write names with | between them")
+    bare = _BARE.fullmatch(cell)
+    if _BRACKETS.fullmatch(cell) and not (bare and delimiter):
+        if bare:
+            raise Unclear(
+                f"{where}: cannot read the list {cell[:80]!r}", {"its names are apart by ,": {"delimiter": ","}}
+            )
         return _written_list(cell, where)
+    cell = bare[1] if bare and delimiter else cell
     parts = [cell] if delimiter is None else cell.split(delimiter)
     return [clean for part in parts if (clean := part.strip())]
 
