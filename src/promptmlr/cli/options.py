@@ -74,6 +74,7 @@ Reading = Annotated[DataOptions, _READING]
 _TABLES = (
     "image_column",
     "label_column",
+    "value_column",
     "ignore",
     "classes",
     "codes",

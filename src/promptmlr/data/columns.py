@@ -26,6 +26,7 @@ _COUNTER = re.compile(
     r"(unnamed: ?\d+)?", re.IGNORECASE
 )  # of rows, as pandas calls it where it is read and written again
 _CORNER = re.compile(r"(?<=\w)\s*[\\/]\s*(?=label|class|tag)", re.IGNORECASE)
+_SEVERAL = re.compile(rf"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})\s*[|;,]")  # names in one cell
 _SEPARATORS = re.compile(r"[\s_\-]+")
 _LIKELY = re.compile(r"(image|img|photo|picture|scan|slide|bild|foto|file|datei).*|.*(id|url|file|path)")
 _SAMPLE = 100  # cells tell whether a column names images
@@ -71,10 +72,10 @@ class Columns:
         """Their names."""
         return [self.header[column] for column in columns]
 
-    def one_of(self, known: tuple[str, ...], said: str | None = None) -> int | None:
-        """The column that somebody named, or the only one of the rest with a known name."""
+    def one_of(self, known: tuple[str, ...], said: str | None = None, option: str = "--label-column") -> int | None:
+        """The column that somebody named with an option, or the only one of the rest with a known name."""
         if said is not None:
-            return _named(self.path, self.header, said, "--label-column")
+            return _named(self.path, self.header, said, option)
         return next((column for name in known for column in self.rest if folded(self.header[column]) == name), None)
 
     def listing(self, known: tuple[str, ...], said: str | None) -> list[int]:
@@ -183,7 +184,7 @@ def shape_of(header: Sequence[str], options: DataOptions) -> Literal["list", "lo
     """
     ignored = _ignored(header, options)
     names = [folded(name) for column, name in enumerate(header) if column not in ignored]
-    if options.class_after is not None:
+    if options.class_after is not None or options.value_column is not None:
         return "long"
     if options.label_column is not None:
         return "long" if "value" in names or folded(options.label_column) == "label" else "list"
@@ -198,7 +199,8 @@ def shape_of(header: Sequence[str], options: DataOptions) -> Literal["list", "lo
 
 def is_image_name(cell: str) -> bool:
     """Whether a cell ends as the names of image files do, or as their addresses."""
-    return cell.partition("?")[0].lower().endswith(tuple(IMAGE_SUFFIXES))
+    written = cell.partition("?")[0].lower()
+    return written.endswith(tuple(IMAGE_SUFFIXES)) and not _SEVERAL.search(written)
 
 
 def _names_images(cells: Sequence[str]) -> bool:
@@ -220,6 +222,8 @@ def _image(path: Path, header: Sequence[str], options: DataOptions, cells: Cells
         return 0
     if len(found) == 1 and (found[0] in files or not files):
         return found[0]
+    if len(files) == len(header) > 1 and not found:
+        raise UserError(f"{path}: every column holds images, as if it were a class; write a row per image")
     twice = next((header[column] for column in found if header.count(header[column]) > 1), None)
     if twice is not None:
         raise UserError(f"{path}: {header.count(twice)} columns are named {twice!r}; keep one")
@@ -239,6 +243,7 @@ def _image(path: Path, header: Sequence[str], options: DataOptions, cells: Cells
 def _likely(header: Sequence[str], cells: Cells, ignored: set[int]) -> list[int]:
     """A column that may hold ids of images: of a name for such, or the first where all cells differ."""
     filled = [c for c in range(len(header)) if header[c] and c not in ignored and all(cells(c))]
+    filled = [c for c in filled if not any(map(_SEVERAL.search, cells(c)[:_SAMPLE]))]
     ids = [c for c in filled if len(set(cells(c))) > len(cells(c)) / 2]
     named = [c for c in ids if _LIKELY.fullmatch(folded(header[c]))]
     return (named or [c for c in ids if len(set(cells(c))) == len(cells(c)) > 2])[:1]

@@ -195,11 +195,9 @@ def _proposed(rows: Sequence[list[str]]) -> list[str]:
             names.append("split")
         else:
             names.append(f"column-{place + 1}")
-    texts = [
-        place
-        for place, name in enumerate(names)
-        if name.startswith("column-") and not all(not cell or _NUMBER.fullmatch(cell) for cell in columns[place])
-    ]
+    others = [place for place, name in enumerate(names) if name.startswith("column-")]
+    texts = [place for place in others if not all(not cell or _NUMBER.fullmatch(cell) for cell in columns[place])]
+    texts = texts or others
     if len(texts) == 1 and not classes:
         names[texts[0]] = "label" if len(set(columns[image])) < len(columns[image]) else "labels"
     return names

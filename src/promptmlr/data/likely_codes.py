@@ -16,7 +16,10 @@ _WORDS = {
     **dict.fromkeys(
         ("☐", "✗", "✘", "❌", "nein", "falsch", "non", "faux", "não", "нет", "否", "いいえ", "nie"), ABSENT
     ),
-    **dict.fromkeys(("", "?", "na", "n/a", "none", "null", "unknown", "uncertain", "unsure", "not sure"), UNKNOWN),
+    **dict.fromkeys(
+        ("", "?", "na", "n/a", "none", "null", "unknown", "uncertain", "unsure", "not sure", "maybe", "unclear"),
+        UNKNOWN,
+    ),
 }
 """What a cell most likely says; -1 and - say absent to some and unknown to others."""
 _EITHER = ("-1", "-")

@@ -136,12 +136,30 @@ def _records(path: Path, content: Any) -> Sequence[Mapping[str, Any]]:
             return _joined(lists["annotations"], lists.get("images", ()))
         if len(lists) == 1:
             return next(iter(lists.values()))
+        inner = [value for value in content.values() if isinstance(value, dict)]
+        if not lists and len(inner) == 1 and not is_image_name(next(iter(content))):
+            return _records(path, inner[0])
+        if content and all(map(_are_images, content.values())):
+            return _by_image(content)
         if content and all(map(is_image_name, content)):
             return [
                 {"image": name, **(said if isinstance(said, dict) else {"labels": said})}
                 for name, said in content.items()
             ]
     raise UserError(f'{path}: no list of images; write [{{"image": "a.jpg", "labels": ["dog", "cat"]}}, …]')
+
+
+def _are_images(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) and is_image_name(one) for one in value)
+
+
+def _by_image(images: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """The classes of each image, where a class lists its images."""
+    classes: dict[str, list[str]] = {}
+    for class_name, names in images.items():
+        for name in dict.fromkeys(names):
+            classes.setdefault(name, []).append(class_name)
+    return [{"image": name, "labels": labels} for name, labels in classes.items()]
 
 
 def _are_objects(content: Any) -> TypeGuard[list[dict[str, Any]]]:
@@ -189,7 +207,7 @@ def _named_classes(record: dict[str, Any]) -> dict[str, Any]:
             boxes = value.get("annotations", []) if isinstance(value, dict) else value
             numbers = [one.get("class_id") if isinstance(one, dict) else one for one in boxes]
             named[job] = [names.get(str(number), str(number)) for number in numbers]
-        elif "class-name" in said:
+        elif said.get("class-name", job) != job:  # else the value says whether it is there
             named[job] = said["class-name"]
     return named
 
@@ -217,12 +235,16 @@ def _cell(value: Any) -> str:
     return cell_text(value)
 
 
+def _ends_in_name(key: str) -> bool:
+    return key.lower().endswith("name")
+
+
 def _names_in(one: Any) -> list[str] | None:
     """The class that an element of a list names, or the answers in it; None where it is no such thing."""
     if not isinstance(one, dict):
         return None if one is None or isinstance(one, list | float) else [cell_text(one)]
     answers = [value for key, value in one.items() if key.endswith(_ANSWERS)]
-    own = next((one[key] for key in _NAMES if key in one), None)
+    own = next((one[key] for key in (*_NAMES, *filter(_ends_in_name, one)) if key in one), None)
     if own is not None and not answers:
         return _names_in(own)
     inner = answers or [value for value in one.values() if isinstance(value, dict) or _are_objects(value)]

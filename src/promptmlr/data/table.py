@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from promptmlr.data.columns import is_image_name
 from promptmlr.data.heading import LOOKED_AT, heading, is_filled, listing_to_end, names_images
 from promptmlr.data.records import is_records, record_rows
 from promptmlr.data.sheets import SHEETS, cell_text, sheet_rows
@@ -237,7 +238,7 @@ def _text_rows(path: Path, encoding: str | None) -> Rows:
             lines = _lines(path, iter(lambda: file.readline(_LONGEST), ""))
             before = list(islice(lines, LOOKED_AT))
             filled = [line for line in before if line.strip() and not line.lower().startswith("sep=")]
-            if path.suffix.lower() == ".txt" and not any(map(_DELIMITER.search, filled[-1:])):
+            if path.suffix.lower() == ".txt" and _is_apart_by_spaces(filled):
                 yield from enumerate((line.lstrip("# ").split() for line in chain(before, lines)), start=1)
                 return
             delimiter = "\t" if path.suffix.lower() == ".tsv" else delimiter_of(filled)
@@ -247,7 +248,7 @@ def _text_rows(path: Path, encoding: str | None) -> Rows:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeError as error:
         if encoding is None and _encoding(path) == "utf-16":
-            raise UserError(f"{path}: damaged text in UTF-16 ({error.reason}); save it as CSV UTF-8") from error
+            raise UserError(f"{path}: damaged text in UTF-16; save it again, as CSV UTF-8") from error
         if encoding is not None or _is_binary(path):
             raise UserError(f"{path}: not a text in {encoding or 'UTF-8'}; save it as CSV UTF-8") from error
         raise Unclear(
@@ -259,6 +260,11 @@ def _text_rows(path: Path, encoding: str | None) -> Rows:
         raise UserError(f"--encoding {encoding}: unknown; try {_WESTERN}, utf-16-le or latin-1") from error
     except csv.Error as error:
         raise UserError(f"{path}, row {number + 1}: not a CSV row ({error}); check its quotes") from error
+
+
+def _is_apart_by_spaces(lines: Sequence[str]) -> bool:
+    """Whether nothing else separates columns, or what does comes after the name of an image and a space."""
+    return not any(map(_DELIMITER.search, lines[-1:])) or all(is_image_name(line.split()[0]) for line in lines)
 
 
 def _is_binary(path: Path) -> bool:

@@ -1,7 +1,5 @@
-"""Tables that cannot be read as they are, and the options that would read them."""
+"""Columns and cells of a table that cannot be read as they are, and the options that would read them."""
 
-import re
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,35 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptmlr.data.codes import Codes, cell_key
-from promptmlr.data.columns import LABELS, Columns, folded, shape_of
+from promptmlr.data.columns import Columns, folded, shape_of
 from promptmlr.data.likely_codes import amounts, code_readings, is_word
+from promptmlr.data.likely_lists import listings
 from promptmlr.data.reshaped import class_after, with_class_apart
 from promptmlr.data.table import Table, read_table
-from promptmlr.errors import SHOWN, UserError, first_names, told
+from promptmlr.errors import SHOWN, UserError, first_names
 from promptmlr.labels import Labels
 from promptmlr.options.data import DataOptions, Unclear, with_commas
 
-__all__ = ["SEVERAL", "broken_cells", "decoded", "labels_of", "read_rows", "refuse_repeated", "refuse_totals"]
+__all__ = ["broken_cells", "decoded", "labels_of", "read_rows"]
 
 T = TypeVar("T")
 
-SEVERAL = {
-    "a label is unknown on which rows of an image disagree": {"several": "agree"},
-    "most rows of an image are right": {"several": "majority"},
-}
-"""When which value of `DataOptions.several` is right."""
-
-_CLASSLIKE = re.compile(
-    r".*(label|class|tag|categor|diagnos|species|finding|disease|object|target|choice|annotation).*|dx|(common|scientific)name"
-)
-_NUMBERS_OF_CLASSES = ("classid", "categoryid", "labelid", "class", "category")  # a number each, as ids are
-_DIGITS = "0123456789"
-_TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt")
 _NUMBERS = 8  # different numbers are no codes
 _FEW, _SHARE = 2, 0.2  # more cells of a class that are no code are a column that is no class
-_DELIMITED = re.compile(r"[|;,]")
 _MOST_READINGS = 12
-_OF_FILE = ("sheet", "encoding", "header", "label_column", "transposed", "without_totals")  # options of `read_table`
+_OF_FILE = ("sheet", "encoding", "header", "transposed", "without_totals")  # options of `read_table`
 
 
 def read_rows(path: Path, options: DataOptions, read: Callable[[Table, DataOptions], T]) -> T:
@@ -57,7 +43,7 @@ def read_rows(path: Path, options: DataOptions, read: Callable[[Table, DataOptio
     tables: dict[tuple[str | bool | None, ...], Table] = {}
 
     def opened(chosen: DataOptions) -> T:
-        key = tuple(getattr(chosen, name) for name in _OF_FILE)
+        key = (*(getattr(chosen, name) for name in _OF_FILE), chosen.header and chosen.label_column)
         if key not in tables:
             tables[key] = read_table(path, chosen)
         return read(with_class_apart(tables[key], chosen), chosen)
@@ -107,7 +93,7 @@ def labels_of(table: Table, columns: Columns, codes: Codes, options: DataOptions
 def _refuse_odd_columns(
     table: Table, columns: Columns, suspects: Sequence[int], codes: Codes, options: DataOptions
 ) -> None:
-    odd = {column: cell for column in suspects if (cell := _no_label(table.counts(column), codes)) is not None}
+    odd = {column: cell for column in suspects if (cell := _no_label_in(table, columns, column, codes)) is not None}
     if not odd:
         return
     shown = [
@@ -118,10 +104,10 @@ def _refuse_odd_columns(
         raise UserError(f"{problem}; take them out of --classes")
     if mark := class_after(table, columns):
         raise Unclear(f"{problem}", {f"images are named before {mark!r} and classes after it": {"class_after": mark}})
-    readings, said = _amounts(table, columns, odd)
-    readings |= _listing(table, columns, list(odd), some=len(odd) == len(columns.rest) and not readings)
-    problem += said
+    readings, said = _amounts(table, columns, suspects, odd)
     others = [c for c in columns.rest if c not in odd and not folded(columns.header[c]).endswith("id")]
+    readings |= listings(table, columns, list(odd), some=not others and not readings)
+    problem += said
     varied = [c for c in others if len(table.counts(c)) > 1]  # a column that says one thing may be no class
     if varied or (others and not readings):
         ignored = columns.names(sorted({*columns.ignored, *odd}))
@@ -132,12 +118,14 @@ def _refuse_odd_columns(
     raise Unclear(problem, readings)
 
 
-def _amounts(table: Table, columns: Columns, odd: Collection[int]) -> tuple[dict[str, dict[str, Any]], str]:
+def _amounts(
+    table: Table, columns: Columns, suspects: Sequence[int], odd: Collection[int]
+) -> tuple[dict[str, dict[str, Any]], str]:
     """The readings of numbers, masks and the like as labels, where most columns hold some; and what these are."""
     texts = [c for c in odd if amounts([(columns.header[c], table.counts(c))]) is None]
-    chosen = [c for c in odd if c not in texts]
+    chosen = [c for c in suspects if c not in texts and amounts([(columns.header[c], table.counts(c))]) is not None]
     found = amounts([(columns.header[c], table.counts(c)) for c in chosen]) if chosen else None
-    others = len(columns.rest) - len(odd)
+    others = len(columns.rest) - len({*odd, *chosen})
     if found is None or (others and (len(chosen) == 1 or len(chosen) < others)):
         return {}, ""
     what, codes = found
@@ -152,85 +140,6 @@ def _of_columns(table: Table, options: DataOptions, fields: dict[str, Any]) -> d
     return (
         {**fields, "format": "csv"} if as_list and (options.format is None or "format" in options.inherited) else fields
     )
-
-
-def _listing(table: Table, columns: Columns, texts: Sequence[int], *, some: bool) -> dict[str, dict[str, Any]]:
-    """The columns of texts that may list classes, by their names, or else (where `some` must) by what is in them."""
-    names = {c: folded(columns.header[c]) for c in texts}
-    found = [c for c in names if names[c] in LABELS and not all(map(_is_number, table.counts(c)))]
-    stems = Counter(name.rstrip(_DIGITS) for name in names.values())
-    names = {  # a constant says nothing, unless it is one of several
-        c: name for c, name in names.items() if len(table.counts(c)) > 1 or stems[name.rstrip(_DIGITS)] > 1
-    }
-    numbered = [c for c in names if names[c] in _NUMBERS_OF_CLASSES]
-    lists = [c for c in names if all(cell.startswith("[") for cell in table.counts(c) if cell)]
-    names = {c: name for c, name in names.items() if c in lists or any(map(str.isalpha, "".join(table.counts(c))))}
-    found = found or [c for c in names if _CLASSLIKE.fullmatch(names[c])] or numbered or lists
-    if some and not found:
-        found = [c for c in names if any(_DELIMITED.search(cell) for cell in table.counts(c))]
-        found = found or [
-            c for c in names if not names[c].endswith("id") and len(table.counts(c)) <= len(table.rows) / 2
-        ]
-    together: dict[str, list[str]] = {}  # label1, label2 and label3 are one list
-    for c in found:
-        together.setdefault(folded(columns.header[c]).rstrip(_DIGITS), []).append(columns.header[c])
-    return {
-        f"{first_names([*map(repr, some)])} list{'s' if len(some) == 1 else ''} classes": {
-            "label_column": some[0] if len(some) == 1 else with_commas(some)
-        }
-        for some in together.values()
-    }
-
-
-def refuse_totals(table: Table, columns: Columns) -> None:
-    """Refuse a last row that sums up the others.
-
-    Raises:
-        Unclear: there seems to be one.
-    """
-    if not table.rows:
-        return
-    last = [table.texts[place] for place in table.cells[-1]]
-    name = last[columns.image]
-    others = [cell for place, cell in enumerate(last) if place != columns.image and cell]
-    if name.strip(" :").casefold() in _TOTALS or (not name and others and all(map(_is_number, others))):
-        problem = f"{table.where(len(table.rows) - 1)}: {repr(name) if name else 'no image name, which'} "
-        raise Unclear(f"{problem}looks like a row of totals, not an image", {"it is": {"without_totals": True}})
-
-
-def refuse_repeated(table: Table, columns: Columns, codes: Codes, options: DataOptions) -> None:
-    """Refuse a table with several rows of an image: a class in each, or what several people say, or a mistake.
-
-    Raises:
-        Unclear: with these readings.
-    """
-    image_ids = table.column(columns.image)
-    first: dict[str, int] = {}
-    again = [row for row, image_id in enumerate(image_ids) if image_id and first.setdefault(image_id, row) != row]
-    if not again or options.several is not None:
-        return
-    problem = told(
-        [
-            f"{table.where(row)}: image {image_ids[row]!r} is there already ({table.where(first[image_ids[row]])})"
-            for row in again
-        ]
-    )
-    answers = [c for c in columns.rest if all(codes.label(cell) is not None for cell in table.counts(c))]
-    texts = [c for c in columns.rest if c not in answers]
-    readings: dict[str, Mapping[str, Any]] = dict(_listing(table, columns, texts, some=not answers))
-    if not readings:
-        labels, _ = table.decode(answers, codes.label)
-        disputed = any(
-            {0, 1} <= set(pair)
-            for row in again
-            for pair in zip(labels[row], labels[first[image_ids[row]]], strict=True)
-        )
-        readings = dict(SEVERAL) if disputed else {"rows of an image belong together": {"several": "agree"}}
-    raise Unclear(f"{problem}; keep one of them", readings)
-
-
-def _is_number(cell: str) -> bool:
-    return cell.lstrip("+-").replace(".", "", 1).replace(",", "", 1).isdigit() or not cell
 
 
 def decoded(table: Table, columns: Sequence[int], codes: Codes, options: DataOptions) -> Labels:
@@ -291,6 +200,13 @@ def _no_label(counts: Mapping[str, int], codes: Codes) -> str | None:
 def _words_alone(cells: Sequence[str]) -> bool:
     """Whether these are words beside labels (maybe, typos), and no numbers such as ages."""
     return not any(cell.lstrip("-").replace(".", "", 1).isdigit() for cell in cells)
+
+
+def _no_label_in(table: Table, columns: Columns, column: int, codes: Codes) -> str | None:
+    """The same of a column; one that is called an id holds none if any of its cells is no label."""
+    counts = table.counts(column)
+    odd = next(iter(cell for cell in counts if codes.label(cell) is None))
+    return odd if folded(columns.header[column]).endswith("id") else _no_label(counts, codes)
 
 
 def _row_of(table: Table, column: int, cell: str) -> int:

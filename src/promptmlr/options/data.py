@@ -13,7 +13,7 @@ from promptmlr.options.base import Options, option
 
 __all__ = ["DataOptions", "Unclear", "between_commas", "with_commas"]
 
-_COLUMNS = ("image_column", "label_column", "ignore", "classes")
+_COLUMNS = ("image_column", "label_column", "value_column", "ignore", "classes")
 RECORDED = (
     *("format", "unlisted", "delimiter", "difficult", "coco_images", "crowd", "annotated_categories", "machine_labels"),
     *_COLUMNS,
@@ -46,6 +46,8 @@ class DataOptions(Options):
         image_column: Tables: the column with the names of the images. (default: the one called image, path, filename …)
         label_column: Tables that list classes in one column: which column, or
             several between commas. (default: the one called labels, tags …)
+        value_column: Tables with a row per image and class: which column says whether it is there. (default: the one
+            called value)
         ignore: Classes to leave out, separated by commas; in tables columns that are no classes.
         classes: The classes to read, separated by commas or in a file with one per line; others are left out. (default:
             all)
@@ -80,6 +82,7 @@ class DataOptions(Options):
     machine_labels: float | None = None
     image_column: str | None = None
     label_column: str | None = None
+    value_column: str | None = None
     ignore: str | None = None
     classes: str | None = None
     codes: str | None = None

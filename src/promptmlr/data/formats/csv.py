@@ -18,7 +18,8 @@ from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows
 from promptmlr.data.sheets import SHEETS, sheet_with
 from promptmlr.data.table import TABLES, Table, read_table
-from promptmlr.data.unclear import labels_of, read_rows, refuse_repeated
+from promptmlr.data.unclear import labels_of, read_rows
+from promptmlr.data.unclear_rows import refuse_repeated
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names, first_names
@@ -48,7 +49,7 @@ def read_csv_rows(path: Path, images: Path | None, options: DataOptions) -> Labe
 
 def class_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     """Rows of a table with a column per class; or of one in which a column of labels was named after all."""
-    if options.label_column is not None or options.class_after is not None:
+    if not {options.label_column, options.class_after, options.value_column} <= {None}:
         return long_rows(table, folder, options)
     path = table.path
     if not table.rows:

@@ -22,7 +22,8 @@ from promptmlr.data.records import listed_classes
 from promptmlr.data.reshaped import class_after
 from promptmlr.data.rows import UNLISTED, LabelledRows, ListedRows, Names, check_rows
 from promptmlr.data.table import Table
-from promptmlr.data.unclear import read_rows, refuse_totals
+from promptmlr.data.unclear import read_rows
+from promptmlr.data.unclear_rows import refuse_totals
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT
 from promptmlr.names import first_names
@@ -72,10 +73,9 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     cells = [table.column(column) for column in (*listed, negatives) if column is not None]
     delimiter = options.delimiter
     if delimiter is None:
-        texts = {
-            cell for column in cells for cell in column if not (_BRACKETS.fullmatch(cell) or _OBJECT.fullmatch(cell))
-        }
-        named = folded(table.header[listed[0]]) in LABELS
+        texts = {cell for column in cells for cell in column}
+        texts -= {cell for cell in texts if _BRACKETS.fullmatch(cell) or _OBJECT.fullmatch(cell)}
+        named = folded(table.header[listed[0]]) in LABELS or "tag" in folded(table.header[listed[0]])
         delimiter = (
             _delimiter(path, texts, lists=named) if not images.repeated else _mark(path, texts) if not named else None
         )

@@ -14,7 +14,8 @@ from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, ListedRows, Names
 from promptmlr.data.table import Table
-from promptmlr.data.unclear import SEVERAL, decoded, read_rows
+from promptmlr.data.unclear import decoded, read_rows
+from promptmlr.data.unclear_rows import SEVERAL
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import first_names
@@ -27,8 +28,8 @@ def read_long_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
     """Read a table with columns of images, labels and values, and optionally one of splits.
 
     A value is a cell as in a table with a column per class; blank is unknown, and so is a class that an image has no
-    row for, unless `options.unlisted` says absent. Without a column `value` every row says that a class is present, or
-    all classes of a list where no image has two rows. A row with a blank label names an image of which nothing is
+    row for, unless `options.unlisted` says absent. Without a column of values every row says that a class is present,
+    or all classes of a list where no image has two rows. A row with a blank label names an image of which nothing is
     known. Classes are sorted.
 
     Args:
@@ -46,10 +47,13 @@ def read_long_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
 
 def long_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     """Rows of a table with a row per image and class."""
-    if "value" not in map(folded, table.header):
+    if "value" not in map(folded, table.header) and options.value_column is None:
         return list_rows(table, folder, options, merged=True)
     columns = columns_of(table.path, table.header, options, table.column)
-    label, value = columns.one_of(LABELS, options.label_column), columns.one_of(("value",))
+    label, value = (
+        columns.one_of(LABELS, options.label_column),
+        columns.one_of(("value",), options.value_column, "--value-column"),
+    )
     if label is None or value is None:
         raise UserError(
             f"{table.path}: it needs a column label and a column value, and has {first_names(table.header)}"
