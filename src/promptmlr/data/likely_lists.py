@@ -37,6 +37,7 @@ def listings(table: Table, columns: Columns, texts: Sequence[int], *, some: bool
         found = found or [
             c for c in names if not names[c].endswith("id") and len(table.counts(c)) <= len(table.rows) / 2
         ]
+        found = found or (list(names) if len(texts) == 1 else [])
     together: dict[str, list[str]] = {}  # label1, label2 and label3 are one list
     for c in found:
         together.setdefault(folded(columns.header[c]).rstrip(_DIGITS), []).append(columns.header[c])

@@ -15,7 +15,7 @@ from promptmlr.data.likely_lists import listings
 from promptmlr.data.reshaped import class_after, with_class_apart
 from promptmlr.data.table import Table, read_table
 from promptmlr.errors import SHOWN, UserError, first_names
-from promptmlr.labels import Labels
+from promptmlr.labels import PRESENT, Labels
 from promptmlr.options.data import DataOptions, Unclear, with_commas
 
 __all__ = ["broken_cells", "decoded", "labels_of", "read_rows"]
@@ -155,9 +155,8 @@ def decoded(table: Table, columns: Sequence[int], codes: Codes, options: DataOpt
     places = np.unique(table.cells[:, np.asarray(columns, dtype=np.intp)])
     texts = [table.texts[place] for place in places.tolist()]
     readings = code_readings(texts, codes)
-    if readings is None and len(columns) == 1 and not codes.texts:
-        found = amounts([("", dict.fromkeys(texts, 1))])
-        readings = None if found is None else {when: {"codes": one} for when, one in found[1].items()}
+    if readings is None and not codes.texts:
+        readings = _amounts_in(table, columns, labels, len(broken))
     if not readings:
         raise UserError(f"{broken_cells(table, columns, broken)}; {_hint(options)}")
     first = {table.texts[table.cells[row, columns[place]]]: (row, place) for row, place in broken[::-1]}
@@ -165,6 +164,14 @@ def decoded(table: Table, columns: Sequence[int], codes: Codes, options: DataOpt
     if any(cell_key(text) == "-1" for text in first):
         said += "; -1 means absent to some and unknown to others"
     raise Unclear(said + (f"; {len(broken):,} such cells" if len(broken) > len(first) else ""), readings)
+
+
+def _amounts_in(table: Table, columns: Sequence[int], labels: Labels, broken: int) -> dict[str, dict[str, str]] | None:
+    """The readings of cells as numbers or masks; of counts only where more cells are such than are present."""
+    found = amounts([(table.header[c], table.counts(c)) for c in columns])
+    if found is None or (found[0] == "counts" and broken <= np.count_nonzero(labels == PRESENT)):
+        return None
+    return {when: {"codes": codes} for when, codes in found[1].items()}
 
 
 def broken_cells(table: Table, columns: Sequence[int], broken: NDArray[np.intp]) -> str:

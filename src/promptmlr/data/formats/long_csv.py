@@ -50,10 +50,8 @@ def long_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     if "value" not in map(folded, table.header) and options.value_column is None:
         return list_rows(table, folder, options, merged=True)
     columns = columns_of(table.path, table.header, options, table.column)
-    label, value = (
-        columns.one_of(LABELS, options.label_column),
-        columns.one_of(("value",), options.value_column, "--value-column"),
-    )
+    label = columns.one_of(LABELS, options.label_column)
+    value = columns.one_of(("value",), options.value_column, "--value-column")
     if label is None or value is None:
         raise UserError(
             f"{table.path}: it needs a column label and a column value, and has {first_names(table.header)}"
