@@ -184,12 +184,16 @@ def shape_of(header: Sequence[str], options: DataOptions) -> Literal["list", "lo
     """
     ignored = _ignored(header, options)
     names = [folded(name) for column, name in enumerate(header) if column not in ignored]
-    if options.class_after is not None or options.value_column is not None:
+    if options.class_after is not None and "class_after" not in options.inherited:
+        return "long"
+    if options.value_column is not None and folded(options.value_column) in names:
         return "long"
     if options.label_column is not None:
         return "long" if "value" in names or folded(options.label_column) == "label" else "list"
     images = (*IMAGES, folded(options.image_column or "image"))
     others = sorted(name for name in names if name not in (*images, *_SPLITS, *NEGATIVES))
+    if options.class_after is not None and len(others) == 1:  # said of a table like this one
+        return "long"
     if not has_images(header, options) or not others or others[0] not in LABELS:
         return None
     if others in (["label"], ["label", "value"]):

@@ -30,6 +30,8 @@ def with_class_apart(table: Table, options: DataOptions) -> Table:
     columns = columns_of(table.path, table.header, options, table.column)
     written = table.column(columns.image)
     odd = next((row for row, name in enumerate(written) if not all(_apart(name, mark))), None)
+    if odd is not None and "class_after" in options.inherited:  # another table
+        return table
     if odd is not None:
         raise UserError(f"{table.where(odd)}: no class after {mark!r} in {written[odd]!r}; --class-after says what is")
     if len(columns.rest) > 1:
