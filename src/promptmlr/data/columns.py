@@ -21,6 +21,9 @@ IMAGES = (
 LABELS = ("labels", "tags", "target", "targets", "findinglabels", "label")
 NEGATIVES = ("negatives",)
 _SPLITS = ("split", "isvalid", "mluse")
+_MAY_SPLIT = ("set", "subset", "partition", "phase", "usage")  # where their cells are names of splits
+_SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+_FOLDS = ("fold", "kfold", "cvfold")
 _VALID = {"true": "valid", "1": "valid", "false": "train", "0": "train", "": "train"}
 _COUNTER = re.compile(
     r"(unnamed: ?\d+)?", re.IGNORECASE
@@ -122,6 +125,8 @@ class Columns:
     def note(self) -> list[str]:
         """What is not as in every table, in a line or none."""
         said = [f"images are in column {self.header[self.image]!r}"] if self.header[self.image] != "image" else []
+        if self.split is not None and folded(self.header[self.split]) not in _SPLITS:
+            said.append(f"splits are in column {self.header[self.split]!r}")
         if self.ignored:
             said.append(f"not used: {first_names(self.names(self.ignored))}")
         if self.beyond:
@@ -145,7 +150,7 @@ def columns_of(path: Path, header: Sequence[str], options: DataOptions, cells: C
         Unclear: several columns may name the images.
     """
     image = _image(path, header, options, cells)
-    split = next(iter(_known(header, _SPLITS, image)), None)
+    split = next(iter([*_known(header, _SPLITS, image), *_splits(header, cells, image)]), None)
     left: dict[int, None] = {}
     unmatched: list[str] = []
     names = between_commas(options.ignore or options.classes or "")
@@ -166,10 +171,17 @@ def columns_of(path: Path, header: Sequence[str], options: DataOptions, cells: C
         chosen = tuple(column for column in left if column in rest)
         ignored = tuple(column for column in rest if column not in left)
     else:
+        left |= dict.fromkeys(_known(header, _FOLDS, image))
         chosen = tuple(column for column in rest if column not in left)
         ignored = tuple(column for column in left if column != image)
     kept = split if split not in left else None
     return Columns(path, tuple(header), image, kept, chosen, ignored, tuple(unmatched)).of_run(options)
+
+
+def _splits(header: Sequence[str], cells: Cells, image: int) -> list[int]:
+    """Columns that may be called otherwise, and hold two or more names of splits alone."""
+    found = {column: {cell.lower() for cell in cells(column)} for column in _known(header, _MAY_SPLIT, image)}
+    return [column for column, names in found.items() if len(names) > 1 and names <= _SPLIT_NAMES]
 
 
 def has_images(header: Sequence[str], options: DataOptions) -> bool:

@@ -15,6 +15,7 @@ __all__ = ["LOOKED_AT", "heading", "is_filled", "listing_to_end", "names_images"
 LOOKED_AT = 30  # rows, among which the names are
 _SEP = ["sep=", ""]  # what Excel reads in a first line, as its delimiter cuts it
 _MANY = 2
+_CLASSES = (*LABELS, "class", "classes", "category")
 _DEFAULTS = DataOptions()
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 _CODES = {"", "0", "1", "-1", "0.0", "1.0", "-1.0", "true", "false", "yes", "no"}
@@ -47,7 +48,7 @@ def heading(path: Path, rows: Sequence[list[str]], options: DataOptions) -> tupl
         if len(names) != len(row) and not (names and listing_to_end(names, options)):
             raise UserError(f"{path}, row {place + 1}: {len(row)} cells, and --header names {len(names)} columns")
         return names, place, place
-    if len(row) > _MANY and all(map(is_image_name, row[1:])) and not is_image_name(row[0]):
+    if _are_images(row):
         raise Unclear(f"{path}: its columns are images, so its rows are classes", {"they are": {"transposed": True}})
     if bare:
         raise _without_names(path, rows[place:])
@@ -92,6 +93,14 @@ def _of_rows(rows: Sequence[Sequence[str]], names: Sequence[str]) -> list[str]:
     if names_images(names):
         return [""] if first == [str(number) for number in range(1, len(rows) + 1)] else []
     return ["image"] if all(map(is_image_name, first)) and not any(map(is_image_name, names)) else []
+
+
+def _are_images(names: Sequence[str]) -> bool:
+    """Whether the columns are images: by their suffixes, or numbered ones after a column of classes."""
+    first, *others = names
+    named = all(map(is_image_name, others)) and not is_image_name(first)
+    numbered = folded(first) in _CLASSES and all(name[-1:].isdigit() for name in others)
+    return len(others) >= _MANY and len(set(others)) == len(others) and (named or numbered)
 
 
 def _without_names(path: Path, rows: Sequence[list[str]]) -> Unclear:

@@ -10,16 +10,14 @@ __all__ = ["amounts", "code_readings", "is_word"]
 
 _WORDS = {
     **dict.fromkeys(("1", "yes", "y", "true", "x", "✓", "✔", "✔️", "✅", "☑", "●", "+"), PRESENT),
-    **dict.fromkeys(("present", "positive", "pos", "checked", "t", "on"), PRESENT),
+    **dict.fromkeys(("present", "positive", "pos", "p", "p", "checked", "t", "on"), PRESENT),
     **dict.fromkeys(("ja", "j", "wahr", "oui", "vrai", "sí", "si", "sim", "да", "是", "はい", "tak"), PRESENT),
     **dict.fromkeys(("0", "no", "n", "false", "absent", "negative", "neg", "unchecked", "f", "off"), ABSENT),
     **dict.fromkeys(
         ("☐", "✗", "✘", "❌", "nein", "falsch", "non", "faux", "não", "нет", "否", "いいえ", "nie"), ABSENT
     ),
-    **dict.fromkeys(
-        ("", "?", "na", "n/a", "none", "null", "unknown", "uncertain", "unsure", "not sure", "maybe", "unclear"),
-        UNKNOWN,
-    ),
+    **dict.fromkeys(("", "?", "na", "n/a", "none", "null", "-9", "-99", "-999", "-9999", "99", "999", "9999"), UNKNOWN),
+    **dict.fromkeys(("unknown", "u", "uncertain", "unsure", "not sure", "maybe", "unclear"), UNKNOWN),
 }
 """What a cell most likely says; -1 and - say absent to some and unknown to others."""
 _EITHER = ("-1", "-")
@@ -57,11 +55,11 @@ def amounts(columns: Sequence[tuple[str, Mapping[str, int]]]) -> tuple[str, dict
     if percent or (not whole and max(number or 0 for number in numbers) <= 1):
         half, one, sign = ("50", "100", "%") if percent else ("0.5", "1", "")
         return "percentages" if percent else "numbers between 0 and 1", {
-            f"{half}{sign} and more is present": f">={half}{sign}=present,<{half}{sign}=absent{known}",
+            f"{half}{sign} or more is present": f">={half}{sign}=present,<{half}{sign}=absent{known}",
             _CERTAIN: f">={one}{sign}=present,<=0{sign}=absent,>0{sign}=unknown{known}",
         }
     if whole and all({"", "0"} & {cell_key(cell) for cell in counts} for _, counts in columns):
-        return "counts", {"one and more is present": f">0=present,0=absent{known}"}
+        return "counts", {"one or more is present": f">0=present,0=absent{known}"}
     return None
 
 

@@ -131,7 +131,7 @@ def _amounts(
     what, codes = found
     ignored = columns.names(sorted({*columns.ignored, *texts}))
     more = {"ignore": with_commas(ignored)} if texts else {}
-    return {f"these are {what} and {when}": {**more, "codes": one} for when, one in codes.items()}, f"; {what}"
+    return {f"these are {what}, and {when}": {**more, "codes": one} for when, one in codes.items()}, f"; {what}"
 
 
 def _of_columns(table: Table, options: DataOptions, fields: dict[str, Any]) -> dict[str, Any]:

@@ -295,6 +295,75 @@ def test_choices_of_label_studio_in_a_csv(tmp_path: Path) -> None:
     assert proposed(path)[1] == {"a.jpg": {"dog": 1, "cat": 1}, "b.jpg": {"dog": 1, "cat": 0}}
 
 
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [
+        (["101", "011"], "'011' says of each class"),
+        (["[1, 0, 1]", "[0, 1, 1]"], r"'\[1, 0, 1\]' says of each class"),
+        (["dog:2; cat:1", "dog:1"], "'cat:1' is a name with a number"),
+        (["dog (0.9)", "cat (0.2)"], r"'cat \(0\.2\)' is a name with a number"),
+        (["dog;-cat", "dog;cat"], "'-cat' seems to mean an absent class"),
+    ],
+)
+def test_lists_of_more_than_names_are_refused(tmp_path: Path, cells: list[str], problem: str) -> None:
+    rows = "".join(f'{name}.jpg,"{cell}"\n' for name, cell in zip("ab", cells, strict=True))
+    path = placed(tmp_path / "labels.csv", "image,labels\n" + rows)
+    with pytest.raises(UserError, match=problem):
+        labels_of(path, unlisted="absent")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["10", "11"], ["ratio 16:9", "Golf (1974)"], ["dog (young)", "well-known"]],
+    ids=["ids", "numbers", "words"],
+)
+def test_such_names_are_names(tmp_path: Path, cells: list[str]) -> None:
+    rows = "".join(f"{name}.jpg,{cell}\n" for name, cell in zip("ab", cells, strict=True))
+    path = placed(tmp_path / "labels.csv", "image,labels\n" + rows)
+    assert labels_of(path, unlisted="unknown", delimiter="|") == {
+        f"{name}.jpg": {cell: 1} for name, cell in zip("ab", cells, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("both", "one"),
+    [("{'dog', 'cat'}", "{'dog'}"), ("('dog', 'cat')", "('dog',)"), ("dog\ncat", "dog"), ("dog+cat", "dog")],
+)
+def test_lists_as_others_write_them(tmp_path: Path, both: str, one: str) -> None:
+    path = placed(tmp_path / "labels.csv", f'image,labels\na.jpg,"{both}"\nb.jpg,"{one}"\n')
+    read = proposed(path)[1]
+    assert read == {"a.jpg": {"dog": 1, "cat": 1}, "b.jpg": {"dog": 1, "cat": 0}}
+
+
+def test_splits_by_their_names_and_folds_are_no_classes(tmp_path: Path) -> None:
+    rows = "a.jpg,1,0,0,train\nb.jpg,0,1,1,train\nc.jpg,1,1,0,test\n"
+    path = placed(tmp_path / "labels.csv", "image,dog,cat,fold,set\n" + rows)
+    assert labels_of(path) == ZOO
+    assert list(load_parts(str(path))) == ["train", "test"]
+    assert "splits are in column 'set'; not used: fold" in notes_of(path)
+    assert labels_of(path, classes="dog,fold")["a.jpg"] == {"dog": 1, "fold": 0}
+
+
+def test_a_set_that_is_a_class(tmp_path: Path) -> None:
+    path = placed(tmp_path / "labels.csv", "image,set,dog\na.jpg,1,0\nb.jpg,0,1\n")
+    assert labels_of(path) == {"a.jpg": {"set": 1, "dog": 0}, "b.jpg": {"set": 0, "dog": 1}}
+
+
+def test_numbered_images_beside_a_column_of_classes(tmp_path: Path) -> None:
+    path = placed(tmp_path / "labels.csv", "Class,IMG_1,IMG_2\ndog,1,0\ncat,0,1\n")
+    assert fields_of(path) == [{"transposed": True}]
+
+
+def test_codes_of_missing_answers(tmp_path: Path) -> None:
+    path = placed(tmp_path / "labels.csv", "image,dog,cat\na.jpg,P,N\nb.jpg,N,P\nc.jpg,U,-99\n")
+    assert proposed(path) == [{**ZOO, "c.jpg": {}}]
+
+
+def test_a_cell_that_says_image_is_no_header(tmp_path: Path) -> None:
+    path = placed(tmp_path / "labels.csv", "Name,type,dog,cat\na.jpg,image,1,0\nb.jpg,image,0,1\n")
+    assert proposed(path) == [ZOO]
+
+
 def test_spaces_between_tags(tmp_path: Path) -> None:
     path = placed(tmp_path / "labels.csv", "image,tag_string,score\na.jpg,dog cat,3\nb.jpg,dog,5\n")
     assert {one["delimiter"] for one in fields_of(path)} == {" ", "|"}
@@ -364,6 +433,41 @@ def test_lists_of_objects(tmp_path: Path, name: str, text: str) -> None:
     read = [{image.rpartition("/")[2].partition("?")[0]: row for image, row in one.items()} for one in proposed(path)]
     assert read[-1] == {"a.jpg": {"dog": 1, "cat": 1}, "b.jpg": {"dog": 1, "cat": 0}}
     assert len(read) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"image": {"0": "a.jpg", "1": "b.jpg"}, "dog": {"0": 1, "1": 0}, "cat": {"0": 0, "1": 1}},
+        {"image": ["a.jpg", "b.jpg"], "dog": [1, 0], "cat": [0, 1]},
+    ],
+)
+def test_columns_of_pandas(tmp_path: Path, content: object) -> None:
+    assert labels_of(placed(tmp_path / "labels.json", json.dumps(content))) == ZOO
+
+
+def test_a_list_for_each_split(tmp_path: Path) -> None:
+    content = {name: [{"image": f"{image}.jpg", "dog": 1}] for name, image in (("train", "a"), ("test", "b"))}
+    path = placed(tmp_path / "labels.json", json.dumps(content))
+    assert {split: part.image_ids for split, part in load_parts(str(path)).items()} == {
+        "train": ("a.jpg",),
+        "test": ("b.jpg",),
+    }
+
+
+def test_classes_beside_the_images(tmp_path: Path) -> None:
+    content = {"classes": ["dog", "cat", "fox"], "annotations": {"a.jpg": [0, 1], "b.jpg": [1]}}
+    path = placed(tmp_path / "labels.json", json.dumps(content))
+    assert labels_of(path, unlisted="absent") == {
+        "a.jpg": {"dog": 1, "cat": 1, "fox": 0},
+        "b.jpg": {"dog": 0, "cat": 1, "fox": 0},
+    }
+
+
+def test_guesses_of_a_model_are_refused(tmp_path: Path) -> None:
+    record = {"image": "a.jpg", "labels": [{"label": "dog", "score": 0.9}, {"label": "cat", "score": 0.1}]}
+    with pytest.raises(UserError, match="cannot read the list"):
+        labels_of(placed(tmp_path / "labels.json", json.dumps([record])), unlisted="absent")
 
 
 def test_one_class_of_each_image(tmp_path: Path) -> None:
