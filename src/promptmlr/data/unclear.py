@@ -58,8 +58,11 @@ def _deepened(read: Callable[[DataOptions], T], options: DataOptions) -> T:
         readings: dict[str, Mapping[str, Any]] = {}
         failure: UserError = unclear
         for when, fields in unclear.readings.items():
+            if all(getattr(options, name) == value for name, value in fields.items()):  # said, and not enough
+                continue
             try:
-                _deepened(read, replace(options, **fields))
+                inherited = tuple(name for name in options.inherited if name not in fields)
+                _deepened(read, replace(options, **fields, inherited=inherited))
                 readings[when] = fields
             except Unclear as deeper:
                 alone = len(deeper.readings) == 1

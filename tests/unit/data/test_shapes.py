@@ -354,6 +354,20 @@ def test_numbered_images_beside_a_column_of_classes(tmp_path: Path) -> None:
     assert fields_of(path) == [{"transposed": True}]
 
 
+def test_two_rows_of_totals_are_refused(tmp_path: Path) -> None:
+    path = placed(tmp_path / "labels.csv", "image,dog,cat\na.jpg,1,0\nSum,1,0\nTotal,1,0\n")
+    with pytest.raises(UserError, match="'Sum' looks like a row of totals"):
+        labels_of(path, without_totals=True)
+    with pytest.raises(UserError, match="'Total' looks like a row of totals"):
+        load_data(str(path))
+
+
+def test_what_a_reading_says_may_make_a_list_of_a_table(tmp_path: Path) -> None:
+    path = placed(tmp_path / "labels.csv", "What?,tags\na.jpg,dog|cat\nb.jpg,dog\n")
+    assert proposed(path)[1] == {"a.jpg": {"dog": 1, "cat": 1}, "b.jpg": {"dog": 1, "cat": 0}}
+    assert fields_of(path)[1] == {"image_column": "What?", "unlisted": "absent"}
+
+
 def test_codes_of_missing_answers(tmp_path: Path) -> None:
     path = placed(tmp_path / "labels.csv", "image,dog,cat\na.jpg,P,N\nb.jpg,N,P\nc.jpg,U,-99\n")
     assert proposed(path) == [{**ZOO, "c.jpg": {}}]

@@ -11,7 +11,7 @@ from promptmlr.data.cells import LabelCells
 from promptmlr.data.codes import Codes, cell_key
 from promptmlr.data.columns import Columns, columns_of, has_images, is_image_name, shape_of
 from promptmlr.data.formats.base import Changes, Format, Source, Writer, spaced
-from promptmlr.data.formats.list_csv import Images
+from promptmlr.data.formats.list_csv import Images, list_rows
 from promptmlr.data.formats.long_csv import long_rows
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
@@ -49,8 +49,12 @@ def read_csv_rows(path: Path, images: Path | None, options: DataOptions) -> Labe
 
 def class_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     """Rows of a table with a column per class; or of one in which a column of labels was named after all."""
-    if not {options.label_column, options.class_after, options.value_column} <= {None}:
+    if (options.label_column, options.class_after, options.value_column) != (None, None, None):
         return long_rows(table, folder, options)
+    open_yet = options.format is None or "format" in options.inherited
+    shape = shape_of(table.header, options) if open_yet else None  # where more was said than before
+    if shape is not None:
+        return (list_rows if shape == "list" else long_rows)(table, folder, options)
     path = table.path
     if not table.rows:
         raise UserError(f"{path}: a header without rows; add one row per image")

@@ -35,7 +35,8 @@ def read_json_rows(path: Path, images: Path | None, options: DataOptions) -> Lab
 
 def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     kinds = {"list": list_rows, "long": long_rows, None: class_rows}
-    return replace(kinds[shape_of(table.header, options)](table, folder, options), kind="JSON")
+    shape = None if options.format == "csv" else shape_of(table.header, options)  # as a reading may say
+    return replace(kinds[shape](table, folder, options), kind="JSON")
 
 
 FORMAT = Format(

@@ -10,6 +10,7 @@ from promptmlr.data.codes import Codes
 from promptmlr.data.columns import LABELS, columns_of, folded, shape_of
 from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.formats.list_csv import Chosen, Images, list_rows
+from promptmlr.data.lists import names_in
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, ListedRows, Names
@@ -61,25 +62,22 @@ def long_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     codes = decoded(table, [value], Codes.of(options.codes), options)[:, 0].tolist()
     chosen = Chosen(table.path, options, columns)
     written = table.column(label)
-    labels = [next(iter(chosen.of([name] if name else [])), None) for name in written]
+    labels = [chosen.of(names_in(name, None, table.where(row))) for row, name in enumerate(written)]
     chosen.check()
     names = []
     for image_id, rows in images.rows.items():
         said: dict[str, list[int]] = {}
         for row in rows:
-            name = labels[row]
-            if name is None:
-                if codes[row] != UNKNOWN and not written[row]:
-                    raise UserError(f"{table.where(row)}: a value without a label; name the class")
-                continue
-            name = name.replace("_", " ").strip()
-            said.setdefault(name, []).append(codes[row])
-            if said[name][0] != codes[row] and options.several is None:
-                problem = (
-                    f"{table.where(row)}: an earlier row says something else of {name!r} in {image_id!r}; keep one of "
-                    "them, or leave the value blank in both if nobody knows"
-                )
-                raise Unclear(problem, SEVERAL)
+            if codes[row] != UNKNOWN and not written[row]:
+                raise UserError(f"{table.where(row)}: a value without a label; name the class")
+            for name in (name.replace("_", " ").strip() for name in labels[row]):
+                said.setdefault(name, []).append(codes[row])
+                if said[name][0] != codes[row] and options.several is None:
+                    problem = (
+                        f"{table.where(row)}: an earlier row says something else of {name!r} in {image_id!r}; keep one "
+                        "of them, or leave the value blank in both if nobody knows"
+                    )
+                    raise Unclear(problem, SEVERAL)
         one_of = {name: _agreed(answers, options) for name, answers in said.items()}
         by_code = {code: [name for name, one in one_of.items() if one == code] for code in (PRESENT, ABSENT, UNKNOWN)}
         names.append(Names(by_code[PRESENT], by_code[ABSENT], unsure=by_code[UNKNOWN]))
