@@ -58,7 +58,7 @@ def amounts(columns: Sequence[tuple[str, Mapping[str, int]]]) -> tuple[str, dict
             f"{half}{sign} or more is present": f">={half}{sign}=present,<{half}{sign}=absent{known}",
             _CERTAIN: f">={one}{sign}=present,<=0{sign}=absent,>0{sign}=unknown{known}",
         }
-    if whole and all({"", "0"} & {cell_key(cell) for cell in counts} for _, counts in columns):
+    if whole and all("0" in map(cell_key, counts) for _, counts in columns):
         return "counts", {"one or more is present": f">0=present,0=absent{known}"}
     return None
 

@@ -123,7 +123,7 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
     """
     if path.suffix.lower() == ".parquet":
         return _parquet_table(path)
-    header, rows, above = _opened(path, options)
+    header, rows, notes = _opened(path, options)
     open_end = listing_to_end(header, options)
     numbered: list[int] = []
     ragged: list[str] = []
@@ -148,7 +148,6 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
         told = "; ".join(ragged[:SHOWN]) + (" and more" if len(ragged) > SHOWN else "")
         raise UserError(f"{path}, {told}; put cells with delimiters in them in double quotes")
     cells = cells.reshape(len(numbered), len(header))
-    notes = [f"above the header, not read: row {first_names([str(number) for number in above])}"] if above else []
     if options.transposed:
         notes.append("rows are classes and columns are images; messages count columns of the file as rows")
     if options.without_totals:
@@ -194,15 +193,20 @@ def _mark(line: str) -> str | None:
     return match[0] if match else _RARE if _RARE in line else None
 
 
-def _opened(path: Path, options: DataOptions) -> tuple[list[str], Rows, list[int]]:
-    """The names of the columns, the rows below, and the numbers of rows that are above them."""
+def _opened(path: Path, options: DataOptions) -> tuple[list[str], Rows, list[str]]:
+    """The names of the columns, the rows below, and what to know about them."""
     rows = _rows(path, options)
     if is_records(path):  # whose names are keys
         return next(rows)[1], rows, []
     rows = _transposed(path, rows) if options.transposed else rows
     begin = list(islice(rows, LOOKED_AT))
     header, above, start = heading(path, [row for _, row in begin], options)
-    return header, chain(begin[start:], rows), [number for number, row in begin[:above] if is_filled(row)]
+    skipped = [str(number) for number, row in begin[:above] if is_filled(row)]
+    named = [str(number) for number, row in begin[above:start] if is_filled(row)]
+    notes = [f"above the header, not read: row {first_names(skipped)}"] if skipped else []
+    if len(named) > 1:
+        notes.append(f"names of columns are in rows {first_names(named)}")
+    return header, chain(begin[start:], rows), notes
 
 
 def _transposed(path: Path, rows: Rows) -> Rows:

@@ -125,8 +125,9 @@ def _amounts(
     table: Table, columns: Columns, suspects: Sequence[int], odd: Collection[int]
 ) -> tuple[dict[str, dict[str, Any]], str]:
     """The readings of numbers, masks and the like as labels, where most columns hold some; and what these are."""
-    texts = [c for c in odd if amounts([(columns.header[c], table.counts(c))]) is None]
-    chosen = [c for c in suspects if c not in texts and amounts([(columns.header[c], table.counts(c))]) is not None]
+    named = [c for c in suspects if not folded(columns.header[c]).endswith("id")]
+    chosen = [c for c in named if amounts([(columns.header[c], table.counts(c))]) is not None]
+    texts = [c for c in odd if c not in chosen]
     found = amounts([(columns.header[c], table.counts(c)) for c in chosen]) if chosen else None
     others = len(columns.rest) - len({*odd, *chosen})
     if found is None or (others and (len(chosen) == 1 or len(chosen) < others)):

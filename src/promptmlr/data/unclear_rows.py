@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptmlr.data.codes import Codes, number_in
-from promptmlr.data.columns import Columns
+from promptmlr.data.columns import Columns, folded
 from promptmlr.data.likely_lists import is_number, listings
 from promptmlr.data.table import Table
 from promptmlr.errors import told
@@ -74,7 +74,7 @@ def _with_values(
 ) -> dict[str, Mapping[str, Any]]:
     """The same readings, and before them those with the one column that may say whether a listed class is there."""
     found = [c for c in columns.rest if _may_be_value(table.counts(c), codes)]
-    if len(found) != 1:
+    if len(found) != 1 or folded(columns.header[found[0]]) == "value":  # which is found by its name
         return dict(listed)
     (name,) = columns.names(found)
     valued = {

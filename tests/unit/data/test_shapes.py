@@ -93,6 +93,11 @@ def test_a_corner_name_in_a_text_file_of_ids(tmp_path: Path) -> None:
     assert labels_of(path) == {"a": ZOO["a.jpg"], "b": ZOO["b.jpg"]}
 
 
+def test_several_rows_of_names_are_said(tmp_path: Path) -> None:
+    path = placed(tmp_path / "labels.csv", "Zoo\nimage,animals,\n,dog,cat\na.jpg,1,0\n")
+    assert "above the header, not read: row 1; names of columns are in rows 2, 3" in notes_of(path)
+
+
 def test_a_class_in_two_groups_is_called_after_them(tmp_path: Path) -> None:
     path = placed(tmp_path / "labels.csv", "image,left,,right,,split\n,dog,cat,dog,bird,\na.jpg,1,0,0,1,train\n")
     assert labels_of(path) == {"a.jpg": {"left dog": 1, "cat": 0, "right dog": 0, "bird": 1}}
