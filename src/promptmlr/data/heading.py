@@ -72,7 +72,7 @@ def names_of(rows: Sequence[Sequence[str]]) -> tuple[list[str], int, int]:
         cells = [cell.strip() for cell in rows[below]]
         if end == place and _are_below(cells, names):
             names, end = _joined(names, cells), below
-        elif end > place and _count(cells) == 1 and names_images(cells):
+        elif end > place and len(cells) == len(names) and _count(cells) == 1 and names_images(cells):
             names, end = [cell or name for cell, name in zip(cells, names, strict=True)], below
     first = _of_rows([rows[one] for one in filled if one > end], names)
     return [*first, *names], place, end + 1
@@ -80,7 +80,7 @@ def names_of(rows: Sequence[Sequence[str]]) -> tuple[list[str], int, int]:
 
 def listing_to_end(names: Sequence[str], options: DataOptions) -> bool:
     """Whether the last of these columns takes all further cells of a row, as it lists classes (`--header`)."""
-    return options.header is not None and (
+    return bool(names and options.header) and (
         folded(names[-1]) in LABELS or names[-1] == (options.label_column or "").strip()
     )
 

@@ -93,6 +93,12 @@ def test_a_corner_name_in_a_text_file_of_ids(tmp_path: Path) -> None:
     assert labels_of(path) == {"a": ZOO["a.jpg"], "b": ZOO["b.jpg"]}
 
 
+def test_a_name_of_rows_of_another_length_is_refused(tmp_path: Path) -> None:
+    path = placed(tmp_path / "labels.csv", ",animals,animals\n,dog,cat\nimage,\na.jpg,1,0\n")
+    with pytest.raises(UserError, match="row 3: 2 cells where the header has 3"):
+        load_data(str(path))
+
+
 def test_several_rows_of_names_are_said(tmp_path: Path) -> None:
     path = placed(tmp_path / "labels.csv", "Zoo\nimage,animals,\n,dog,cat\na.jpg,1,0\n")
     assert "above the header, not read: row 1; names of columns are in rows 2, 3" in notes_of(path)
