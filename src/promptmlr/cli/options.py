@@ -74,6 +74,7 @@ Reading = Annotated[DataOptions, _READING]
 _TABLES = (
     "image_column",
     "label_column",
+    "value_column",
     "ignore",
     "classes",
     "codes",
@@ -81,6 +82,8 @@ _TABLES = (
     "header",
     "encoding",
     "several",
+    "class_after",
+    "transposed",
     "without_totals",
 )
 Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]

@@ -39,7 +39,8 @@ __all__ = [
 ]
 
 _DEFAULTS = DataOptions()
-_SHAPES = ("image_column", "label_column", "ignore", "sheet", "header")  # what tells the formats of tables apart
+# what tells the formats of tables apart
+_SHAPES = ("image_column", "label_column", "value_column", "class_after", "ignore", "sheet", "header")
 _NOTHING: Mapping[str, str | float] = MappingProxyType({})
 
 

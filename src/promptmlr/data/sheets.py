@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from promptmlr.data.heading import titles
+from promptmlr.data.heading import LOOKED_AT, names_of
 from promptmlr.errors import UserError, first_names, nearest, of_extra
 from promptmlr.options.data import Unclear
 
@@ -45,7 +45,8 @@ def sheet_rows(path: Path, sheet: str | None) -> Iterator[list[str]]:
         with CalamineWorkbook.from_path(path) as book:
             chosen = book.get_sheet_by_name(name)
             rows = [[cell_text(value) for value in row] for row in chosen.to_python(skip_empty_area=False)]
-            merged = [area for area in chosen.merged_cell_ranges or [] if area[1][0] >= titles(rows)]
+            start = names_of(rows[:LOOKED_AT])[2] if any(map(any, rows)) else 0
+            merged = [area for area in chosen.merged_cell_ranges or [] if area[1][0] >= start]
             _refuse_lost(path, name, merged)
     except (OSError, CalamineError, *_DAMAGED) as error:
         raise _unreadable(path, error) from error
