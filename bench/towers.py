@@ -47,7 +47,7 @@ TEXTS = ["a photo of a dog.", "two red chairs and a traffic light at night."]
 KEPT_BLOCKS = 2
 MOST = 1_300_000_000
 EACH_KIND = ("RN50", "ViT-B-32", "ViT-B-16", "PE-Core-T-16-384", "MobileCLIP2-S0")
-IMAGES, TURNS = 32, 5
+IMAGES, TURNS = 16, 3
 PIPELINE = ("extraction", "prediction")
 
 

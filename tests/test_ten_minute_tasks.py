@@ -357,6 +357,7 @@ def test_a_kind_of_image_tower_is_a_file_and_a_line(copy: Copy) -> None:
         from torch import Tensor, nn
 
         from promptmlr.backbone.image.kind import TowerKind
+        from promptmlr.backbone.image.ways import Way
 
 
         class PatchTower(nn.Module):
@@ -368,7 +369,7 @@ def test_a_kind_of_image_tower_is_a_file_and_a_line(copy: Copy) -> None:
                 self.projection = nn.Conv2d(3, width, patch, patch)
 
 
-        def patch_regions(visual: PatchTower, images: Tensor) -> Tensor:
+        def patch_regions(visual: PatchTower, images: Tensor, way: Way) -> Tensor:
             """(B, 3, S, S) → (B, R, D), region 0 the mean."""
             grid = visual.projection(images).flatten(2).transpose(1, 2)
             return torch.cat([grid.mean(dim=1, keepdim=True), grid], dim=1)
@@ -419,9 +420,10 @@ def test_a_tower_of_timm_that_nobody_thought_of_is_a_file_and_a_line(copy: Copy)
         from torch import Tensor, nn
 
         from promptmlr.backbone.image.kind import TowerKind
+        from promptmlr.backbone.image.ways import Way
 
 
-        def last_regions(visual: TimmModel, images: Tensor) -> Tensor:
+        def last_regions(visual: TimmModel, images: Tensor, way: Way) -> Tensor:
             """The head at every place of the map, (B, 3, H, W) → (B, R, D); region 0 is the tower's own feature."""
             trunk: Any = visual.trunk
             features = trunk.forward_features(images)

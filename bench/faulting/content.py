@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def content_of(folder: Path, *, temporary: bool = False) -> Content:
         left = name.endswith(".tmp") or "/." in f"/{name}" or name.startswith(("tmp", "promptmlr-"))
         if path.is_dir() or f"/{name}".endswith(_LOCKS) or (left and not temporary):
             continue
-        found[name] = _digest(path)
+        found[name] = _digest(path, str(folder).encode())
     return found
 
 
@@ -57,12 +58,11 @@ def _how(name: str, wanted: Content, found: Content) -> str:
     return "missing" if name not in found else "too many" if name not in wanted else "another"
 
 
-def _digest(path: Path) -> str:
-    content = path.read_bytes()
-    try:
+def _digest(path: Path, folder: bytes) -> str:
+    content = path.read_bytes() if path.is_file() else str(path.readlink()).encode()  # a link to nothing
+    content = content.replace(folder, b"")  # the same work in another folder is the same
+    with suppress(ValueError):  # where it is cut short
         content = _without_clocks(path.suffix, content)
-    except ValueError:  # it is cut short
-        pass
     return hashlib.sha256(content).hexdigest()
 
 

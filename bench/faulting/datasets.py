@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,12 +26,22 @@ def write_datasets(sets: Path, images: Path) -> None:
         images: a folder of .png files.
     """
     files = sorted(images.glob("*.png"))[:COUNT]
+    _tars(sets / "tars", files)
     for name, (folder, write) in _SETS.items():
         root = sets / name
         (root / folder).mkdir(parents=True)
         for file in files:
             shutil.copy(file, root / folder)
         write(root, [file.stem for file in files])
+
+
+def _tars(root: Path, files: Sequence[Path]) -> None:
+    """Shards as webdataset writes them, of two images each."""
+    root.mkdir(parents=True)
+    for number in range(len(files) // 2):
+        with tarfile.open(root / f"{number:03d}.tar", "w") as archive:
+            for file in files[2 * number : 2 * number + 2]:
+                archive.add(file, file.name)
 
 
 def _text(root: Path, name: str, lines: Sequence[str]) -> None:
@@ -77,7 +88,8 @@ def _voc(root: Path, names: Names) -> None:
         _text(root, f"ImageSets/Main/{split}.txt", listed)
     for name, value in zip(names, _turns(), strict=False):
         entries = "".join(
-            f"<object><name>{word}</name><difficult>{value}</difficult></object>" for word in ("cat", "dog")[: 1 + value]
+            f"<object><name>{word}</name><difficult>{value}</difficult></object>"
+            for word in ("cat", "dog")[: 1 + value]
         )
         _text(root, f"Annotations/{name}.xml", [f"<annotation><filename>{name}</filename>{entries}</annotation>"])
 

@@ -1,4 +1,4 @@
-"""What is done to a command while it works. Each is a function of a case; to add one is to add a row of `DISTURBANCES`."""
+"""What is done to a command while it works: each is a function of a case, and a row of `DISTURBANCES`."""
 
 import shutil
 import signal
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from faulting.process import Job
 from faulting.verdict import Case
 
 __all__ = ["DISTURBANCES"]

@@ -1,5 +1,6 @@
 """Imports all that a command may need: the process that forks all others loads this module, and does nothing else."""
 
+import gc
 import importlib
 import pkgutil
 
@@ -15,3 +16,5 @@ for _module in pkgutil.walk_packages(promptmlr.__path__, "promptmlr."):
     if not _module.name.endswith("__main__"):
         importlib.import_module(_module.name)
 onnxruntime.set_default_logger_severity(3)
+gc.collect()
+gc.freeze()  # a collection in a forked process would otherwise copy all of it

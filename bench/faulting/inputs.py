@@ -14,10 +14,12 @@ class Input(Target):
     Attributes:
         damaged: patterns of files; in each case one of them is damaged.
         exact: whether a damage that is not refused may not change the result.
+        but: files and folders that are no part of that result.
     """
 
     damaged: tuple[str, ...]
     exact: bool = False
+    but: tuple[str, ...] = ()
 
 
 _TOWER = "--backbone scenes --workers 0"
@@ -58,13 +60,18 @@ INPUTS = (
           "new.csv", damaged=("data/*.csv", "answers.jsonl")),
     Input("labels, coco corrected",
           "convert sets/coco/annotations/instances_train.json new.json --answers answers-train.jsonl",
-          ("sets/coco", "answers-train.jsonl"), "new.json", damaged=("sets/coco/annotations/*.json", "answers-train.jsonl")),
+          ("sets/coco", "answers-train.jsonl"), "new.json",
+          damaged=("sets/coco/annotations/*.json", "answers-train.jsonl")),
     Input("images, predict", "predict run data/images --out new.csv --workers 0", ("run", "data"), "new.csv",
           damaged=("data/images/*",)),
-    Input("images, cache", f"cache data/labels.csv {_TOWER} --cache new", ("data",), "new",
+    Input("images, cache", f"cache data/labels.csv {_TOWER} --cache new", ("data",), "new", grows=True,
           damaged=("data/images/*",)),
     Input("images, folder", f"predict data/images --classes tree,cat {_TOWER} --out new.csv", ("data",), "new.csv",
           damaged=("data/images/*",)),
+    Input("shards, predict", "predict run sets/tars/*.tar --out new --workers 0", ("run", "sets/tars"), "new",
+          grows=True, damaged=("sets/tars/*.tar",)),
+    Input("shards, finished", "predict run WORLD/sets/tars/*.tar --out done --workers 0",
+          ("run", "done"), "done", damaged=("done/**/*",), exact=True),
     Input("run, predict", "predict run data/images --out new.csv --workers 0", ("run", "data"), "new.csv",
           damaged=("run/*",)),
     Input("run, evaluate", "evaluate run data/labels.csv --no-cache --workers 0 --out new.json", ("run", "data"),
@@ -74,7 +81,7 @@ INPUTS = (
     Input("unfinished run", f"train data/labels.csv --out new {_TOWER} --epochs 12 --no-cache --resume",
           ("data", "new.partial"), "new", damaged=("new.partial/*",)),
     Input("store", f"train data/labels.csv --out new {_TOWER} --epochs 1 --cache store", ("data", "store"), "new",
-          damaged=("store/*/*",), exact=True),
+          damaged=("store/*/*",), exact=True, but=("store",)),
     Input("checkpoint", "predict data/images --classes tree,cat --backbone tower.safetensors --workers 0 --out new.csv",
           ("data", "tower.safetensors"), "new.csv", damaged=("tower.safetensors",)),
     Input("grid", f"compare data/labels.csv --out grid {_TOWER} --no-cache --epochs 1 --seeds 1 --observed 0.5 "

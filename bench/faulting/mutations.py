@@ -1,4 +1,4 @@
-"""Damage to a file: of its bytes, or of what its format is made of, so that it gets past the first check of a reader."""
+"""Damage to a file: to its bytes, or to what its format is made of, which gets past the first check of a reader."""
 
 import csv
 import io
@@ -14,9 +14,30 @@ import numpy as np
 
 __all__ = ["damage"]
 
-TEXTS = ("", "0", "-1", "1e999", "nan", "null", "\x00", "\ufeff", '"', "'", ",", ";", "\t", "\r", "\n", "\\", "../..", "é猫", "[" * 2000,
-         "{", "}", "<", "&lol;", "%s", "9" * 400, " ", "-0", "true", "/dev/null", "a" * 5000)  # fmt: skip
-VALUES = (None, True, -1, 0, 2, 1 << 70, 1.5, float("nan"), float("inf"), "", "x", [], {}, [[]], [None], {"": None}, [[[[[]]]]])
+TEXTS = (
+    *(
+        "",
+        " ",
+        "0",
+        "-0",
+        "-1",
+        "true",
+        "null",
+        "nan",
+        "1e999",
+        "9" * 400,
+        "a" * 5000,
+        "[" * 2000,
+        "é猫",
+        "\x00",
+        "\ufeff",
+    ),
+    *('"', "'", ",", ";", "\t", "\r", "\n", "\\", "{", "}", "<", "&lol;", "%s", "../..", "/dev/null"),
+)
+VALUES = (
+    *(None, True, -1, 0, 2, 1 << 70, 1.5, float("nan"), float("inf"), "", "x"),
+    *([], {}, [[]], [None], {"": None}, [[[[[]]]]]),
+)
 BYTES = (b"\x00", b"\xff", b"\x00" * 64, b"\xff\xfe", b"\x80", b"\n", b'"', b"PK\x03\x04", b"\x89PNG\r\n\x1a\n")
 Mutation = Callable[[bytes, Random], bytes]
 
@@ -36,7 +57,7 @@ def damage(path: Path, others: list[Path], chance: Random) -> str:
     way = chance.choice(ways)
     try:
         changed = way(content, chance)
-    except (ValueError, IndexError, KeyError, RecursionError):  # it does not have what this way changes
+    except Exception:  # it has nothing that this way changes, or is damaged already, and readers raise anything
         way, changed = _cut, _cut(content, chance)
     path.unlink()  # it may be a link
     path.write_bytes(changed)
@@ -190,8 +211,9 @@ def _entry(content: bytes, chance: Random) -> bytes:
     arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     key = chance.choice(list(arrays))
     value = arrays.pop(key)
-    odd = [value[:1], value[None], value.T, value.astype(str), value[:0], np.array(3), value.astype(object).astype("U3"),
-           np.full(value.shape, np.nan), np.full(value.shape, 1 << 40), np.full(value.shape, 1j), value != value]  # fmt: skip
+    odd = [value[:1], value[None], value.T, value[:0], np.array(3), value != value]
+    odd += [value.astype(str), value.astype(object).astype("U3")]
+    odd += [np.full(value.shape, one) for one in (np.nan, 1 << 40, 1j)]
     place = chance.randint(0, len(odd))
     if place < len(odd) and chance.random() < 0.9:
         arrays[key if chance.random() < 0.8 else chance.choice(("labels", "split", "fold", "other"))] = odd[place]
@@ -211,15 +233,14 @@ def _column(content: bytes, chance: Random) -> bytes:
     table = pq.read_table(io.BytesIO(content))
     place = chance.randrange(table.num_columns)
     name, column = table.column_names[place], table.column(place)
-    odd: list[Any] = [[None] * len(column), ["x"] * len(column), [-1] * len(column), [1.5] * len(column), [b"\xff"] * len(column),
-           [[1, None]] * len(column), [{"bytes": None, "path": None}] * len(column), [{"a": 1}] * len(column), [float("nan")] * len(column)]  # fmt: skip
+    cells = (None, "x", -1, 1.5, b"\xff", float("nan"), [1, None], {"bytes": None, "path": None}, {"a": 1})
     way = chance.choice(("gone", "name", "values", "twice", "no rows"))
     if way == "gone":
         table = table.remove_column(place)
     elif way == "name":
         table = table.rename_columns([chance.choice(TEXTS) if one == name else one for one in table.column_names])
     elif way == "values":
-        table = table.set_column(place, name, pa.array(chance.choice(odd)))
+        table = table.set_column(place, name, pa.array([chance.choice(cells)] * len(column)))
     elif way == "twice":
         table = table.append_column(name, column)
     else:

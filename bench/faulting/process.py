@@ -26,7 +26,7 @@ def prepare() -> None:
     paths = [str(here), str(here.parent / "src"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    _FORKS.set_forkserver_preload(["faulting.everything"])
+    _FORKS.set_forkserver_preload(["faulting.everything", "faulting.campaign"])
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Outcome:
         """
         if self.code is None:
             return None
-        if broken := _BROKEN.search(self.err):
-            return self.err[max(0, broken.start() - 200) :][:3000]
+        if _BROKEN.search(self.err):
+            return self.err[-3000:]
         if self.code in (DONE, INTERRUPTED) or (sent is not None and self.code in (-sent, 128 + sent)):
             return None
         if self.code in (FAULT, MISTAKE) and self.error:

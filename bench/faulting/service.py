@@ -97,7 +97,11 @@ def lost_answers(folder: Path, answers: Answers) -> list[str]:
             there[entry["image"].rpartition("/")[2], entry["class"]] = entry["value"]
     for table in folder.rglob("labels.csv"):
         there |= {cell: value for cell, value in _cells(table).items() if value}
-    return [f"{name} of {image}" for image, name in sorted(answers.taken) if there.get((image, name)) != answers.truth[image, name]]
+    return [
+        f"{name} of {image}"
+        for image, name in sorted(answers.taken)
+        if there.get((image, name)) != answers.truth[image, name]
+    ]
 
 
 def _cells(table: Path) -> dict[Cell, str]:

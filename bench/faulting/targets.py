@@ -48,6 +48,7 @@ class Target:
 
 _TOWER = "--backbone scenes --workers 0"
 _TRAIN = f"train data/labels.csv --out new {_TOWER}"
+_COCO = "sets/coco/annotations/instances_train.json"
 _DATA, _RUN = ("data",), ("data", "run")
 
 TARGETS = (
@@ -60,6 +61,10 @@ TARGETS = (
                f"new.{kind}")
         for kind in ("csv", "jsonl", "parquet")
     ),
+    Target("predict, shards", "predict run WORLD/sets/tars/{000..002}.tar --out new --workers 0 --batch-size 1",
+           ("run",), "new", grows=True),
+    Target("cache, shards", f"cache WORLD/sets/tars/{{000..002}}.tar --out new {_TOWER} --batch-size 1",
+           (), "new", grows=True),
     Target("predict, classes", f"predict data/images --classes tree,cat {_TOWER} --out new.csv", _DATA, "new.csv"),
     Target(
         "compare",
@@ -95,7 +100,7 @@ TARGETS = (
     ),
     Target(
         "serve, journal",
-        "serve run --label sets/coco/annotations/instances_train.json --journal answers.jsonl --port 0 --no-cache --workers 0",
+        f"serve run --label {_COCO} --journal answers.jsonl --port 0 --no-cache --workers 0",
         ("run", "sets/coco"),
         "answers.jsonl",
         grows=True,

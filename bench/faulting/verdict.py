@@ -123,7 +123,9 @@ class Case:
 
     def start(self, words: list[str], name: str = "said", spare_files: int | None = None) -> Job:
         """Begin a command in the folder."""
-        return Job(words, self.folder, self.folder.with_name(f"{self.folder.name}.{name}"), spare_files)
+        return Job(
+            self.bench.world.named(words), self.folder, self.folder.with_name(f"{self.folder.name}.{name}"), spare_files
+        )
 
     def work(self, spare_files: int | None = None) -> Outcome:
         """Do all that is left to be done, to the end."""

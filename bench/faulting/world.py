@@ -27,24 +27,31 @@ STEPS = (
     "--methods dualembedding --out grid",
     "suggest run data/labels.csv --out queue.csv --no-cache",
 )
-MADE_BY_CONVERT = ("coco", "cvat", "datumaro", "fiftyone", "folder", "huggingface", "label-studio", "list-csv", "long-csv")
+MADE_BY_CONVERT = (
+    *("coco", "cvat", "datumaro", "fiftyone", "folder"),
+    *("huggingface", "label-studio", "list-csv", "long-csv"),
+)
 
 
 class World:
     """A folder with everything that a case may need, each a file or a folder of its own.
 
     Args:
-        place: an empty folder.
+        place: a folder; all is made in it if it is not there yet.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        if place.exists():
+            return
+        place.mkdir(parents=True)
         steps = [*STEPS]
         steps += [f"convert data/labels.csv sets/{to} --to {to} --present-only" for to in MADE_BY_CONVERT]
         for words in steps:
             self.do(words)
         write_datasets(place / "sets", place / "truth" / "images")
         _write_answers(place)
+        self.do("predict run WORLD/sets/tars/*.tar --out done --workers 0")
         self._interrupt(UNFINISHED, place / "new.partial" / "state.safetensors")
         for name in ("run", "stored", "new.partial"):
             self.copy([name], place / "runs")
@@ -52,7 +59,7 @@ class World:
 
     def do(self, words: str) -> None:
         """Run one command in it, which must succeed."""
-        outcome = Job(words.split(), self.place, self.place.with_name("making")).outcome(300)
+        outcome = Job(self.named(words.split()), self.place, self.place.with_name("making")).outcome(300)
         if outcome.code != 0:
             raise SystemExit(f"promptmlr {words}: {outcome.err}")
 
@@ -66,6 +73,10 @@ class World:
         if not begun.exists():
             raise SystemExit(f"promptmlr {words} ended before it could be interrupted")
 
+    def named(self, words: Iterable[str]) -> list[str]:
+        """The words of a command line, WORLD in them being this folder: what is there has one name in all cases."""
+        return [word.replace("WORLD", str(self.place)) for word in words]
+
     def copy(self, names: Iterable[str], folder: Path) -> None:
         """Copy some of its files and folders into an existing folder."""
         for name in names:
@@ -78,12 +89,12 @@ class World:
 
 
 def _write_answers(place: Path) -> None:
-    """All that is true, as the journals of somebody who labelled everything, and of one who labelled what is trained on."""
+    """What is true, as journals: of somebody who labelled everything, and of one who labelled what is trained on."""
     with (place / "truth/labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for name, splits in {"answers.jsonl": ("train", "test"), "answers-train.jsonl": ("train",)}.items():
         entries = [
-            {"image": row["image"], "class": one, "value": row[one]}
+            {"image": Path(row["image"]).name, "class": one, "value": row[one]}
             for row in rows
             if row["split"] in splits
             for one in CLASSES.split(",")

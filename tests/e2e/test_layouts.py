@@ -99,6 +99,14 @@ LAYOUTS = [
         ONLY,
         words=("--label-column class",),
     ),
+    Layout(
+        *("numbers of classes", "ImageId,ClassId,EncodedPixels\na.jpg,1,1 2 3\na.jpg,3,4 5\nb.jpg,3,9 1\n", "t.csv", 2),
+        {"a.jpg": {"1": 1, "3": 1}, "b.jpg": {"3": 1}},
+    ),
+    Layout("columns of one list", "image,label1,label2\na.jpg,dog,cat\nb.jpg,dog,\n", "labels.csv", 2, ONLY),
+    Layout("pandas' index", "Unnamed: 0,image,dog,cat\n0,a.jpg,1,0\n1,b.jpg,0,1\n", "labels.csv", 0, DOG_CAT),
+    Layout("one class", "image,age,label\na.jpg,43,1\nb.jpg,51,0\n", "l.csv", 1,
+           {"a.jpg": {"label": 1}, "b.jpg": {"label": 0}}),
     Layout("annotators", "image,label,annotator\na.jpg,dog,anna\na.jpg,cat,bob\nb.jpg,dog,anna\n", "l.csv", 2, ONLY),
     Layout(
         *("annotators of cells", "by,image,dog,cat\nanna,a.jpg,1,1\nbob,a.jpg,1,0\nanna,b.jpg,0,1\n", "l.csv", 2),
@@ -166,6 +174,13 @@ LAYOUTS = [
         "a folder with other metadata", "", "", 2, ONLY,
         files={"labels.json": '{"a.jpg": ["dog", "cat"], "b.jpg": ["dog"]}', "metadata.csv": "key,value\nversion,2\n"},
         words=("labels.json",),
+    ),
+    Layout(
+        "LabelMe", "", "", 2, ONLY,
+        files={
+            "a.json": '{"imagePath": "a.jpg", "shapes": [{"label": "dog"}, {"label": "cat"}], "flags": {}}',
+            "b.json": '{"imagePath": "b.jpg", "shapes": [{"label": "dog"}], "flags": {}}',
+        },
     ),
     Layout(
         "DeepFashion", "2\nimage_name  attribute_labels\nimg/a.jpg   1 -1 0\nimg/b.jpg  -1  1 1\n",

@@ -74,6 +74,7 @@ Reading = Annotated[DataOptions, _READING]
 _TABLES = (
     "image_column",
     "label_column",
+    "value_column",
     "ignore",
     "classes",
     "codes",
@@ -81,12 +82,14 @@ _TABLES = (
     "header",
     "encoding",
     "several",
+    "class_after",
+    "transposed",
     "without_totals",
 )
 Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
 """For a verb with a --classes of its own."""
 Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter", *_TABLES)]
-Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "dtype")]
+Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "regions", "crops", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
 Archive = Annotated[ArchiveOptions, _ARCHIVE]
 RegionArchive = Annotated[ArchiveOptions, _each(_GROUPS[7], "to", "labels", "image_column")]
@@ -101,9 +104,7 @@ Data = Annotated[
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="A run folder, or hf://owner/name or hf://owner/name@revision.")]
-Report = Annotated[
-    Path | None, Parameter(help="Also write the results as a page (.html), which names the files in --out.")
-]
+Report = Annotated[Path | None, Parameter(help="Also write the results as a page (.html).")]
 Share = Annotated[
     str | None,
     Parameter(

@@ -39,7 +39,8 @@ __all__ = [
 ]
 
 _DEFAULTS = DataOptions()
-_SHAPES = ("image_column", "label_column", "ignore", "sheet", "header")  # what tells the formats of tables apart
+# what tells the formats of tables apart
+_SHAPES = ("image_column", "label_column", "value_column", "class_after", "ignore", "sheet", "header")
 _NOTHING: Mapping[str, str | float] = MappingProxyType({})
 
 
@@ -89,7 +90,7 @@ def load_parts(data: str, options: DataOptions = _DEFAULTS) -> dict[str | None, 
     reader = kind.reader
     if isinstance(reader, BySplit):
         parts: dict[str | None, LabelledImages] = {
-            name: reader.read(path, name, "train", options.images, options) for name in reader.splits(path)
+            name: reader.read(path, name, "train", options.images, options) for name in reader.splits(path) or (None,)
         }
     else:
         parts = reader(path, options.images, options).parts(options)
@@ -110,7 +111,8 @@ def _settled(
     path = checked_path(data)
     if options.classes is not None and Path(options.classes).is_file():  # a run keeps what the file says
         options = replace(options, classes=with_commas(classes_of(options.classes)))
-    options = replace(options, trained=tuple(between_commas(str(like.get("trained", "")))))
+    if "trained" in like:
+        options = replace(options, trained=tuple(between_commas(str(like["trained"]))))
     shape = {name: value for name, value in like.items() if name in _SHAPES}
     kind = format_named(options.format or detect_format(data, options.or_else(shape)))
     if options.unlisted is not None and kind.says_all:

@@ -65,6 +65,8 @@ class LabelCells:
         Raises:
             UserError: it is no CSV of labels; an image or a class comes twice; its quotes are read in two ways.
         """
+        if options.transposed:
+            raise UserError(f"{path}: its rows are classes, so its cells cannot be changed; promptmlr convert --to csv")
         encoding = _WIDE.get(content[:2]) or options.encoding or "utf-8"
         if encoding != "utf-8":
             content = _as_utf8(path, content, encoding)

@@ -1,5 +1,6 @@
 """What the cells of a table say: present, absent or unknown."""
 
+import operator
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Self
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 
-__all__ = ["MEANINGS", "Codes", "cell_key"]
+__all__ = ["MEANINGS", "Codes", "Range", "cell_key", "number_in"]
 
 MEANINGS = {"present": PRESENT, "absent": ABSENT, "unknown": UNKNOWN}
 _PAIRS = (("1", "0"), ("1.0", "0.0"), ("yes", "no"), ("y", "n"), ("true", "false"))
@@ -19,6 +20,10 @@ _EXAMPLES = {
 }  # cells that may get this meaning
 _FREE = {"present": ("1", "x", "yes"), "absent": ("0", "no", "-"), "unknown": ("", "?", "-1")}  # if no cell says it
 _WHOLE = re.compile(r"([+-]?[0-9]{1,9})(?:[.,]0*)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:e[+-]?[0-9]+)?")
+_RANGE = re.compile(r"(>=|<=|>|<)\s*(\S.*)")
+_COMPARED = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_ANYTHING = "*"
 _CODE = re.compile(rf"(.*?)=\s*({'|'.join(MEANINGS)})\s*(?:,|\Z)", re.DOTALL)
 _MEANT = re.compile(rf"=\s*({'|'.join(MEANINGS)})\b")
 _EXAMPLE = "such as --codes 1=present,0=absent,-1=unknown,=unknown"
@@ -31,6 +36,31 @@ def cell_key(cell: str) -> str:
     return str(int(whole[1])) if whole else "" if text == "nan" else text
 
 
+def number_in(cell: str) -> float | None:
+    """The number that a cell is, with a decimal point or comma, perhaps in percent; None for anything else."""
+    text = cell.strip().lower().removesuffix("%").rstrip()
+    return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers that a code means: `>=0.5`.
+
+    Attributes:
+        sign: >=, <=, > or <.
+        bound: what they are compared with.
+        label: what they say.
+    """
+
+    sign: str
+    bound: float
+    label: int
+
+    def holds(self, number: float) -> bool:
+        """Whether a number is one of these."""
+        return bool(_COMPARED[self.sign](number, self.bound))
+
+
 @dataclass(frozen=True)
 class Codes:
     """The codes of a table.
@@ -38,10 +68,14 @@ class Codes:
     Attributes:
         labels: key of a cell → 1 present, 0 absent, -1 unknown.
         texts: label → the text that was named for it first; empty where nobody said how cells are written.
+        ranges: numbers that no text names, the first that fits counts.
+        others: what any other cell says that is not blank; None where that is a mistake.
     """
 
     labels: Mapping[str, int]
     texts: Mapping[int, str]
+    ranges: tuple[Range, ...] = ()
+    others: int | None = None
 
     @classmethod
     def of(cls, said: str | None) -> Self:
@@ -55,6 +89,8 @@ class Codes:
             return cls({**usual, "": UNKNOWN}, {})
         labels: dict[str, int] = {}
         texts: dict[int, str] = {}
+        ranges: list[Range] = []
+        others = None
         position = 0
         while position < len(said):
             match = _CODE.match(said, position)
@@ -63,15 +99,25 @@ class Codes:
                     f"--codes: cannot read {said[position:]!r}; write CELL=present, =absent or =unknown, {_EXAMPLE}"
                 )
             text, label = match[1].strip(), MEANINGS[match[2]]
+            position = match.end()
+            if text == _ANYTHING:
+                others = label
+                continue
+            if (found := _RANGE.fullmatch(text)) and (bound := number_in(found[2])) is not None:
+                ranges.append(Range(found[1], bound, label))
+                continue
             if labels.setdefault(cell_key(text), label) != label:
                 raise UserError(f"--codes {said}: a cell {text!r} would say two things; keep one of them")
             texts.setdefault(label, text)
-            position = match.end()
-        return cls(labels, texts)
+        return cls(labels, texts, tuple(ranges), others)
 
     def label(self, cell: str) -> int | None:
         """What a cell says; None where it is no code."""
-        return self.labels.get(cell_key(cell))
+        key = cell_key(cell)
+        found = self.labels.get(key)
+        if found is None and self.ranges and (number := number_in(cell)) is not None:
+            found = next((one.label for one in self.ranges if one.holds(number)), None)
+        return self.others if found is None and key else found
 
     def spelled(self, label: int, cells: Iterable[str]) -> str:
         """How a table writes a label: as other cells do, as `--codes` does, or to match the opposite (Yes and No).

@@ -14,13 +14,22 @@ __all__ = ["LABELS", "NEGATIVES", "Columns", "columns_of", "folded", "has_images
 
 IMAGES = (
     *("image", "imagepath", "imageid", "imagename", "imageindex", "imagefile", "imagefilename", "imageurl"),
+    *("imagegcsuri", "sourceref", "externalid"),
     *("img", "imgname", "imgpath", "imgid", "dicomid", "isicid", "photo", "photoid"),
     *("filename", "filepath", "fname", "file", "path", "id"),
 )
 LABELS = ("labels", "tags", "target", "targets", "findinglabels", "label")
 NEGATIVES = ("negatives",)
-_SPLITS = ("split", "isvalid")
+_SPLITS = ("split", "isvalid", "mluse")
+_MAY_SPLIT = ("set", "subset", "partition", "phase", "usage")  # where their cells are names of splits
+_SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+_FOLDS = ("fold", "kfold", "cvfold")
 _VALID = {"true": "valid", "1": "valid", "false": "train", "0": "train", "": "train"}
+_COUNTER = re.compile(
+    r"(unnamed: ?\d+)?", re.IGNORECASE
+)  # of rows, as pandas calls it where it is read and written again
+_CORNER = re.compile(r"(?<=\w)\s*[\\/]\s*(?=label|class|tag)", re.IGNORECASE)
+_SEVERAL = re.compile(rf"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})\s*[|;,]")  # names in one cell
 _SEPARATORS = re.compile(r"[\s_\-]+")
 _LIKELY = re.compile(r"(image|img|photo|picture|scan|slide|bild|foto|file|datei).*|.*(id|url|file|path)")
 _SAMPLE = 100  # cells tell whether a column names images
@@ -31,6 +40,11 @@ Cells = Callable[[int], Sequence[str]]
 def folded(name: str) -> str:
     """A name without what people vary: Image_ID, image id and ImageID are one."""
     return _SEPARATORS.sub("", name).casefold()
+
+
+def _said(name: str) -> str:
+    r"""What a column may be known by: of IMAGE\LABEL, which says what is below and what beside it, the first."""
+    return folded(_CORNER.split(name)[0])
 
 
 @dataclass(frozen=True)
@@ -61,11 +75,18 @@ class Columns:
         """Their names."""
         return [self.header[column] for column in columns]
 
-    def one_of(self, known: tuple[str, ...], said: str | None = None) -> int | None:
-        """The column that somebody named, or the only one of the rest with a known name."""
+    def one_of(self, known: tuple[str, ...], said: str | None = None, option: str = "--label-column") -> int | None:
+        """The column that somebody named with an option, or the only one of the rest with a known name."""
         if said is not None:
-            return _named(self.path, self.header, said, "--label-column")
+            return _named(self.path, self.header, said, option)
         return next((column for name in known for column in self.rest if folded(self.header[column]) == name), None)
+
+    def listing(self, known: tuple[str, ...], said: str | None) -> list[int]:
+        """The columns that list classes: one, or those that somebody named between commas."""
+        if said is None or _matches(self.header, said):
+            one = self.one_of(known, said)
+            return [] if one is None else [one]
+        return [_named(self.path, self.header, name, "--label-column") for name in between_commas(said)]
 
     def without(self, *columns: int | None) -> Self:
         """The same, with other uses for some of the rest."""
@@ -94,7 +115,7 @@ class Columns:
         if self.split is None:
             return None
         found = list(cells(self.split))
-        if folded(self.header[self.split]) == "split":
+        if folded(self.header[self.split]) != "isvalid":
             return found
         odd = next((row for row, cell in enumerate(found) if cell.lower() not in _VALID), None)
         if odd is not None:
@@ -104,6 +125,8 @@ class Columns:
     def note(self) -> list[str]:
         """What is not as in every table, in a line or none."""
         said = [f"images are in column {self.header[self.image]!r}"] if self.header[self.image] != "image" else []
+        if self.split is not None and folded(self.header[self.split]) not in _SPLITS:
+            said.append(f"splits are in column {self.header[self.split]!r}")
         if self.ignored:
             said.append(f"not used: {first_names(self.names(self.ignored))}")
         if self.beyond:
@@ -127,7 +150,7 @@ def columns_of(path: Path, header: Sequence[str], options: DataOptions, cells: C
         Unclear: several columns may name the images.
     """
     image = _image(path, header, options, cells)
-    split = next(iter(_known(header, _SPLITS, image)), None)
+    split = next(iter([*_known(header, _SPLITS, image), *_splits(header, cells, image)]), None)
     left: dict[int, None] = {}
     unmatched: list[str] = []
     names = between_commas(options.ignore or options.classes or "")
@@ -139,20 +162,31 @@ def columns_of(path: Path, header: Sequence[str], options: DataOptions, cells: C
             left[matches[0]] = None
         else:
             unmatched.append(name)
-    rest = [c for c, name in enumerate(header) if c not in (image, split) and (name or not _is_idle(c, cells))]
+    rest = [
+        c
+        for c, name in enumerate(header)
+        if c not in (image, split) and not (_COUNTER.fullmatch(name) and _is_idle(c, cells))
+    ]
     if options.classes is not None:
         chosen = tuple(column for column in left if column in rest)
         ignored = tuple(column for column in rest if column not in left)
     else:
+        left |= dict.fromkeys(_known(header, _FOLDS, image))
         chosen = tuple(column for column in rest if column not in left)
         ignored = tuple(column for column in left if column != image)
     kept = split if split not in left else None
     return Columns(path, tuple(header), image, kept, chosen, ignored, tuple(unmatched)).of_run(options)
 
 
+def _splits(header: Sequence[str], cells: Cells, image: int) -> list[int]:
+    """Columns that may be called otherwise, and hold two or more names of splits alone."""
+    found = {column: {cell.lower() for cell in cells(column)} for column in _known(header, _MAY_SPLIT, image)}
+    return [column for column, names in found.items() if len(names) > 1 and names <= _SPLIT_NAMES]
+
+
 def has_images(header: Sequence[str], options: DataOptions) -> bool:
     """Whether a column names images, by what it is called."""
-    return any(folded(name) in (*IMAGES, folded(options.image_column or "image")) for name in header)
+    return any(_said(name) in (*IMAGES, folded(options.image_column or "image")) for name in header)
 
 
 def shape_of(header: Sequence[str], options: DataOptions) -> Literal["list", "long"] | None:
@@ -162,10 +196,16 @@ def shape_of(header: Sequence[str], options: DataOptions) -> Literal["list", "lo
     """
     ignored = _ignored(header, options)
     names = [folded(name) for column, name in enumerate(header) if column not in ignored]
+    if options.class_after is not None and "class_after" not in options.inherited:
+        return "long"
+    if options.value_column is not None and folded(options.value_column) in names:
+        return "long"
     if options.label_column is not None:
         return "long" if "value" in names or folded(options.label_column) == "label" else "list"
     images = (*IMAGES, folded(options.image_column or "image"))
     others = sorted(name for name in names if name not in (*images, *_SPLITS, *NEGATIVES))
+    if options.class_after is not None and len(others) == 1:  # said of a table like this one
+        return "long"
     if not has_images(header, options) or not others or others[0] not in LABELS:
         return None
     if others in (["label"], ["label", "value"]):
@@ -175,7 +215,8 @@ def shape_of(header: Sequence[str], options: DataOptions) -> Literal["list", "lo
 
 def is_image_name(cell: str) -> bool:
     """Whether a cell ends as the names of image files do, or as their addresses."""
-    return cell.partition("?")[0].lower().endswith(tuple(IMAGE_SUFFIXES))
+    written = cell.partition("?")[0].lower()
+    return written.endswith(tuple(IMAGE_SUFFIXES)) and not _SEVERAL.search(written)
 
 
 def _names_images(cells: Sequence[str]) -> bool:
@@ -193,13 +234,17 @@ def _image(path: Path, header: Sequence[str], options: DataOptions, cells: Cells
     ignored = _ignored(header, options)
     found = [column for column in _known(header, IMAGES) if column not in ignored]
     files = [column for column in range(len(header)) if column not in ignored and _names_images(cells(column))]
+    if not found and files == [0] and not header[0]:  # as pandas writes an index
+        return 0
     if len(found) == 1 and (found[0] in files or not files):
         return found[0]
+    if len(files) == len(header) > 1 and not found:
+        raise UserError(f"{path}: every column holds images, as if it were a class; write a row per image")
     twice = next((header[column] for column in found if header.count(header[column]) > 1), None)
     if twice is not None:
         raise UserError(f"{path}: {header.count(twice)} columns are named {twice!r}; keep one")
     likely = [column for column in found if column in files] or files
-    choices = likely or found or _likely(header, cells, ignored)
+    choices = [column for column in likely or found or _likely(header, cells, ignored) if header[column]]
     if not choices:
         raise UserError(f"{path}: no column of images; --image-column says which it is of {first_names(header)}")
     problem = (
@@ -214,6 +259,7 @@ def _image(path: Path, header: Sequence[str], options: DataOptions, cells: Cells
 def _likely(header: Sequence[str], cells: Cells, ignored: set[int]) -> list[int]:
     """A column that may hold ids of images: of a name for such, or the first where all cells differ."""
     filled = [c for c in range(len(header)) if header[c] and c not in ignored and all(cells(c))]
+    filled = [c for c in filled if not any(map(_SEVERAL.search, cells(c)[:_SAMPLE]))]
     ids = [c for c in filled if len(set(cells(c))) > len(cells(c)) / 2]
     named = [c for c in ids if _LIKELY.fullmatch(folded(header[c]))]
     return (named or [c for c in ids if len(set(cells(c))) == len(cells(c)) > 2])[:1]
@@ -225,8 +271,8 @@ def _ignored(header: Sequence[str], options: DataOptions) -> set[int]:
 
 def _known(header: Sequence[str], names: tuple[str, ...], *but: int) -> list[int]:
     """Columns with one of these names; one that is written exactly so comes before others."""
-    found = [column for column, name in enumerate(header) if folded(name) in names and column not in but]
-    return sorted(found, key=lambda column: (header[column] not in names, names.index(folded(header[column]))))
+    found = [column for column, name in enumerate(header) if _said(name) in names and column not in but]
+    return sorted(found, key=lambda column: (header[column] not in names, names.index(_said(header[column]))))
 
 
 def _named(path: Path, header: Sequence[str], name: str, option: str) -> int:

@@ -323,7 +323,7 @@ def malformed_refused(path: Path, kind: str) -> Iterator[None]:
 def split_for(purpose: Purpose, present: Iterable[str]) -> str | None:
     """The split to train or test on, by its name: a usual one, or the only one that adds to it (train2017, val-new)."""
     known = sorted(set(present))
-    usual = next((name for name in _USUAL[purpose] if name in known), None)
+    usual = next((name for one in _USUAL[purpose] for name in known if name.lower() == one), None)
     if usual is not None:
         return usual
     longer = [name for name in known if re.match(rf"({'|'.join(_USUAL[purpose])})[^a-z]", name, re.IGNORECASE)]

@@ -1,6 +1,7 @@
 """Tables as they are written, whatever the file: a header, and rows of as many texts."""
 
 import csv
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from promptmlr.data.heading import LOOKED_AT, heading, is_filled, names_images
-from promptmlr.data.records import RECORDS, record_rows
+from promptmlr.data.columns import is_image_name
+from promptmlr.data.heading import LOOKED_AT, heading, is_filled, listing_to_end, names_images
+from promptmlr.data.records import is_records, record_rows
 from promptmlr.data.sheets import SHEETS, cell_text, sheet_rows
 from promptmlr.errors import SHOWN, UserError, first_names
 from promptmlr.labels import Labels
@@ -113,7 +115,7 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
 
     Args:
         path: the file.
-        options: `sheet`, `encoding`, `header` and `without_totals`.
+        options: `sheet`, `encoding`, `header`, `transposed` and `without_totals`.
 
     Raises:
         UserError: the file is missing, empty or binary, or rows have too few or too many cells.
@@ -121,7 +123,8 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
     """
     if path.suffix.lower() == ".parquet":
         return _parquet_table(path)
-    header, rows, above = _opened(path, options)
+    header, rows, notes = _opened(path, options)
+    open_end = listing_to_end(header, options)
     numbered: list[int] = []
     ragged: list[str] = []
 
@@ -129,6 +132,8 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
         for number, row in rows:
             if not is_filled(row):
                 continue
+            if open_end:
+                row = _to_end(row, len(header))
             if len(row) < len(header) or any(row[len(header) :]):
                 ragged.append(f"row {number}: {len(row)} cells where the header has {len(header)}")
                 if len(ragged) > SHOWN:
@@ -143,7 +148,8 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
         told = "; ".join(ragged[:SHOWN]) + (" and more" if len(ragged) > SHOWN else "")
         raise UserError(f"{path}, {told}; put cells with delimiters in them in double quotes")
     cells = cells.reshape(len(numbered), len(header))
-    notes = [f"above the header, not read: row {first_names([str(number) for number in above])}"] if above else []
+    if options.transposed:
+        notes.append("rows are classes and columns are images; messages count columns of the file as rows")
     if options.without_totals:
         notes.append(f"totals, not read: row {numbered[-1]}" if numbered else "no row of totals")
         numbered, cells = numbered[:-1], cells[:-1]
@@ -187,18 +193,44 @@ def _mark(line: str) -> str | None:
     return match[0] if match else _RARE if _RARE in line else None
 
 
-def _opened(path: Path, options: DataOptions) -> tuple[list[str], Rows, list[int]]:
-    """The names of the columns, the rows below, and the numbers of rows that are above them."""
+def _opened(path: Path, options: DataOptions) -> tuple[list[str], Rows, list[str]]:
+    """The names of the columns, the rows below, and what to know about them."""
     rows = _rows(path, options)
+    if is_records(path):  # whose names are keys
+        return next(rows)[1], rows, []
+    rows = _transposed(path, rows) if options.transposed else rows
     begin = list(islice(rows, LOOKED_AT))
     header, above, start = heading(path, [row for _, row in begin], options)
-    return header, chain(begin[start:], rows), [number for number, row in begin[:above] if is_filled(row)]
+    skipped = [str(number) for number, row in begin[:above] if is_filled(row)]
+    named = [str(number) for number, row in begin[above:start] if is_filled(row)]
+    notes = [f"above the header, not read: row {first_names(skipped)}"] if skipped else []
+    if len(named) > 1:
+        notes.append(f"names of columns are in rows {first_names(named)}")
+    return header, chain(begin[start:], rows), notes
+
+
+def _transposed(path: Path, rows: Rows) -> Rows:
+    """Columns for rows; the first cell, which says what is in the first column, becomes the name of that of images."""
+    filled = [(number, row) for number, row in rows if any(map(str.strip, row))]
+    odd = next((number for number, row in filled if len(row) != len(filled[0][1])), None)
+    if odd is not None:
+        raise UserError(f"{path}, row {odd}: other cells than in row {filled[0][0]}; fill or remove some")
+    columns = [list(column) for column in zip(*(row for _, row in filled), strict=True)]
+    return enumerate([["image", *column[1:]] if place == 0 else column for place, column in enumerate(columns)], 1)
+
+
+def _to_end(row: list[str], columns: int) -> list[str]:
+    """A row whose last column takes all cells from there on, as a list of JSON."""
+    names = [cell for cell in map(str.strip, row[columns - 1 :]) if cell]
+    if len(row) == columns:
+        return row
+    return [*row[: columns - 1], json.dumps(names, ensure_ascii=False) if names else ""]
 
 
 def _rows(path: Path, options: DataOptions) -> Rows:
     if path.suffix.lower() in SHEETS:
         return enumerate(sheet_rows(path, options.sheet), start=1)
-    if path.suffix.lower() in RECORDS:
+    if is_records(path):
         return enumerate(record_rows(path), start=0)
     return _text_rows(path, options.encoding)
 
@@ -210,7 +242,7 @@ def _text_rows(path: Path, encoding: str | None) -> Rows:
             lines = _lines(path, iter(lambda: file.readline(_LONGEST), ""))
             before = list(islice(lines, LOOKED_AT))
             filled = [line for line in before if line.strip() and not line.lower().startswith("sep=")]
-            if path.suffix.lower() == ".txt" and not any(map(_DELIMITER.search, filled[-1:])):
+            if path.suffix.lower() == ".txt" and _is_apart_by_spaces(filled):
                 yield from enumerate((line.lstrip("# ").split() for line in chain(before, lines)), start=1)
                 return
             delimiter = "\t" if path.suffix.lower() == ".tsv" else delimiter_of(filled)
@@ -219,6 +251,8 @@ def _text_rows(path: Path, encoding: str | None) -> Rows:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeError as error:
+        if encoding is None and _encoding(path) == "utf-16":
+            raise UserError(f"{path}: damaged text in UTF-16; save it again, as CSV UTF-8") from error
         if encoding is not None or _is_binary(path):
             raise UserError(f"{path}: not a text in {encoding or 'UTF-8'}; save it as CSV UTF-8") from error
         raise Unclear(
@@ -230,6 +264,11 @@ def _text_rows(path: Path, encoding: str | None) -> Rows:
         raise UserError(f"--encoding {encoding}: unknown; try {_WESTERN}, utf-16-le or latin-1") from error
     except csv.Error as error:
         raise UserError(f"{path}, row {number + 1}: not a CSV row ({error}); check its quotes") from error
+
+
+def _is_apart_by_spaces(lines: Sequence[str]) -> bool:
+    """Whether nothing else separates columns, or what does comes after the name of an image and a space."""
+    return not any(map(_DELIMITER.search, lines[-1:])) or all(is_image_name(line.split()[0]) for line in lines)
 
 
 def _is_binary(path: Path) -> bool:

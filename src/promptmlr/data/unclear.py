@@ -1,6 +1,5 @@
-"""Tables that cannot be read as they are, and the options that would read them."""
+"""Columns and cells of a table that cannot be read as they are, and the options that would read them."""
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,45 +8,24 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.data.codes import MEANINGS, Codes, cell_key
-from promptmlr.data.columns import LABELS, Columns, folded, shape_of
+from promptmlr.data.codes import Codes, cell_key
+from promptmlr.data.columns import Columns, folded, shape_of
+from promptmlr.data.likely_codes import amounts, code_readings, is_word
+from promptmlr.data.likely_lists import listings
+from promptmlr.data.reshaped import class_after, with_class_apart
 from promptmlr.data.table import Table, read_table
-from promptmlr.errors import SHOWN, UserError, first_names, told
-from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
+from promptmlr.errors import SHOWN, UserError, first_names
+from promptmlr.labels import PRESENT, Labels
 from promptmlr.options.data import DataOptions, Unclear, with_commas
 
-__all__ = ["SEVERAL", "broken_cells", "decoded", "labels_of", "read_rows", "refuse_repeated", "refuse_totals"]
+__all__ = ["broken_cells", "decoded", "labels_of", "read_rows"]
 
 T = TypeVar("T")
 
-SEVERAL = {
-    "a label is unknown on which rows of an image disagree": {"several": "agree"},
-    "most rows of an image are right": {"several": "majority"},
-}
-"""When which value of `DataOptions.several` is right."""
-
-_WORDS = {
-    **dict.fromkeys(("1", "yes", "y", "true", "x", "✓", "✔", "✔️", "✅", "☑", "●", "+"), PRESENT),
-    **dict.fromkeys(("present", "positive", "pos", "checked", "t", "on"), PRESENT),
-    **dict.fromkeys(("ja", "j", "wahr", "oui", "vrai", "sí", "si", "sim", "да", "是", "はい", "tak"), PRESENT),
-    **dict.fromkeys(("0", "no", "n", "false", "absent", "negative", "neg", "unchecked", "f", "off"), ABSENT),
-    **dict.fromkeys(
-        ("☐", "✗", "✘", "❌", "nein", "falsch", "non", "faux", "não", "нет", "否", "いいえ", "nie"), ABSENT
-    ),
-    **dict.fromkeys(("", "?", "na", "n/a", "none", "null", "unknown", "uncertain", "unsure", "not sure"), UNKNOWN),
-}
-"""What a cell most likely says; -1 and - say absent to some and unknown to others."""
-_EITHER = ("-1", "-")
-_MARKS = {"x": "o", "×": "○"}
-"""Pairs of marks: the first is present to some (a cross), the second to others (as in Japan)."""
-_CLASSLIKE = re.compile(
-    r".*(label|class|tag|categor|diagnos|species|finding|disease|object|target).*|(common|scientific)name"
-)
-_TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt")
 _NUMBERS = 8  # different numbers are no codes
 _FEW, _SHARE = 2, 0.2  # more cells of a class that are no code are a column that is no class
-_DELIMITED = re.compile(r"[|;,]")
 _MOST_READINGS = 12
+_OF_FILE = ("sheet", "encoding", "header", "transposed", "without_totals")  # options of `read_table`
 
 
 def read_rows(path: Path, options: DataOptions, read: Callable[[Table, DataOptions], T]) -> T:
@@ -65,10 +43,10 @@ def read_rows(path: Path, options: DataOptions, read: Callable[[Table, DataOptio
     tables: dict[tuple[str | bool | None, ...], Table] = {}
 
     def opened(chosen: DataOptions) -> T:
-        key = (chosen.sheet, chosen.encoding, chosen.header, chosen.without_totals)
+        key = (*(getattr(chosen, name) for name in _OF_FILE), chosen.header and chosen.label_column)
         if key not in tables:
             tables[key] = read_table(path, chosen)
-        return read(tables[key], chosen)
+        return read(with_class_apart(tables[key], chosen), chosen)
 
     return _deepened(opened, options)
 
@@ -80,8 +58,11 @@ def _deepened(read: Callable[[DataOptions], T], options: DataOptions) -> T:
         readings: dict[str, Mapping[str, Any]] = {}
         failure: UserError = unclear
         for when, fields in unclear.readings.items():
+            if all(getattr(options, name) == value for name, value in fields.items()):  # said, and not enough
+                continue
             try:
-                _deepened(read, replace(options, **fields))
+                inherited = tuple(name for name in options.inherited if name not in fields)
+                _deepened(read, replace(options, **fields, inherited=inherited))
                 readings[when] = fields
             except Unclear as deeper:
                 alone = len(deeper.readings) == 1
@@ -115,7 +96,7 @@ def labels_of(table: Table, columns: Columns, codes: Codes, options: DataOptions
 def _refuse_odd_columns(
     table: Table, columns: Columns, suspects: Sequence[int], codes: Codes, options: DataOptions
 ) -> None:
-    odd = {column: cell for column in suspects if (cell := _no_label(table.counts(column), codes)) is not None}
+    odd = {column: cell for column in suspects if (cell := _no_label_in(table, columns, column, codes)) is not None}
     if not odd:
         return
     shown = [
@@ -124,13 +105,37 @@ def _refuse_odd_columns(
     problem = f"{table.path}: no labels in column{'s' if len(odd) > 1 else ''} {first_names(shown, 5)}"
     if len(odd) < len(columns.rest) and options.classes is not None:
         raise UserError(f"{problem}; take them out of --classes")
-    readings = _listing(table, columns, list(odd), some=len(odd) == len(columns.rest))
-    if len(odd) < len(columns.rest):
+    if mark := class_after(table, columns):
+        raise Unclear(f"{problem}", {f"images are named before {mark!r} and classes after it": {"class_after": mark}})
+    readings, said = _amounts(table, columns, suspects, odd)
+    others = [c for c in columns.rest if c not in odd and not folded(columns.header[c]).endswith("id")]
+    readings |= listings(table, columns, list(odd), some=not others and not readings)
+    problem += said
+    varied = [c for c in others if len(table.counts(c)) > 1]  # a column that says one thing may be no class
+    if varied or (others and not readings):
         ignored = columns.names(sorted({*columns.ignored, *odd}))
-        readings["these are no classes"] = _of_columns(table, options, {"ignore": with_commas(ignored)})
+        left_out = {"these are no classes": _of_columns(table, options, {"ignore": with_commas(ignored)})}
+        readings = {**left_out, **readings} if len(varied) > 1 and not said else {**readings, **left_out}
     if not readings:
         raise UserError(f"{problem}; write 1 for present, 0 for absent, or say with --codes what cells mean")
     raise Unclear(problem, readings)
+
+
+def _amounts(
+    table: Table, columns: Columns, suspects: Sequence[int], odd: Collection[int]
+) -> tuple[dict[str, dict[str, Any]], str]:
+    """The readings of numbers, masks and the like as labels, where most columns hold some; and what these are."""
+    named = [c for c in suspects if not folded(columns.header[c]).endswith("id")]
+    chosen = [c for c in named if amounts([(columns.header[c], table.counts(c))]) is not None]
+    texts = [c for c in odd if c not in chosen]
+    found = amounts([(columns.header[c], table.counts(c)) for c in chosen]) if chosen else None
+    others = len(columns.rest) - len({*odd, *chosen})
+    if found is None or (others and (len(chosen) == 1 or len(chosen) < others)):
+        return {}, ""
+    what, codes = found
+    ignored = columns.names(sorted({*columns.ignored, *texts}))
+    more = {"ignore": with_commas(ignored)} if texts else {}
+    return {f"these are {what}, and {when}": {**more, "codes": one} for when, one in codes.items()}, f"; {what}"
 
 
 def _of_columns(table: Table, options: DataOptions, fields: dict[str, Any]) -> dict[str, Any]:
@@ -139,71 +144,6 @@ def _of_columns(table: Table, options: DataOptions, fields: dict[str, Any]) -> d
     return (
         {**fields, "format": "csv"} if as_list and (options.format is None or "format" in options.inherited) else fields
     )
-
-
-def _listing(table: Table, columns: Columns, texts: Sequence[int], *, some: bool) -> dict[str, dict[str, Any]]:
-    """The columns of texts that may list classes, by their names, or else (where `some` must) by what is in them."""
-    names = {c: folded(columns.header[c]) for c in texts if not all(map(_is_number, table.counts(c)))}
-    found = [c for c in names if names[c] in LABELS]
-    names = {c: name for c, name in names.items() if len(table.counts(c)) > 1}  # a constant says nothing
-    found = found or [c for c in names if _CLASSLIKE.fullmatch(names[c])]
-    if some and not found:
-        found = [c for c in texts if any(_DELIMITED.search(cell) for cell in table.counts(c))]
-        found = found or [
-            c for c in names if not names[c].endswith("id") and len(table.counts(c)) <= len(table.rows) / 2
-        ]
-    return {f"{columns.header[c]!r} lists classes": {"label_column": columns.header[c]} for c in found}
-
-
-def refuse_totals(table: Table, columns: Columns) -> None:
-    """Refuse a last row that sums up the others.
-
-    Raises:
-        Unclear: there seems to be one.
-    """
-    if not table.rows:
-        return
-    last = [table.texts[place] for place in table.cells[-1]]
-    name = last[columns.image]
-    others = [cell for place, cell in enumerate(last) if place != columns.image and cell]
-    if name.strip(" :").casefold() in _TOTALS or (not name and others and all(map(_is_number, others))):
-        problem = f"{table.where(len(table.rows) - 1)}: {repr(name) if name else 'no image name, which'} "
-        raise Unclear(f"{problem}looks like a row of totals, not an image", {"it is": {"without_totals": True}})
-
-
-def refuse_repeated(table: Table, columns: Columns, codes: Codes, options: DataOptions) -> None:
-    """Refuse a table with several rows of an image: a class in each, or what several people say, or a mistake.
-
-    Raises:
-        Unclear: with these readings.
-    """
-    image_ids = table.column(columns.image)
-    first: dict[str, int] = {}
-    again = [row for row, image_id in enumerate(image_ids) if image_id and first.setdefault(image_id, row) != row]
-    if not again or options.several is not None:
-        return
-    problem = told(
-        [
-            f"{table.where(row)}: image {image_ids[row]!r} is there already ({table.where(first[image_ids[row]])})"
-            for row in again
-        ]
-    )
-    answers = [c for c in columns.rest if all(codes.label(cell) is not None for cell in table.counts(c))]
-    texts = [c for c in columns.rest if c not in answers]
-    readings: dict[str, Mapping[str, Any]] = dict(_listing(table, columns, texts, some=not answers))
-    if not readings:
-        labels, _ = table.decode(answers, codes.label)
-        disputed = any(
-            {0, 1} <= set(pair)
-            for row in again
-            for pair in zip(labels[row], labels[first[image_ids[row]]], strict=True)
-        )
-        readings = dict(SEVERAL) if disputed else {"rows of an image belong together": {"several": "agree"}}
-    raise Unclear(f"{problem}; keep one of them", readings)
-
-
-def _is_number(cell: str) -> bool:
-    return cell.lstrip("+-").replace(".", "", 1).replace(",", "", 1).isdigit() or not cell
 
 
 def decoded(table: Table, columns: Sequence[int], codes: Codes, options: DataOptions) -> Labels:
@@ -218,14 +158,24 @@ def decoded(table: Table, columns: Sequence[int], codes: Codes, options: DataOpt
         return labels
     places = np.unique(table.cells[:, np.asarray(columns, dtype=np.intp)])
     texts = [table.texts[place] for place in places.tolist()]
-    readings = _code_readings(texts, codes)
-    if readings is None:
+    readings = code_readings(texts, codes)
+    if readings is None and not codes.texts:
+        readings = _amounts_in(table, columns, labels, len(broken))
+    if not readings:
         raise UserError(f"{broken_cells(table, columns, broken)}; {_hint(options)}")
     first = {table.texts[table.cells[row, columns[place]]]: (row, place) for row, place in broken[::-1]}
     said = broken_cells(table, columns, np.array(sorted(first.values())))
     if any(cell_key(text) == "-1" for text in first):
         said += "; -1 means absent to some and unknown to others"
     raise Unclear(said + (f"; {len(broken):,} such cells" if len(broken) > len(first) else ""), readings)
+
+
+def _amounts_in(table: Table, columns: Sequence[int], labels: Labels, broken: int) -> dict[str, dict[str, str]] | None:
+    """The readings of cells as numbers or masks; of counts only where more cells are such than are present."""
+    found = amounts([(table.header[c], table.counts(c)) for c in columns])
+    if found is None or (found[0] == "counts" and broken <= np.count_nonzero(labels == PRESENT)):
+        return None
+    return {when: {"codes": codes} for when, codes in found[1].items()}
 
 
 def broken_cells(table: Table, columns: Sequence[int], broken: NDArray[np.intp]) -> str:
@@ -247,7 +197,7 @@ def _hint(options: DataOptions) -> str:
 
 def _no_label(counts: Mapping[str, int], codes: Codes) -> str | None:
     """A cell that shows that a column holds no labels; None where it may, or mostly does."""
-    odd = [cell for cell in counts if codes.label(cell) is None and not _is_word(cell)]
+    odd = [cell for cell in counts if codes.label(cell) is None and not is_word(cell)]
     filled = sum(count for cell, count in counts.items() if cell)
     bad = sum(counts[cell] for cell in odd)
     good = sum(count for cell, count in counts.items() if cell and codes.label(cell) is not None)
@@ -263,64 +213,12 @@ def _words_alone(cells: Sequence[str]) -> bool:
     return not any(cell.lstrip("-").replace(".", "", 1).isdigit() for cell in cells)
 
 
-def _is_word(cell: str) -> bool:
-    key = cell_key(cell)
-    return key in _WORDS or key in _EITHER or key in _MARKS or key in _MARKS.values()
+def _no_label_in(table: Table, columns: Columns, column: int, codes: Codes) -> str | None:
+    """The same of a column; one that is called an id holds none if any of its cells is no label."""
+    counts = table.counts(column)
+    odd = next(iter(cell for cell in counts if codes.label(cell) is None))
+    return odd if folded(columns.header[column]).endswith("id") else _no_label(counts, codes)
 
 
 def _row_of(table: Table, column: int, cell: str) -> int:
     return table.rows[int(np.argmax(table.cells[:, column] == table.texts.index(cell)))]
-
-
-def _code_readings(texts: Collection[str], codes: Codes) -> dict[str, dict[str, str]] | None:
-    """When → codes of all cells, where it is likely what those say that are no code yet."""
-    spelled: dict[str, str] = {}
-    for text in texts:
-        spelled.setdefault(cell_key(text), text)
-    if not all(key in codes.labels or _is_word(key) for key in spelled):
-        return None
-    said = codes.labels if codes.texts else {}
-    for cross, ring in _MARKS.items():
-        if cross in spelled and ring in spelled and not {cross, ring} & said.keys():
-            ways = ((cross, ring), (ring, cross))
-            codings = [
-                {"codes": _written({**said, **_sure(spelled, said), a: PRESENT, b: ABSENT}, spelled)} for a, b in ways
-            ]
-            return {f"{spelled[a]} is present": coding for (a, _), coding in zip(ways, codings, strict=True)}
-    sure = _sure(spelled, said)
-    open_blank = "" in spelled and "" not in said and ABSENT not in sure.values()
-    either = [key for key in spelled if key in _EITHER and key not in said]
-    if either and "0" in sure and "" in sure:
-        choices: dict[str, dict[str, int]] = {"": dict.fromkeys(either, UNKNOWN)}
-    elif either and "0" in sure:
-        choices = {
-            f"{spelled[either[0]]} is unknown": dict.fromkeys(either, UNKNOWN),
-            f"{spelled[either[0]]} is absent and 0 unknown": {**dict.fromkeys(either, ABSENT), "0": UNKNOWN},
-        }
-    elif either:
-        choices = {
-            f"{spelled[either[0]]} is absent": dict.fromkeys(either, ABSENT),
-            f"{spelled[either[0]]} is unknown": {
-                **dict.fromkeys(either, UNKNOWN),
-                **({"": ABSENT} if open_blank else {}),
-            },
-        }
-    elif "" in spelled and (open_blank or (codes.texts and "" not in said)):
-        choices = {"blank is unknown": {"": UNKNOWN}, "blank is absent": {"": ABSENT}}
-    else:
-        choices = {"": {}}
-    return {when: {"codes": _written({**said, **sure, **more}, spelled)} for when, more in choices.items()}
-
-
-def _sure(spelled: Mapping[str, str], said: Mapping[str, int]) -> dict[str, int]:
-    marks = dict.fromkeys((*_MARKS, *_MARKS.values()), PRESENT)  # where there is one of a pair alone
-    return {key: {**marks, **_WORDS, **said}[key] for key in spelled if key in marks or key in _WORDS or key in said}
-
-
-def _written(labels: Mapping[str, int], spelled: Mapping[str, str]) -> str:
-    return ",".join(
-        f"{spelled.get(key, key)}={meaning}"
-        for meaning, label in MEANINGS.items()
-        for key, one in sorted(labels.items(), key=lambda item: item[0] == "")
-        if one == label
-    )

@@ -125,9 +125,14 @@ def run_graph(run: Run, inputs: InputKind = "normalised") -> RunGraph:
     """The graph of a run, on the CPU; it shares no tensor with the run.
 
     Raises:
-        UserError: the run's backbone cannot be found.
+        UserError: the run's backbone cannot be found, or it sees tiles.
     """
     backbone = run.backbone
+    if backbone.tiles:
+        raise UserError(
+            f"run {run.path} sees tiles of its images (--crops {backbone.preprocessing.crops}), and a graph sees one "
+            "square: use the run folder itself (--to hub), or train without --crops"
+        )
     squash = Squash(backbone.preprocessing) if inputs == "rgb" else None
     return (
         RunGraph(backbone.image_tower(), copy.deepcopy(run.calibrated).cpu().float(), squash)

@@ -13,11 +13,11 @@ from promptmlr.options.base import Options, option
 
 __all__ = ["DataOptions", "Unclear", "between_commas", "with_commas"]
 
-_COLUMNS = ("image_column", "label_column", "ignore", "classes")
+_COLUMNS = ("image_column", "label_column", "value_column", "ignore", "classes")
 RECORDED = (
     *("format", "unlisted", "delimiter", "difficult", "coco_images", "crowd", "annotated_categories", "machine_labels"),
     *_COLUMNS,
-    *("codes", "sheet", "header", "several"),
+    *("codes", "sheet", "header", "several", "class_after"),
 )
 """What labels mean, which a run keeps; where files are and which are read is another matter in every data set."""
 
@@ -44,17 +44,24 @@ class DataOptions(Options):
         machine_labels: Open Images: a label that no person verified counts as present from this confidence on.
             (default: it never counts)
         image_column: Tables: the column with the names of the images. (default: the one called image, path, filename …)
-        label_column: Tables that list classes in one column: which column. (default: the one called labels, tags …)
+        label_column: Tables that list classes in one column: which column, or
+            several between commas. (default: the one called labels, tags …)
+        value_column: Tables with a row per image and class: which column says whether it is there. (default: the one
+            called value)
         ignore: Classes to leave out, separated by commas; in tables columns that are no classes.
         classes: The classes to read, separated by commas or in a file with one per line; others are left out. (default:
             all)
         codes: Tables: what cells mean, such as 1.0=present,0.0=absent,-1.0=unknown,=unknown (nothing before = stands
             for a blank cell). (default: 1, yes, y, true; 0, no, n, false; blank is unknown)
         sheet: XLSX: which sheet. (default: the only one)
-        header: Tables whose first row is an image already: the names of their columns, separated by commas.
+        header: Tables whose first row is an image already: the names of their columns, separated by commas; if the
+            last one is labels, it takes all further cells of a row.
         encoding: CSV: of the text, such as windows-1252. (default: UTF-8, or what the file's mark says)
         several: Tables with several rows of an image, as several people wrote them. agree: a class about which they
             disagree is unknown; majority: what most of them say counts, and a tie is unknown.
+        class_after: Tables whose image column names a class too, as in ID_12_edema or a.jpg_Fish: the character before
+            the class. Each row is then an image and a class.
+        transposed: Tables: a row is a class, and a column an image.
         without_totals: Tables: the last row holds sums and no image; leave it out.
         skip_unreadable: Leave out images that are missing or cannot be read, instead of stopping.
         scenes_train: How many scenes to draw for training.
@@ -75,6 +82,7 @@ class DataOptions(Options):
     machine_labels: float | None = None
     image_column: str | None = None
     label_column: str | None = None
+    value_column: str | None = None
     ignore: str | None = None
     classes: str | None = None
     codes: str | None = None
@@ -82,6 +90,8 @@ class DataOptions(Options):
     header: str | None = None
     encoding: str | None = None
     several: Literal["agree", "majority"] | None = None
+    class_after: str | None = None
+    transposed: bool = False
     without_totals: bool = False
     skip_unreadable: bool = False
     scenes_train: int = 2000
@@ -108,7 +118,7 @@ class DataOptions(Options):
 
     def words(self) -> list[str]:
         """What was said of more than a split, as the command line writes it."""
-        names = ("format", "images", *RECORDED[1:], "encoding", "without_totals", "skip_unreadable")
+        names = ("format", "images", *RECORDED[1:], "encoding", "transposed", "without_totals", "skip_unreadable")
         return _words({name: value for name in names if (value := getattr(self, name)) not in (None, False)})
 
 

@@ -89,7 +89,10 @@ class Run:
         if name is None:  # the run's own, whatever it was loaded with
             name, pretrained = wanted.name, pretrained or wanted.pretrained
             quick = None if wanted.text_activation is None else wanted.text_activation == "quickgelu"
-        backbone = load_backbone(name, pretrained, size, device, quick_gelu=quick, dtype=dtype)
+        regions, crops = wanted.regions, wanted.pixels.crops
+        backbone = load_backbone(
+            name, pretrained, size, device, quick_gelu=quick, dtype=dtype, regions=regions, crops=crops
+        )
         self.adopt(backbone)
         return backbone
 
@@ -112,7 +115,7 @@ class Run:
     def _check_tower(self, backbone: Backbone) -> None:
         wanted, found = self.config.backbone, BackboneRecord(**backbone.identity())
         wanted.pixels  # noqa: B018 - a run of features has none
-        for key in ("weights_sha256", "activation", "text_activation", "preprocessing"):
+        for key in ("weights_sha256", "activation", "text_activation", "regions", "preprocessing"):
             has, needs, what = getattr(found, key), getattr(wanted, key), key.removesuffix("_sha256").replace("_", " ")
             if has != needs and needs is not None:
                 raise UserError(

@@ -267,7 +267,10 @@ class RunInProgress:
             return record, None
         kept = read_tensors(beside)
         odds = np.full(self.keep.shape, np.nan)
-        odds[kept["rows"].numpy()] = kept["odds"].numpy()
+        try:
+            odds[kept["rows"].numpy()] = kept["odds"].numpy()
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise UserError(f"{beside} is damaged ({error}); remove {self.partial} and train again") from error
         return record, odds
 
     def _write_mask(self) -> None:

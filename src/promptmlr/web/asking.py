@@ -115,8 +115,8 @@ def label_queue(asked: Asked, run: Run | None, reporter: Reporter) -> LabelQueue
     elif asked.classes is not None:
         reading = replace(reading, classes=asked.classes)
     kind = reading.format or detect_format(data)
-    like = {} if run is None or run.config.data.reading.get("format") != kind else run.config.data.reading
-    said = reading.or_else(like)
+    like = {} if run is None or run.reading.get("format") != kind else run.reading
+    said = replace(reading.or_else(like), trained=() if run is None else run.class_names)
     reading = replace(said.or_else({"coco_images": "all"}), format=kind, skip_unreadable=True)
     labelled = load_data(data, "train", reading)
     if labelled.features is not None:

@@ -97,7 +97,7 @@ def test_resnet_regions_are_the_attention_pool_without_its_attention(tiny_resnet
 @torch.no_grad()
 def test_vit_regions_are_the_value_path_and_region_0_is_clips_own(tiny_vit, tmp_path, size: int) -> None:
     save_file(tiny_vit, tmp_path / "vit.safetensors")
-    backbone = load_backbone(tmp_path / "vit.safetensors", image_size=size)
+    backbone = load_backbone(tmp_path / "vit.safetensors", image_size=size, regions="value")
     model = open_clip.model.build_model_from_openai_state_dict(dict(tiny_vit)).float().eval()
     model.load_state_dict(tiny_vit)
     visual = model.visual

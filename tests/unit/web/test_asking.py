@@ -116,6 +116,17 @@ def test_a_run_of_other_classes(loaded, tmp_path: Path) -> None:
         label_queue(Asked(str(tmp_path / "labels.csv")), loaded[0], Heard())
 
 
+def test_columns_that_are_no_classes_of_the_run_stay_as_they_are(loaded, tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(scene_png(0))
+    table = tmp_path / "labels.csv"
+    table.write_text("image,tree,photographer\n0.png,,Ada\n")
+    queue = label_queue(Asked(str(table)), loaded[0], Heard())
+    assert list(queue.labelled.class_names) == ["tree"]
+    queue.propose(listed_proposals(queue.labelled.labels.shape, {(0, 0): 0.5}))
+    Asker(queue).answer("present")
+    assert table.read_text() == "image,tree,photographer\n0.png,1,Ada\n"
+
+
 def test_a_table_is_read_and_filled_in_its_own_codes(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(scene_png(0))

@@ -57,14 +57,13 @@ def compare(
         labels: Numbers of known labels to keep instead of --observed, separated by commas.
         seeds: How many seeds; each hides other labels and starts from other initial values.
         folds: Cross-validation: train every cell this many times, each time without a part of the training images, and
-            score it on that part. The test split is not used. (default: the data's own folds, if there is no test
-            split)
+            score it on that part. The test split is not used. (default: the data's own folds, if no test split)
         unseen: Hide all labels of these classes from training, and score seen and unseen classes separately: a random
             share of the classes, names separated by commas, a text file of names, or coco48-17.
         reference: Method that the others are compared with, in addition to zero-shot. (default: the first)
         design: Instead of methods, train all pairs of a presence and an absence side, each to its plateau: 25 pairs at
             every fraction, with learning rates searched at --epochs (20) and 3 seeds. Takes hours.
-        jobs: How many processes train the cells of --design. (default: 1)
+        jobs: Processes for the cells of --design. (default: 1)
         most_epochs: Largest number of epochs of --design, whether or not the plateau is reached. (default: 160)
     """
     from promptmlr.paper.comparing import Comparison, compare_methods, compare_sides

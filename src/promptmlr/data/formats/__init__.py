@@ -27,6 +27,7 @@ _MODULES = (
     "fiftyone",
     "huggingface",
     "label_studio",
+    "labelme",
     "list_csv",
     "long_csv",
     "nus_wide",
@@ -75,6 +76,8 @@ def detect_format(data: str, options: DataOptions = _DEFAULTS) -> str:
     source = Source(data, options)
     if not source.path.exists() and not FORMATS["scenes"].recognises(source):
         raise UserError(f"no such file or folder: {data}")
+    if source.suffix == ".xls":
+        raise UserError(f"{data}: a workbook of Excel before 2007; save it as .xlsx, or as CSV UTF-8")
     strong = [one.name for one in FORMATS.values() if not one.weak and one.recognises(source)]
     if len(strong) > 1:
         choices = " or ".join(f"--format {name}" for name in strong)
@@ -84,7 +87,7 @@ def detect_format(data: str, options: DataOptions = _DEFAULTS) -> str:
         return found[0]
     inside = _inside(source.path, options) if source.path.is_dir() else []
     if inside:
-        several = f"{len(inside)} files" if len(inside) > 1 else "a file"
+        several = "several files" if len(inside) > 1 else "a file"
         problem = f"{data} is a folder with {several} of labels in it; name the file"
         raise Unclear(problem, {f"the labels are in {file.name}": {"data": str(file)} for file in inside}, data)
     raise UserError(

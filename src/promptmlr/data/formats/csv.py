@@ -9,7 +9,7 @@ import numpy as np
 
 from promptmlr.data.cells import LabelCells
 from promptmlr.data.codes import Codes, cell_key
-from promptmlr.data.columns import Columns, columns_of, folded, has_images, is_image_name, shape_of
+from promptmlr.data.columns import Columns, columns_of, has_images, is_image_name, shape_of
 from promptmlr.data.formats.base import Changes, Format, Source, Writer, spaced
 from promptmlr.data.formats.list_csv import Images, list_rows
 from promptmlr.data.formats.long_csv import long_rows
@@ -18,7 +18,8 @@ from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows
 from promptmlr.data.sheets import SHEETS, sheet_with
 from promptmlr.data.table import TABLES, Table, read_table
-from promptmlr.data.unclear import labels_of, read_rows, refuse_repeated
+from promptmlr.data.unclear import labels_of, read_rows
+from promptmlr.data.unclear_rows import refuse_repeated
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names, first_names
@@ -48,8 +49,12 @@ def read_csv_rows(path: Path, images: Path | None, options: DataOptions) -> Labe
 
 def class_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     """Rows of a table with a column per class; or of one in which a column of labels was named after all."""
-    if options.label_column is not None:
-        return (long_rows if "value" in map(folded, table.header) else list_rows)(table, folder, options)
+    if (options.label_column, options.class_after, options.value_column) != (None, None, None):
+        return long_rows(table, folder, options)
+    open_yet = options.format is None or "format" in options.inherited
+    shape = shape_of(table.header, options) if open_yet else None  # where more was said than before
+    if shape is not None:
+        return (list_rows if shape == "list" else long_rows)(table, folder, options)
     path = table.path
     if not table.rows:
         raise UserError(f"{path}: a header without rows; add one row per image")
@@ -60,7 +65,10 @@ def class_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows
     refuse_repeated(table, columns, codes, options)
     images = Images(table, columns, folder, merged=options.several is not None)
     labels = labels_of(table, columns, codes, options)
+    blank = [names[place] for place in np.flatnonzero((labels == UNKNOWN).all(axis=0))]
     notes = [*table.notes, *columns.note(), *_codes_note(table, columns, codes, labels, options)]
+    if blank:
+        notes.append(f"no label at all of {first_names(list(map(repr, blank)))}; --ignore leaves out what is no class")
     if images.repeated:
         labels, disputed = _agreed(labels, list(images.rows.values()), options)
         notes.append(f"rows of an image are taken together; {disputed:,} labels on which they disagree are unknown")
@@ -125,6 +133,8 @@ def write_csv(output: Output) -> list[str]:
 
 def amend_table(path: Path, changes: Changes, options: DataOptions) -> bytes:
     """The same table with other texts in the cells of these labels, as its other cells write them."""
+    if options.transposed or options.class_after is not None:
+        raise UserError(f"{path}: its shape cannot be kept; --to csv writes a table that holds these labels")
     if path.suffix.lower() == ".parquet":
         raise UserError(f"{path}: Parquet is written anew; --to csv writes a table that holds these labels")
     table = read_table(path, options)

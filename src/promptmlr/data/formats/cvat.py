@@ -91,7 +91,7 @@ def write_cvat(output: Output) -> list[str]:
 
 def amend_cvat(path: Path, changes: Changes, _options: DataOptions) -> bytes:
     """The same file with a tag for each class that is present, and none for one that is not; shapes stay."""
-    parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))
+    parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True, insert_pis=True))
     root = ET.parse(path, parser).getroot()
     names = [label.findtext("name", "").strip() for label in root.iterfind("./meta//label")]
     written = {spaced(name): name for name in names}

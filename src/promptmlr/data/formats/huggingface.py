@@ -200,7 +200,7 @@ def _json_lines(file: Path) -> list[dict[str, Any]]:
                 records.append(record)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}, row {len(records) + 1}: damaged JSON ({error})") from error
     return records
 

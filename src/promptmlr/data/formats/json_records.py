@@ -9,7 +9,7 @@ from promptmlr.data.formats.csv import class_rows
 from promptmlr.data.formats.list_csv import list_rows
 from promptmlr.data.formats.long_csv import long_rows
 from promptmlr.data.options import DataOptions
-from promptmlr.data.records import RECORDS
+from promptmlr.data.records import RECORDS, has_records
 from promptmlr.data.rows import LabelledRows
 from promptmlr.data.table import Table
 from promptmlr.data.unclear import read_rows
@@ -18,10 +18,10 @@ __all__ = ["FORMAT", "read_json_rows"]
 
 
 def read_json_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
-    """Read a list of objects.
+    """Read a list of objects, or a folder with a file of one object for each image.
 
     Args:
-        path: the file.
+        path: the file, or the folder.
         images: the folder that image paths are relative to, by default that of the file.
         options: those of tables; `image_column` and the like are keys.
 
@@ -29,18 +29,20 @@ def read_json_rows(path: Path, images: Path | None, options: DataOptions) -> Lab
         UserError: the file is damaged or something else.
         Unclear: other options would read it.
     """
-    return read_rows(path, options, lambda table, chosen: _rows(table, images or path.parent, chosen))
+    folder = images or (path if path.is_dir() else path.parent)
+    return read_rows(path, options, lambda table, chosen: _rows(table, folder, chosen))
 
 
 def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     kinds = {"list": list_rows, "long": long_rows, None: class_rows}
-    return replace(kinds[shape_of(table.header, options)](table, folder, options), kind="JSON")
+    shape = None if options.format == "csv" else shape_of(table.header, options)  # as a reading may say
+    return replace(kinds[shape](table, folder, options), kind="JSON")
 
 
 FORMAT = Format(
     "json",
-    "a list of JSON objects (.json, .jsonl), each an image with its labels",
-    lambda source: source.suffix in RECORDS,
+    "a list of JSON objects (.json, .jsonl), each an image with its labels, or a folder with a file of each",
+    lambda source: source.suffix in RECORDS or has_records(source.path),
     read_json_rows,
     weak=True,
     selects=True,

@@ -3,9 +3,7 @@
 fastai's own tables (`fname,labels,is_valid` of PASCAL 2007, `image_name,tags` of Planet) are read as they are.
 """
 
-import ast
 import csv
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,11 +14,22 @@ from promptmlr.data.columns import LABELS, NEGATIVES, Columns, columns_of, folde
 from promptmlr.data.finding import ImageFinder
 from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
+from promptmlr.data.lists import (
+    DELIMITERS,
+    delimiter_of_lists,
+    delimiter_of_rows,
+    names_in,
+    refuse_odd_names,
+    shown,
+)
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
+from promptmlr.data.record_lists import listed_classes
+from promptmlr.data.reshaped import class_after
 from promptmlr.data.rows import UNLISTED, LabelledRows, ListedRows, Names, check_rows
 from promptmlr.data.table import Table
-from promptmlr.data.unclear import read_rows, refuse_totals
+from promptmlr.data.unclear import read_rows
+from promptmlr.data.unclear_rows import refuse_totals
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT
 from promptmlr.names import first_names
@@ -28,10 +37,6 @@ from promptmlr.options.data import Unclear, between_commas, with_commas
 
 __all__ = ["FORMAT", "Chosen", "Images", "list_rows", "read_list_csv_rows", "write_list_csv"]
 
-_DELIMITERS = ("|", ";", ",", "\t")
-_SHOWN = {"\t": "a tab", " ": "a space"}
-_BRACKETS = re.compile(r"""\[\s*(['"].*['"]|\d+(\s*,\s*\d+)*)?\s*\]""", re.DOTALL)  # as JSON or Python writes lists
-_APART = re.compile(r"""['"]\s+['"]""")  # as numpy writes lists; Python would join such names
 _NO_CLASS = ("no finding", "none")
 
 
@@ -58,26 +63,33 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     path, merged = table.path, merged or options.label_column is not None
     columns = columns_of(path, table.header, replace(options, classes=None), table.column)
     notes = [*table.notes, *columns.note()]
-    listed = columns.one_of(LABELS, options.label_column)
-    if listed is None:
+    listed = columns.listing(LABELS, options.label_column)
+    if not listed:
         raise UserError(f"{path}: no column lists classes; --label-column says which, of {first_names(table.header)}")
-    negatives = columns.without(listed).one_of(NEGATIVES)
-    columns = columns.without(listed, negatives)
+    negatives = columns.without(*listed).one_of(NEGATIVES)
+    columns = columns.without(*listed, negatives)
     images = Images(table, columns, folder, merged=merged)
-    cells = [table.column(column) for column in (listed, negatives) if column is not None]
+    cells = [table.column(column) for column in (*listed, negatives) if column is not None]
     delimiter = options.delimiter
     if delimiter is None:
-        texts = {cell for column in cells for cell in column if not _BRACKETS.fullmatch(cell)}
-        named = folded(table.header[listed]) in LABELS
-        delimiter = (
-            _delimiter(path, texts, lists=named) if not images.repeated else _mark(path, texts) if not named else None
-        )
+        texts = {cell for column in cells for cell in column}
+        named = folded(table.header[listed[0]]) in LABELS or "tag" in folded(table.header[listed[0]])
+        if not images.repeated:
+            delimiter = delimiter_of_lists(path, texts, lists=named)
+        elif not named:
+            delimiter = delimiter_of_rows(path, texts)
     chosen = Chosen(path, options, columns)
     lists = [
-        [chosen.of(_parts(cell, delimiter, table.where(row))) for row, cell in enumerate(column)] for column in cells
+        [chosen.of(names_in(cell, delimiter, table.where(row))) for row, cell in enumerate(column)] for column in cells
     ]
     chosen.check()
-    name = table.header[listed]
+    refuse_odd_names(path, chosen.seen)
+    name = table.header[listed[0]]
+    if chosen.seen and chosen.seen <= {"0", "1"} and (mark := class_after(table, columns)) is not None:
+        raise Unclear(
+            f"{path}: column {name!r} holds 1 and 0 alone, and {table.header[columns.image]!r} an image and a class",
+            {f"the class is after {mark!r}": {"class_after": mark}},
+        )
     if chosen.seen and chosen.seen <= {"0", "1"} and chosen.classes is None and folded(name) in ("label", "target"):
         raise UserError(
             f"{path}: column {name!r} holds 1 and 0 alone: --format csv if they say whether one class is present, "
@@ -86,7 +98,8 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     if options.unlisted is None and negatives is None:
         raise Unclear(f"{path} lists what is present and is silent on the rest", _silence(chosen, columns))
     nothing: list[list[str]] = [[]] * len(lists[0])
-    present, absent = [*lists, nothing][:2]
+    present = [[name for names in row for name in names] for row in zip(*lists[: len(listed)], strict=True)]
+    absent = nothing if negatives is None else lists[-1]
     blank_is_said = Codes.of(options.codes).label("") == ABSENT
     names = [
         Names(
@@ -100,7 +113,7 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
         notes.append("rows of an image are put together: a class is present if any of them names it")
     if options.unlisted == "absent" and not all(one.looked for one in names):
         notes.append("a blank list says nothing; if it says that no class is there: --codes =absent")
-    said = [] if delimiter is None else [f"names are apart by {_SHOWN.get(delimiter, delimiter)}"]
+    said = [] if delimiter is None else [f"names are apart by {shown(delimiter)}"]
     return ListedRows(
         names,
         list(images.rows),
@@ -109,7 +122,7 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
         kind="long CSV" if merged else "list CSV",
         path=path,
         where=images.where,
-        class_names=chosen.classes,
+        class_names=chosen.classes or _all_classes(chosen, path),
         says_absent=negatives is not None,
         notes=[*notes, *chosen.note(), *said],
     ).labelled(options)
@@ -204,6 +217,12 @@ class Chosen:
         return ["names left out: " + first_names([f"{name} ({n:,} times)" for name, n in self.dropped.most_common()])]
 
 
+def _all_classes(chosen: Chosen, path: Path) -> list[str] | None:
+    """Those that a file of JSON says there are."""
+    listed = listed_classes(path)
+    return None if listed is None else [name for name in listed if chosen.of([name])]
+
+
 def _plain(name: str) -> str:
     return name.replace("_", " ").strip()
 
@@ -218,7 +237,7 @@ def _silence(chosen: Chosen, columns: Columns) -> dict[str, dict[str, str]]:
 
 def write_list_csv(output: Output) -> list[str]:
     """Write `labels`, and `negatives` where absent and unknown labels are to be told apart."""
-    delimiter = next((mark for mark in _DELIMITERS if not any(mark in name for name in output.class_names)), None)
+    delimiter = next((mark for mark in DELIMITERS if not any(mark in name for name in output.class_names)), None)
     if delimiter is None:
         raise UserError("every usual delimiter is in some class name, so lists of them cannot be read; --to long-csv")
     partial = bool(output.unknown and output.absent)
@@ -233,57 +252,7 @@ def write_list_csv(output: Output) -> list[str]:
             writer.writerow([name, *lists, *([split] if output.has_splits else [])])
     bare = not partial and output.absent and any(not (entry.labels == PRESENT).any() for entry in output.entries)
     said = f"--delimiter '{delimiter}'" + (" --codes =absent" if bare else "")
-    return [f"names are apart by {_SHOWN.get(delimiter, delimiter)}; it is read back with {said}"]
-
-
-def _mark(path: Path, cells: set[str]) -> str | None:
-    """The delimiter in cells of which an image may have several: there, it may be part of a name."""
-    mark = next((mark for mark in _DELIMITERS if any(mark in cell for cell in cells)), None)
-    if mark is None:
-        return None
-    other = next(one for one in _DELIMITERS if one != mark)
-    said = _SHOWN.get(mark, mark)
-    readings = {f"{said} stands between names": {"delimiter": mark}, "it is inside names": {"delimiter": other}}
-    raise Unclear(
-        f"{path}: {next(cell for cell in sorted(cells) if mark in cell)!r} may be several names or one", readings
-    )
-
-
-def _delimiter(path: Path, cells: set[str], *, lists: bool) -> str | None:
-    """The delimiter that occurs; None where every cell holds one name at most, as where the column is of no `lists`."""
-    found = [mark for mark in _DELIMITERS if any(mark in cell for cell in cells)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        first, second = (_SHOWN.get(mark, mark) for mark in found[:2])
-        readings = {f"{_SHOWN.get(mark, mark)} stands between names": {"delimiter": mark} for mark in found}
-        raise Unclear(f"{path}: its lists hold both {first} and {second}", readings)
-    spaced = sorted(cell for cell in cells if " " in cell)
-    if not spaced or not (lists or all(part.isdigit() for cell in spaced for part in cell.split())):
-        return None
-    if all(part.isdigit() for cell in spaced for part in cell.split()):
-        return " "
-    readings = {"spaces stand between names": {"delimiter": " "}, "they are inside names": {"delimiter": "|"}}
-    raise Unclear(f"{path}: {spaced[0]!r} may be {len(spaced[0].split())} names or one", readings)
-
-
-def _parts(cell: str, delimiter: str | None, where: str) -> list[str]:
-    if _BRACKETS.fullmatch(cell):
-        return _written_list(cell, where)
-    parts = [cell] if delimiter is None else cell.split(delimiter)
-    return [clean for part in parts if (clean := part.strip())]
-
-
-def _written_list(cell: str, where: str) -> list[str]:
-    """A list as JSON or as Python writes it."""
-    try:
-        found = None if _APART.search(cell) else ast.literal_eval(cell)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        found = None
-    found = None if found is None else [str(name) if isinstance(name, int) else name for name in found]
-    if found is None or not all(isinstance(name, str) for name in found):
-        raise UserError(f"{where}: cannot read the list {cell[:80]!r}; write names with | between them")
-    return [clean for name in found if (clean := name.strip())]
+    return [f"names are apart by {shown(delimiter)}; it is read back with {said}"]
 
 
 FORMAT = Format(

@@ -10,11 +10,13 @@ from promptmlr.data.codes import Codes
 from promptmlr.data.columns import LABELS, columns_of, folded, shape_of
 from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.formats.list_csv import Chosen, Images, list_rows
+from promptmlr.data.lists import names_in
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, ListedRows, Names
 from promptmlr.data.table import Table
-from promptmlr.data.unclear import SEVERAL, decoded, read_rows
+from promptmlr.data.unclear import decoded, read_rows
+from promptmlr.data.unclear_rows import SEVERAL
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import first_names
@@ -27,8 +29,8 @@ def read_long_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
     """Read a table with columns of images, labels and values, and optionally one of splits.
 
     A value is a cell as in a table with a column per class; blank is unknown, and so is a class that an image has no
-    row for, unless `options.unlisted` says absent. Without a column `value` every row says that a class is present, or
-    all classes of a list where no image has two rows. A row with a blank label names an image of which nothing is
+    row for, unless `options.unlisted` says absent. Without a column of values every row says that a class is present,
+    or all classes of a list where no image has two rows. A row with a blank label names an image of which nothing is
     known. Classes are sorted.
 
     Args:
@@ -46,10 +48,11 @@ def read_long_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
 
 def long_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     """Rows of a table with a row per image and class."""
-    if "value" not in map(folded, table.header):
+    if "value" not in map(folded, table.header) and options.value_column is None:
         return list_rows(table, folder, options, merged=True)
     columns = columns_of(table.path, table.header, options, table.column)
-    label, value = columns.one_of(LABELS, options.label_column), columns.one_of(("value",))
+    label = columns.one_of(LABELS, options.label_column)
+    value = columns.one_of(("value",), options.value_column, "--value-column")
     if label is None or value is None:
         raise UserError(
             f"{table.path}: it needs a column label and a column value, and has {first_names(table.header)}"
@@ -59,25 +62,22 @@ def long_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     codes = decoded(table, [value], Codes.of(options.codes), options)[:, 0].tolist()
     chosen = Chosen(table.path, options, columns)
     written = table.column(label)
-    labels = [next(iter(chosen.of([name] if name else [])), None) for name in written]
+    labels = [chosen.of(names_in(name, None, table.where(row))) for row, name in enumerate(written)]
     chosen.check()
     names = []
     for image_id, rows in images.rows.items():
         said: dict[str, list[int]] = {}
         for row in rows:
-            name = labels[row]
-            if name is None:
-                if codes[row] != UNKNOWN and not written[row]:
-                    raise UserError(f"{table.where(row)}: a value without a label; name the class")
-                continue
-            name = name.replace("_", " ").strip()
-            said.setdefault(name, []).append(codes[row])
-            if said[name][0] != codes[row] and options.several is None:
-                problem = (
-                    f"{table.where(row)}: an earlier row says something else of {name!r} in {image_id!r}; keep one of "
-                    "them, or leave the value blank in both if nobody knows"
-                )
-                raise Unclear(problem, SEVERAL)
+            if codes[row] != UNKNOWN and not written[row]:
+                raise UserError(f"{table.where(row)}: a value without a label; name the class")
+            for name in (name.replace("_", " ").strip() for name in labels[row]):
+                said.setdefault(name, []).append(codes[row])
+                if said[name][0] != codes[row] and options.several is None:
+                    problem = (
+                        f"{table.where(row)}: an earlier row says something else of {name!r} in {image_id!r}; keep one "
+                        "of them, or leave the value blank in both if nobody knows"
+                    )
+                    raise Unclear(problem, SEVERAL)
         one_of = {name: _agreed(answers, options) for name, answers in said.items()}
         by_code = {code: [name for name, one in one_of.items() if one == code] for code in (PRESENT, ABSENT, UNKNOWN)}
         names.append(Names(by_code[PRESENT], by_code[ABSENT], unsure=by_code[UNKNOWN]))

@@ -80,7 +80,7 @@ def _content(file: Path) -> dict[str, Any]:
 def _classes(content: dict[str, Any], file: Path) -> list[str]:
     names = content.get("names")
     if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
+        if set(names) != set(range(len(names))):
             raise UserError(f"{file}: its names are not numbered from 0 to {len(names) - 1}")
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:

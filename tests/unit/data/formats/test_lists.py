@@ -450,3 +450,17 @@ def test_a_folder_with_a_table_in_it_says_which(tmp_path, refused):
 )
 def test_tasks_of_another_shape_are_refused(make_tasks, refused, task):
     refused(["tasks.json"], load_data, str(make_tasks([task])), options=UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "cell", ['[["Abies", 0.9], ["Picea", 0.1]]', "[0.5, 0.25]", '["dog", null]', "[dog, cat]", '[{"a": 1}]']
+)
+def test_brackets_that_are_no_list_of_names_are_refused(tmp_path: Path, refused, cell: str) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps([{"image": "a.png", "labels": cell}]))
+    picture(tmp_path / "a.png")
+    refused(["row 1", "cannot read the list"], load_data, str(path), options=ABSENT)
+
+
+def test_a_name_in_brackets_is_a_name(make_csv) -> None:
+    assert read(make_csv("image,labels\na.png,[other]\n"), unlisted="unknown") == {"a.png": {"[other]": 1}}
