@@ -82,6 +82,8 @@ def population_map(
         absents: (C,) A; a class without any has AP 1 whatever its scores are, and is not corrected.
         confidence: how often the interval should hold the population's value.
     """
+    if not resampled.size:
+        return PopulationEstimate(math.nan, math.nan, math.nan)
     value, variance, freedom = np.zeros(len(aps)), np.zeros(len(aps)), 0.0
     moves = np.nan_to_num(resampled - np.nanmean(resampled, axis=1, keepdims=True))
     for c, (ap, present, absent) in enumerate(zip(aps, positives, absents, strict=True)):
@@ -107,11 +109,17 @@ def population_map(
 
 def _corrected(ap: float, positives: int, absents: int) -> tuple[float, float, float]:
     if positives <= MOST_POSITIVES:
-        return _model(positives, absents).corrected(ap)
-    smaller = _model(MOST_POSITIVES, max(round(absents * MOST_POSITIVES / positives), 1))
+        return _model(_rounded(positives), _rounded(absents)).corrected(ap)
+    smaller = _model(MOST_POSITIVES, _rounded(max(round(absents * MOST_POSITIVES / positives), 1)))
     value, _, variance = smaller.corrected(ap)
     share = MOST_POSITIVES / positives
     return ap + (value - ap) * share, 1.0, variance * share
+
+
+def _rounded(count: int) -> int:
+    """To a few percent, so that classes share models."""
+    step = 1 << max(count.bit_length() - 5, 0)
+    return (count + step // 2) // step * step
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,248 @@
+"""How often intervals hold what they are about: python bench/coverage.py [map pairs grids holm winner] [--sets 200]
+
+Test sets are drawn from worlds whose true mAP is known, and every interval is computed by the functions that print it.
+A 95 % interval should hold the true value in 95 % of the sets; with 200 sets, that is known to about 3 points.
+
+map: the mAP on all images (`population_map`), and today's interval of the test's own mAP for comparison.
+pairs: the difference of two recognizers that saw the same images (`paired_difference`).
+grids: a difference between methods over 2, 3 and 5 seeds (`GridResults.comparisons`), and how often 3 points are told.
+holm: how often a grid of methods that are equal has a verdict at all.
+winner: what `--method auto` says of the method that it takes, against what that method is worth.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+from scipy.stats import norm
+
+from promptmlr.evaluation import bootstrap_map, evaluate, paired_difference
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
+from promptmlr.paper.grid.results import GridResults
+from promptmlr.report.tables import markdown_table
+
+Array = NDArray[np.float64]
+RANKS = (np.arange(4000) + 0.5) / 4000
+RAREST, COMMONEST = 0.02, 0.30
+COMMON = 0.4  # of the variance of labels and of scores: what an image's classes share, where they depend on each other
+RESAMPLES = 200
+SIZES, CLASSES = (100, 300, 1000, 5000), (5, 20)
+
+
+@dataclass(frozen=True)
+class World:
+    """Where test sets come from: classes at 2 to 30 %, and scores that are higher where a class is present.
+
+    Attributes:
+        classes: C.
+        distance: by how many standard deviations scores of present labels are higher, on average over classes.
+        dependent: whether an image's labels and scores depend on each other.
+        known: share of labels that are known in the test.
+        skewed: whether scores are not normal: log-normal, which leaves ranks as they are, with absents that have a
+            second, higher cluster.
+    """
+
+    classes: int
+    distance: float
+    dependent: bool = False
+    known: float = 1.0
+    skewed: bool = False
+
+    @property
+    def prevalence(self) -> Array:
+        """(C,)"""
+        return np.geomspace(RAREST, COMMONEST, self.classes)
+
+    @property
+    def distances(self) -> Array:
+        """(C,)"""
+        return self.distance + np.linspace(0.4, -0.4, self.classes)
+
+    def labels(self, images: int, rng: np.random.Generator) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+        """(N, C) labels as known, and complete."""
+        liability = _noise(images, self.classes, self.dependent, rng)
+        found = np.where(ndtr(liability) < self.prevalence, np.int8(PRESENT), np.int8(ABSENT))
+        hidden = rng.random(found.shape) >= self.known
+        return np.where(hidden, np.int8(UNKNOWN), found), found
+
+    def scores(self, truth: NDArray[np.int8], rng: np.random.Generator, more: float | Array = 0.0) -> Array:
+        """(N, C) of complete labels; `more` is added to the distances."""
+        noise = _noise(*truth.shape, self.dependent, rng)
+        if self.skewed:
+            hard = (truth == ABSENT) & (rng.random(truth.shape) < HARD)
+            noise = noise + hard
+        return noise + (truth == PRESENT) * (self.distances + more)
+
+    def true_map(self, scored: NDArray[np.bool_], more: float | Array = 0.0) -> float:
+        """On all images, over some of the classes."""
+        each = np.broadcast_to(self.distances + more, self.classes)
+        aps = [_true_ap(p, float(d), self.skewed) for p, d in zip(self.prevalence, each, strict=True)]
+        return float(np.mean(np.array(aps)[scored]))
+
+
+HARD = 0.1  # share of absents that look a little like the class, in a skewed world
+
+
+def _noise(images: int, classes: int, dependent: bool, rng: np.random.Generator) -> Array:
+    own = rng.standard_normal((images, classes))
+    if not dependent:
+        return own
+    return np.sqrt(1 - COMMON) * own + np.sqrt(COMMON) * rng.standard_normal((images, 1))
+
+
+@cache
+def _true_ap(prevalence: float, distance: float, skewed: bool) -> float:
+    """By the ranks of positives among all images, without any sample."""
+    bars = distance + ndtri(RANKS)  # scores of positives
+    above = norm.sf(bars)
+    if skewed:
+        above = (1 - HARD) * above + HARD * norm.sf(bars - 1)
+    recall = prevalence * (1 - RANKS)
+    return float((recall / (recall + (1 - prevalence) * above)).mean())
+
+
+WORLDS = {
+    "weak scores": lambda classes: World(classes, 0.7),
+    "strong scores": lambda classes: World(classes, 2.0),
+    "strong, classes depend on each other": lambda classes: World(classes, 2.0, dependent=True),
+    "strong, half of the labels known": lambda classes: World(classes, 2.0, known=0.5),
+    "strong, a tenth of the absents hard": lambda classes: World(classes, 2.0, skewed=True),
+}
+
+
+def drawn(world: World, images: int, rng: np.random.Generator) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """(N, C) labels as known, and complete; at least one class has a positive."""
+    while True:
+        labels, truth = world.labels(images, rng)
+        if (labels == PRESENT).any():
+            return labels, truth
+
+
+def of_map(sets: int) -> Iterator[tuple[str, ...]]:
+    yield "world", "classes", "images", "population: held", "its width", "its bias", "the test's own: held"
+    for (name, make), classes, images in product(WORLDS.items(), CLASSES, SIZES):
+        rng, world, found = np.random.default_rng(images), make(classes), []
+        names = [str(c) for c in range(classes)]
+        for number in range(sets):
+            labels, truth = drawn(world, images, rng)
+            result = evaluate(world.scores(truth, rng), labels, names, resamples=RESAMPLES, seed=number)
+            true = world.true_map((labels == PRESENT).any(axis=0))
+            (low, high), (first, last) = result.population_interval, result.mean_ap_interval
+            found.append((low <= true <= high, high - low, result.population_map - true, first <= true <= last))
+        held, width, bias, own = np.mean(found, axis=0)
+        yield name, str(classes), f"{images:,}", _percent(held), _percent(width), f"{100 * bias:+.1f}", _percent(own)
+
+
+def of_pairs(sets: int) -> Iterator[tuple[str, ...]]:
+    yield "world", "classes", "images", "held", "width"
+    for (name, make), classes, images in product(WORLDS.items(), CLASSES, SIZES):
+        rng, world, found = np.random.default_rng(images), make(classes), []
+        for number in range(sets):
+            labels, truth = drawn(world, images, rng)
+            scores = world.scores(truth, rng)
+            other = np.sqrt(0.7) * scores + np.sqrt(0.3) * world.scores(truth, rng)
+            other += (truth == PRESENT) * (world.distances * (1 - np.sqrt(0.7) - np.sqrt(0.3)) + 0.2)
+            scored = (labels == PRESENT).any(axis=0)
+            true = world.true_map(scored, 0.2) - world.true_map(scored)
+            one = paired_difference(other, scores, labels, RESAMPLES, number)
+            found.append((one.low <= true <= one.high, one.high - one.low))
+        yield name, str(classes), f"{images:,}", *map(_percent, np.mean(found, axis=0))
+
+
+SPREAD = 0.05  # of a method's distance over seeds: about a point of mAP, as in grids of scenes
+METHODS = ("a", "b", "c", "d")
+FRACTIONS = (0.1, 0.3, 0.5)
+
+
+def grid(world: World, images: int, seeds: int, more: Array, rng: np.random.Generator) -> GridResults:
+    """A grid whose methods differ by (M,) `more` in distance; masks are common to them, and so is most of the noise."""
+    labels, truth = drawn(world, images, rng)
+    shared = world.scores(truth, rng)
+    shape = (len(more), len(FRACTIONS), seeds)
+    scores, resampled = np.empty(shape), np.empty((*shape, RESAMPLES))
+    masks = SPREAD * rng.standard_normal((len(FRACTIONS), seeds))
+    names = [str(c) for c in range(world.classes)]
+    for method, fraction, seed in np.ndindex(shape):
+        off = more[method] + masks[fraction, seed] + SPREAD * rng.standard_normal()
+        own = 0.9 * shared + np.sqrt(1 - 0.9**2) * _noise(*truth.shape, world.dependent, rng)
+        own += (truth == PRESENT) * (0.1 * world.distances + off)
+        scores[method, fraction, seed] = evaluate(own, labels, names, resamples=0).mean_ap
+        resampled[method, fraction, seed] = bootstrap_map(own, labels, RESAMPLES, 0)
+    return GridResults(METHODS, FRACTIONS, scores, resampled, [[1] * len(FRACTIONS)] * len(METHODS))
+
+
+def of_grids(sets: int) -> Iterator[tuple[str, ...]]:
+    yield "seeds", "images", "held", "width", "3 points decided", "3 points decided, mean over fractions"
+    world = World(20, 1.5)
+    every = np.ones(world.classes, bool)
+    apart = _distance_of(world, 0.03)
+    for seeds, images in product((2, 3, 5), (300, 1000)):
+        rng, held, width, single, overall = np.random.default_rng(seeds), [], [], [], []
+        for _ in range(sets):
+            found = grid(world, images, seeds, np.array([0.0, apart, 0.0, 0.0]), rng)
+            for one in found.comparisons("a"):
+                true = world.true_map(every, apart) - world.true_map(every) if one.method == "b" else 0.0
+                held.append(one.estimate.low <= true <= one.estimate.high)
+                width.append(one.estimate.high - one.estimate.low)
+                if one.method == "b":
+                    (overall if one.observed is None else single).append(one.verdict == "higher")
+        yield str(seeds), f"{images:,}", *(_percent(float(np.mean(part))) for part in (held, width, single, overall))
+
+
+def of_holm(sets: int) -> Iterator[tuple[str, ...]]:
+    yield "seeds", "images", "grids with a verdict, of methods that are equal"
+    for seeds, images in product((1, 2, 3, 5), (300, 1000)):
+        rng = np.random.default_rng(seeds)
+        wrong = [
+            any(
+                one.verdict in ("higher", "lower")
+                for one in grid(World(20, 1.5), images, seeds, np.zeros(len(METHODS)), rng).comparisons("a")
+            )
+            for _ in range(sets)
+        ]
+        yield str(seeds), f"{images:,}", _percent(float(np.mean(wrong)))
+
+
+def _distance_of(world: World, points: float) -> float:
+    """How much larger a distance has to be for so much more mAP."""
+    every, low, high = np.ones(world.classes, bool), 0.0, 2.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        too_far = world.true_map(every, middle) - world.true_map(every) > points
+        low, high = (low, middle) if too_far else (middle, high)
+    return low
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+TABLES: dict[str, Callable[[int], Iterator[tuple[str, ...]]]] = {
+    "map": of_map,
+    "pairs": of_pairs,
+    "grids": of_grids,
+    "holm": of_holm,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", default=list(TABLES), choices=TABLES)
+    parser.add_argument("--sets", type=int, default=200)
+    asked = parser.parse_args()
+    for name in asked.tables:
+        rows = []
+        for row in TABLES[name](asked.sets):
+            rows.append(row)
+            print(*row, sep="  ", flush=True)
+        print(f"\n{name}: {asked.sets} test sets a row, in percent or points\n")
+        print(markdown_table(rows[0], rows[1:], len(rows[0]) - 1), flush=True)
+
+
+if __name__ == "__main__":
+    main()
