@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import norm
 
+from promptmlr.advantage import leads
 from promptmlr.evaluation import bootstrap_map, evaluate, paired_difference
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.paper.grid.results import GridResults
@@ -157,41 +158,57 @@ def of_pairs(sets: int) -> Iterator[tuple[str, ...]]:
 SPREAD = 0.05  # of a method's distance over seeds: about a point of mAP, as in grids of scenes
 METHODS = ("a", "b", "c", "d")
 FRACTIONS = (0.1, 0.3, 0.5)
+RESTLESS = {1.0: "as the others", 3.0: "varies 3 times as much"}
 
 
-def grid(world: World, images: int, seeds: int, more: Array, rng: np.random.Generator) -> GridResults:
-    """A grid whose methods differ by (M,) `more` in distance; masks are common to them, and so is most of the noise."""
+def grid(
+    world: World, images: int, seeds: int, more: Array, rng: np.random.Generator, restless: float = 1.0
+) -> GridResults:
+    """A grid whose methods differ by (M,) `more` in distance; masks are common to them, and so is most of the noise.
+
+    Over seeds, the last method varies `restless` times as much as the others.
+    """
     labels, truth = drawn(world, images, rng)
     shared = world.scores(truth, rng)
     shape = (len(more), len(FRACTIONS), seeds)
     scores, resampled = np.empty(shape), np.empty((*shape, RESAMPLES))
+    spreads = SPREAD * np.array([*[1.0] * (len(more) - 1), restless])
     masks = SPREAD * rng.standard_normal((len(FRACTIONS), seeds))
     names = [str(c) for c in range(world.classes)]
     for method, fraction, seed in np.ndindex(shape):
-        off = more[method] + masks[fraction, seed] + SPREAD * rng.standard_normal()
-        own = 0.9 * shared + np.sqrt(1 - 0.9**2) * _noise(*truth.shape, world.dependent, rng)
-        own += (truth == PRESENT) * (0.1 * world.distances + off)
+        off = more[method] + masks[fraction, seed] + spreads[method] * rng.standard_normal()
+        own = _like(world, shared, truth, off, rng)
         scores[method, fraction, seed] = evaluate(own, labels, names, resamples=0).mean_ap
         resampled[method, fraction, seed] = bootstrap_map(own, labels, RESAMPLES, 0)
     return GridResults(METHODS, FRACTIONS, scores, resampled, [[1] * len(FRACTIONS)] * len(METHODS))
 
 
 def of_grids(sets: int) -> Iterator[tuple[str, ...]]:
-    yield "seeds", "images", "held", "width", "3 points decided", "3 points decided, mean over fractions"
+    yield (
+        "last method",
+        "seeds",
+        "images",
+        "held",
+        "held, last method",
+        "width",
+        "3 points decided",
+        "mean over fractions",
+    )
     world = World(20, 1.5)
     every = np.ones(world.classes, bool)
     apart = _distance_of(world, 0.03)
-    for seeds, images in product((2, 3, 5), (300, 1000)):
-        rng, held, width, single, overall = np.random.default_rng(seeds), [], [], [], []
+    better = world.true_map(every, apart) - world.true_map(every)
+    for (restless, said), seeds, images in product(RESTLESS.items(), (2, 3, 5), (300, 1000)):
+        rng, held, last, width, single, overall = np.random.default_rng(seeds), [], [], [], [], []
         for _ in range(sets):
-            found = grid(world, images, seeds, np.array([0.0, apart, 0.0, 0.0]), rng)
-            for one in found.comparisons("a"):
-                true = world.true_map(every, apart) - world.true_map(every) if one.method == "b" else 0.0
-                held.append(one.estimate.low <= true <= one.estimate.high)
+            for one in grid(world, images, seeds, np.array([0.0, apart, 0.0, 0.0]), rng, restless).comparisons("a"):
+                true = better if one.method == "b" else 0.0
+                (last if one.method == "d" else held).append(one.estimate.low <= true <= one.estimate.high)
                 width.append(one.estimate.high - one.estimate.low)
                 if one.method == "b":
                     (overall if one.observed is None else single).append(one.verdict == "higher")
-        yield str(seeds), f"{images:,}", *(_percent(float(np.mean(part))) for part in (held, width, single, overall))
+        parts = held, last, width, single, overall
+        yield said, str(seeds), f"{images:,}", *(_percent(float(np.mean(part))) for part in parts)
 
 
 def of_holm(sets: int) -> Iterator[tuple[str, ...]]:
@@ -206,6 +223,34 @@ def of_holm(sets: int) -> Iterator[tuple[str, ...]]:
             for _ in range(sets)
         ]
         yield str(seeds), f"{images:,}", _percent(float(np.mean(wrong)))
+
+
+def of_winner(sets: int) -> Iterator[tuple[str, ...]]:
+    yield "methods differ by", "images", "true lead", "lead that was seen", "lead that is said", "its interval held"
+    world, every = World(10, 1.5), np.ones(10, bool)
+    for points, images in product((0.0, 0.01, 0.03), (100, 300, 1000)):
+        rng, found = np.random.default_rng(images), []
+        more = _distance_of(world, points) * np.linspace(0, 1, len(METHODS))
+        true = [world.true_map(every, one) for one in more]
+        for number in range(sets):
+            labels, truth = drawn(world, images, rng)
+            shared = world.scores(truth, rng)
+            each = [_like(world, shared, truth, float(one), rng) for one in more]
+            said = leads(each, labels, RESAMPLES, number)
+            best = said.index(None)
+            for other, lead in enumerate(said):
+                if lead is not None:
+                    seen = paired_difference(each[best], each[other], labels, RESAMPLES, number).mean
+                    worth = true[best] - true[other]
+                    found.append((worth, seen, lead.mean, lead.low <= worth <= lead.high))
+        worth, seen, fair, held = np.mean(found, axis=0)
+        yield _percent(points), f"{images:,}", *(f"{100 * one:+.1f}" for one in (worth, seen, fair)), _percent(held)
+
+
+def _like(world: World, shared: Array, truth: NDArray[np.int8], more: float, rng: np.random.Generator) -> Array:
+    """Scores of another recognizer on the same images: most of its noise is that of `shared`."""
+    own = 0.9 * shared + np.sqrt(1 - 0.9**2) * _noise(*truth.shape, world.dependent, rng)
+    return own + (truth == PRESENT) * (0.1 * world.distances + more)
 
 
 def _distance_of(world: World, points: float) -> float:
@@ -227,6 +272,7 @@ TABLES: dict[str, Callable[[int], Iterator[tuple[str, ...]]]] = {
     "pairs": of_pairs,
     "grids": of_grids,
     "holm": of_holm,
+    "winner": of_winner,
 }
 
 
