@@ -52,7 +52,7 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="promptmlr-faults-"))
     try:
         prepare()
-        note(f"seed {seed}; making the data, runs and stores that are damaged")
+        note(f"seed {seed}; running every command undisturbed")
         campaign = Campaign(Bench(World(asked.world or place / "world")), place, seed, asked.jobs)
         chosen = [one for one in NAMED if any(one.startswith(start) for start in asked.only or [name])]
         campaign.measure([name] if name else [one for one in chosen if wanted[FUZZ if is_input(one) else "kill"]])

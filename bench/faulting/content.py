@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,13 @@ def difference(wanted: Content, found: Content, but: Iterable[str] = ()) -> str 
     Args:
         wanted: what should be there.
         found: what is there.
-        but: files, and folders with all that is in them, that do not matter.
+        but: files, folders with all that is in them, and patterns of such that do not matter.
     """
     names = sorted(
         name
         for name in wanted.keys() | found.keys()
-        if wanted.get(name) != found.get(name) and not any(f"{name}/".startswith(f"{one}/") for one in but)
+        if wanted.get(name) != found.get(name)
+        and not any(f"{name}/".startswith(f"{one}/") or fnmatch(name, one) for one in but)
     )
     if not names:
         return None

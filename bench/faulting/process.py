@@ -79,7 +79,7 @@ class Job:
         here, there = _FORKS.Pipe(duplex=False)
         self._log = log
         for end in ("out", "err"):
-            log.with_suffix(f".{end}").unlink(missing_ok=True)
+            Path(f"{log}.{end}").unlink(missing_ok=True)
         self.process = _FORKS.Process(target=run, args=(tuple(words), folder, log, spare_files, there))
         self.process.start()
         there.close()
@@ -98,7 +98,7 @@ class Job:
     @property
     def said(self) -> str:
         """What it has written to stderr so far."""
-        return self._log.with_suffix(".err").read_text(errors="replace")
+        return Path(f"{self._log}.err").read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> bool:
         """A signal to it and all that it started; False where it had ended by itself."""

@@ -92,7 +92,7 @@ class Case:
         self.findings: list[Finding] = []
         self.hits = 0
         self.refused = self.unnamed = False
-        self.answers = Answers.of(bench.world.place / "truth/labels.csv")
+        self.answers = Answers.of(bench.world.need("truth") / "labels.csv")
 
     @contextmanager
     def tried(self) -> Iterator["Case"]:
@@ -100,6 +100,8 @@ class Case:
         self.folder.mkdir(parents=True)
         try:
             self.bench.world.copy(self.target.needs, self.folder)
+            for name in self.target.reads:
+                self.bench.world.need(name)
             yield self
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -171,7 +173,8 @@ class Case:
             outcome: of the last command.
             temporary: whether nothing may be left that only a killed process leaves.
         """
-        if outcome.code != 0:
+        left = self.target.nothing_left
+        if outcome.code != 0 and (left is None or left not in outcome.error):
             if outcome.code is not None and not self.findings:
                 self.find("lost", f"it cannot be gone on with: {outcome.err[-500:]}")
             return

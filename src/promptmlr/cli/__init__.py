@@ -20,6 +20,17 @@ __all__ = ["app", "main"]
 SKIPPING = "--skip-unreadable"
 INTERRUPTED = 130  # what shells say of Ctrl-C
 
+_OF_THE_SYSTEM = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EFBIG,
+    errno.EIO,
+)
+
 VERBS = {
     "Start here": ("demo",),
     "Your data": (
@@ -133,7 +144,7 @@ def main() -> None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             _leave(f"{str(error.filename)[:80]}…: {error.strerror}; give a shorter path", 2)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EMFILE):
+        if error.filename is None and error.errno not in _OF_THE_SYSTEM:  # a named file is no mistake of the program
             raise
         _leave(f"{error.filename or 'the output'}: {error.strerror}", 1)
     except RuntimeError as error:

@@ -213,7 +213,8 @@ class RunInProgress:
         folder.write_json(self.partial / folder.METRICS, metrics)
         self.partial.rename(self.path)
         for rest in (*map(self.path.joinpath, folder.OF_UNFINISHED), *self.path.glob(".*.tmp")):
-            rest.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the run is whole, whatever else lies in it
+                rest.unlink()
         return self.path
 
     @contextlib.contextmanager

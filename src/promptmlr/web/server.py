@@ -8,6 +8,7 @@ and lets connections be that send none; `timeout_keep_alive` ends with the first
 import asyncio
 import errno
 import json
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -124,6 +125,13 @@ def listen(host: str, port: int) -> socket.socket:
         raise UserError(f"port {port} of {host}: {advice}") from error
 
 
+class _FirstLine(logging.Formatter):
+    """Of what asyncio says where it cannot accept connections (no file left), which comes with a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage().partition("\n")[0]
+
+
 class Server:
     """A running service.
 
@@ -147,6 +155,9 @@ class Server:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         self._server = uvicorn.Server(config)
+        told = logging.StreamHandler()
+        told.setFormatter(_FirstLine())
+        logging.getLogger("asyncio").handlers = [told]
         self._socket = bound
         self._failure: BaseException | None = None
 
