@@ -26,6 +26,8 @@ def prepare() -> None:
     paths = [str(here), str(here.parent / "src"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # A process that is killed in the middle leaves semaphores, which the tracker of all of them removes at the end.
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
     _FORKS.set_forkserver_preload(["faulting.everything", "faulting.campaign"])
 
 
