@@ -34,7 +34,8 @@ def run(words: Sequence[str], folder: Path, log: Path, spare_files: int | None, 
         os.dup2(handle, number)
         os.close(handle)
     faulthandler.register(signal.SIGUSR1, 2)
-    os.environ["TMPDIR"], os.environ["PROMPTMLR_CACHE"] = str(folder), str(folder / "cache")
+    os.environ["TMPDIR"], os.environ["PROMPTMLR_CACHE"] = str(folder / "tmp"), str(folder / "cache")
+    (folder / "tmp").mkdir(exist_ok=True)
     tempfile.tempdir = None
     sys.argv = ["promptmlr", *words]
 

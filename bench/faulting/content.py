@@ -29,7 +29,7 @@ def content_of(folder: Path, *, temporary: bool = False) -> Content:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        left = name.endswith(".tmp") or "/." in f"/{name}" or name.startswith(("tmp", "promptmlr-"))
+        left = name.endswith(".tmp") or "/." in f"/{name}" or name.startswith("tmp/")
         if path.is_dir() or f"/{name}".endswith(_LOCKS) or (left and not temporary):
             continue
         found[name] = _digest(path, str(folder).encode())

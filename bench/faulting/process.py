@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from faulting.child import run
@@ -94,8 +95,8 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self.process.is_alive()
+        """Whether it has not ended yet; safe from any thread, as only `outcome` asks how."""
+        return not wait([self.process.sentinel], 0)
 
     @property
     def said(self) -> str:
@@ -115,8 +116,7 @@ class Job:
 
     def wait(self, seconds: float) -> bool:
         """Until it ends; False where it did not within so many seconds."""
-        self.process.join(seconds)
-        return not self.running
+        return bool(wait([self.process.sentinel], seconds))
 
     def outcome(self, limit: float) -> Outcome:
         """How it ended; after `limit` seconds it is ended."""
@@ -126,7 +126,7 @@ class Job:
             self.send(signal.SIGUSR1)  # it says where it is
             self.wait(1)
             self.send(signal.SIGKILL)
-            self.process.join()
+        self.process.join()
         code = None if hung else self.process.exitcode
         self.process.close()
         return Outcome(code, seconds, self.said)

@@ -11,6 +11,7 @@ from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Grou
 from cyclopts.help import DefaultFormatter
 
 from promptmlr.cli.help import ALL, Short
+from promptmlr.cli.interrupts import never_lost
 from promptmlr.cli.several import check_verb, let_first_speak
 from promptmlr.errors import EnvironmentFault, UnreadableImage, UserError
 from promptmlr.options.data import Unclear
@@ -124,7 +125,8 @@ def main() -> None:
             errors="replace"
         )  # of a terminal that cannot write …; stderr escapes such letters itself
     try:
-        _run(sys.argv[1:])
+        with never_lost():
+            _run(sys.argv[1:])
         sys.stdout.flush()
     except CycloptsError as error:  # a wrong command line
         _leave(f"{str(error).removesuffix('.')} (see --help)", 2)
