@@ -63,7 +63,7 @@ def _how(name: str, wanted: Content, found: Content) -> str:
 def _digest(path: Path, folder: bytes) -> str:
     content = path.read_bytes() if path.is_file() else str(path.readlink()).encode()  # a link to nothing
     content = content.replace(folder, b"")  # the same work in another folder is the same
-    with suppress(ValueError):  # where it is cut short
+    with suppress(ValueError, RecursionError, csv.Error):  # where it is damaged
         content = _without_clocks(path.suffix, content)
     return hashlib.sha256(content).hexdigest()
 

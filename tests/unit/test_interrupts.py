@@ -30,7 +30,8 @@ def test_ctrl_c_in_a_destructor_is_heard_a_moment_later() -> None:
             reached.append("what comes after")
             time.sleep(5)
 
-    pytest.raises(KeyboardInterrupt, work)
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert reached
     assert sys.unraisablehook is hook
 
