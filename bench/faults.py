@@ -55,7 +55,9 @@ def main() -> None:
         note(f"seed {seed}; running every command undisturbed")
         campaign = Campaign(Bench(World(asked.world or place / "world")), place, seed, asked.jobs)
         chosen = [one for one in NAMED if any(one.startswith(start) for start in asked.only or [name])]
-        campaign.measure([name] if name else [one for one in chosen if wanted[FUZZ if is_input(one) else "kill"]])
+        campaign.measure(
+            [name] if name else [one for one in chosen if (asked.fuzz if is_input(one) else asked.kills + asked.others)]
+        )
         if asked.case:
             campaign.one(fault, name, int(number))
         else:

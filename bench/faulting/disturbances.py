@@ -15,9 +15,9 @@ __all__ = ["DISTURBANCES"]
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MOST_KILLS = 3  # of one work, one after another
-MOST_FILES = 4  # that a command may open at once, where it runs out of them
+MOST_FILES = 3  # that a command may open at once, where it runs out of them
 ROOM = 1 << 30  # bytes; enough for everything
-BLOCK = 4096  # bytes; the least by which a small disk grows
+BLOCK = 4096  # bytes; the least size of a small disk, as none at all would be no bound
 
 
 def kill(case: Case) -> None:
@@ -45,7 +45,7 @@ def fill_disk(case: Case) -> None:
     """Work on a disk with less room than is needed, then make room and go on."""
     with _disk(case.folder, case) as resize:
         needed = _used(case.folder) + case.reference.written
-        resize(max(_used(case.folder) + BLOCK, round(case.chance.uniform(_used(case.folder), needed) // BLOCK * BLOCK)))
+        resize(max(BLOCK, round(case.chance.uniform(_used(case.folder), needed) // BLOCK * BLOCK)))
         outcome = case.work()
         case.hits += outcome.code != 0
         case.check_between()

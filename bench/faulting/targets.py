@@ -52,17 +52,17 @@ class Target:
 
 _TOWER = "--backbone scenes --workers 0"
 _TRAIN = f"train data/labels.csv --out new {_TOWER}"
+_BY_CONTENT = "--cache-key content"  # so that the same image has the same key in every folder
 _TARS = ("sets/tars",)
-_KEYS = ("*/index.bin",)  # of a store: images are told apart by where they are
 _DATA, _RUN = ("data",), ("data", "run")
 
 TARGETS = (
     Target("train", f"{_TRAIN} --epochs 12 --no-cache", _DATA, "new", resume="--resume"),
     Target("train, prompts", f"{_TRAIN} --epochs 3 --method positivecoop --no-cache", _DATA, "new", resume="--resume"),
-    Target("train, stored regions", f"{_TRAIN} --epochs 4 --cache store", _DATA, "new", resume="--resume",
-           beside_out=_KEYS),
-    Target("cache", f"cache data/labels.csv {_TOWER} --batch-size 1 --cache new", _DATA, "new", grows=True,
-           beside_out=_KEYS),
+    Target("train, stored regions", f"{_TRAIN} --epochs 4 --cache store {_BY_CONTENT}", _DATA, "new",
+           resume="--resume"),
+    Target("cache", f"cache data/labels.csv {_TOWER} --batch-size 1 --cache new {_BY_CONTENT}", _DATA, "new",
+           grows=True),
     *(
         Target(f"predict, {kind}", f"predict run data/images --workers 0 --batch-size 1 --out new.{kind}", _RUN,
                f"new.{kind}")

@@ -109,7 +109,7 @@ _PIECES: dict[str, Piece] = {
     "answers.jsonl": Piece(_answers, ("truth",)),
     "tower.safetensors": Piece(_tower),
     "run": Piece(f"{_TRAIN} --out run --epochs 2 --no-cache", ("data",)),
-    "store": Piece(f"{_TRAIN} --out stored --epochs 1 --cache store", ("data",)),
+    "store": Piece(f"{_TRAIN} --out stored --epochs 1 --cache store --cache-key content", ("data",)),
     "new.partial": Piece(_unfinished, ("data",)),
     "runs": Piece(lambda world: world.copy(["run", "new.partial"], world.place / "runs")),
     "grid": Piece(
