@@ -22,9 +22,10 @@ import time
 from pathlib import Path
 from random import Random
 
-from faulting.campaign import FUZZ, KILL, NAMED, Campaign, is_input, note, record, tables
+from faulting.campaign import NAMED, Campaign, is_input, note
 from faulting.disturbances import DISTURBANCES
 from faulting.process import prepare
+from faulting.record import FUZZ, KILL, tables
 from faulting.verdict import Bench
 from faulting.world import World
 
@@ -65,9 +66,10 @@ def main() -> None:
                 names = [name for name in chosen if is_input(name) == (one == FUZZ)]
                 if names and count_of_it:
                     campaign.all(one, names, count_of_it)
-            print(f"seed {seed}, {time.monotonic() - begin:,.0f} s\n\n{tables(campaign)}")
+        record = campaign.record(time.monotonic() - begin)
+        print(f"seed {seed}, {record['seconds']:,} s\n\n{tables(record)}")
         if asked.json is not None:
-            asked.json.write_text(json.dumps(record(campaign, time.monotonic() - begin), indent=2) + "\n")
+            asked.json.write_text(json.dumps(record, indent=1) + "\n")
     finally:
         shutil.rmtree(place, ignore_errors=True)
     sys.exit(bool(campaign.found))

@@ -1,4 +1,4 @@
-"""All cases of one seed, several at once, and what came of them as tables and as JSON."""
+"""All cases of one seed, several at once."""
 
 import sys
 import time
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from faulting.disturbances import DISTURBANCES
 from faulting.fuzzing import fuzz
 from faulting.inputs import INPUTS
+from faulting.record import FUZZ, KILL
 from faulting.targets import TARGETS
-from faulting.verdict import KINDS, Bench, Case, Finding
-from promptmlr.report.tables import markdown_table
+from faulting.verdict import Bench, Case, Finding
 
-__all__ = ["FUZZ", "KILL", "NAMED", "Campaign", "is_input", "note", "record", "tables"]
+__all__ = ["NAMED", "Campaign", "is_input", "note"]
 
 EVERY = 10.0  # seconds between two lines of progress
-KILL, FUZZ = "kill", "damaged input"
 NAMED = {one.name: one for one in (*TARGETS, *INPUTS)}
 
 
@@ -96,6 +96,18 @@ class Campaign:
                     said = time.monotonic()
                     note(f"{fault}: {hits:,} of {wanted:,}, {len(self.found)} found, {said - begin:,.0f} s")
 
+    def record(self, seconds: float) -> dict[str, Any]:
+        """All of it, for JSON and for `tables`."""
+        return {
+            "seed": self.seed,
+            "seconds": round(seconds),
+            "cases": [
+                {"fault": fault, "target": name, **vars(tally) | {"found": dict(tally.found)}}
+                for (fault, name), tally in self.tallies.items()
+            ],
+            "found": self.found,
+        }
+
     def _say(self, case: str, finding: Finding) -> None:
         command = f"python bench/faults.py --seed {self.seed} --case '{case}'"
         self.found.append({"case": case, "kind": finding.kind, "text": finding.text, "repeat": command})
@@ -103,46 +115,5 @@ class Campaign:
 
 
 def note(line: str) -> None:
+    """To whoever waits."""
     print(line, file=sys.stderr, flush=True)
-
-
-def tables(campaign: Campaign) -> str:
-    """What was tried and found, as Markdown."""
-    faults = list(DISTURBANCES)
-    names = list(dict.fromkeys(name for fault, name in campaign.tallies if fault in faults))
-    parts = []
-    if names:
-        rows = []
-        for name in names:
-            own = {fault: campaign.tallies.get((fault, name), Tally()) for fault in faults}
-            found = sum((tally.found for tally in own.values()), Counter())
-            rows.append([name, *(f"{tally.hits:,}" for tally in own.values()), *(str(found[kind]) for kind in KINDS)])
-        parts.append(markdown_table(["command", *faults, *KINDS], [*rows, _sums(rows)], 1))
-    damaged = {name: tally for (fault, name), tally in campaign.tallies.items() if fault == FUZZ}
-    if damaged:
-        rows = [
-            [name, *(f"{one:,}" for one in (tally.cases, tally.refused)), *(str(tally.found[kind]) for kind in KINDS)]
-            for name, tally in damaged.items()
-        ]
-        parts.append(markdown_table([FUZZ, "cases", "refused", *KINDS], [*rows, _sums(rows)], 1))
-    return "\n\n".join(parts)
-
-
-def _sums(rows: list[list[str]]) -> list[str]:
-    return [
-        "all",
-        *(f"{sum(int(cell.replace(',', '')) for cell in column):,}" for column in list(zip(*rows, strict=True))[1:]),
-    ]
-
-
-def record(campaign: Campaign, seconds: float) -> dict[str, object]:
-    return {
-        "command": sys.argv,
-        "seed": campaign.seed,
-        "seconds": round(seconds, 1),
-        "cases": [
-            {"fault": fault, "target": name, **vars(tally) | {"found": dict(tally.found)}}
-            for (fault, name), tally in campaign.tallies.items()
-        ],
-        "found": campaign.found,
-    }
