@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from faulting.verdict import KINDS
-
 from promptmlr.report.tables import markdown_table
 
 __all__ = ["FUZZ", "KILL", "tables"]
