@@ -1,11 +1,13 @@
 """How fast the page of `promptmlr serve --label` takes answers on drawn scenes, and how many cells must be touched.
 
-    python bench/labelling.py --images 400 --labels 2400
+    python bench/labelling.py --labels 960 --worlds scenes,scenes:usual:1,scenes:crowded:2
 
 Nothing is known at the start: the service is given a folder and the names of the classes. A robot in Chromium answers
 truly, as fast as the page lets it: it waits for the pictures, clicks what is proposed wrongly (or sets all by one key,
-where that leaves less to click), and confirms. A person is slower, by the time it takes to look. Rankings are made
-beside it; a robot is so fast that few of its pages come from new ones, so a person touches less than it does.
+where that leaves less to click), and confirms. So its labels per minute are the speed of the page, and of nobody. A
+person looks at every cell, random ones too, and takes time to touch: the same answers are also counted at --look
+seconds for a cell and --touch for a click or a key, which are assumed and not measured. Rankings are made beside it; a
+robot is so fast that few of its pages come from new ones, so a person touches less than it does.
 """
 
 import argparse
@@ -30,6 +32,7 @@ MODES = {"single": "one question", "image": "one image, many classes", "grid": "
 
 ROBOT = """async ([truth, wanted]) => {
   const byId = id => document.getElementById(id), found = [];
+  let confirmed = 0;
   const press = key => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
   const image = () => byId("how").textContent.split(", row ")[0];
   const named = () => byId("question").textContent.match(/“(.*)”/)[1];
@@ -46,6 +49,7 @@ ROBOT = """async ([truth, wanted]) => {
     }
     buttons.forEach((button, i) => { while (button.dataset.is !== wanted[i]) button.click(); });
     found.push(...touched);
+    confirmed++;
     press("Enter");
   };
   const begin = performance.now();
@@ -68,13 +72,13 @@ ROBOT = """async ([truth, wanted]) => {
       press(truth[image()][named()] ? "y" : "n");
     }
   }
-  return [found, (performance.now() - begin) / 1000, byId("standing").textContent];
+  return [found, confirmed, (performance.now() - begin) / 1000, byId("standing").textContent];
 }"""
 
 
-def drawn(folder, images):
+def drawn(folder, images, world="scenes"):
     """Scenes as files, and what is in each: file → class → whether it is there."""
-    scenes = load_data("scenes", options=DataOptions(scenes_train=images, scenes_test=1))
+    scenes = load_data(world, options=DataOptions(scenes_train=images, scenes_test=1))
     truth = {}
     for image, labels in zip(scenes.images, scenes.labels, strict=True):
         name = f"{len(truth):05d}.png"
@@ -104,7 +108,7 @@ def service(folder, classes, store, share):
 
 
 def answered(page, address, mode, truth, wanted):
-    """Whether each answer took a touch, seconds, and where the queue then is."""
+    """Whether each answer took a touch, how many pages were confirmed, seconds, and where the queue then is."""
     page.goto(f"{address}#label")
     page.wait_for_selector("#page .frame")
     if mode != "grid":
@@ -121,24 +125,16 @@ def wrong_answers(table, truth):
     return sum(truth[image][name] != (cell == "1") for image, name, cell in filled), len(filled)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=400)
-    parser.add_argument("--labels", type=int, default=2400, help="in each mode")
-    parser.add_argument("--random-share", default="0.1")
-    asked = parser.parse_args()
-
-    rows = []
-    with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=["--no-sandbox"])
+def measured(browser, world, asked):
+    """Rows of the table: a mode each, on one world."""
+    with tempfile.TemporaryDirectory() as place:
         folder, store = Path(place) / "photos", Path(place) / "store"
         folder.mkdir()
-        truth = drawn(folder, asked.images)
-        classes = list(next(iter(truth.values())))
+        truth = drawn(folder, asked.images, world)
         for mode, words in MODES.items():
-            with service(folder, classes, store, asked.random_share) as address:
+            with service(folder, list(truth["00000.png"]), store, asked.random_share) as address:
                 page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-                found, seconds, standing = answered(page, address, mode, truth, asked.labels)
+                found, confirmed, seconds, standing = answered(page, address, mode, truth, asked.labels)
                 time.sleep(0.5)  # until the last answer is written
                 page.context.close()
             table = folder / "labels.csv"
@@ -151,11 +147,29 @@ def main():
                 file.unlink()
             touched = np.array(found)
             parts = [f"{100 * part.mean():.1f}" for part in (touched, *np.array_split(touched, 4)[::3])]
-            rows.append([words, f"{60 * len(found) / seconds:,.0f}", *parts])
-            print(f"{mode}: {len(found)} labels in {seconds:.1f} s; {standing}", flush=True)
+            slower = seconds + asked.look * len(found) + asked.touch * (touched.sum() + confirmed)
+            print(f"{world}, {mode}: {len(found)} labels in {seconds:.1f} s; {standing}", flush=True)
+            yield [world, words, *(f"{60 * len(found) / time:,.0f}" for time in (seconds, slower)), *parts]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worlds", default="scenes")
+    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--labels", type=int, default=2400, help="in each mode")
+    parser.add_argument("--random-share", default="0.1")
+    parser.add_argument("--look", type=float, default=0.3, help="seconds that a person looks at a cell")
+    parser.add_argument("--touch", type=float, default=0.7, help="seconds of a click or a key")
+    asked = parser.parse_args()
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=["--no-sandbox"])
+        rows = [row for world in asked.worlds.split(",") for row in measured(browser, world, asked)]
         browser.close()
-    header = ("mode", "labels per minute", "touched %", "of the first quarter", "of the last quarter")
-    print(f"\n{markdown_table(header, rows, 1)}")
+    person = f"at {asked.look:g} s a look, {asked.touch:g} s a touch"
+    speed = ("labels per minute, the page", f"a person {person}")
+    header = ("world", "mode", *speed, "touched %", "of the first quarter", "of the last quarter")
+    print(f"\n{markdown_table(header, rows, 2)}")
 
 
 if __name__ == "__main__":

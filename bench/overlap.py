@@ -38,9 +38,16 @@ def draw_photos(folder: Path, count: int = IMAGES) -> None:
         Image.fromarray(pixels).save(folder / f"{index:03d}.jpg", quality=88)
 
 
-def rates(backbone: Backbone, images: list[ImageFile], caches: Path) -> dict[str, float]:
-    """Images per second of each kind of work."""
+def rates(
+    backbone: Backbone,
+    images: list[ImageFile],
+    caches: Path,
+    runs: int = RUNS,
+    plain: Callable[[torch.Tensor], object] | None = None,
+) -> dict[str, float]:
+    """Images per second of each kind of work; with `plain` also of what takes normalised pixels, as "plain"."""
     decoded = torch.stack([backbone.preprocessing.pixels(image.open()) for image in images])
+    inputs = backbone.preprocessing.normalise(decoded, backbone.dtype)
     recognizer = create_recognizer("zeroshot", backbone, CLASS_NAMES)
     size = automatic_batch_size(backbone)
 
@@ -58,9 +65,12 @@ def rates(backbone: Backbone, images: list[ImageFile], caches: Path) -> dict[str
                 presence_probability(recognizer(regions))
 
     works: dict[str, Callable[[int], None]] = {"tower": tower, "extraction": extraction, "prediction": prediction}
-    tower(-1)
+    if plain is not None:
+        works["plain"] = torch.no_grad()(lambda _run: [plain(part) for part in inputs.split(size)])
+    for name in works.keys() & {"tower", "plain"}:
+        works[name](-1)
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for run in range(RUNS):
+    for run in range(runs):
         for name, work in works.items():
             begin = time.perf_counter()
             work(run)

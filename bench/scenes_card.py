@@ -1,4 +1,4 @@
-"""The scores in the model card of the miniature CLIP: python bench/scenes_card.py [--checkpoint FILE]
+"""The scores in the model card of the miniature CLIPs: python bench/scenes_card.py [--checkpoint scenes-vit]
 
 Zero-shot mAP on 2,000 scenes of seed 2, which no pretraining saw: as drawn and as photographed, ranked by the presence
 logit alone and by the pair (presence against the absence "a photo."), beside class prevalence.
@@ -8,6 +8,7 @@ import argparse
 
 import numpy as np
 import torch
+from PIL import Image
 
 from promptmlr.backbone import Backbone, load_backbone
 from promptmlr.evaluation import average_precision
@@ -21,7 +22,8 @@ SEED, SCENES, BATCH = 2, 2000, 100
 @torch.no_grad()
 def logits(backbone: Backbone, images: list[np.ndarray]) -> torch.Tensor:
     recognizer = create_recognizer("zeroshot", backbone, CLASS_NAMES)
-    pixels = backbone.preprocessing.normalise(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
+    seen = [backbone.preprocessing.pixels(Image.fromarray(image)) for image in images]
+    pixels = backbone.preprocessing.normalise(torch.stack(seen))
     return torch.cat([recognizer(backbone.encode_image(batch)) for batch in pixels.split(BATCH)])
 
 

@@ -2,12 +2,17 @@
 
 python bench/towers.py --names          all pretrained names, or those that follow; one at a time, largest 8 GiB
 python bench/towers.py --table FILE     write what src/promptmlr/backbone/towers.csv holds, from copies without weights
+python bench/towers.py --speed          images per second of a tower of each kind, or of names that follow
 
 For each name the image tower's region 0 is compared with `encode_image`, sentences with `encode_text`, and the same
 sentences given as embeddings of prompts; differences are shares of the largest number of open_clip's own. Region 0 of
 a CLIP ResNet is the paper's (no attention in its pool) and is compared with that. What shares all but its weights is
 built once. Models of more than --most parameters keep their widths and lose blocks; text towers and tokenizers that lie
 on the Hugging Face Hub are stood in for by small ones of the same kind. docs/towers.md has the results.
+
+Speed is at a tower's own size, in float32, with random weights: open_clip's own forward pass, regions of decoded
+pixels, and extraction into a store and prediction from JPEG files (bench/overlap.py), as shares of that; medians of
+turns.
 """
 
 import argparse
@@ -17,7 +22,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,18 +30,25 @@ from typing import Any
 
 import open_clip
 import torch
+from open_clip.constants import OPENAI_DATASET_MEAN as MEAN
+from open_clip.constants import OPENAI_DATASET_STD as STD
 from open_clip.modified_resnet import ModifiedResNet
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from promptmlr.backbone.building import build_image_tower, build_model
+from promptmlr.backbone import ClipBackbone, Preprocessing
+from promptmlr.backbone.building import build_image_tower, build_model, build_random_model
 from promptmlr.backbone.catalogue import native_size, pretrained_names
-from promptmlr.backbone.image import tower_kind
+from promptmlr.backbone.image import TOWER_KINDS, tower_kind
 from promptmlr.backbone.text import text_tower
+from promptmlr.data.images import ImageFile
 
 TEXTS = ["a photo of a dog.", "two red chairs and a traffic light at night."]
 KEPT_BLOCKS = 2
 MOST = 1_300_000_000
+EACH_KIND = ("RN50", "ViT-B-32", "ViT-B-16", "PE-Core-T-16-384", "MobileCLIP2-S0")
+IMAGES, TURNS = 16, 3
+PIPELINE = ("extraction", "prediction")
 
 
 class StandInTokenizer:
@@ -104,6 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--names", nargs="*")
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--speed", nargs="*")
     parser.add_argument("--most", type=int, default=MOST)
     asked = parser.parse_args()
     torch.set_grad_enabled(False)
@@ -111,6 +124,8 @@ def main() -> None:
         write_table(asked.table)
     if asked.names is not None:
         compare(asked.names or pretrained_names(), asked.most)
+    if asked.speed is not None:
+        speed(asked.speed or EACH_KIND)
 
 
 def write_table(path: Path) -> None:
@@ -197,6 +212,36 @@ def one(config: dict[str, Any], most: int, folder: Path) -> str:
     return ",".join(
         [kind.name.replace(",", ""), type(tower).__name__, built.replace(",", ";"), str(regions.shape[1]), *said]
     )
+
+
+def speed(names: Sequence[str]) -> None:
+    from overlap import draw_photos, rates  # beside this file, which tests load without its folder
+
+    print("name,pixels,open_clip's own images/s,regions images/s,regions of own,extraction of regions,prediction")
+    unseen = {kind.name for kind in TOWER_KINDS}
+    with tempfile.TemporaryDirectory() as folder:
+        draw_photos(Path(folder))
+        images = [ImageFile(path) for path in sorted(Path(folder).iterdir())[:IMAGES]]
+        for name in names:
+            config = open_clip.get_model_config(name)
+            visual = build_image_tower(config).eval().requires_grad_(False)
+            unseen -= {tower_kind(visual).name}
+            backbone = random_backbone(config, name)
+            found = rates(backbone, images, Path(folder, name), TURNS, visual)
+            shares = [found["tower"] / found["plain"], *(found[work] / found["tower"] for work in PIPELINE)]
+            said = [f"{100 * share:.0f} %" for share in shares]
+            print(
+                name, backbone.image_size, f"{found['plain']:.1f}", f"{found['tower']:.1f}", *said, sep=",", flush=True
+            )
+    for kind in sorted(unseen):
+        print(f"not measured: {kind}")
+
+
+def random_backbone(config: dict[str, Any], name: str) -> ClipBackbone:
+    text = config["text_cfg"]
+    tokenizer = stand_in(text) if "hf_tokenizer_name" in text else open_clip.SimpleTokenizer()
+    model: Any = build_random_model(config)
+    return ClipBackbone(model, name, None, Preprocessing(native_size(model.visual), MEAN, STD), tokenizer=tokenizer)
 
 
 def encoded(encode: Any, inputs: torch.Tensor) -> torch.Tensor:

@@ -25,6 +25,7 @@ COPIES = {
     "CONTRIBUTING.md": "contributing.md",
     "README.md": "index.md",
     "src/promptmlr/backbone/scenes.md": "miniature.md",
+    "src/promptmlr/backbone/scenes-vit.md": "miniature-vit.md",
 }
 """Files of the repository → where they stand on the site."""
 FOLDERS = ("absence", "beyond", "design")

@@ -4,6 +4,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import open_clip
@@ -141,3 +142,14 @@ def run_folders(scenes_backbone, tmp_path_factory) -> list[Path]:
 def loaded(run_folders) -> list[Run]:
     """The two of `run_folders`."""
     return [load_run(path) for path in run_folders]
+
+
+@pytest.fixture(scope="session")
+def bench_towers() -> ModuleType:
+    """`bench/towers.py`, which has stand-ins for tokenizers that lie on the Hugging Face Hub."""
+    spec = importlib.util.spec_from_file_location(
+        "bench_towers", Path(__file__).resolve().parents[1] / "bench" / "towers.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -299,14 +299,14 @@ def test_a_label_format_is_a_file_and_a_line(copy: Copy) -> None:
         from promptmlr.data.images import ImageFile
         from promptmlr.data.options import DataOptions
         from promptmlr.data.output import Output
-        from promptmlr.data.rows import LabelledRows, Names, rows_of_names
+        from promptmlr.data.rows import LabelledRows, ListedRows, Names
         from promptmlr.labels import PRESENT
 
 
         def read_tags(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
             """Read it; `options.unlisted` says what other classes are."""
             rows = [line.partition(":") for line in path.read_text(encoding="utf-8").splitlines()]
-            return rows_of_names(
+            return ListedRows(
                 [Names([name.strip() for name in names.split(",") if name.strip()]) for _, _, names in rows],
                 [image for image, _, _ in rows],
                 [ImageFile((images or path.parent) / image) for image, _, _ in rows],
@@ -314,8 +314,7 @@ def test_a_label_format_is_a_file_and_a_line(copy: Copy) -> None:
                 kind="tags",
                 path=path,
                 where=lambda row: f"{path}, line {row + 1}",
-                options=options,
-            )
+            ).labelled(options)
 
 
         def write_tags(output: Output) -> list[str]:
@@ -358,6 +357,7 @@ def test_a_kind_of_image_tower_is_a_file_and_a_line(copy: Copy) -> None:
         from torch import Tensor, nn
 
         from promptmlr.backbone.image.kind import TowerKind
+        from promptmlr.backbone.image.ways import Way
 
 
         class PatchTower(nn.Module):
@@ -369,7 +369,7 @@ def test_a_kind_of_image_tower_is_a_file_and_a_line(copy: Copy) -> None:
                 self.projection = nn.Conv2d(3, width, patch, patch)
 
 
-        def patch_regions(visual: PatchTower, images: Tensor) -> Tensor:
+        def patch_regions(visual: PatchTower, images: Tensor, way: Way) -> Tensor:
             """(B, 3, S, S) → (B, R, D), region 0 the mean."""
             grid = visual.projection(images).flatten(2).transpose(1, 2)
             return torch.cat([grid.mean(dim=1, keepdim=True), grid], dim=1)
@@ -400,6 +400,71 @@ def test_a_kind_of_image_tower_is_a_file_and_a_line(copy: Copy) -> None:
     """
     copy.run(TRAINING + dedent(script))
     assert copy.changes() == {"backbone/image/patches.py": "new", "backbone/image/__init__.py": 1}
+
+
+def test_a_tower_of_timm_that_nobody_thought_of_is_a_file_and_a_line(copy: Copy) -> None:
+    """Swin, whose maps have their channels last: refused as it is, and loaded by its name with a kind of its own."""
+    named = "from promptmlr.backbone.catalogue import find_entry\nfind_entry('swin_base_patch4_window7_224')\n"
+    with pytest.raises(AssertionError, match="no regions are known of an image tower TimmModel around SwinTransformer"):
+        copy.run(named)
+    copy.write(
+        "backbone/image/timm_last.py",
+        '''
+        """timm's networks whose maps have their channels last (Swin)."""
+
+        from typing import Any
+
+        import torch
+        from open_clip.timm_model import TimmModel
+        from timm.layers.classifier import ClassifierHead
+        from torch import Tensor, nn
+
+        from promptmlr.backbone.image.kind import TowerKind
+        from promptmlr.backbone.image.ways import Way
+
+
+        def last_regions(visual: TimmModel, images: Tensor, way: Way) -> Tensor:
+            """The head at every place of the map, (B, 3, H, W) → (B, R, D); region 0 is the tower's own feature."""
+            trunk: Any = visual.trunk
+            features = trunk.forward_features(images)
+            alone = features.reshape(-1, 1, 1, features.shape[-1])
+            local = visual.head(trunk.forward_head(alone)).reshape(features.shape[0], -1, visual.head.proj.out_features)
+            return torch.cat([visual.head(trunk.forward_head(features))[:, None], local], dim=1)
+
+
+        def fits(visual: nn.Module) -> bool:
+            head = getattr(getattr(visual, "trunk", None), "head", None)
+            return isinstance(visual, TimmModel) and isinstance(head, ClassifierHead) and head.input_fmt == "NHWC"
+
+
+        KIND = TowerKind(
+            name="timm's networks with channels last (Swin)",
+            fits=fits,
+            patch_side=lambda visual: int(visual.trunk.feature_info[-1]["reduction"]),
+            regions=last_regions,
+        )
+        ''',
+    )
+    copy.insert("backbone/image/__init__.py", '    "timm_map",', '    "timm_last",')
+    script = """
+    import torch
+    from promptmlr.backbone import ClipBackbone, Preprocessing
+    from promptmlr.backbone.building import build_model
+    assert find_entry("swin_base_patch4_window7_224").regions(224) == 50
+    text = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}
+    vision = {"timm_model_name": "swin_s3_tiny_224", "timm_pool": "", "timm_proj": "linear", "image_size": 224}
+    torch.manual_seed(0)
+    model = build_model({"embed_dim": 96, "vision_cfg": vision, "text_cfg": text}, quick_gelu=False).eval()
+    images = torch.randn(2, 3, 224, 224)
+    expected = model.encode_image(images)
+    backbone = ClipBackbone(model, "swin", None, Preprocessing(224, (0.5,) * 3, (0.5,) * 3))
+    regions = backbone.encode_image(images)
+    assert regions.shape == (2, 50, 96)
+    torch.testing.assert_close(regions[:, 0], expected)
+    torch.testing.assert_close(regions[:, 1:].mean(dim=1), expected, rtol=1e-4, atol=1e-5)
+    """
+    copy.run(named + dedent(script))
+    assert copy.changes() == {"backbone/image/timm_last.py": "new", "backbone/image/__init__.py": 1}
 
 
 def test_a_verb_is_a_file_and_a_line(copy: Copy) -> None:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-__all__ = ["EnvironmentFault", "UnreadableImage", "UserError", "first_names", "nearest", "of_extra"]
+__all__ = ["EnvironmentFault", "UnreadableImage", "UserError", "first_names", "nearest", "of_extra", "told"]
 
 SHOWN = 10  # names of a list
 
@@ -32,6 +32,12 @@ def first_names(names: Sequence[str], most: int = SHOWN) -> str:
     """The first names of a list and how many more there are, for one line."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def told(problems: Sequence[str]) -> str:
+    """The first of many problems and how many more there are, for one line."""
+    more = len(problems) - SHOWN
+    return "; ".join(problems[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 @contextmanager

@@ -59,6 +59,8 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             share; None is `DEFAULT_TOWER`, and nothing where X holds features.
         pretrained: open_clip's tag of its weights, or a file; None is "openai", or the only one there is.
         image_size: pixels; None is the backbone's own, and 448 for CLIP's ResNets.
+        regions: how a vision transformer makes regions, a name of `backbone.WAYS`; None is its kind's default.
+        crops: N shows it N × N overlapping tiles of each image as well.
         text: where X holds features: (C, D) text features of the classes, in their order; None leaves the methods that
             need none.
         class_names: C names; None takes them from a pandas y, or from lists of names.
@@ -94,6 +96,8 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         backbone: str | Path | Backbone | None = None,
         pretrained: str | None = None,
         image_size: int | None = None,
+        regions: str | None = None,
+        crops: int = 0,
         text: Any = None,
         class_names: Sequence[str] | None = None,
         unlisted: Unlisted | None = None,
@@ -117,6 +121,8 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         self.backbone = backbone
         self.pretrained = pretrained
         self.image_size = image_size
+        self.regions = regions
+        self.crops = crops
         self.text = text
         self.class_names = class_names
         self.unlisted = unlisted
@@ -236,9 +242,10 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
         """
         run = load_run(path)
         config = run.config
+        without_tower = arguments.get("backbone", run) is None  # then how it saw images says nothing
         known: dict[str, Any] = {
             "method": config.method,
-            **_backbone_arguments(config.backbone),
+            **({} if without_tower else _backbone_arguments(config.backbone)),
             "class_names": config.class_names,
             "recipe": config.recipe,
             "calibrate": config.calibrate,
@@ -361,12 +368,13 @@ class MultiLabelRecognizer(BaseEstimator):  # type: ignore[misc]
             )
         if isinstance(self.backbone, Backbone):
             return self.backbone
-        return _opened(self.backbone, self.pretrained, self.image_size, self.device)
+        crops = int(self.crops)  # numpy's, of a grid
+        return _opened(self.backbone, self.pretrained, self.image_size, self.device, self.regions, crops)
 
     def _given(self, features: Features, text: Mapping[str, NDArray[np.float32]]) -> Backbone:
         """What stands for the backbone of features."""
-        for name in ("backbone", "pretrained", "image_size"):
-            if getattr(self, name) is not None:
+        for name in ("backbone", "pretrained", "image_size", "regions", "crops"):
+            if getattr(self, name):
                 raise UserError(f"X holds features, which no backbone sees again; leave {name}= out")
         return PrecomputedFeatures(features.width, text, self.device)
 
@@ -401,8 +409,9 @@ def _backbone_arguments(record: BackboneRecord) -> dict[str, Any]:
     """The constructor's, for a run's backbone; none for features."""
     if record.preprocessing is None:
         return {}
-    size = record.preprocessing.image_size
-    return {"backbone": record.name, "pretrained": record.pretrained, "image_size": size}
+    size, crops = record.preprocessing.image_size, record.preprocessing.crops
+    named = {"backbone": record.name, "pretrained": record.pretrained}
+    return named | {"image_size": size, "regions": record.regions, "crops": crops}
 
 
 def _keep_calibration(path: Path, before: Run, seen: NDArray[np.bool_]) -> None:
@@ -416,6 +425,13 @@ def _keep_calibration(path: Path, before: Run, seen: NDArray[np.bool_]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _opened(name: str | Path | None, pretrained: str | None, image_size: int | None, device: str) -> Backbone:
+def _opened(
+    name: str | Path | None,
+    pretrained: str | None,
+    image_size: int | None,
+    device: str,
+    regions: str | None,
+    crops: int,
+) -> Backbone:
     """A backbone that the next estimator of a cross-validation takes as well."""
-    return open_backbone(name, pretrained, image_size, device=device)
+    return open_backbone(name, pretrained, image_size, device=device, regions=regions, crops=crops)

@@ -7,7 +7,14 @@ from typing import Unpack
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from promptmlr.backbone import DEFAULT_TOWER, Backbone, PrecomputedFeatures, is_downloaded, open_backbone
+from promptmlr.backbone import (
+    DEFAULT_TOWER,
+    MINIATURES,
+    Backbone,
+    PrecomputedFeatures,
+    is_downloaded,
+    open_backbone,
+)
 from promptmlr.data import LabelledImages, is_scenes, load_data
 from promptmlr.data.options import Purpose
 from promptmlr.errors import UserError
@@ -84,8 +91,10 @@ def open_tower(
         reporter.note(f"{which}: the first time its weights are downloaded, some hundred megabytes")
     new = options if isinstance(options, NewTowerOptions) else NewTowerOptions()
     begun = None if resumed is None else RunInProgress.begun_dtypes(resumed)
-    tower = open_backbone(name, pretrained, new.image_size, new.dtype or "auto", options.device, begun)
-    if data and tower.name == "scenes" and not is_scenes(data):
+    tower = open_backbone(
+        name, pretrained, new.image_size, new.dtype or "auto", options.device, begun, new.regions, new.crops
+    )
+    if data and tower.name in MINIATURES and not is_scenes(data):
         reporter.note(
             "note: the miniature CLIP knows drawings alone; on photographs it shows that the program runs, and its "
             "scores mean nothing"
@@ -109,8 +118,8 @@ def tower_of(run: Run, labelled: LabelledImages, options: TowerOptions) -> Backb
 def _given(labelled: LabelledImages, options: TowerOptions) -> Backbone:
     """What stands for the backbone of features."""
     assert labelled.features is not None
-    for name in ("backbone", "pretrained", "image_size"):
-        if getattr(options, name, None) is not None:
+    for name in ("backbone", "pretrained", "image_size", "regions", "crops"):
+        if getattr(options, name, None):
             raise UserError(
                 f"{labelled.source}: features were computed before, so leave out --{name.replace('_', '-')}"
             )

@@ -15,7 +15,7 @@ from promptmlr.prediction import PredictionSummary, check_wanted, predict_to_fil
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run, load_run
 from promptmlr.scoring import threshold_of
-from promptmlr.tagging import run_of_classes
+from promptmlr.tagging import refuse_runs, run_of_classes
 from promptmlr.thresholds import check_precision
 
 __all__ = ["PredictionRequest", "predict", "predict_archive"]
@@ -101,6 +101,7 @@ def predict_archive(
     check_wanted(Path(f"rows.{archive.to}"), asked.threshold, asked.top)
     _check(asked)
     if asked.run is None or asked.also is not None:
+        refuse_runs(asked.images if asked.run is None else ())
         raise UserError(
             "--classes and --also look at a sample of the images, and an archive is read once; make a run of a few of "
             "them in a folder (`promptmlr train` takes a table without labels, too), and predict with that"

@@ -23,7 +23,7 @@ from promptmlr.reporting import ProgressAlone, Reporter
 from promptmlr.run import Run
 from promptmlr.run.folder import CONFIG
 
-__all__ = ["MOST_IMAGES", "run_of_classes", "zero_shot_run"]
+__all__ = ["MOST_IMAGES", "refuse_runs", "run_of_classes", "zero_shot_run"]
 
 METHOD = "anchored"
 MOST_IMAGES = 1_000  # images on which margins of each class are measured
@@ -67,6 +67,17 @@ def zero_shot_run(
     return passing_run(job, backbone, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter)
 
 
+def refuse_runs(images: Sequence[str]) -> None:
+    """Refuse a run among images whose classes are named.
+
+    Raises:
+        UserError: as above.
+    """
+    for name in images:
+        if hub_name(name) is not None or Path(name, CONFIG).is_file():
+            raise UserError(f"{name} is a run, and knows its classes; leave out either the run or --classes")
+
+
 def run_of_classes(
     images: Sequence[str],
     class_names: Sequence[str],
@@ -92,9 +103,8 @@ def run_of_classes(
         UserError: as `zero_shot_run`, or something else than images was named.
     """
     reporter, texts = reporter or Reporter(), texts or TextOptions()
+    refuse_runs(images)
     for name in images:
-        if hub_name(name) is not None or Path(name, CONFIG).is_file():
-            raise UserError(f"{name} is a run, and knows its classes; leave out either the run or --classes")
         if has_features(Path(name)):
             raise UserError(
                 f"{name} holds features, and no tower reads --classes for them: give it class_names and text, and "

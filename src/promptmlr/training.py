@@ -228,10 +228,8 @@ def _informative_images(
     runs: Sequence[TrainingRun], source: RegionSource
 ) -> tuple[Sequence[TrainingRun], RegionSource]:
     """For runs with a prior, only images with a known label in some run, so that steps grow with labels."""
-    if any(run.prior is None or run.recipe.unknown not in ("auto", "ignore") for run in runs):
-        return runs, source
-    useful = np.flatnonzero(np.any([(run.labels != UNKNOWN).any(axis=1) for run in runs], axis=0))
-    if len(useful) in (0, len(source)):
+    useful = np.flatnonzero(_informative(runs))
+    if runs[0].prior is None or len(useful) == len(source):
         return runs, source
     return [replace(run, labels=run.labels[useful]) for run in runs], SelectedRegions(source, useful)
 

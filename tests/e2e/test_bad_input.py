@@ -42,7 +42,10 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "mask beside a number of labels": (("--labels", "3", "--mask", "labels.csv"), ("--labels and --mask",)),
     "unknown method": (("--method", "positivcoop"), ("positivcoop", "'positivecoop'")),
     "unknown backbone": (("--backbone", "RN51"), ("RN51", "RN50")),
-    "backbone without regions": (("--backbone", "swin_base_patch4_window7_224"), ("Swin",)),
+    "backbone without regions": (
+        ("--backbone", "swin_base_patch4_window7_224"),
+        ("swin_base_patch4_window7_224", "no regions"),
+    ),
     "unknown recipe": (("--recipe", "defalt"), ("defalt", "default")),
     "unknown device": (("--device", "gpu0"), ("gpu0",)),
     "image size of no tower": (("--image-size", "97"), ("97", "32")),

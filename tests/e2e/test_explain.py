@@ -127,7 +127,7 @@ def test_a_run_meets_data_that_knows_other_classes(promptmlr, photos: Path, run:
     table.write_text("image,car,comet\nphotos/40.png,1,0\nphotos/41.png,0,1\n", encoding="utf-8")
     done = promptmlr("explain", run, table, "--workers", 0, "--out", photos / "few-agreement.csv")
     assert done.code == 0, done.err
-    assert "only among the data's classes: comet" in done.err
+    assert "no classes of the run, so not read: comet" in done.err
     assert {row["class"] for row in csv_rows(photos / "few-agreement.csv")} == {"", "car"}
 
 

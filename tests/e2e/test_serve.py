@@ -57,6 +57,7 @@ def test_from_start_to_end(started: subprocess.Popen[str], run: Path, end: signa
     assert "Traceback" not in err
     if end == signal.SIGINT:
         assert started.returncode == 0
+        assert err.splitlines()[-2] == f"1 answer written to {run.parent / 'labels.csv'}"
         assert err.splitlines()[-1] == "stopped"
     before = (run.parent / "labels.csv").read_text()
     assert before.count(",0") >= 1

@@ -101,6 +101,7 @@ def test_what_is_written_is_read_back(folder: Path, to: str, suffix: str | None,
     options = DataOptions(
         unlisted=reading[1] if reading else None,
         delimiter=delimiter[1] if delimiter else None,
+        codes="=absent" if "--codes =absent" in said else None,
         coco_images="all",
         format=to,
     )

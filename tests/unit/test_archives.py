@@ -119,7 +119,8 @@ def test_a_table_of_labels_is_checked(tmp_path: Path) -> None:
     for content, word in (
         ("id,x\na,1\n", "none of its columns"),
         ("id,dog\na,1\na,0\n", "two rows"),
-        ("", "cannot be read"),
+        ("", "empty"),
+        ("id,dog\na,perhaps\n", "perhaps"),
     ):
         table.write_text(content)
         with pytest.raises(UserError, match=word):

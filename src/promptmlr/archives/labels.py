@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pcsv
-import pyarrow.parquet as pq
-
 from promptmlr.archives.sample import Sample
 from promptmlr.data.codes import Codes
+from promptmlr.data.options import DataOptions
+from promptmlr.data.table import read_table
+from promptmlr.data.unclear import decoded
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT, UNKNOWN
 from promptmlr.names import first_names
@@ -25,28 +23,29 @@ _BETWEEN = re.compile(r"[\n;,|]")
 
 
 class LabelTable:
-    """Labels by id, of a table whose first column is the id and whose others are classes, of 1, 0 and blank.
+    """Labels by id, of a table whose first column is the id and whose others are classes.
+
+    Cells are read as `promptmlr train` reads them.
 
     Args:
-        path: `.csv`, `.tsv` or `.parquet`.
+        path: any table (`promptmlr.data.table`).
         class_names: C names; other columns are left alone.
 
     Raises:
-        UserError: it cannot be read, has none of the classes, or has an id twice.
+        UserError: it cannot be read, has none of the classes, a cell that is no label, or an id twice.
     """
 
     def __init__(self, path: Path, class_names: Sequence[str]) -> None:
-        table = _read(path)
-        columns = {_spaced(name): table.column(name) for name in table.column_names[1:]}
+        table = read_table(path)
+        columns = {_spaced(name): column for column, name in enumerate(table.header) if column}
         self._names = [name for name in class_names if name in columns]
         if not self._names:
             raise UserError(f"{path}: none of its columns is a class of the run; it has {first_names(class_names)}")
-        ids = [str(value) for value in table.column(0).to_pylist()]
+        ids = table.column(0)
         self._rows = {one: row for row, one in enumerate(ids)}
         if len(self._rows) < len(ids):
             raise UserError(f"{path}: an id is in two rows; keep one of them")
-        labels = [[_label(value) for value in columns[name].to_pylist()] for name in self._names]
-        self._labels = np.array(labels, dtype=np.int8).T
+        self._labels = decoded(table, [columns[name] for name in self._names], _USUAL, DataOptions())
         self.identity = hashlib.sha256(path.read_bytes()).hexdigest()
 
     def of(self, key: str) -> dict[str, int]:
@@ -97,16 +96,3 @@ def _spaced(name: str) -> str:
 def _label(value: object) -> int:
     found = None if value is None else _USUAL.label(str(value))
     return UNKNOWN if found is None else found
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pq.read_table(path)
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-        with path.open(encoding="utf-8-sig") as file:
-            names = file.readline().rstrip("\r\n").split(delimiter)
-        texts = pcsv.ConvertOptions(column_types={name.strip('"'): pa.string() for name in names})
-        return pcsv.read_csv(path, parse_options=pcsv.ParseOptions(delimiter=delimiter), convert_options=texts)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"--labels {path}: cannot be read ({' '.join(str(error).split())[:160]})") from error

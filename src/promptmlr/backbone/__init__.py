@@ -5,7 +5,9 @@ from promptmlr.backbone.catalogue import catalogue, refused
 from promptmlr.backbone.choosing import DEFAULT_TOWER, PAPER_TOWER
 from promptmlr.backbone.clip import ClipBackbone
 from promptmlr.backbone.ensemble import PRESENCE_TEMPLATE, Templates, class_sentences, ensemble_features
+from promptmlr.backbone.image import WAYS
 from promptmlr.backbone.loading import (
+    MINIATURES,
     PAPER_IMAGE_SIZE,
     bare_backbone,
     bare_model,
@@ -22,9 +24,11 @@ from promptmlr.backbone.tower import ImageTower
 
 __all__ = [
     "DEFAULT_TOWER",
+    "MINIATURES",
     "PAPER_IMAGE_SIZE",
     "PAPER_TOWER",
     "PRESENCE_TEMPLATE",
+    "WAYS",
     "Backbone",
     "ClipBackbone",
     "ImageTower",

@@ -99,15 +99,21 @@ class Backbone(ABC):
     def quick_gelu(self) -> bool:
         """Whether the image tower uses QuickGELU, which weights do not show; raises `UserError` without a tower."""
 
+    @property
+    @abstractmethod
+    def way(self) -> str:
+        """How regions are made, a name of `image.WAYS`; raises `UserError` without an image tower."""
+
     @abstractmethod
     def encode_image(self, images: Tensor) -> Tensor:
         """Dense regions in the shared image-text space.
 
         Args:
-            images: (B, 3, S, S) float, normalised (`preprocessing.normalise`).
+            images: (B, 3, S, S) float, normalised (`preprocessing.normalise`); with crops (B, 1 + N², 3, S, S).
 
         Returns:
-            (B, R, D) in the weights' dtype, not normalised; region 0 is global.
+            (B, R, D) in the weights' dtype, not normalised; region 0 is global. With crops the last N² are the global
+            regions of the tiles.
 
         Raises:
             UserError: there is no image tower.
@@ -137,8 +143,13 @@ class Backbone(ABC):
 
     @property
     def regions(self) -> int:
-        """R, the number of regions of an image: the grid and the global one."""
-        return self.grid**2 + 1
+        """R, the number of regions of an image: the global one, the grid, and the tiles."""
+        return 1 + self.grid**2 + self.tiles
+
+    @property
+    def tiles(self) -> int:
+        """N², the number of tiles of an image whose global regions come last."""
+        return self.preprocessing.crops**2
 
 
 def checked_device(device: str | torch.device | None) -> torch.device:

@@ -25,6 +25,7 @@ from promptmlr.errors import UserError
 from promptmlr.names import checked_path
 
 __all__ = [
+    "MINIATURES",
     "activation_beside",
     "build_open_clip_model",
     "build_openai_model",
@@ -32,6 +33,9 @@ __all__ = [
     "own_state_dict",
     "read_state_dict",
 ]
+
+MINIATURES = ("scenes", "scenes-vit")
+"""The CLIPs that come with promptmlr: a ResNet's and a vision transformer's."""
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".safetensors.index.json")
 COUNTERS = ("num_batches_tracked", "token_embedding.ids")  # integers among the weights
@@ -63,7 +67,7 @@ def checkpoint_in(path: Path) -> Path:
 
 
 def own_state_dict(name: str | Path) -> tuple[str, dict[str, Tensor]] | None:
-    """The weights of the miniature that comes with promptmlr, or of a checkpoint file.
+    """The weights of a miniature that comes with promptmlr, or of a checkpoint file.
 
     Returns:
         The name (for a file its full path) and its tensors in OpenAI's layout; None for a model of open_clip.
@@ -71,8 +75,8 @@ def own_state_dict(name: str | Path) -> tuple[str, dict[str, Tensor]] | None:
     Raises:
         UserError: there is no such file, or it cannot be read.
     """
-    if str(name) == "scenes":
-        return "scenes", load(files("promptmlr.backbone").joinpath("scenes.safetensors").read_bytes())
+    if str(name) in MINIATURES:
+        return str(name), load(files("promptmlr.backbone").joinpath(f"{name}.safetensors").read_bytes())
     path = checked_path(name)
     if path.is_file():
         return str(path.resolve()), read_state_dict(path)

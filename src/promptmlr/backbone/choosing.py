@@ -12,7 +12,7 @@ import torch
 
 from promptmlr.backbone.building import build_image_tower
 from promptmlr.backbone.catalogue import CatalogueEntry, catalogue, find_entry, uses_quick_gelu
-from promptmlr.backbone.image import tower_kind
+from promptmlr.backbone.image import region_way, tower_kind
 from promptmlr.backbone.weights import Weights, published
 from promptmlr.errors import UserError
 
@@ -158,7 +158,7 @@ def images_per_second(entry: CatalogueEntry, device: str = "cpu", images: int = 
     tower = build_image_tower(entry.config).eval().requires_grad_(False)
     kind = tower_kind(tower)
     kind.prepare(tower)
-    encode = kind.encoder(tower.to(device))
+    encode = kind.encoder(tower.to(device), region_way(tower, None, entry.name))
     pixels = torch.randn(images, 3, entry.image_size, entry.image_size, device=device)
     return images / statistics.median(_seconds(encode, pixels))
 

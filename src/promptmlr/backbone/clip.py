@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from promptmlr.backbone.base import Backbone
 from promptmlr.backbone.catalogue import native_size
-from promptmlr.backbone.image import tower_kind
+from promptmlr.backbone.image import region_way, tower_kind
+from promptmlr.backbone.image.ways import VALUE
 from promptmlr.backbone.preprocessing import MAX_SIDE, Preprocessing
 from promptmlr.backbone.text import TextTower, text_tower
 from promptmlr.backbone.tower import ImageTower
 from promptmlr.errors import UserError
 
-__all__ = ["ClipBackbone"]
+__all__ = ["ClipBackbone", "check_size"]
 
 CHUNK_PIXELS = 4 * 448**2  # of a batch on a CPU: outputs of a layer then fit its cache
 
@@ -35,6 +36,7 @@ class ClipBackbone(Backbone):
         dtype: of the image tower's weights.
         text_dtype: of the text tower's weights; None is `dtype`.
         tokenizer: open_clip's for the model; None is CLIP's.
+        regions: how they are made, a name of `image.WAYS`; None is the default of the kind of tower.
     """
 
     def __init__(
@@ -46,17 +48,19 @@ class ClipBackbone(Backbone):
         dtype: torch.dtype = torch.float32,
         text_dtype: torch.dtype | None = None,
         tokenizer: Any = None,
+        regions: str | None = None,
     ) -> None:
         kind = tower_kind(model.visual)
+        self._way = region_way(model.visual, regions, name)
         patch = kind.patch_side(model.visual)
         if preprocessing.image_size > MAX_SIDE:
             raise UserError(f"image size {preprocessing.image_size}: it must be at most {MAX_SIDE} pixels")
-        _check_size(preprocessing.image_size, patch, native_size(model.visual), name)
+        check_size(preprocessing.image_size, patch, native_size(model.visual), name)
         self._model = model.eval().requires_grad_(False)
         self.weights_sha256 = _sha256(model)  # before folds and casts: the same weights are the same at every dtype
         kind.prepare(model.visual)
         _cast(model, dtype, text_dtype or dtype)
-        self._regions_of = kind.encoder(model.visual)
+        self._regions_of = kind.encoder(model.visual, self._way)
         self.name = name
         self.pretrained = pretrained
         self._preprocessing = preprocessing
@@ -125,15 +129,30 @@ class ClipBackbone(Backbone):
         """Whether the image tower's activation is QuickGELU, which weights do not show."""
         return _activation(self._model.visual) == "quickgelu"
 
+    @property
+    def way(self) -> str:
+        """How regions are made, a name of `image.WAYS`."""
+        return self._way.name
+
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> Tensor:
-        """Dense regions (B, R, D) of (B, 3, S, S) normalised images, in the weights' dtype; region 0 is global."""
+        """Dense regions (B, R, D) of (B, 3, S, S) normalised images, in the weights' dtype; region 0 is global.
+
+        With crops, images are (B, 1 + N², 3, S, S), and the last N² regions are the global ones of the tiles, as
+        TagCLIP takes the class token of crops (Lin and others, 2024; released `cwr` in classify.py of
+        linyq2117/TagCLIP).
+        """
         at_once = max(CHUNK_PIXELS // self.image_size**2, 1) if self.device.type == "cpu" else max(len(images), 1)
-        return torch.cat([self._regions_of(chunk.to(self.device, self.dtype)) for chunk in images.split(at_once)])
+        views = images.flatten(0, 1) if self.tiles else images
+        found = torch.cat([self._regions_of(chunk.to(self.device, self.dtype)) for chunk in views.split(at_once)])
+        if not self.tiles:
+            return found
+        found = found.unflatten(0, images.shape[:2])
+        return torch.cat([found[:, 0], found[:, 1:, 0]], dim=1)
 
     def image_tower(self) -> ImageTower:
-        """A float32 copy of the image tower as a module."""
-        return ImageTower(self._model.visual, self.grid)
+        """A float32 copy of the image tower as a module; it sees whole images, without tiles."""
+        return ImageTower(self._model.visual, self.grid, self._way)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """(N, D) features of N sentences, not normalised.
@@ -152,11 +171,12 @@ class ClipBackbone(Backbone):
         return self.encode_text(texts).expand(len(class_names), -1)
 
     def identity(self) -> dict[str, Any]:
-        """Name, weights, precision, activations and preprocessing, as stored in a run's config.
+        """Name, weights, precision, activations, regions and preprocessing, as stored in a run's config.
 
         `weights_sha256` is the hash of all weights, names and shapes as loaded, before any cast.
         """
-        return {
+        way = {} if self._way is VALUE else {"regions": self.way}  # as it was before there were others
+        return way | {
             "name": self.name,
             "pretrained": self.pretrained,
             "weights_sha256": self.weights_sha256,
@@ -177,8 +197,12 @@ def _sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _check_size(size: int, patch: int, native: int, name: str) -> None:
-    """A tower's own size is taken even where its last patch is cut off (SigLIP at 384 px with patches of 14)."""
+def check_size(size: int, patch: int, native: int, name: str) -> None:
+    """A tower's own size is taken even where its last patch is cut off (SigLIP at 384 px with patches of 14).
+
+    Raises:
+        UserError: another one does not fit; it says which do.
+    """
     if size >= patch and (size % patch == 0 or size == native):
         return
     below = max(size // patch, 1) * patch

@@ -15,6 +15,7 @@ from promptmlr.backbone.base import Backbone, checked_device
 from promptmlr.backbone.building import build_random_model
 from promptmlr.backbone.catalogue import CatalogueEntry, find_entry, native_size, uses_quick_gelu
 from promptmlr.backbone.checkpoint import (
+    MINIATURES,
     activation_beside,
     build_open_clip_model,
     build_openai_model,
@@ -23,13 +24,14 @@ from promptmlr.backbone.checkpoint import (
     read_state_dict,
 )
 from promptmlr.backbone.choosing import DEFAULT_TOWER
-from promptmlr.backbone.clip import ClipBackbone
+from promptmlr.backbone.clip import ClipBackbone, check_size
 from promptmlr.backbone.download import download_weights, find_weights, hub_weights, is_at_hand, quickly
 from promptmlr.backbone.precision import Precision, tower_dtypes
 from promptmlr.backbone.preprocessing import Preprocessing
 from promptmlr.errors import UserError
 
 __all__ = [
+    "MINIATURES",
     "PAPER_IMAGE_SIZE",
     "bare_backbone",
     "bare_model",
@@ -44,8 +46,8 @@ PAPER_IMAGE_SIZE = 448
 
 
 def of_open_clip(name: str | Path) -> bool:
-    """Whether a backbone is a model that open_clip builds and downloads, not the miniature or a file."""
-    return str(name) != "scenes" and not Path(name).is_file()
+    """Whether a backbone is a model that open_clip builds and downloads, not a miniature or a file."""
+    return str(name) not in MINIATURES and not Path(name).is_file()
 
 
 def is_downloaded(name: str | Path, pretrained: str | None) -> bool:
@@ -71,6 +73,8 @@ def open_backbone(
     precision: Precision = "auto",
     device: str = "cpu",
     begun: tuple[torch.dtype, torch.dtype] | None = None,
+    regions: str | None = None,
+    crops: int = 0,
 ) -> Backbone:
     """`load_backbone` with defaults for training: tower, size (`usual_image_size`) and dtypes by precision.
 
@@ -80,8 +84,9 @@ def open_backbone(
     dtype, text_dtype = begun if begun and precision == "auto" else tower_dtypes(precision, device)
     if name is None:
         name, pretrained = DEFAULT_TOWER[0], pretrained or DEFAULT_TOWER[1]
+    size = image_size or usual_image_size(name)
     return load_backbone(
-        name, pretrained, image_size or usual_image_size(name), device, dtype=dtype, text_dtype=text_dtype
+        name, pretrained, size, device, dtype=dtype, text_dtype=text_dtype, regions=regions, crops=crops
     )
 
 
@@ -94,13 +99,15 @@ def load_backbone(
     quick_gelu: bool | None = None,
     dtype: torch.dtype = torch.float32,
     text_dtype: torch.dtype | None = None,
+    regions: str | None = None,
+    crops: int = 0,
 ) -> Backbone:
     """Load a frozen CLIP that has regions.
 
     Args:
-        name: "scenes" (the miniature CLIP that comes with promptmlr), a model of open_clip, "hf-hub:owner/name" or
-            "local-dir:FOLDER" as open_clip spells them, or the path of a checkpoint in OpenAI's layout
-            (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
+        name: "scenes" or "scenes-vit" (the miniature CLIPs that come with promptmlr), a model of open_clip,
+            "hf-hub:owner/name" or "local-dir:FOLDER" as open_clip spells them, or the path of a checkpoint in OpenAI's
+            layout (`.safetensors`, `.pt`, OpenAI's TorchScript archive).
         pretrained: for a model of open_clip its tag (None is "openai", or the only one there is), a checkpoint file, or
             "TAG=FILE": a file that holds the weights of the tag, whose activation and normalisation it gets.
         image_size: S in pixels; None is the size of its pretraining. Positional embeddings are interpolated.
@@ -108,21 +115,23 @@ def load_backbone(
         quick_gelu: override the activation. None follows open_clip's tag; OpenAI's layout means QuickGELU.
         dtype: of the image tower's weights, cast once; measured effect in bench/precision.py.
         text_dtype: of the text tower's weights, cast once; None is `dtype`.
+        regions: how the regions of a transformer are made, a name of `image.WAYS`; None is its kind's default.
+        crops: N: the tower sees N × N overlapping tiles as well (`Preprocessing`), whose global regions come last.
 
     Raises:
-        UserError: an unknown name or tag, no regions, an unreadable checkpoint or one of another model, or a wrong
+        UserError: an unknown name, tag or way, no regions, an unreadable checkpoint or one of another model, or a wrong
             size.
         EnvironmentFault: the weights could not be downloaded.
     """
     device = checked_device(device)
     own = own_state_dict(name)
     if own is None:
-        return _load_open_clip(str(name), pretrained, image_size, device, quick_gelu, dtype, text_dtype)
+        return _load_open_clip(str(name), pretrained, image_size, device, quick_gelu, dtype, text_dtype, regions, crops)
     source, state = own
     if pretrained is not None:
         raise UserError(f"{source} already names its weights; leave `pretrained` out")
     model = build_openai_model(state, source, activation_beside(source) if quick_gelu is None else quick_gelu)
-    return _with_openai_preprocessing(model, source, image_size, device, dtype, text_dtype)
+    return _with_openai_preprocessing(model, source, image_size, device, dtype, text_dtype, None, regions, crops)
 
 
 def bare_model(name: str | Path) -> nn.Module:
@@ -168,10 +177,12 @@ def _with_openai_preprocessing(
     dtype: torch.dtype,
     text_dtype: torch.dtype | None,
     tokenizer: Any = None,
+    regions: str | None = None,
+    crops: int = 0,
 ) -> Backbone:
     size = native_size(model.visual) if image_size is None else image_size
-    preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
-    return ClipBackbone(model.to(device), name, None, preprocessing, dtype, text_dtype, tokenizer)
+    preprocessing = Preprocessing(size, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, crops=crops)
+    return ClipBackbone(model.to(device), name, None, preprocessing, dtype, text_dtype, tokenizer, regions)
 
 
 def _load_open_clip(
@@ -182,8 +193,12 @@ def _load_open_clip(
     quick_gelu: bool | None,
     dtype: torch.dtype,
     text_dtype: torch.dtype | None,
+    regions: str | None,
+    crops: int,
 ) -> Backbone:
     entry = find_entry(name)
+    if image_size is not None:  # said before anything is downloaded
+        check_size(image_size, entry.patch, entry.image_size, name)
     tokenizer = _tokenizer(entry)
     if entry.scheme and pretrained is not None:
         raise UserError(f"{name} already names its weights; leave `pretrained` out")
@@ -200,9 +215,10 @@ def _load_open_clip(
         entry.image_size if image_size is None else image_size,
         tuple(config.get("mean") or entry.mean),
         tuple(config.get("std") or entry.std),
+        crops=crops,
     )
     weights = None if entry.scheme else tag or str(file)
-    return ClipBackbone(model.to(device), name, weights, preprocessing, dtype, text_dtype, tokenizer)
+    return ClipBackbone(model.to(device), name, weights, preprocessing, dtype, text_dtype, tokenizer, regions)
 
 
 def _tokenizer(entry: CatalogueEntry) -> Any:

@@ -144,6 +144,16 @@ class PrecomputedFeatures(Backbone):
         """Refused."""
         _no_pixels()
 
+    @property
+    def way(self) -> str:
+        """Refused."""
+        _no_pixels()
+
+    @property
+    def tiles(self) -> int:
+        """None: only whole images are known to be among features."""
+        return 0
+
     def encode_image(self, images: Tensor) -> Tensor:  # noqa: ARG002
         """Refused."""
         _no_pixels()

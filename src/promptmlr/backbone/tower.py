@@ -5,7 +5,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from promptmlr.backbone.image import tower_kind
+from promptmlr.backbone.image import Way, tower_kind
+from promptmlr.backbone.image.ways import VALUE
 
 __all__ = ["ImageTower"]
 
@@ -18,14 +19,16 @@ class ImageTower(nn.Module):
     Args:
         visual: a `Backbone`'s image tower with folded batch norms.
         grid: regions along one side.
+        way: how regions are made.
     """
 
-    def __init__(self, visual: nn.Module, grid: int) -> None:
+    def __init__(self, visual: nn.Module, grid: int, way: Way = VALUE) -> None:
         super().__init__()
         own = copy.deepcopy(visual).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
         tower_kind(own).fix_grid(own, grid)
         self.visual = own.eval().requires_grad_(False)
+        self.way = way
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) float32, normalised → (B, R, D), not normalised; region 0 is global."""
-        return tower_kind(self.visual).regions(self.visual, images)
+        return tower_kind(self.visual).regions(self.visual, images, self.way)

@@ -40,7 +40,7 @@ def audit(
     require_cleanlab()
     check_free(out, overwrite)
     loaded = load_run(run)
-    labelled = open_data(data, "train", reading, Terminal(), loaded.config.data.reading)
+    labelled = open_data(data, "train", reading, Terminal(), loaded.reading)
     tower_of(loaded, labelled, tower)
     cache = open_cache(regions)
     found = audit_run(loaded, labelled, seed=seed, cache=cache, workers=tower.workers, reporter=Terminal())

@@ -44,7 +44,7 @@ def evaluate(
     if precision is not None:
         check_precision(precision)
     loaded, say = load_run(run), Terminal()
-    labelled = open_data(data, "test", reading, say, loaded.config.data.reading)
+    labelled = open_data(data, "test", reading, say, loaded.reading)
     tower_of(loaded, labelled, tower)
     score = score_run(
         loaded,

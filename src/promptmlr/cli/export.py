@@ -58,7 +58,7 @@ def export(
         raise UserError("--calibrate is about --int8; add it, or leave --calibrate out")
     typical = [] if calibrate is None else [ImageFile(path) for path in find_images([calibrate])]
     loaded = load_run(run)
-    like = loaded.config.data.reading
+    like = loaded.reading
     labelled = None if check is None else open_data(check, "test", reading, Terminal(), like)
     loaded.use_backbone(weights.backbone, weights.pretrained)
     note("tracing the image tower, then checking it in onnxruntime: seconds to minutes")

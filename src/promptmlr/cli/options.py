@@ -54,7 +54,7 @@ __all__ = [
 
 def _each(group: Group, *but: str) -> Parameter:
     """Fields of a dataclass, each an option of its own name; all but these, and what draws scenes in Python."""
-    left_out = "|".join(("scenes_train", "scenes_test", "inherited", *but))
+    left_out = "|".join(("scenes_train", "scenes_test", "trained", "inherited", *but))
     return Parameter(name="*", group=group, parse=re.compile(f"^(?!({left_out})$)"))
 
 
@@ -71,11 +71,22 @@ Prompts = Annotated[PromptOptions, _TRAINING]
 Hiding = Annotated[HidingOptions, _LABELS]
 Mask = Annotated[MaskOptions, _LABELS]
 Reading = Annotated[DataOptions, _READING]
-_TABLES = ("image_column", "label_column", "ignore", "classes", "codes", "sheet")
+_TABLES = (
+    "image_column",
+    "label_column",
+    "ignore",
+    "classes",
+    "codes",
+    "sheet",
+    "header",
+    "encoding",
+    "several",
+    "without_totals",
+)
 Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
 """For a verb with a --classes of its own."""
 Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter", *_TABLES)]
-Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "dtype")]
+Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "regions", "crops", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
 Archive = Annotated[ArchiveOptions, _ARCHIVE]
 RegionArchive = Annotated[ArchiveOptions, _each(_GROUPS[7], "to", "labels", "image_column")]
@@ -90,9 +101,7 @@ Data = Annotated[
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="A run folder, or hf://owner/name or hf://owner/name@revision.")]
-Report = Annotated[
-    Path | None, Parameter(help="Also write the results as a page (.html), which names the files in --out.")
-]
+Report = Annotated[Path | None, Parameter(help="Also write the results as a page (.html).")]
 Share = Annotated[
     str | None,
     Parameter(

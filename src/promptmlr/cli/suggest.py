@@ -44,7 +44,7 @@ def suggest(
         raise UserError(f"cannot write {out}: the suffix must be .csv, or .json for Label Studio")
     check_free(out, overwrite)
     loaded = load_run(run)
-    labelled = open_data(data, "train", reading, Terminal(), loaded.config.data.reading)
+    labelled = open_data(data, "train", reading, Terminal(), loaded.reading)
     if as_tasks and labelled.features is not None:
         raise UserError(f"{labelled.source}: Label Studio shows images, and these are features; name a .csv with --out")
     tower_of(loaded, labelled, tower)

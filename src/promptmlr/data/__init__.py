@@ -1,9 +1,10 @@
 """Every data format as one `LabelledImages`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_path
-from promptmlr.options.data import between_commas, with_commas
+from promptmlr.options.data import Unclear, between_commas, with_commas
 
 __all__ = [
     "FORMATS",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 _DEFAULTS = DataOptions()
-_SHAPES = ("image_column", "label_column", "ignore", "sheet")  # what tells the formats of tables apart
+_SHAPES = ("image_column", "label_column", "ignore", "sheet", "header")  # what tells the formats of tables apart
 _NOTHING: Mapping[str, str | float] = MappingProxyType({})
 
 
@@ -57,7 +58,10 @@ def load_data(
     Raises:
         UserError: there is no such data, it is damaged, or it leaves open what unlisted classes are.
     """
-    kind, path, options = _settled(data, options, like)
+    try:
+        kind, path, options = _settled(data, options, like)
+    except Unclear as unclear:
+        raise _followed(unclear, lambda file: load_data(file, purpose, options, like)) from None
     reader = kind.reader
     if isinstance(reader, BySplit):
         loaded = reader.read(path, options.split, purpose, options.images, options)
@@ -78,7 +82,10 @@ def load_parts(data: str, options: DataOptions = _DEFAULTS) -> dict[str | None, 
     """
     if options.split is not None:
         return {options.split: load_data(data, "test", options)}
-    kind, path, options = _settled(data, options)
+    try:
+        kind, path, options = _settled(data, options)
+    except Unclear as unclear:
+        raise _followed(unclear, lambda file: load_parts(file, options)) from None
     reader = kind.reader
     if isinstance(reader, BySplit):
         parts: dict[str | None, LabelledImages] = {
@@ -103,6 +110,7 @@ def _settled(
     path = checked_path(data)
     if options.classes is not None and Path(options.classes).is_file():  # a run keeps what the file says
         options = replace(options, classes=with_commas(classes_of(options.classes)))
+    options = replace(options, trained=tuple(between_commas(str(like.get("trained", "")))))
     shape = {name: value for name, value in like.items() if name in _SHAPES}
     kind = format_named(options.format or detect_format(data, options.or_else(shape)))
     if options.unlisted is not None and kind.says_all:
@@ -111,6 +119,21 @@ def _settled(
         )
     known = like if like.get("format") == kind.name else {}
     return kind, path, options.or_else({"format": kind.name, **known})
+
+
+def _followed(unclear: Unclear, read: Callable[[str], object]) -> Unclear:
+    """The same with each file that may be meant read to the end, so that what is proposed reads it."""
+    readings: dict[str, Mapping[str, Any]] = {}
+    for when, fields in unclear.readings.items():
+        try:
+            read(str(fields["data"]))
+            readings[when] = fields
+        except Unclear as deeper:
+            start = "" if len(unclear.readings) == 1 else f"{when} and "
+            readings |= {f"{start}{more}": {**fields, **further} for more, further in deeper.readings.items()}
+        except UserError:
+            continue
+    return Unclear(unclear.problem, readings or unclear.readings, unclear.data)
 
 
 def _selected(loaded: LabelledImages, options: DataOptions) -> LabelledImages:

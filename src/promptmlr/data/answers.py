@@ -195,8 +195,8 @@ def _matched(
     found: dict[str, Mapping[str, int]] = {}
     away = [image for image in answers if image not in known]
     if away:
-        others = f", as are {counted(len(away) - 1, 'other')} that it lacks" if away[1:] else ""
-        raise UserError(f"{data}: no image {away[0]!r}, which is answered{others}; {nearest(away[0], known)}")
+        more = f" ({len(away):,} of the {counted(len(answers), 'answered image')} are missing)" if away[1:] else ""
+        raise UserError(f"{data}: no image {away[0]!r}, which is answered{more}; {nearest(away[0], known)}")
     for image, one in answers.items():
         odd = next((name for name in one if name not in names), None)
         if odd is not None:

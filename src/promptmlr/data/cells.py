@@ -14,15 +14,16 @@ from typing import Self
 
 from promptmlr.data.codes import Codes
 from promptmlr.data.columns import columns_of
+from promptmlr.data.heading import LOOKED_AT, heading, is_filled
 from promptmlr.data.options import DataOptions
-from promptmlr.data.table import delimiter_of, is_filled
+from promptmlr.data.table import delimiter_of
 from promptmlr.errors import UserError
 from promptmlr.names import checked_class_names
 
 __all__ = ["LabelCells"]
 
 _RECORD = re.compile(rb'(?:[^"\r\n]++|"[^"]*+")*+(?:\r\n|\r|\n|\Z)')
-_FIELDS = {mark: re.compile(rb'"(?:[^"]|"")*+"|[^%s\r\n]*+' % mark.encode()) for mark in (",", ";", "\t")}
+_FIELDS = {mark: re.compile(rb'"(?:[^"]|"")*+"|[^%s\r\n]*+' % mark.encode()) for mark in (",", ";", "\t", "|")}
 _END = re.compile(rb"[\r\n]*\Z")
 _WIDE = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}  # what Excel saves as Unicode text
 _DEFAULTS = DataOptions()
@@ -64,20 +65,20 @@ class LabelCells:
         Raises:
             UserError: it is no CSV of labels; an image or a class comes twice; its quotes are read in two ways.
         """
-        encoding = _WIDE.get(content[:2], "utf-8")
+        encoding = _WIDE.get(content[:2]) or options.encoding or "utf-8"
         if encoding != "utf-8":
             content = _as_utf8(path, content, encoding)
         records = tuple(record for record in _RECORD.findall(content) if record)
-        header_record = next((record for record in records if record.strip()), b"")
-        delimiter = delimiter_of(header_record.decode(errors="replace"))
+        lines = [record.decode(errors="replace") for record in records[:LOOKED_AT] if record.strip()]
+        delimiter = delimiter_of([line for line in lines if not line.lower().startswith("sep=")])
         rows = _rows(path, records, delimiter)
-        start = next((place for place, row in enumerate(rows) if is_filled(row)), None)
-        if b"".join(records) != content or start is None:
+        if b"".join(records) != content or not any(map(is_filled, rows)):
             raise UserError(f"{path}: not a CSV file of labels, or its quotes are damaged; save it again as CSV UTF-8")
-        header = [name.strip() for name in rows[start]]
-        body = [(place, row) for place, row in enumerate(rows[start + 1 :], start=start + 1) if any(row)]
+        header, _, start = heading(path, rows[:LOOKED_AT], options)
+        body = [(place, row) for place, row in enumerate(rows[start:], start=start) if any(row)]
+        body = body[:-1] if options.without_totals else body
         for place, row in body:
-            if len(row) != len(header):
+            if len(row) < len(header) or any(row[len(header) :]):
                 raise UserError(f"{path}, row {place + 1}: {len(row)} cells where the header has {len(header)}")
         found = columns_of(path, header, options, lambda column: [row[column].strip() for _, row in body])
         names = checked_class_names(found.names(found.rest), str(path))
@@ -192,7 +193,7 @@ def _as_utf8(path: Path, content: bytes, encoding: str) -> bytes:
     try:
         return content.decode(encoding).encode()
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: damaged UTF-16 text ({error.reason}); save it as CSV UTF-8") from error
+        raise UserError(f"{path}: not {encoding.upper()} text ({error.reason}); save it as CSV UTF-8") from error
 
 
 def _rows(path: Path, records: Sequence[bytes], delimiter: str) -> list[list[str]]:

@@ -12,7 +12,12 @@ __all__ = ["MEANINGS", "Codes", "cell_key"]
 
 MEANINGS = {"present": PRESENT, "absent": ABSENT, "unknown": UNKNOWN}
 _PAIRS = (("1", "0"), ("1.0", "0.0"), ("yes", "no"), ("y", "n"), ("true", "false"))
-_USUAL = {PRESENT: "1", ABSENT: "0", UNKNOWN: ""}
+_EXAMPLES = {
+    "present": ("1", "x", "yes", "present"),
+    "absent": ("0", "no", "-", "absent"),
+    "unknown": ("", "?", "-1", "unknown"),
+}  # cells that may get this meaning
+_FREE = {"present": ("1", "x", "yes"), "absent": ("0", "no", "-"), "unknown": ("", "?", "-1")}  # if no cell says it
 _WHOLE = re.compile(r"([+-]?[0-9]{1,9})(?:[.,]0*)?")
 _CODE = re.compile(rf"(.*?)=\s*({'|'.join(MEANINGS)})\s*(?:,|\Z)", re.DOTALL)
 _MEANT = re.compile(rf"=\s*({'|'.join(MEANINGS)})\b")
@@ -85,7 +90,8 @@ class Codes:
             text = seen.get(label, self.texts.get(label))
             if text is None:
                 (meaning,) = (word for word, one in MEANINGS.items() if one == label)
-                raise UserError(f"no code says {meaning}; add one to --codes, such as {_USUAL[label]}={meaning}")
+                free = next((one for one in _FREE[meaning] if cell_key(one) not in self.labels), "CELL")
+                raise UserError(f"no code says {meaning}; add one to --codes, such as {free}={meaning}")
             return text
         if label == UNKNOWN:
             return ""

@@ -10,17 +10,22 @@ from promptmlr.data.images import IMAGE_SUFFIXES
 from promptmlr.errors import UserError, first_names, nearest
 from promptmlr.options.data import DataOptions, Unclear, between_commas
 
-__all__ = ["LABELS", "NEGATIVES", "Columns", "columns_of", "folded", "has_images", "shape_of"]
+__all__ = ["LABELS", "NEGATIVES", "Columns", "columns_of", "folded", "has_images", "is_image_name", "shape_of"]
 
 IMAGES = (
-    *("image", "imagepath", "imageid", "imagename", "imageindex", "img", "dicomid"),
+    *("image", "imagepath", "imageid", "imagename", "imageindex", "imagefile", "imagefilename", "imageurl"),
+    *("img", "imgname", "imgpath", "imgid", "dicomid", "isicid", "photo", "photoid"),
     *("filename", "filepath", "fname", "file", "path", "id"),
 )
 LABELS = ("labels", "tags", "target", "targets", "findinglabels", "label")
 NEGATIVES = ("negatives",)
 _SPLITS = ("split", "isvalid")
 _VALID = {"true": "valid", "1": "valid", "false": "train", "0": "train", "": "train"}
+_COUNTER = re.compile(
+    r"(unnamed: ?\d+)?", re.IGNORECASE
+)  # of rows, as pandas calls it where it is read and written again
 _SEPARATORS = re.compile(r"[\s_\-]+")
+_LIKELY = re.compile(r"(image|img|photo|picture|scan|slide|bild|foto|file|datei).*|.*(id|url|file|path)")
 _SAMPLE = 100  # cells tell whether a column names images
 
 Cells = Callable[[int], Sequence[str]]
@@ -43,6 +48,7 @@ class Columns:
         rest: all others that are not left out, in the order of the file, or of `--classes`.
         ignored: those that somebody left out.
         unmatched: names in `--ignore` and `--classes` that are no columns.
+        beyond: those that are no classes of the run which the table is read for.
     """
 
     path: Path
@@ -52,6 +58,7 @@ class Columns:
     rest: tuple[int, ...]
     ignored: tuple[int, ...] = ()
     unmatched: tuple[str, ...] = ()
+    beyond: tuple[int, ...] = ()
 
     def names(self, columns: Iterable[int]) -> list[str]:
         """Their names."""
@@ -63,9 +70,24 @@ class Columns:
             return _named(self.path, self.header, said, "--label-column")
         return next((column for name in known for column in self.rest if folded(self.header[column]) == name), None)
 
+    def listing(self, known: tuple[str, ...], said: str | None) -> list[int]:
+        """The columns that list classes: one, or those that somebody named between commas."""
+        if said is None or _matches(self.header, said):
+            one = self.one_of(known, said)
+            return [] if one is None else [one]
+        return [_named(self.path, self.header, name, "--label-column") for name in between_commas(said)]
+
     def without(self, *columns: int | None) -> Self:
         """The same, with other uses for some of the rest."""
         return replace(self, rest=tuple(column for column in self.rest if column not in columns))
+
+    def of_run(self, options: DataOptions) -> Self:
+        """Only the classes of the run that the table is read for, where it has any and nobody says otherwise."""
+        said = {"ignore", "classes"} - set(options.inherited)
+        known = tuple(column for column in self.rest if self.header[column].replace("_", " ") in options.trained)
+        if not known or any(getattr(options, name) is not None for name in said):
+            return self
+        return replace(self, rest=known, beyond=tuple(column for column in self.rest if column not in known))
 
     def require_all(self, options: DataOptions) -> None:
         """Refuse names of columns that are none, unless they were said of other data.
@@ -94,6 +116,8 @@ class Columns:
         said = [f"images are in column {self.header[self.image]!r}"] if self.header[self.image] != "image" else []
         if self.ignored:
             said.append(f"not used: {first_names(self.names(self.ignored))}")
+        if self.beyond:
+            said.append(f"no classes of the run, so not read: {first_names(self.names(self.beyond))}")
         return ["; ".join(said)] if said else []
 
 
@@ -125,14 +149,19 @@ def columns_of(path: Path, header: Sequence[str], options: DataOptions, cells: C
             left[matches[0]] = None
         else:
             unmatched.append(name)
-    rest = [c for c, name in enumerate(header) if c not in (image, split) and (name or not _is_idle(c, cells))]
+    rest = [
+        c
+        for c, name in enumerate(header)
+        if c not in (image, split) and not (_COUNTER.fullmatch(name) and _is_idle(c, cells))
+    ]
     if options.classes is not None:
         chosen = tuple(column for column in left if column in rest)
         ignored = tuple(column for column in rest if column not in left)
     else:
         chosen = tuple(column for column in rest if column not in left)
         ignored = tuple(column for column in left if column != image)
-    return Columns(path, tuple(header), image, split if split not in left else None, chosen, ignored, tuple(unmatched))
+    kept = split if split not in left else None
+    return Columns(path, tuple(header), image, kept, chosen, ignored, tuple(unmatched)).of_run(options)
 
 
 def has_images(header: Sequence[str], options: DataOptions) -> bool:
@@ -158,11 +187,15 @@ def shape_of(header: Sequence[str], options: DataOptions) -> Literal["list", "lo
     return "list" if len(others) == 1 else None
 
 
+def is_image_name(cell: str) -> bool:
+    """Whether a cell ends as the names of image files do, or as their addresses."""
+    return cell.partition("?")[0].lower().endswith(tuple(IMAGE_SUFFIXES))
+
+
 def _names_images(cells: Sequence[str]) -> bool:
-    """Whether most cells end as the names of image files do."""
+    """Whether most cells do."""
     sample = cells[:_SAMPLE]
-    files = sum(cell.lower().endswith(tuple(IMAGE_SUFFIXES)) for cell in sample)
-    return files > len(sample) / 2
+    return sum(map(is_image_name, sample)) > len(sample) / 2
 
 
 def _image(path: Path, header: Sequence[str], options: DataOptions, cells: Cells) -> int:
@@ -180,12 +213,24 @@ def _image(path: Path, header: Sequence[str], options: DataOptions, cells: Cells
     if twice is not None:
         raise UserError(f"{path}: {header.count(twice)} columns are named {twice!r}; keep one")
     likely = [column for column in found if column in files] or files
-    choices = likely or found
+    choices = likely or found or _likely(header, cells, ignored)
     if not choices:
         raise UserError(f"{path}: no column of images; --image-column says which it is of {first_names(header)}")
-    problem = "more than one column may name the images" if len(choices) > 1 else "no column of images by its name"
+    problem = (
+        "more than one column may name the images"
+        if len(choices) > 1
+        else f"no column of images by its name among {first_names(header)}"
+    )
     readings = {f"{header[column]!r} names the images": {"image_column": header[column]} for column in choices}
     raise Unclear(f"{path}: {problem}", readings)
+
+
+def _likely(header: Sequence[str], cells: Cells, ignored: set[int]) -> list[int]:
+    """A column that may hold ids of images: of a name for such, or the first where all cells differ."""
+    filled = [c for c in range(len(header)) if header[c] and c not in ignored and all(cells(c))]
+    ids = [c for c in filled if len(set(cells(c))) > len(cells(c)) / 2]
+    named = [c for c in ids if _LIKELY.fullmatch(folded(header[c]))]
+    return (named or [c for c in ids if len(set(cells(c))) == len(cells(c)) > 2])[:1]
 
 
 def _ignored(header: Sequence[str], options: DataOptions) -> set[int]:

@@ -65,7 +65,11 @@ class ImageFinder:
         path = self.folder / written
         if path.name in self._listing(path.parent):
             yield path
-        parts = [part for part in _path_of(written).split("/") if part not in ("", ".", "..")]
+        for meant in dict.fromkeys((written.replace("\\", "/"), _path_of(written))):
+            yield from self._below_folder(meant, written, where)
+
+    def _below_folder(self, meant: str, written: str, where: str) -> Iterator[Path]:
+        parts = [part for part in meant.split("/") if part not in ("", ".", "..")]
         for name in dict.fromkeys((parts[-1], _UPLOADED.sub("", parts[-1], count=1))) if parts else ():
             for listing in self._listed(parts[:-1]):
                 if files := listing.get(name) or listing.get(f"{name}."):

@@ -16,25 +16,32 @@ from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.labelled import LabelledImages, require_files
 from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.data.precomputed import Features
-from promptmlr.errors import UserError, nearest
+from promptmlr.errors import UserError, nearest, told
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names, first_names
+from promptmlr.options.data import Unclear
 
 __all__ = [
+    "UNLISTED",
     "LabelledRows",
+    "ListedRows",
     "Names",
     "check_rows",
     "labels_of_names",
     "malformed_refused",
     "read_json",
     "read_lines",
-    "rows_of_names",
     "split_for",
     "usual_split",
 ]
 
+UNLISTED = {
+    "nobody looked": {"unlisted": "unknown"},
+    "everything unlisted is known not to be there": {"unlisted": "absent"},
+}
+"""When which value of `DataOptions.unlisted` is right."""
+
 _USUAL = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
-_TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt")
 _SPLIT_NAME = re.compile(r"(train|training|test|testing|val|valid|validation|dev)([^a-z].*)?", re.IGNORECASE)
 
 
@@ -153,36 +160,49 @@ class Names:
     unsure: Iterable[str] = ()
 
 
-def rows_of_names(
-    names: Sequence[Names],
-    image_ids: Sequence[str],
-    images: Sequence[ImageRef],
-    *,
-    splits: Sequence[str] | None,
-    kind: str,
-    path: Path,
-    where: Callable[[int], str],
-    options: DataOptions,
-    class_names: Sequence[str] | None = None,
-    says_absent: bool = False,
-    without_splits: str = "no column 'split'",
-    notes: Sequence[str] = (),
-) -> LabelledRows:
-    """Rows from N lists of names; see `LabelledRows`, `labels_of_names` and `check_rows`."""
-    check_rows(path, image_ids, where)
-    labels, chosen = labels_of_names(names, path, where, options, class_names, says_absent=says_absent)
-    return LabelledRows(
-        image_ids,
-        images,
-        labels,
-        chosen,
-        splits,
-        kind,
-        path,
-        where,
-        without_splits,
-        (*notes, *_reading(names, options, says_absent=says_absent)),
-    )
+@dataclass(frozen=True)
+class ListedRows:
+    """N images in the order of their annotation file, and the names that it lists for each.
+
+    Attributes:
+        names: N lists.
+        class_names: all classes, in their order; by default those that are listed, sorted.
+        says_absent: whether the format has a place for absent classes, so that silence means unknown.
+        others: as in `LabelledRows`.
+    """
+
+    names: Sequence[Names]
+    image_ids: Sequence[str]
+    images: Sequence[ImageRef]
+    splits: Sequence[str] | None
+    kind: str
+    path: Path
+    where: Callable[[int], str]
+    class_names: Sequence[str] | None = None
+    says_absent: bool = False
+    without_splits: str = "no column 'split'"
+    notes: Sequence[str] = ()
+
+    def labelled(self, options: DataOptions) -> LabelledRows:
+        """The same with labels, as `options.unlisted` says.
+
+        Raises:
+            UserError: as `check_rows` and `labels_of_names`.
+        """
+        check_rows(self.path, self.image_ids, self.where)
+        labels, class_names = labels_of_names(self, options)
+        return LabelledRows(
+            self.image_ids,
+            self.images,
+            labels,
+            class_names,
+            self.splits,
+            self.kind,
+            self.path,
+            self.where,
+            self.without_splits,
+            (*self.notes, *_reading(self, options)),
+        )
 
 
 def check_rows(path: Path, image_ids: Sequence[str], where: Callable[[int], str], folder: Path | None = None) -> None:
@@ -195,61 +215,51 @@ def check_rows(path: Path, image_ids: Sequence[str], where: Callable[[int], str]
         raise UserError(f"{path}: no image in it; add one row per image")
     seen: dict[str, int] = {}
     start = "" if folder is None else str(folder.absolute())
+    problems = []
     for row, image_id in enumerate(image_ids):
         if not image_id:
-            raise UserError(f"{where(row)}: no image name")
-        if row == len(image_ids) - 1 and image_id.strip(" :").casefold() in _TOTALS:
-            raise UserError(f"{where(row)}: {image_id!r} looks like a row of totals, not an image; remove it")
+            problems.append(f"{where(row)}: no image name")
+            continue
         first = seen.setdefault(posixpath.normpath(posixpath.join(start, image_id)), row)
         if first != row:
-            raise UserError(f"{where(row)}: image {image_id!r} is there already ({where(first)}); keep one of them")
+            problems.append(f"{where(row)}: image {image_id!r} is there already ({where(first)}); keep one of them")
+    if problems:
+        raise UserError(told(problems))
 
 
-def labels_of_names(
-    names: Sequence[Names],
-    path: Path,
-    where: Callable[[int], str],
-    options: DataOptions,
-    class_names: Sequence[str] | None = None,
-    *,
-    says_absent: bool = False,
-) -> tuple[Labels, tuple[str, ...]]:
-    """Labels (N, C) from lists of names.
+def labels_of_names(listed: ListedRows, options: DataOptions) -> tuple[Labels, tuple[str, ...]]:
+    """Labels (N, C) from lists of names, and the C classes.
 
     Args:
-        names: N of them.
-        path: for messages.
-        where: row i → its place, for messages.
+        listed: the lists.
         options: `unlisted`, what is true of a class that an image does not list.
-        class_names: all classes, in their order; by default those that are listed, sorted.
-        says_absent: whether the format has a place for absent classes, so that silence means unknown.
 
     Raises:
         UserError: nothing says what silence means; a name is no class, or both present and absent in an image.
     """
-    unlisted = options.unlisted or ("unknown" if says_absent else None)
+    unlisted = options.unlisted or ("unknown" if listed.says_absent else None)
     if unlisted is None:
-        raise UserError(
-            f"{path} lists what is present and is silent on the rest: --unlisted unknown if nobody looked, "
-            "--unlisted absent if everything unlisted is known not to be there"
-        )
+        raise Unclear(f"{listed.path} lists what is present and is silent on the rest", dict(UNLISTED))
+    class_names = listed.class_names
     if class_names is None:
-        listed = {name for one in names for name in (*one.present, *one.absent, *one.unsure)}
-        class_names = sorted({name.replace("_", " ").strip() for name in listed})
-    chosen = checked_class_names(class_names, str(path))
+        seen = {name for one in listed.names for name in (*one.present, *one.absent, *one.unsure)}
+        class_names = sorted({name.replace("_", " ").strip() for name in seen})
+    chosen = checked_class_names(class_names, str(listed.path))
     columns = {name: column for column, name in enumerate(chosen)}
-    labels = np.full((len(names), len(chosen)), ABSENT if unlisted == "absent" else UNKNOWN, dtype=np.int8)
-    for row, one in enumerate(names):
+    labels = np.full((len(listed.names), len(chosen)), ABSENT if unlisted == "absent" else UNKNOWN, dtype=np.int8)
+    for row, one in enumerate(listed.names):
         if not one.looked:
             labels[row] = UNKNOWN
-        present = [_column(name, columns, where, row) for name in one.present]
-        absent = [_column(name, columns, where, row) for name in one.absent]
+        present = [_column(name, columns, listed.where, row) for name in one.present]
+        absent = [_column(name, columns, listed.where, row) for name in one.absent]
         both = sorted(set(present) & set(absent))
         if both:
-            raise UserError(f"{where(row)}: {chosen[both[0]]!r} is listed as present and as absent; keep one of them")
+            raise UserError(
+                f"{listed.where(row)}: {chosen[both[0]]!r} is listed as present and as absent; keep one of them"
+            )
         labels[row, absent] = ABSENT
         labels[row, present] = PRESENT
-        labels[row, [_column(name, columns, where, row) for name in one.unsure]] = UNKNOWN
+        labels[row, [_column(name, columns, listed.where, row) for name in one.unsure]] = UNKNOWN
     return labels, chosen
 
 
@@ -263,10 +273,10 @@ def _column(name: str, columns: dict[str, int], where: Callable[[int], str], row
     return column
 
 
-def _reading(names: Sequence[Names], options: DataOptions, *, says_absent: bool) -> list[str]:
+def _reading(listed: ListedRows, options: DataOptions) -> list[str]:
     said = "unlisted classes are " + (options.unlisted or "unknown")
-    notes = [said + (": absent ones are listed" if options.unlisted is None and says_absent else "")]
-    if not_looked := sum(not one.looked for one in names):
+    notes = [said + (": absent ones are listed" if options.unlisted is None and listed.says_absent else "")]
+    if not_looked := sum(not one.looked for one in listed.names):
         notes.append(f"{not_looked} images are not labelled at all: all unknown")
     return notes
 

@@ -10,18 +10,25 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from promptmlr.data.heading import titles
 from promptmlr.errors import UserError, first_names, nearest, of_extra
 from promptmlr.options.data import Unclear
 
 __all__ = ["SHEETS", "cell_text", "sheet_rows", "sheet_with"]
 
-SHEETS = (".xlsx", ".xlsm")
+SHEETS = (".xlsx", ".xlsm", ".ods")
 _CELL = re.compile(rb"<c\s([^>]*[^/>])>(.*?)</c>", re.DOTALL)
 _PLACE = re.compile(rb'\br="([A-Z]+[0-9]+)"')
 _DAMAGED = (zipfile.BadZipFile, ElementTree.ParseError, KeyError, IndexError)
 _ROW = re.compile(rb'<row\b[^>]*?\br="([0-9]+)"[^>]*?(?:/>|>.*?</row>)', re.DOTALL)
+_ANY_ROW = re.compile(rb"<row[\s/>]")
 _ANY_CELL = re.compile(rb"<c\b([^>]*?)(?:/>|>(.*?)</c>)", re.DOTALL)
 _TYPE = re.compile(rb'\s+t="[^"]*"')
+_FORMULA = re.compile(rb"<f[ >/]")
+_BOOK = "xl/workbook.xml"
+_BEFORE_CALCULATION = re.compile(  # what the standard has before it (ECMA-376, CT_Workbook)
+    rb"(.*(?:</sheets>|<functionGroups[^>]*/>|</functionGroups>|</externalReferences>|</definedNames>))", re.DOTALL
+)
 _VALUE = re.compile(rb"<v[^>]*>[^<]")
 
 
@@ -37,12 +44,12 @@ def sheet_rows(path: Path, sheet: str | None) -> Iterator[list[str]]:
     try:
         with CalamineWorkbook.from_path(path) as book:
             chosen = book.get_sheet_by_name(name)
-            _refuse_lost(path, name, chosen.merged_cell_ranges or [])
-            rows = chosen.to_python(skip_empty_area=False)
+            rows = [[cell_text(value) for value in row] for row in chosen.to_python(skip_empty_area=False)]
+            merged = [area for area in chosen.merged_cell_ranges or [] if area[1][0] >= titles(rows)]
+            _refuse_lost(path, name, merged)
     except (OSError, CalamineError, *_DAMAGED) as error:
         raise _unreadable(path, error) from error
-    for row in rows:
-        yield [cell_text(value) for value in row]
+    yield from rows
 
 
 def _sheet_name(path: Path, sheet: str | None) -> str:
@@ -73,6 +80,7 @@ def sheet_with(path: Path, sheet: str | None, texts: Mapping[tuple[int, int], st
     """The file with other texts in some cells, and everything else in it byte for byte as it was.
 
     Libraries that write XLSX drop pictures, charts and the values of formulas, so the cells are replaced in the XML.
+    Where there are formulas, the workbook also asks to be calculated again when it is opened: they may count labels.
 
     Args:
         path: the file.
@@ -80,11 +88,16 @@ def sheet_with(path: Path, sheet: str | None, texts: Mapping[tuple[int, int], st
         texts: row and column, both counted from 1 → the text.
 
     Raises:
-        UserError: the file cannot be read, or one of these cells is a formula.
+        UserError: the file cannot be read, its XML is not as spreadsheet programs write it, or one of these cells is a
+            formula.
     """
+    if path.suffix.lower() == ".ods":
+        raise UserError(f"{path}: sheets of LibreOffice are read, not written; --to csv writes these labels")
     rows = list(sheet_rows(path, sheet))
     name = _sheet_name(path, sheet)
     place, xml = _sheet_xml(path, name)
+    if b"<sheetData" not in xml or len(_ANY_ROW.findall(xml)) != len(_ROW.findall(xml)):
+        raise UserError(f"{path}: its rows are not as spreadsheet programs write them; save it in one, or use --to csv")
     # A cell is written as the first one that shows this text: as a number, or as one of the shared texts.
     shown: dict[str, tuple[int, int]] = {}
     for number, row in enumerate(rows, start=1):
@@ -101,9 +114,22 @@ def sheet_with(path: Path, sheet: str | None, texts: Mapping[tuple[int, int], st
 
     content = io.BytesIO()
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(content, "w") as new:
+        parts = {one.filename: old.read(one) for one in old.infolist()}
+        parts[place] = _ROW.sub(replaced, xml)
+        if texts and any(_FORMULA.search(part) for where, part in parts.items() if where.startswith("xl/worksheets/")):
+            parts[_BOOK] = _calculated_when_opened(parts[_BOOK])
         for one in old.infolist():
-            new.writestr(one, _ROW.sub(replaced, xml) if one.filename == place else old.read(one), one.compress_type)
+            new.writestr(one, parts[one.filename], one.compress_type)
     return content.getvalue()
+
+
+def _calculated_when_opened(book: bytes) -> bytes:
+    """The XML of a workbook that shows no value of a formula from before."""
+    if b"fullCalcOnLoad=" in book:
+        return re.sub(rb'fullCalcOnLoad="[^"]*"', b'fullCalcOnLoad="1"', book)
+    if b"<calcPr" in book:
+        return book.replace(b"<calcPr", b'<calcPr fullCalcOnLoad="1"', 1)
+    return _BEFORE_CALCULATION.sub(rb'\1<calcPr fullCalcOnLoad="1"/>', book, count=1)
 
 
 def _row_with(row: bytes, number: int, cells: Mapping[int, bytes], path: Path) -> bytes:
@@ -164,6 +190,13 @@ def _refuse_lost(path: Path, name: str, merged: list[tuple[tuple[int, int], tupl
             f"{path}, sheet {name!r}: cells are merged ({where}), so all but the first look blank; unmerge them and "
             "fill each"
         )
+    if path.suffix.lower() == ".ods":
+        with zipfile.ZipFile(path) as archive:
+            if b"covered-table-cell" in archive.read("content.xml"):
+                raise UserError(
+                    f"{path}: cells are merged, so all but the first look blank; unmerge them and fill each"
+                )
+        return
     _, xml = _sheet_xml(path, name)
     if b"<f" not in xml and b't="e"' not in xml:
         return

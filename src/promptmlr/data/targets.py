@@ -16,7 +16,7 @@ from promptmlr.data.formats.features import class_vectors, regions_from
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.options import DataOptions
 from promptmlr.data.precomputed import Features, PrecomputedImage, precomputed_images
-from promptmlr.data.rows import Names, labels_of_names
+from promptmlr.data.rows import ListedRows, Names, labels_of_names
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names
@@ -166,7 +166,8 @@ def _from_lists(
             "unlisted='absent' if all that is not listed is known not to be there"
         )
     names = [Names(present=tuple(map(str, row))) for row in rows]
-    return labels_of_names(names, Path("y"), lambda row: f"y[{row}]", DataOptions(unlisted=unlisted), class_names)
+    listed = ListedRows(names, (), (), None, "lists", Path("y"), lambda row: f"y[{row}]", class_names)
+    return labels_of_names(listed, DataOptions(unlisted=unlisted))
 
 
 def _from_cells(rows: Sequence[Any], class_names: Sequence[str] | None) -> tuple[Labels, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from promptmlr.backbone import MINIATURES
 from promptmlr.calibration import FITTED
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.report.tables import markdown_table, percent_interval
@@ -105,7 +106,7 @@ compared with SHA-256 `{config.backbone.weights_sha256}`."""
 def _where(run: Run, config: RunConfig) -> str:
     """Where to get the image tower."""
     tower = config.backbone
-    if tower.name == "scenes":
+    if tower.name in MINIATURES:
         return "It comes with promptmlr."
     for option, name, given in (
         ("--backbone", tower.name, run.config.backbone.name),

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import logging
 import warnings
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto, ModelProto, NodeProto
 
-__all__ = ["INPUTS", "InputKind", "RunGraph", "onnx_model", "run_graph"]
+__all__ = ["INPUTS", "InputKind", "RunGraph", "exported", "onnx_model", "run_graph"]
 
 InputKind = Literal["normalised", "rgb"]
 
@@ -123,9 +125,14 @@ def run_graph(run: Run, inputs: InputKind = "normalised") -> RunGraph:
     """The graph of a run, on the CPU; it shares no tensor with the run.
 
     Raises:
-        UserError: the run's backbone cannot be found.
+        UserError: the run's backbone cannot be found, or it sees tiles.
     """
     backbone = run.backbone
+    if backbone.tiles:
+        raise UserError(
+            f"run {run.path} sees tiles of its images (--crops {backbone.preprocessing.crops}), and a graph sees one "
+            "square: use the run folder itself (--to hub), or train without --crops"
+        )
     squash = Squash(backbone.preprocessing) if inputs == "rgb" else None
     return (
         RunGraph(backbone.image_tower(), copy.deepcopy(run.calibrated).cpu().float(), squash)
@@ -152,31 +159,51 @@ def onnx_model(run: Run, graph: RunGraph) -> "ModelProto":
     kind: InputKind = "normalised" if graph.squash is None else "rgb"
     if kind == "rgb":
         example = torch.zeros(2, 3, side + 3, side + 5, dtype=torch.uint8)
-        open_sizes = {0: _dimension("N"), 2: _dimension("H"), 3: _dimension("W")}
+        model = exported(graph, example, {0: "N", 2: "H", 3: "W"})
     else:
-        example, open_sizes = torch.zeros(2, 3, side, side), {0: _dimension("N")}
-    with warnings.catch_warnings(action="ignore"), torch.no_grad():  # of the exporter about its own insides
-        program = torch.onnx.export(
-            graph,
-            (example,),
-            dynamo=True,
-            input_names=["images"],
-            output_names=["probabilities", "logits"],
-            dynamic_shapes={"images": open_sizes},
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
-        )
-    model = cast("ModelProto", cast(Any, program).model_proto)
-    _tidy(model)
+        model = exported(graph, torch.zeros(2, 3, side, side), {0: "N"})
     for key, value in _metadata(run, kind).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
     return model
 
 
-def _dimension(name: str) -> Any:
-    return torch.export.Dim(name, min=1)
+def exported(graph: RunGraph, example: Tensor, open_sizes: dict[int, str]) -> "ModelProto":
+    """The graph as an ONNX model, of any weights.
+
+    Args:
+        graph: what is written down.
+        example: images as it takes them.
+        open_sizes: dimension of the images → its name, where it may be any.
+    """
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["probabilities", "logits"],
+            dynamic_shapes={"images": {place: torch.export.Dim(name, min=1) for place, name in open_sizes.items()}},
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    model = cast("ModelProto", cast(Any, program).model_proto)
+    _tidy(model)
+    return model
+
+
+@contextmanager
+def _quiet() -> "Iterator[None]":
+    """The exporter has much to say about its own insides."""
+    logger = logging.getLogger("onnxscript")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _levels(sums: Tensor) -> Tensor:

@@ -211,7 +211,7 @@ class RegionStore:
 
 def description(backbone: Backbone, storage: Storage) -> dict[str, Any]:
     """What decides the regions of a store besides its images."""
-    return {
+    found: dict[str, Any] = {
         "format": FORMAT,
         "weights_sha256": backbone.weights_sha256,
         "quick_gelu": backbone.quick_gelu,
@@ -221,6 +221,9 @@ def description(backbone: Backbone, storage: Storage) -> dict[str, Any]:
         "feature_width": backbone.feature_width,
         "storage": storage,
     }
+    if backbone.way != "value":  # stores of before there were others stay valid
+        found["way"] = backbone.way
+    return found
 
 
 def key_of(described: dict[str, Any]) -> str:

@@ -87,9 +87,11 @@ def _union_share(common: Tensor, top: int) -> Tensor:
 
 @torch.no_grad()
 def image_agreements(
-    recognizer: Recognizer, source: RegionSource, share: float, progress: Progress | None = None
+    recognizer: Recognizer, source: RegionSource, share: float, progress: Progress | None = None, tiles: int = 0
 ) -> tuple[Indices, NDArray[np.float32]]:
     """`map_agreement` of the presence and the absence map of every class in every image, batch by batch.
+
+    The last `tiles` regions, of tiles, are on no grid and left out.
 
     Returns:
         The (N',) indices of the readable images, and (N', C, 4) measures.
@@ -100,7 +102,8 @@ def image_agreements(
     kept, found = [], []
     for indices, regions in in_order(source, BATCH):
         kept.append(indices)
-        found.append(map_agreement(*recognizer.maps(regions), share).float().cpu().numpy())
+        maps = recognizer.maps(regions[:, : regions.shape[1] - tiles])
+        found.append(map_agreement(*maps, share).float().cpu().numpy())
         if progress is not None:
             progress(int(indices[-1]) + 1, len(source))
     if not kept:

@@ -40,7 +40,7 @@ class ExplainedData:
         subject: the run or backbone that makes the maps.
         found: agreement per class and as means over classes, by label.
         examples: images with the two maps of a class that is present: of highest, median and lowest correlation.
-        regions: R.
+        regions: R, without those of tiles.
         share: of the regions that count as a map's highest.
     """
 
@@ -179,14 +179,14 @@ def explain_data(
     """
     columns = subject.columns(class_names)
     with (reporter or Reporter()).progress("comparing maps") as say:
-        kept, measured = image_agreements(subject.recognizer, source, share, say)
+        kept, measured = image_agreements(subject.recognizer, source, share, say, subject.tiles)
     measured, labels = measured[:, columns], labels[kept][:, columns]
     return ExplainedData(
         data,
         subject,
         agreements(measured, labels, class_names, resamples),
         list(_examples(subject, source, images, kept, measured, labels, columns)),
-        subject.backbone.regions,
+        subject.backbone.regions - subject.tiles,
         share,
     )
 

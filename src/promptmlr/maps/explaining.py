@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from promptmlr.backbone import MINIATURES
 from promptmlr.data import ImageFile, LabelledImages, is_scenes
 from promptmlr.errors import UserError, nearest
 from promptmlr.hub import hub_name
@@ -90,7 +91,7 @@ def _run(subject: str) -> Run | None:
     if hub_name(subject) is not None:
         return load_run(subject)
     path = checked_path(subject)
-    if subject == "scenes" or path.is_file():
+    if subject in MINIATURES or path.is_file():
         return None
     if path.is_dir() or partial_of(path).is_dir():
         return load_run(path)
@@ -105,8 +106,10 @@ def _check_tower(asked: Explanation, run: Run | None) -> None:
     if run is None:
         if tower.backbone is not None:
             raise UserError(f"--backbone says where a RUN finds its weights, and {asked.subject} is a backbone itself")
-    elif tower.image_size is not None or tower.dtype is not None or asked.templates != "single":
-        raise UserError(f"run {run.path} has its own image size, dtype and sides; leave out the options for them")
+    elif any((tower.image_size, tower.dtype, tower.regions, tower.crops)) or asked.templates != "single":
+        raise UserError(
+            f"run {run.path} has its own image size, dtype, regions and sides; leave out the options for them"
+        )
 
 
 def _subject(asked: Explanation, run: Run | None, class_names: Sequence[str], reporter: Reporter) -> Subject:
@@ -120,7 +123,7 @@ def _subject(asked: Explanation, run: Run | None, class_names: Sequence[str], re
 
 
 def _on_data(asked: Explanation, run: Run | None, reporter: Reporter) -> ExplainedData:
-    like = None if run is None else run.config.data.reading
+    like = None if run is None else run.reading
     labelled = open_data(asked.target, "test", asked.reading, reporter, like)
     common, labels = _labels_of(run, labelled, reporter)
     for name in asked.class_names or ():

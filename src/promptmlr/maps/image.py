@@ -37,7 +37,7 @@ class ClassMaps:
     Attributes:
         class_name: of the class.
         probability: of presence; None for a bare backbone.
-        presence: (R,) float32; region 0 is global.
+        presence: (R,) float32; region 0 is global, those of tiles come last.
         absence: (R,) float32.
         correlation: of the two maps over the grid; NaN where one of them is constant.
         overlap: of the regions where each map is highest; NaN likewise.
@@ -62,7 +62,7 @@ def class_strip(image: NDArray[np.uint8], maps: ClassMaps, subject: Subject, lab
     title = f"{name}{label}" if maps.probability is None else f"{name}{label}, P(present) {probability}"
     title += f"\ncorrelation {correlation}, overlap {overlap}"
     overlays = tuple(
-        Overlay(side.format(name), grid_of(similarity), scale)
+        Overlay(side.format(name), grid_of(similarity, subject.tiles), scale)
         for side, similarity, scale in zip(subject.sides, (maps.presence, maps.absence), subject.scales, strict=True)
     )
     return Strip(image, title, overlays)
@@ -107,7 +107,7 @@ class ExplainedImage:
                 alt=f"{self.name}, and over it the maps of {', '.join(shown)}.",
                 caption="One colour scale for all maps of a kind; yellow is most similar. Each cell is a region of the "
                 "squashed square that the image tower sees, stretched back over the image; the region of the whole "
-                f"picture is left out. The numbers of every cell: {table}.",
+                f"picture is left out{_and_tiles(self.subject)}. The numbers of every cell: {table}.",
                 least=34,
             )
         ]
@@ -123,7 +123,7 @@ class ExplainedImage:
         write_csv(numbers_beside(picture), list(records[0]), records)
 
     def _note(self) -> str:
-        regions = len(self.classes[0].presence)
+        regions = len(self.classes[0].presence) - self.subject.tiles
         text = (
             f"Correlation of presence and absence map over the {regions - 1} regions of the grid; overlap is "
             f"intersection over union of the {100 * self.share:g} % of them where each map is highest, "
@@ -133,7 +133,10 @@ class ExplainedImage:
 
     def _strips(self) -> list[Strip]:
         strips = [class_strip(self.image, one, self.subject) for one in self.classes]
-        overlays = [Overlay(f"“{sentence}”", grid_of(similarity), COSINE) for sentence, similarity in self.captions]
+        overlays = [
+            Overlay(f"“{sentence}”", grid_of(similarity, self.subject.tiles), COSINE)
+            for sentence, similarity in self.captions
+        ]
         pairs = [tuple(overlays[begin : begin + 2]) for begin in range(0, len(overlays), 2)]
         return [*strips, *(Strip(self.image, "captions", pair) for pair in pairs)]
 
@@ -148,9 +151,10 @@ class ExplainedImage:
                 (one.presence, one.absence),
                 strict=True,
             ):
-                records.append(_record(one.class_name, side, title.format(one.class_name), scale, similarity, numbers))
+                cells = _places(similarity, self.subject)
+                records.append(_record(one.class_name, side, title.format(one.class_name), scale, cells, numbers))
         for sentence, similarity in self.captions:
-            records.append(_record("", "caption", sentence, COSINE, similarity, {}))
+            records.append(_record("", "caption", sentence, COSINE, _places(similarity, self.subject), {}))
         return records
 
 
@@ -183,7 +187,9 @@ def explain_image(
     else:
         columns = subject.columns(class_names)
     presence, absence = subject.maps(regions)
-    numbers = map_agreement(torch.from_numpy(presence), torch.from_numpy(absence), share)[0].numpy()
+    on_grid = subject.backbone.regions - subject.tiles
+    present, absent = (torch.from_numpy(side[..., :on_grid]) for side in (presence, absence))
+    numbers = map_agreement(present, absent, share)[0].numpy()
     classes = [
         ClassMaps(
             subject.class_names[c],
@@ -198,15 +204,18 @@ def explain_image(
     return ExplainedImage(image.name, shown_pixels(opened), subject, classes, sentences, share)
 
 
+def _and_tiles(subject: Subject) -> str:
+    return f", and so are those of {subject.tiles} tiles, which overlap" if subject.tiles else ""
+
+
 def numbers_beside(picture: Path) -> Path:
     """Where the numbers of a picture are written."""
     return picture.with_suffix(".maps.csv")
 
 
 def _record(
-    name: str, side: str, sentence: str, scale: str, similarity: NDArray[np.float32], numbers: dict[str, float | None]
+    name: str, side: str, sentence: str, scale: str, cells: dict[str, float], numbers: dict[str, float | None]
 ) -> dict[str, object]:
-    grid = grid_of(similarity)
     keys = ("probability", "correlation", "overlap")
     return {
         "class": name,
@@ -214,9 +223,18 @@ def _record(
         "shown as": sentence,
         "scale": scale,
         **{key: _cell(numbers.get(key)) for key in keys},
-        "global": float(similarity[0]),
-        **{f"row {r} column {c}": float(value) for (r, c), value in np.ndenumerate(grid)},
+        **cells,
     }
+
+
+def _places(similarity: NDArray[np.float32], subject: Subject) -> dict[str, float]:
+    """Each region of an (R,) map by where it lies; a tile by its sides, in percent of the image's width and height."""
+    grid = grid_of(similarity, subject.tiles)
+    cells = {f"row {r} column {c}": float(value) for (r, c), value in np.ndenumerate(grid)}
+    boxes = subject.backbone.preprocessing.tiles()
+    names = [f"tile from {100 * a:.0f},{100 * b:.0f} to {100 * c:.0f},{100 * d:.0f} %" for a, b, c, d in boxes]
+    tiles = similarity[len(similarity) - subject.tiles :]
+    return {"global": float(similarity[0])} | cells | {name: float(x) for name, x in zip(names, tiles, strict=True)}
 
 
 def number(value: float) -> str:

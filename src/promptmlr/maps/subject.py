@@ -58,6 +58,11 @@ class Subject:
         return self.recognizer.class_names
 
     @property
+    def tiles(self) -> int:
+        """How many of the R regions, the last ones, are of tiles and not of the grid."""
+        return self.backbone.tiles
+
+    @property
     def scales(self) -> tuple[str, str]:
         """The quantity of the presence and of the absence map, in words."""
         return _scale(self.recognizer.presence), _scale(self.recognizer.absence)

@@ -17,7 +17,7 @@ _COLUMNS = ("image_column", "label_column", "ignore", "classes")
 RECORDED = (
     *("format", "unlisted", "delimiter", "difficult", "coco_images", "crowd", "annotated_categories", "machine_labels"),
     *_COLUMNS,
-    *("codes", "sheet"),
+    *("codes", "sheet", "header", "several"),
 )
 """What labels mean, which a run keeps; where files are and which are read is another matter in every data set."""
 
@@ -44,16 +44,23 @@ class DataOptions(Options):
         machine_labels: Open Images: a label that no person verified counts as present from this confidence on.
             (default: it never counts)
         image_column: Tables: the column with the names of the images. (default: the one called image, path, filename …)
-        label_column: Tables that list classes in one column: which column. (default: the one called labels, tags …)
+        label_column: Tables that list classes in one column: which column, or
+            several between commas. (default: the one called labels, tags …)
         ignore: Classes to leave out, separated by commas; in tables columns that are no classes.
         classes: The classes to read, separated by commas or in a file with one per line; others are left out. (default:
             all)
         codes: Tables: what cells mean, such as 1.0=present,0.0=absent,-1.0=unknown,=unknown (nothing before = stands
             for a blank cell). (default: 1, yes, y, true; 0, no, n, false; blank is unknown)
         sheet: XLSX: which sheet. (default: the only one)
+        header: Tables whose first row is an image already: the names of their columns, separated by commas.
+        encoding: CSV: of the text, such as windows-1252. (default: UTF-8, or what the file's mark says)
+        several: Tables with several rows of an image, as several people wrote them. agree: a class about which they
+            disagree is unknown; majority: what most of them say counts, and a tie is unknown.
+        without_totals: Tables: the last row holds sums and no image; leave it out.
         skip_unreadable: Leave out images that are missing or cannot be read, instead of stopping.
         scenes_train: How many scenes to draw for training.
         scenes_test: How many scenes to draw for testing.
+        trained: Classes of a run: of tables with a column per class only these are read.
         inherited: Fields that were given for other data: columns that are not there are then no mistake.
     """
 
@@ -73,9 +80,14 @@ class DataOptions(Options):
     classes: str | None = None
     codes: str | None = None
     sheet: str | None = None
+    header: str | None = None
+    encoding: str | None = None
+    several: Literal["agree", "majority"] | None = None
+    without_totals: bool = False
     skip_unreadable: bool = False
     scenes_train: int = 2000
     scenes_test: int = 1000
+    trained: tuple[str, ...] = ()
     inherited: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -97,7 +109,7 @@ class DataOptions(Options):
 
     def words(self) -> list[str]:
         """What was said of more than a split, as the command line writes it."""
-        names = ("format", "images", *RECORDED[1:], "skip_unreadable")
+        names = ("format", "images", *RECORDED[1:], "encoding", "without_totals", "skip_unreadable")
         return _words({name: value for name in names if (value := getattr(self, name)) not in (None, False)})
 
 
@@ -106,11 +118,13 @@ class Unclear(UserError):
 
     Args:
         problem: what is unclear, and where.
-        readings: when a reading is right ("nobody looked") → the fields of `DataOptions` that choose it.
+        readings: when a reading is right ("nobody looked") → the fields of `DataOptions` that choose it; `data` is
+            another file or folder to name.
+        data: what was named, where a reading names another.
     """
 
-    def __init__(self, problem: str, readings: Mapping[str, Mapping[str, Any]]) -> None:
-        self.problem, self.readings = problem, readings
+    def __init__(self, problem: str, readings: Mapping[str, Mapping[str, Any]], data: str = "") -> None:
+        self.problem, self.readings, self.data = problem, readings, data
         told = [shlex.join(_words(fields)) for fields in readings.values()]
         if len(told) > 1:
             told = [f"{words} if {when}" for words, when in zip(told, readings, strict=True)]
@@ -118,12 +132,18 @@ class Unclear(UserError):
 
     def commands(self, start: Sequence[str]) -> list[str]:
         """The whole command of each reading, after the words that began it, less what the reading says anew."""
-        lines = [shlex.join([*_without(start, fields), *_words(fields)]) for fields in self.readings.values()]
+        lines = [shlex.join(self._command(start, fields)) for fields in self.readings.values()]
         return (
             lines
             if len(lines) == 1
             else [f"{line}  # if {when}" for line, when in zip(lines, self.readings, strict=True)]
         )
+
+    def _command(self, start: Sequence[str], fields: Mapping[str, Any]) -> list[str]:
+        words, said = _without(start, fields), {name: value for name, value in fields.items() if name != "data"}
+        if "data" in fields:
+            words = [fields["data"] if word == self.data else word for word in words]
+        return [*words, *_words(said)]
 
 
 def between_commas(text: str) -> list[str]:

@@ -43,10 +43,16 @@ class NewTowerOptions(TowerOptions):
     Attributes:
         image_size: Images are resized to a square with sides of this many pixels. (default: the backbone's own size;
             448 for CLIP's ResNets, as in the paper)
+        regions: How regions are made in the last block of a vision transformer, see docs/towers.md. (default: what was
+            best for its kind)
+        crops: Show the tower N × N overlapping tiles of each image as well, for small objects; it then takes 1 + N²
+            times as long.
         dtype: Number type of the frozen towers. auto: image tower in float32, text tower in bfloat16 if the
             processor is fast at it. bfloat16: both towers, which is several times faster if regions are not stored.
             (default: auto; float32 in commands that measure maps or sentences)
     """
 
     image_size: int | None = None
+    regions: Literal["value", "qk", "clear", "repair"] | None = None
+    crops: int = field(default=0, metadata=FROM_ZERO)
     dtype: Literal["auto", "float32", "bfloat16"] | None = None

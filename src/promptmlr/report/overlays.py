@@ -1,6 +1,6 @@
 """Images with similarity maps over them, for all figures.
 
-Letters: R regions; region 0 is global, the others a square grid, row by row, over the whole image.
+Letters: R regions; region 0 is global, the others a square grid, row by row, over the whole image; tiles come last.
 """
 
 import numpy as np
@@ -16,10 +16,11 @@ _GREY, _CONTRAST = 0.6, 0.5  # mean and range of the grey copy under a map
 _ALPHA = 0.6  # of the map
 
 
-def grid_of(similarity: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The (h, h) grid of an (R,) map, without the global region."""
-    side = round((len(similarity) - 1) ** 0.5)
-    return similarity[1:].reshape(side, side)
+def grid_of(similarity: NDArray[np.float32], tiles: int = 0) -> NDArray[np.float32]:
+    """The (h, h) grid of an (R,) map, without the global region and the `tiles` regions of tiles, which come last."""
+    grid = similarity[1 : len(similarity) - tiles]
+    side = round(len(grid) ** 0.5)
+    return grid.reshape(side, side)
 
 
 def draw_image(axes: Axes, image: NDArray[np.uint8], title: str, size: float = 15) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from promptmlr.backbone.preprocessing import MAX_SIDE
+from promptmlr.backbone.preprocessing import MAX_CROPS, MAX_SIDE
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.features import Storage
@@ -88,6 +88,7 @@ class PreprocessingRecord(BaseModel):
     std: tuple[Positive, Positive, Positive]
     interpolation: str
     resize: str
+    crops: Annotated[int, Field(ge=0, le=MAX_CROPS)] = 0
 
 
 class BackboneRecord(BaseModel):
@@ -102,6 +103,7 @@ class BackboneRecord(BaseModel):
     text_dtype: Dtype
     activation: str | None = None  # of the image tower; None: features were given, or it was not written down
     text_activation: str | None = None
+    regions: str = "value"  # how they are made (`Backbone.way`); means nothing where features were given
     feature_width: Annotated[int, Field(ge=1)]
     preprocessing: PreprocessingRecord | None  # None: features were given, nothing is seen through a tower
 

@@ -15,6 +15,7 @@ from promptmlr.data.images import ImageFile, find_images
 from promptmlr.errors import UserError
 from promptmlr.functional import presence_probability
 from promptmlr.hub import download_run, hub_name
+from promptmlr.options.data import with_commas
 from promptmlr.prior_record import PriorRecord
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import encode_stream
@@ -61,6 +62,11 @@ class Run:
         return self.config.class_names
 
     @property
+    def reading(self) -> dict[str, str | float]:
+        """How its data were read, and its classes, for `load_data(like=…)`."""
+        return {**self.config.data.reading, "trained": with_commas(self.class_names)}
+
+    @property
     def thresholds(self) -> NDArray[np.float64]:
         """(C,) a class is a label of an image where its probability is greater."""
         chosen = self.config.threshold if self.calibration is None else self.calibration.thresholds
@@ -83,7 +89,10 @@ class Run:
         if name is None:  # the run's own, whatever it was loaded with
             name, pretrained = wanted.name, pretrained or wanted.pretrained
             quick = None if wanted.text_activation is None else wanted.text_activation == "quickgelu"
-        backbone = load_backbone(name, pretrained, size, device, quick_gelu=quick, dtype=dtype)
+        regions, crops = wanted.regions, wanted.pixels.crops
+        backbone = load_backbone(
+            name, pretrained, size, device, quick_gelu=quick, dtype=dtype, regions=regions, crops=crops
+        )
         self.adopt(backbone)
         return backbone
 
@@ -106,7 +115,7 @@ class Run:
     def _check_tower(self, backbone: Backbone) -> None:
         wanted, found = self.config.backbone, BackboneRecord(**backbone.identity())
         wanted.pixels  # noqa: B018 - a run of features has none
-        for key in ("weights_sha256", "activation", "text_activation", "preprocessing"):
+        for key in ("weights_sha256", "activation", "text_activation", "regions", "preprocessing"):
             has, needs, what = getattr(found, key), getattr(wanted, key), key.removesuffix("_sha256").replace("_", " ")
             if has != needs and needs is not None:
                 raise UserError(

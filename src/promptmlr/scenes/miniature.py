@@ -12,6 +12,7 @@ from promptmlr.scenes.captions import vocabulary
 from promptmlr.scenes.world import IMAGE_SIZE
 
 __all__ = [
+    "TRANSFORMER",
     "WIDTH",
     "Tokenizer",
     "build",
@@ -27,6 +28,9 @@ WIDTH = 128
 """Width of the text tower and of the space that images and text share."""
 
 _VISION = CLIPVisionCfg(layers=(1, 1, 1, 1), width=16, image_size=IMAGE_SIZE)
+TRANSFORMER = CLIPVisionCfg(layers=4, width=128, patch_size=8, image_size=IMAGE_SIZE // 2)
+"""The image tower of the miniature's sibling, a vision transformer."""
+
 _CONTEXT_LENGTH = 77
 
 
@@ -36,10 +40,10 @@ def vocabulary_ids() -> Tensor:
     return ids
 
 
-def build(rows: int) -> CLIP:
+def build(rows: int, vision: CLIPVisionCfg = _VISION) -> CLIP:
     """A miniature CLIP with a token table of `rows` rows, freshly initialised from torch's global generator."""
     text = CLIPTextCfg(context_length=_CONTEXT_LENGTH, vocab_size=rows, width=WIDTH, heads=WIDTH // 64, layers=3)
-    return CLIP(WIDTH, _VISION, text, quick_gelu=True)
+    return CLIP(WIDTH, vision, text, quick_gelu=True)
 
 
 def load(state_dict: dict[str, Tensor]) -> CLIP:

@@ -16,7 +16,7 @@ from promptmlr.scenes import miniature
 from promptmlr.scenes.drawing import draw_scene
 from promptmlr.scenes.world import CLASS_NAMES
 
-__all__ = ["add_gap", "add_gap_to_texts", "common_image_part"]
+__all__ = ["add_gap", "add_gap_to_texts", "add_gap_to_transformer", "common_image_part"]
 
 COMMON_TO_OWN = 1.5
 """Length of the common part over the mean length of a feature before."""
@@ -58,6 +58,23 @@ def _add_to_images(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor
     _, direction = _directions()
     bias = state_dict["visual.attnpool.c_proj.bias"] + direction * (_common_length(regions) / direction.norm())
     return state_dict | {"visual.attnpool.c_proj.bias": bias}
+
+
+@torch.no_grad()
+def add_gap_to_transformer(state_dict: dict[str, Tensor], pooled: Tensor) -> dict[str, Tensor]:
+    """The half of `add_gap` that is about images, for a vision transformer.
+
+    Args:
+        state_dict: as for `add_gap`.
+        pooled: (B, D) features of some images, for their mean length.
+
+    Returns:
+        The same tensors but for `visual.ln_post.bias`.
+    """
+    _, direction = _directions()
+    shift = direction @ state_dict["visual.proj"]
+    bias = state_dict["visual.ln_post.bias"] + direction * (_common_length(pooled) / shift.norm())
+    return state_dict | {"visual.ln_post.bias": bias}
 
 
 def common_image_part(regions: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ run continues to the same result.
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from promptmlr.scenes import miniature
 from promptmlr.scenes.captions import ABSENCE_RATE, caption
 from promptmlr.scenes.drawing import draw_scene
 from promptmlr.scenes.modality_gap import add_gap
+from promptmlr.scenes.unfinished import load_unfinished, save_unfinished
 from promptmlr.scenes.world import IMAGE_SIZE
 
 __all__ = [
@@ -232,7 +233,7 @@ def _train(
     """All steps of all stages, from the checkpoint if there is one; each stage has an optimizer of its own."""
     schedule = [(stage, step) for stage in _stages(student, config) for step in range(stage.steps)]
     optimizer = torch.optim.AdamW(student.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
-    done = _load(partial, student, optimizer, config)
+    done = load_unfinished(partial, student, [optimizer], config)
     for number, (stage, step) in enumerate(schedule[done:], start=done):
         if step == 0:
             optimizer = torch.optim.AdamW(student.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
@@ -243,26 +244,6 @@ def _train(
         loss.backward()
         optimizer.step()
         if partial is not None and (number + 1) % _CHECKPOINT_EVERY == 0:
-            _save(partial, student, optimizer, config, number + 1)
+            save_unfinished(partial, student, [optimizer], config, number + 1)
         if progress is not None:
             progress(number + 1, config.steps)
-
-
-def _save(
-    partial: Path, student: _Student, optimizer: torch.optim.Optimizer, config: PretrainingConfig, done: int
-) -> None:
-    state = {"pupil": student.state_dict(), "optimizer": optimizer.state_dict()}
-    with files.replacing(partial) as file:
-        torch.save(state | {"config": asdict(config), "done": done}, file)
-
-
-def _load(partial: Path | None, student: _Student, optimizer: torch.optim.Optimizer, config: PretrainingConfig) -> int:
-    """Steps that are done already."""
-    if partial is None or not partial.exists():
-        return 0
-    state = torch.load(partial, weights_only=True)
-    if state["config"] != asdict(config):
-        raise UserError(f"{partial} was begun with other settings: delete it, or give those settings again")
-    student.load_state_dict(state["pupil"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["done"])

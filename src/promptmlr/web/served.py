@@ -78,7 +78,8 @@ class ServedRun:
     def tower(self) -> tuple[str, str, str]:
         """Runs for which this is the same share their regions."""
         record = self.run.config.backbone
-        return record.weights_sha256, f"{record.dtype}, {record.activation}", record.pixels.model_dump_json()
+        seen = f"{record.dtype}, {record.activation}, {record.regions}"
+        return record.weights_sha256, seen, record.pixels.model_dump_json()
 
     @property
     def backbone_name(self) -> str:
@@ -108,12 +109,14 @@ class ServedRun:
         """Presence and absence map of a class over an image, (R, D)."""
         subject: Subject = subject_of_run(self.run)
         sides = [side[0] for side in subject.maps(regions[None])]  # two of (C, R)
+        tiles = self.run.backbone.tiles
         limits: dict[str, tuple[float, float]] = {}
         for side, scale in zip(sides, subject.scales, strict=True):
             low, high = limits.get(scale, (np.inf, -np.inf))
-            limits[scale] = (min(low, float(side[:, 1:].min())), max(high, float(side[:, 1:].max())))
+            grids = side[:, 1 : side.shape[1] - tiles]
+            limits[scale] = (min(low, float(grids.min())), max(high, float(grids.max())))
         presence, absence = (
-            ClassMap(grid_of(side[column]), scale, limits[scale])
+            ClassMap(grid_of(side[column], tiles), scale, limits[scale])
             for side, scale in zip(sides, subject.scales, strict=True)
         )
         return presence, absence

@@ -44,10 +44,10 @@ def run_service(
             server.run(prepare)
     finally:
         service.worker.stop()
-    reporter.note("stopped")
     ending = None if service.queue is None else service.queue.keeper.ending()
     if ending is not None:
         reporter.note(ending)
+    reporter.note("stopped")
 
 
 def _rank(service: Service, learner: Learner, reporter: Reporter) -> None:

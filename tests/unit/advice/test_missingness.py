@@ -252,3 +252,12 @@ def test_the_command_is_one_that_train_reads() -> None:
     _, bound, _ = app.parse_args(words[1:])
     assert bound.arguments["reading"].unlisted == "unknown"
     assert bound.arguments["recipe"].unknown == "hill"
+
+
+def test_absent_labels_alone_have_a_word() -> None:
+    labels = np.full((30, 3), UNKNOWN, dtype=np.int8)
+    labels[::2] = ABSENT
+    assert "absent-only" in said({None: labels})
+    assert options({None: labels}) == ["--unknown", "ignore"]
+    labels[0, 0] = PRESENT
+    assert "absent-only" not in said({None: labels})

@@ -1,10 +1,8 @@
 """What the tests of backbones share."""
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import open_clip
 import pytest
@@ -12,8 +10,6 @@ import torch
 from torch import nn
 
 from promptmlr.backbone import download
-
-ROOT = Path(__file__).resolve().parents[3]
 
 TINY = {
     "embed_dim": 96,
@@ -71,12 +67,3 @@ def vit_file(tiny_vit, tmp_path):
     """A file as open_clip's own training saves it."""
     torch.save({"epoch": 1, "name": "Tiny", "state_dict": tiny_vit, "optimizer": {}}, tmp_path / "epoch_1.pt")
     return tmp_path / "epoch_1.pt"
-
-
-@pytest.fixture(scope="session")
-def bench_towers() -> ModuleType:
-    """`bench/towers.py`, which has stand-ins for tokenizers that lie on the Hugging Face Hub."""
-    spec = importlib.util.spec_from_file_location("bench_towers", ROOT / "bench" / "towers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

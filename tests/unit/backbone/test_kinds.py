@@ -14,6 +14,7 @@ from promptmlr.backbone.building import build_model
 from promptmlr.backbone.catalogue import native_size
 from promptmlr.backbone.image import tower_kind
 from promptmlr.backbone.image.kind import resized_positions
+from promptmlr.backbone.image.ways import VALUE
 from promptmlr.backbone.text import text_tower
 from promptmlr.backbone.text.causal import CausalText
 from promptmlr.errors import UserError
@@ -123,7 +124,7 @@ def test_other_sizes_and_grids_that_are_not_square(kind: str, model_with) -> Non
     side = tower.patch_side(model.visual)
     for height, width in ((5, 5), (3, 7)):
         images = torch.randn(1, 3, height * side, width * side)
-        regions = tower.regions(model.visual, images)
+        regions = tower.regions(model.visual, images, VALUE)
         assert regions.shape[1] == height * width + 1
         own = sized(model.visual, (height, width))(images)
         own = own[0] if isinstance(own, tuple) else own

@@ -145,6 +145,11 @@ def test_a_backbone_that_cannot_be_loaded_is_one_line(open_clip_knows, arguments
     assert "\n" not in str(error.value)
 
 
+def test_a_size_that_does_not_fit_is_refused_before_weights_are_fetched(open_clip_knows) -> None:
+    with pytest.raises(UserError, match="image size 40 does not fit Tiny: it must be a multiple of 16, such as 32, 48"):
+        load_backbone("Tiny", "quick", 40)
+
+
 @pytest.mark.parametrize("size", [0, -64, 31, 100])
 def test_an_image_size_that_does_not_fit_is_refused(tiny_checkpoint, size: int) -> None:
     with pytest.raises(UserError, match=f"image size {size} does not fit .*: it must be a multiple of 32"):

@@ -1,6 +1,7 @@
 """Answers go back into the file that the labels came from, and nothing else in it changes."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 
 from promptmlr.data import DataOptions, load_data, load_parts
-from promptmlr.data.answers import answered, correct, read_answers
+from promptmlr.data.answers import answered, correct, correctable, read_answers
 from sheet_support import write_xlsx
-from support import write_image
+from support import Heard, write_image
 
 ABSENT, UNKNOWN = DataOptions(unlisted="absent"), DataOptions(unlisted="unknown")
 CVAT = """<annotations><!-- made by hand --><version>1.1</version>
@@ -267,6 +268,53 @@ def test_answers_replace_labels_in_memory(folder: Path, refused) -> None:
     refused(["'z'"], answered, parts, {"z": {"dog": 1}})
 
 
+def test_of_several_journals_the_one_named_last_counts(tmp_path: Path) -> None:
+    first, second, heard = tmp_path / "a.jsonl", tmp_path / "b.jsonl", Heard()
+    line = '{"image": "%s", "class": "dog", "value": "%s"}\n'
+    first.write_text(line % ("a", 1) + line % ("b", 0))
+    second.write_text(line % ("a", 0) + line % ("b", 0))
+    assert read_answers(first, second, reporter=heard) == {"a": {"dog": 0}, "b": {"dog": 0}}
+    assert read_answers(second, first) == {"a": {"dog": 1}, "b": {"dog": 0}}
+    (note,) = heard.notes
+    assert note.startswith("1 cell answered differently")
+    assert "'dog' in 'a'" in note
+
+
+def test_how_many_answered_images_are_missing(folder: Path, refused) -> None:
+    path = write(folder / "annotations.xml", CVAT)
+    answers = {name: {"dog": 1} for name in ("a.jpg", "y.jpg", "z.jpg")}
+    refused(["'y.jpg'", "2 of the 3 answered images"], correct, str(path), answers, folder / "out.xml", ABSENT)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_table_in_utf_16_stays_in_it(folder: Path, encoding: str) -> None:
+    path, text = folder / "labels.csv", "\ufeffimage\tdög\tcat\r\na.jpg\t1\t\r\nb.jpg\t0\t1\r\n"
+    path.write_bytes(text.encode(encoding))
+    check(path, {"a.jpg": {"dög": 0, "cat": 1}}, DataOptions())
+    corrected = (folder / "corrected-labels.csv").read_bytes()
+    assert corrected == text.replace("a.jpg\t1\t", "a.jpg\t0\t1").encode(encoding)
+
+
+@pytest.mark.parametrize(("codes", "text"), [("1=present,0=absent", None), ("1=present,0=absent,?=unknown", "?")])
+def test_an_answer_unknown_needs_a_code(folder: Path, refused, codes: str, text: str | None) -> None:
+    path, answers = write(folder / "labels.csv", "image,dog\na.jpg,1\nb.jpg,0\n"), {"a.jpg": {"dog": -1}}
+    options = DataOptions(codes=codes)
+    if text is None:
+        refused(["no code says unknown", "such as =unknown"], correct, str(path), answers, folder / "o.csv", options)
+    else:
+        check(path, answers, options)
+        assert (folder / "corrected-labels.csv").read_text() == f"image,dog\na.jpg,{text}\nb.jpg,0\n"
+
+
+def test_an_outline_of_coco_stays(folder: Path) -> None:
+    content = coco(federated=False)
+    content["annotations"][1] = {**content["annotations"][1], "segmentation": {"counts": [0, 5], "size": [5, 1]}}
+    path = write(folder / "mine.json", content)
+    notes = correct(str(path), {"b.jpg": {"hot dog": 0}}, folder / "out.json", DataOptions(coco_images="all"))
+    assert notes[0] == "0 of 1 answers change a label"
+    assert json.loads((folder / "out.json").read_text()) == content
+
+
 TABLE = (
     'Image;split;"Hot; dog";cat;remark\r\na.jpg;train;Yes;No;"say ""hi"""\r\n'
     'b.jpg;test;;"No";\r\nc.jpg;test;No;Yes;x\r\n'
@@ -301,6 +349,43 @@ def test_a_sheet_changes_and_everything_else_in_the_file_stays(folder: Path, cel
     assert changed == ["xl/worksheets/sheet1.xml"]
 
 
+def edited(path: Path, **parts) -> None:
+    """Change parts of an archive: the end of a name → from bytes to bytes."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            change = parts.get(Path(name).stem, lambda same: same)
+            archive.writestr(name, change(content))
+
+
+@pytest.mark.parametrize("calculation", [b'<calcPr calcId="1"/>', b'<calcPr calcId="1" fullCalcOnLoad="0"/>', b""])
+def test_formulas_that_count_labels_are_calculated_when_the_file_is_opened(folder: Path, calculation: bytes) -> None:
+    path = folder / "labels.xlsx"
+    write_xlsx(path, {"labels": [["image", "dog", "sum"], ["a.jpg", 1, 7]]})
+    edited(
+        path,
+        sheet1=lambda xml: xml.replace(b"<v>7</v>", b"<f>SUM(B2)</f><v>7</v>").replace(
+            b"</sheetData>", b'</sheetData><rowBreaks count="0"/>'
+        ),
+        workbook=lambda xml: re.sub(rb"<calcPr[^>]*/>", b"", xml).replace(b"</sheets>", b"</sheets>" + calculation),
+    )
+    check(path, {"a.jpg": {"dog": 0}}, DataOptions(ignore="sum"))
+    with zipfile.ZipFile(folder / "corrected-labels.xlsx") as archive:
+        book = archive.read("xl/workbook.xml")
+    assert book.count(b'fullCalcOnLoad="1"') == book.count(b"<calcPr") == 1
+    assert book.index(b"</sheets>") < book.index(b"<calcPr")
+
+
+def test_rows_that_cannot_be_found_in_a_sheet_are_refused(folder: Path, refused) -> None:
+    path = folder / "labels.xlsx"
+    write_xlsx(path, {"labels": [["image", "dog"], ["a.jpg", 1]]})
+    edited(path, sheet1=lambda xml: re.sub(rb'(<(?:row|c)) r="[^"]*"', rb"\1", xml))
+    assert labels_of(path, DataOptions()) == {"a.jpg": {"dog": 1}}
+    refused(["rows", "--to csv"], correct, str(path), {"a.jpg": {"dog": 0}}, folder / "out.xlsx", DataOptions())
+    assert not correctable(str(path), DataOptions())
+
+
 def test_a_formula_is_not_overwritten(folder: Path, refused) -> None:
     path = folder / "labels.xlsx"
     write_xlsx(path, {"labels": [["image", "dog"], ["a.jpg", 1]]})
@@ -312,3 +397,19 @@ def test_a_formula_is_not_overwritten(folder: Path, refused) -> None:
         for name, content in files.items():
             archive.writestr(name, content)
     refused(["B2", "formula"], correct, str(path), {"a.jpg": {"dog": 0}}, folder / "out.xlsx", DataOptions())
+
+
+@pytest.mark.parametrize("targets", [["dog", 1], [{"label": "dog"}]])
+def test_fiftyones_names_stay_names(folder: Path, targets: list) -> None:
+    content = {"classes": ["dog", "hot_dog"], "labels": {"a": targets, "b": []}}
+    path = write(folder / "labels.json", json.dumps(content))
+    (folder / "data").mkdir()
+    for name in "ab":
+        write_image(folder / "data" / f"{name}.jpg")
+    correct(
+        str(path),
+        {"data/b.jpg": {"hot dog": 1}},
+        folder / "out.json",
+        DataOptions(unlisted="absent", format="fiftyone"),
+    )
+    assert json.loads((folder / "out.json").read_text())["labels"] == {"a": targets, "b": ["hot_dog"]}

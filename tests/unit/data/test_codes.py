@@ -2,7 +2,7 @@
 
 import pytest
 
-from promptmlr.data.codes import Codes
+from promptmlr.data.codes import MEANINGS, Codes
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 
@@ -68,3 +68,14 @@ def test_an_answer_that_no_code_says_is_refused() -> None:
     assert codes.label("") == UNKNOWN
     with pytest.raises(UserError, match="no code says absent; add one to --codes"):
         codes.spelled(ABSENT, ["x", ""])
+
+
+@pytest.mark.parametrize(
+    ("said", "meaning", "free"),
+    [("1=present,0=absent", "unknown", ""), ("x=present", "absent", "0"), ("1=absent,=unknown", "present", "x")],
+)
+def test_the_code_that_is_proposed_is_free(said: str, meaning: str, free: str) -> None:
+    codes = Codes.of(said)
+    with pytest.raises(UserError, match=f"such as {free}={meaning}$"):
+        codes.spelled(MEANINGS[meaning], [])
+    assert Codes.of(f"{said},{free}={meaning}").spelled(MEANINGS[meaning], []) == free

@@ -1,6 +1,7 @@
 """Tables as their sources ship them: read with what was said, or refused with the options that would read them."""
 
 import datetime
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -190,6 +191,21 @@ def test_sheets_of_ticks_and_minus_one_have_two_readings(make: Make) -> None:
     assert readings(path) == [{"codes": "1=present,-1=absent"}, {"codes": "1=present,-1=unknown"}]
 
 
+def test_blanks_beside_ticks_alone_are_unknown_and_it_is_said(make: Make) -> None:
+    path = make("image,dog,cat\na.jpg,1,\nb.jpg,,1\n", ["a.jpg", "b.jpg"])
+    (note,) = [note for note in load_data(str(path)).notes if "--codes" in note]
+    assert labels_of(path, DataOptions()) == {"a.jpg": {"dog": 1}, "b.jpg": {"cat": 1}}
+    said = note.partition("--codes ")[2]
+    assert labels_of(path, DataOptions(codes=said))["a.jpg"] == {"dog": 1, "cat": 0}
+
+
+def test_a_blank_list_says_nothing_unless_codes_say_so(make: Make) -> None:
+    path = make("image,labels\na.jpg,dog|cat\nb.jpg,\n", ["a.jpg", "b.jpg"])
+    assert labels_of(path, DataOptions(unlisted="absent"))["b.jpg"] == {}
+    assert labels_of(path, DataOptions(unlisted="absent", codes="=absent"))["b.jpg"] == {"dog": 0, "cat": 0}
+    assert any("--codes =absent" in note for note in load_data(str(path), options=DataOptions(unlisted="absent")).notes)
+
+
 def test_a_blank_that_no_code_names_is_asked_for(make: Make) -> None:
     path = make("image,dog\na.jpg,1.0\nb.jpg,\nc.jpg,0.0\n", ["a.jpg", "b.jpg", "c.jpg"])
     assert readings(path, codes="1=present,0=absent") == [
@@ -368,6 +384,53 @@ def test_what_is_no_xlsx_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "labels.xlsx").write_bytes(content)
     with pytest.raises(UserError, match=r"cannot read .*labels\.xlsx"):
         load_data(str(tmp_path / "labels.xlsx"))
+
+
+def test_a_merged_title_above_a_sheet_is_no_matter(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine", reason="XLSX is an extra")
+    write_image(tmp_path / "a.jpg")
+    rows = [["Zoo 2024", None, None], ["image", "dog", "cat"], ["a.jpg", 1, 0]]
+    path = write_xlsx(tmp_path / "labels.xlsx", {"Labels": rows}, merged=("A1:C1",))
+    assert labels_of(path, DataOptions()) == {"a.jpg": {"dog": 1, "cat": 0}}
+
+
+@pytest.mark.parametrize(("span", "words"), [("", None), (' table:number-columns-spanned="2"', "cells are merged")])
+def test_sheets_of_libreoffice(tmp_path: Path, span: str, words: str | None) -> None:
+    pytest.importorskip("python_calamine", reason="XLSX is an extra")
+    write_image(tmp_path / "a.jpg")
+    path = write_ods(tmp_path / "labels.ods", [["image", "dog", "cat"], ["a.jpg", "1", "0"]], span)
+    if words is not None:
+        with pytest.raises(UserError, match=words):
+            load_data(str(path))
+        return
+    assert labels_of(path, DataOptions()) == {"a.jpg": {"dog": 1, "cat": 0}}
+
+
+def write_ods(path: Path, rows: list[list[str]], span: str) -> Path:
+    names = {
+        f"xmlns:{name}": f"urn:oasis:names:tc:opendocument:xmlns:{name}:1.0" for name in ("office", "table", "text")
+    }
+    cell = '<table:table-cell office:value-type="string"{}><text:p>{}</text:p></table:table-cell>'
+    covered = "<table:covered-table-cell/>" if span else ""
+    body = "".join(
+        "<table:table-row>" + "".join(cell.format("", text) for text in row) + "</table:table-row>" for row in rows[:-1]
+    )
+    body += "<table:table-row>" + "".join(cell.format(span, text) for text in rows[-1]) + covered + "</table:table-row>"
+    spaces = " ".join(f'{key}="{value}"' for key, value in names.items())
+    content = (
+        f'<?xml version="1.0" encoding="UTF-8"?><office:document-content {spaces} office:version="1.2"><office:body>'
+        f'<office:spreadsheet><table:table table:name="Labels">{body}</table:table></office:spreadsheet></office:body>'
+        "</office:document-content>"
+    )
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    manifest = (
+        '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">'
+        f'<manifest:file-entry manifest:full-path="/" manifest:media-type="{kind}"/></manifest:manifest>'
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in (("mimetype", kind), ("META-INF/manifest.xml", manifest), ("content.xml", content)):
+            archive.writestr(name, text)
+    return path
 
 
 # Parquet

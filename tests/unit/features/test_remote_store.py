@@ -202,7 +202,7 @@ def test_training_reads_images_with_a_known_label_once_and_goes_on(opened, tmp_p
     labels[::3] = UNKNOWN
     recipe = load_recipe("default", "baseline", epochs=4, batch_size=7)
     begin = create_recognizer("baseline", tiny_backbone, ["cat", "dog"], **recipe.start_options())
-    store = RemoteStore(URL, tiny_backbone, "float32", LocalCopies(tmp_path / "copies", 60 * ROW))
+    store = RemoteStore(URL, tiny_backbone, "float32", LocalCopies(tmp_path / "copies", 48 * ROW))
 
     whole, source_ = copy.deepcopy(begin), Counted(store, count)
     fit(whole, source_, labels, recipe)

@@ -45,7 +45,9 @@ def proposals(seed: int = 0) -> Proposals:
 
 
 def queue_in_journal(table: Path, **options) -> LabelQueue:
-    queue = LabelQueue(labelled_of(table), InJournal(Journal(table.with_name("journal.jsonl"))), **options)
+    queue = LabelQueue(
+        labelled_of(table), InJournal(Journal(table.with_name("journal.jsonl")), "promptmlr convert"), **options
+    )
     queue.propose(proposals())
     return queue
 
@@ -287,7 +289,7 @@ def test_without_a_journal_no_answer_is_taken(queue: LabelQueue, table: Path) ->
 
 
 def test_before_and_without_a_ranking(table: Path) -> None:
-    fresh = LabelQueue(labelled_of(table), InJournal(Journal(table.with_name("journal.jsonl"))))
+    fresh = LabelQueue(labelled_of(table), InJournal(Journal(table.with_name("journal.jsonl")), "promptmlr convert"))
     standing = fresh.visit("somebody", "grid")
     assert (standing.state, standing.pages) == ("ranking", ())
     fresh.fail("there are no suggestions; the terminal says why")

@@ -1,7 +1,7 @@
 """How often each class is present, absent and unknown, and which classes come together."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Self
 
@@ -27,6 +27,7 @@ class ClassCount:
         present: images that show it.
         absent: images that are known not to show it.
         unknown: images of which nobody said.
+        by_split: split → the same three counts; empty where there are no splits.
         advice: what to do about it, or "".
     """
 
@@ -35,6 +36,7 @@ class ClassCount:
     absent: int
     unknown: int
     advice: str = ""
+    by_split: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
     @property
     def share(self) -> float:
@@ -112,12 +114,17 @@ def class_counts(labels: Labels, class_names: Sequence[str], by_split: Mapping[s
         by_split: split → (n, C), empty where there are no splits.
     """
     counts = {code: (labels == code).sum(axis=0) for code in (PRESENT, ABSENT, UNKNOWN)}
+    codes = (PRESENT, ABSENT, UNKNOWN)
+    apart = {split: [(part == code).sum(axis=0) for code in codes] for split, part in by_split.items()}
     shown = {split: (part == PRESENT).any(axis=0) for split, part in by_split.items()}
     found = []
     for column, name in enumerate(class_names):
         present, absent, unknown = (int(counts[code][column]) for code in (PRESENT, ABSENT, UNKNOWN))
         missing = [split for split, there in shown.items() if not there[column]]
-        found.append(ClassCount(name, present, absent, unknown, _advice(present, absent, missing)))
+        split_counts = {
+            split: (int(each[0][column]), int(each[1][column]), int(each[2][column])) for split, each in apart.items()
+        }
+        found.append(ClassCount(name, present, absent, unknown, _advice(present, absent, missing), split_counts))
     return found
 
 

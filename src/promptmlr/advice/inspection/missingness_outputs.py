@@ -23,6 +23,7 @@ _KINDS: dict[Kind, str] = {
     "one label each": "complete, one present label per image",
     "single positive": "single positive",
     "positive-only": "positive-only (positive-unlabelled)",
+    "absent-only": "absent-only (no present label)",
     "partial": "partial, present and absent labels",
 }
 _NEVER = "so they are missing not at random (MNAR): a label that is absent is never known."
@@ -32,6 +33,8 @@ _NAMED: dict[Kind, str] = {
     "one label each": "complete, with one present class in each image: either there is only one, or nobody looked for "
     "the others. Then they are single positive labels (Cole et al., 2021), and the others are unknown, not absent.",
     "single positive": f"single positive (Cole et al., 2021): one present class of an image is known, {_NEVER}",
+    "absent-only": "absent labels alone: nothing says what any class looks like. Label some that are "
+    "present, or say with --codes which cells mean it.",
     "positive-only": f"positive-unlabelled (Bekker and Davis, 2020): some present classes are known, {_NEVER}",
 }
 _NAMES = 5

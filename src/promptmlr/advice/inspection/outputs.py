@@ -140,9 +140,20 @@ class Inspection:
         return Lines(None, [f"{part.source}: {part.notes[0]}" for part in self.parts.values()])
 
     def _classes(self) -> list[Finding]:
-        header = ("class", "present", "absent", "unknown", "present of known %")
+        splits = list(self.counts[0].by_split) if self.counts else []
+        columns = ("present", "absent", "unknown")
+        apart = [f"{word} in {split}" for split in splits for word in columns] or list(columns)
+        header = ("class", *apart, "present of known %")
         rows = [
-            (one.name, f"{one.present:,}", f"{one.absent:,}", f"{one.unknown:,}", _percent(one.share))
+            (
+                one.name,
+                *(
+                    f"{n:,}"
+                    for each in [*one.by_split.values()] or [(one.present, one.absent, one.unknown)]
+                    for n in each
+                ),
+                _percent(one.share),
+            )
             for one in sorted(self.counts, key=lambda one: one.present)
         ]
         by_advice: dict[str, list[str]] = {}

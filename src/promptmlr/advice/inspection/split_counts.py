@@ -12,7 +12,9 @@ from promptmlr.prior.positive_only import positive_only_classes
 
 __all__ = ["Kind", "SplitCounts"]
 
-Kind = Literal["nothing known", "complete", "one label each", "single positive", "positive-only", "partial"]
+Kind = Literal[
+    "nothing known", "complete", "one label each", "single positive", "positive-only", "absent-only", "partial"
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,8 @@ class SplitCounts:
         if int(self.known.sum()) == int(self.present.sum()) and self.share < 1:
             mostly_one = 2 * int(self.present.sum()) > len(self.present_of)  # few labels are one of an image by chance
             return "single positive" if at_most_one and mostly_one else "positive-only"
+        if not self.present.any() and self.share < 1:
+            return "absent-only"
         if self.share < 1:
             return "partial"
         return "one label each" if at_most_one and bool(self.present_of.min() == 1) else "complete"

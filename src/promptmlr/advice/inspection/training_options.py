@@ -53,6 +53,10 @@ def _unknown(part: SplitCounts) -> tuple[list[str], list[str]]:
         return [], ["nothing is known, so this only calibrates CLIP's zero-shot"]
     if part.kind == "complete":
         return [], ["nothing is unknown; --observed 0.1 would hide nine of ten labels, to see what fewer do"]
+    if part.kind == "absent-only":
+        return ["--unknown", "ignore"], [
+            "ignore: unknown labels cost nothing; only CLIP's zero-shot knows what is present; label that first"
+        ]
     if part.kind == "one label each":
         return [], [
             "if nobody looked for the other classes, make them unknown first: --unlisted unknown with lists of names, "

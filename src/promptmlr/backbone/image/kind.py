@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from promptmlr.backbone.image.ways import Way
 
 __all__ = ["TowerKind", "each_alone", "resized_positions"]
 
@@ -23,7 +25,10 @@ class TowerKind:
         name: what people call it.
         fits: whether a module is one, by what it is made of and never by its name.
         patch_side: tower → pixels per region along one side.
-        regions: tower, (B, 3, H, W) images → (B, R, D), in ordinary layers, which an export can trace.
+        regions: tower, (B, 3, H, W) images, way (`value` if it is left out) → (B, R, D), in ordinary layers, which an
+            export can trace.
+        default_way: a name of `ways.WAYS`, for towers that others are known of: see docs/towers.md.
+        why_value_alone: tower → why no other way than `value` is known of it; None where all are.
         prepare: changes a tower once, in place, before it is cast; it is in float32 and evaluation mode.
         fix_grid: tower, side of the grid: resizes its positions once and for all.
         fast: tower → what gives its regions fastest where it is; None is `regions`.
@@ -32,14 +37,18 @@ class TowerKind:
     name: str
     fits: Callable[[nn.Module], bool]
     patch_side: Callable[[Any], int]
-    regions: Callable[[Any, Tensor], Tensor]
+    regions: "Callable[..., Tensor]"
+    default_way: str = "value"
+    why_value_alone: Callable[[Any], str | None] = lambda _visual: "it has no block of attention that mixes patches"
     prepare: Callable[[Any], None] = _unchanged
     fix_grid: Callable[[Any, int], None] = _unchanged
     fast: Callable[[Any], Callable[[Tensor], Tensor]] | None = None
 
-    def encoder(self, visual: nn.Module) -> Callable[[Tensor], Tensor]:
-        """(B, 3, H, W) images → (B, R, D) regions of a tower, the fastest way there is."""
-        return partial(self.regions, visual) if self.fast is None else self.fast(visual)
+    def encoder(self, visual: nn.Module, way: "Way") -> Callable[[Tensor], Tensor]:
+        """(B, 3, H, W) images → (B, R, D) regions of a tower, as fast as it can."""
+        if self.fast is not None:
+            return self.fast(visual)
+        return lambda images: self.regions(visual, images, way)
 
 
 def each_alone(module: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:

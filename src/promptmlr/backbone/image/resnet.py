@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from promptmlr.backbone.image.fused import plain_trunk, resnet_trunk
 from promptmlr.backbone.image.kind import TowerKind, resized_positions
+from promptmlr.backbone.image.ways import VALUE
 
 __all__ = ["KIND", "fold_batch_norms", "resnet_regions"]
 
@@ -60,8 +61,9 @@ KIND = TowerKind(
     name="CLIP's ResNets (ModifiedResNet)",
     fits=lambda visual: isinstance(visual, ModifiedResNet),
     patch_side=lambda _visual: 32,
-    regions=lambda visual, images: resnet_regions(visual, partial(plain_trunk, visual), images),
+    regions=lambda visual, images, _way=VALUE: resnet_regions(visual, partial(plain_trunk, visual), images),
     prepare=_prepare,
+    why_value_alone=lambda _visual: "its attention pool mixes regions once, and its values are taken",
     fix_grid=_fix_grid,
     fast=lambda visual: partial(resnet_regions, visual, resnet_trunk(visual)),
 )

@@ -8,6 +8,7 @@ from timm.layers.classifier import ClassifierHead, NormMlpClassifierHead
 from torch import Tensor, nn
 
 from promptmlr.backbone.image.kind import TowerKind
+from promptmlr.backbone.image.ways import VALUE
 
 __all__ = ["KIND", "timm_map_regions"]
 
@@ -43,5 +44,5 @@ KIND = TowerKind(
     name="timm's convolutional networks with a pooling head (ConvNeXt, FastViT)",
     fits=_fits,
     patch_side=lambda visual: int(visual.trunk.feature_info[-1]["reduction"]),
-    regions=timm_map_regions,
+    regions=lambda visual, images, _way=VALUE: timm_map_regions(visual, images),
 )

@@ -13,22 +13,25 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from promptmlr.backbone.image.kind import TowerKind, each_alone, resized_positions
+from promptmlr.backbone.image.parts import has_parts
+from promptmlr.backbone.image.ways import VALUE, BeforeLast, Way
 
 __all__ = ["KIND", "timm_transformer_regions"]
 
 
-def timm_transformer_regions(visual: TimmModel, images: Tensor) -> Tensor:
+def timm_transformer_regions(visual: TimmModel, images: Tensor, way: Way = VALUE) -> Tensor:
     """As `vit_regions`: region 0 is the tower's own feature, the others leave out the last mixing of patches.
 
     Args:
         visual: open_clip's wrapper of the transformer.
         images: (B, 3, H, W) float, normalised; H and W multiples of the patch, or the tower's own size.
+        way: one that is known of the tower.
 
     Returns:
         (B, h·w + 1, D), not normalised.
     """
     trunk: Any = visual.trunk
-    tokens, rotary = _embedded(trunk, images)
+    tokens, rotary, size = _embedded(trunk, images)
     first = trunk.num_prefix_tokens
     with_positions = {} if rotary is None else {"rope": rotary}
     *blocks, last = trunk.blocks
@@ -38,7 +41,7 @@ def timm_transformer_regions(visual: TimmModel, images: Tensor) -> Tensor:
     if trunk.attn_pool is not None:
         local = each_alone(trunk.attn_pool, trunk.norm(mixed)[:, first:])
     elif trunk.global_pool == "token":
-        local = trunk.norm(each_alone(last, tokens[:, first:]))
+        local = trunk.norm(way.patches(BeforeLast(last, tokens, first, size, rotary)))
     else:
         local = trunk.norm(mixed)[:, first:]
     own = visual.head(trunk.forward_head(trunk.norm(mixed)))
@@ -46,8 +49,8 @@ def timm_transformer_regions(visual: TimmModel, images: Tensor) -> Tensor:
     return torch.cat([own[:, None], regions], dim=1)
 
 
-def _embedded(trunk: Any, images: Tensor) -> tuple[Tensor, Tensor | None]:
-    """(B, first + h·w, W) tokens with their absolute positions, and the rotary ones, (h·w, ·), where there are any."""
+def _embedded(trunk: Any, images: Tensor) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
+    """(B, first + h·w, W) tokens with absolute positions; the rotary ones, (h·w, ·), where there are any; h and w."""
     side = _patch_side(trunk)
     size = images.shape[-2] // side, images.shape[-1] // side
     tokens = trunk.patch_embed(images[..., : size[0] * side, : size[1] * side])
@@ -63,7 +66,7 @@ def _embedded(trunk: Any, images: Tensor) -> tuple[Tensor, Tensor | None]:
             tokens = torch.cat([*with_first, tokens], dim=1) + positions
         else:
             tokens = torch.cat([*with_first, tokens + positions], dim=1)
-    return trunk.norm_pre(tokens), _rotary(trunk, size)
+    return trunk.norm_pre(tokens), _rotary(trunk, size), size
 
 
 def _rotary(trunk: Any, size: tuple[int, int]) -> Tensor | None:
@@ -92,6 +95,14 @@ def _fits(visual: nn.Module) -> bool:
     return trunk.global_pool in ("token", "avg") and not getattr(trunk, "rope_mixed", False)
 
 
+def _why_value_alone(visual: TimmModel) -> str | None:
+    trunk: Any = visual.trunk
+    if trunk.attn_pool is not None or trunk.global_pool != "token":
+        return "it is not pooled at a class token in its last block"
+    block = trunk.blocks[-1]
+    return None if has_parts(block) else f"its last block is of another kind ({type(block).__name__})"
+
+
 def _prepare(visual: TimmModel) -> None:
     visual.trunk.patch_embed.strict_img_size = False
 
@@ -108,6 +119,7 @@ KIND = TowerKind(
     fits=_fits,
     patch_side=lambda visual: _patch_side(visual.trunk),
     regions=timm_transformer_regions,
+    why_value_alone=_why_value_alone,
     prepare=_prepare,
     fix_grid=_fix_grid,
 )

@@ -7,19 +7,22 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 from promptmlr.backbone.image.kind import TowerKind, each_alone, resized_positions
+from promptmlr.backbone.image.parts import has_parts
+from promptmlr.backbone.image.ways import VALUE, BeforeLast, Way
 
 __all__ = ["KIND", "vit_regions"]
 
 
-def vit_regions(visual: VisionTransformer, images: Tensor) -> Tensor:
+def vit_regions(visual: VisionTransformer, images: Tensor, way: Way = VALUE) -> Tensor:
     """Region 0 is the tower's own feature; the others leave out the attention that mixes patches into it.
 
-    Pooled at the class token, they are MaskCLIP's: of the last block its value path. Pooled by attention, they are the
-    value path of the pool, as in CLIP's ResNets. Pooled by averaging, they are what is averaged.
+    Pooled at the class token, they are what `way` makes of the last block. Pooled by attention, they are the value path
+    of the pool, as in CLIP's ResNets. Pooled by averaging, they are what is averaged.
 
     Args:
         visual: the tower.
         images: (B, 3, H, W) float, normalised; H and W multiples of the patch.
+        way: one that is known of the tower.
 
     Returns:
         (B, h·w + 1, D), not normalised.
@@ -36,7 +39,7 @@ def vit_regions(visual: VisionTransformer, images: Tensor) -> Tensor:
         tokens = block(tokens)
     if visual.attn_pool is None and visual.pool_type == "tok":
         pooled = visual.ln_post(_first_token(last, tokens))
-        local = each_alone(last, tokens[:, 1:])
+        local = way.patches(BeforeLast(last, tokens, 1, (size[0], size[1])))
     else:
         tokens = last(tokens)
         pooled = visual._pool(tokens)[0][:, None]
@@ -74,6 +77,13 @@ def _fits(visual: nn.Module) -> bool:
     return visual.attn_pool is None or (visual.pool_type == "tok" and visual.attn_pool_contrastive is None)
 
 
+def _why_value_alone(visual: VisionTransformer) -> str | None:
+    if visual.attn_pool is not None or visual.pool_type != "tok":
+        return "it is not pooled at a class token in its last block"
+    block = visual.transformer.resblocks[-1]
+    return None if has_parts(block) else f"its last block is of another kind ({type(block).__name__})"
+
+
 def _fix_grid(visual: VisionTransformer, grid: int) -> None:
     visual.positional_embedding = nn.Parameter(resized_positions(visual.positional_embedding, (grid, grid)))
 
@@ -83,5 +93,6 @@ KIND = TowerKind(
     fits=_fits,
     patch_side=lambda visual: int(visual.patch_size[0]),
     regions=vit_regions,
+    why_value_alone=_why_value_alone,
     fix_grid=_fix_grid,
 )

@@ -64,7 +64,7 @@ def compare(
         reference: Method that the others are compared with, in addition to zero-shot. (default: the first)
         design: Instead of methods, train all pairs of a presence and an absence side, each to its plateau: 25 pairs at
             every fraction, with learning rates searched at --epochs (20) and 3 seeds. Takes hours.
-        jobs: How many processes train the cells of --design. (default: 1)
+        jobs: Processes for the cells of --design. (default: 1)
         most_epochs: Largest number of epochs of --design, whether or not the plateau is reached. (default: 160)
     """
     from promptmlr.paper.comparing import Comparison, compare_methods, compare_sides

@@ -63,7 +63,7 @@ class Source:
     @cached_property
     def header(self) -> list[str]:
         """The column names of a table; empty for anything else."""
-        return table_header(self.path, self.options.sheet) if self.suffix in TABLES else []
+        return table_header(self.path, self.options) if self.suffix in TABLES else []
 
     @cached_property
     def start(self) -> list[str]:

@@ -3,24 +3,31 @@
 The first line counts the images, the second names the attributes, every other one is an image and 1 or -1 per
 attribute: 1 present, -1 absent, nothing unknown (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015).
 Splits 0, 1 and 2 are train, valid and test, as in `CelebA` of torchvision's `datasets/celeba.py`.
+
+DeepFashion's `list_attr_img.txt` is alike: its second line is `image_name attribute_labels`, the names are in
+`list_attr_cloth.txt` beside it, and 0 is unknown (Liu et al., "DeepFashion", CVPR 2016).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from promptmlr.data.columns import IMAGES, folded
 from promptmlr.data.finding import ImageFinder
 from promptmlr.data.formats.base import Format, Source
 from promptmlr.data.options import DataOptions
 from promptmlr.data.rows import LabelledRows, check_rows, read_lines
 from promptmlr.errors import UserError
-from promptmlr.labels import ABSENT, PRESENT
+from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_class_names
 
 __all__ = ["FORMAT", "read_celeba"]
 
 _CODES = {"1": PRESENT, "-1": ABSENT}
-_SPLITS = {"0": "train", "1": "valid", "2": "test"}
+_UNSURE = {**_CODES, "0": UNKNOWN}
+_SPLITS = {"0": "train", "1": "valid", "2": "test", "train": "train", "val": "valid", "test": "test"}
+_UNNAMED, _NAMES = "attribute_labels", ("list_attr_cloth.txt", "list_attr_items_names.txt")
 _PARTITION = "list_eval_partition.txt"
 
 
@@ -37,17 +44,20 @@ def read_celeba(path: Path, images: Path | None, _options: DataOptions) -> Label
     head, lines = (found := read_lines(path))[:2], found[2:]
     if len(head) < 2 or not head[0].isdigit():
         raise UserError(f"{path}: not as CelebA writes it: a line that counts images, and one that names attributes")
-    class_names = checked_class_names(head[1].split(), str(path))
+    class_names = checked_class_names(_attributes(path, head[1].split()), str(path))
+    codes = _UNSURE if head[1].split()[-1] == _UNNAMED else _CODES
     labels = np.empty((len(lines), len(class_names)), dtype=np.int8)
     image_ids = []
     for row, line in enumerate(lines):
         image_id, *cells = line.split()
         if len(cells) != len(class_names):
             raise UserError(f"{path}, line {row + 3}: {len(cells)} values for {len(class_names)} attributes")
-        odd = next((column for column, cell in enumerate(cells) if cell not in _CODES), None)
+        odd = next((column for column, cell in enumerate(cells) if cell not in codes), None)
         if odd is not None:
-            raise UserError(f"{path}, line {row + 3}, {class_names[odd]!r}: {cells[odd]!r} is neither 1 nor -1")
-        labels[row] = [_CODES[cell] for cell in cells]
+            raise UserError(
+                f"{path}, line {row + 3}, {class_names[odd]!r}: {cells[odd]!r} is none of {', '.join(codes)}"
+            )
+        labels[row] = [codes[cell] for cell in cells]
         image_ids.append(image_id)
 
     def where(row: int) -> str:
@@ -68,6 +78,16 @@ def read_celeba(path: Path, images: Path | None, _options: DataOptions) -> Label
     )
 
 
+def _attributes(path: Path, header: Sequence[str]) -> Sequence[str]:
+    """The names of the attributes, without that of the column of images."""
+    if header[-1] != _UNNAMED:
+        return header[1:] if folded(header[0]) in IMAGES else header
+    file = next((path.parent / name for name in _NAMES if (path.parent / name).is_file()), None)
+    if file is None:
+        raise UserError(f"{path}: no {_NAMES[0]} beside it, which has the names of its attributes")
+    return [line.rsplit(maxsplit=1)[0] for line in read_lines(file)[2:]]
+
+
 def _splits(path: Path, image_ids: list[str]) -> list[str] | None:
     places = [path.parent / _PARTITION, path.parent.parent / "Eval" / _PARTITION]
     file = next((place for place in places if place.is_file()), None)
@@ -86,8 +106,9 @@ def _recognised(source: Source) -> bool:
     count, header, first = source.start[:3]
     return (
         count.strip().isdigit()
-        and len(first.split()) == len(header.split()) + 1
-        and set(first.split()[1:]) <= set(_CODES)
+        and (header.split()[-1:] == [_UNNAMED] or len(first.split()) - len(header.split()) in (0, 1))
+        and len(first.split()) > 1
+        and set(first.split()[1:]) <= set(_UNSURE)
     )
 
 

@@ -160,7 +160,7 @@ def amend_coco(path: Path, changes: Changes, _options: DataOptions) -> bytes:
     """The same file with an annotation, without a box, for each class that is present now.
 
     A class that is absent now gets into the image's `neg_category_ids`, where the file has them, and loses annotations
-    without a box; those with one stay.
+    without a box or an outline; those with one stay.
     """
     content = read_json(path)
     numbers = {spaced(str(category["name"])): category["id"] for category in content["categories"]}
@@ -176,7 +176,11 @@ def amend_coco(path: Path, changes: Changes, _options: DataOptions) -> bytes:
             kept = [number for number in image["neg_category_ids"] if number not in {numbers[name] for name in changed}]
             image["neg_category_ids"] = [*kept, *sorted(absent)]
         added += [{"image_id": image["id"], "category_id": numbers[name], "iscrowd": 0} for name in present(changed)]
-    stay = [one for one in content["annotations"] if (one["image_id"], one["category_id"]) not in gone or "bbox" in one]
+    stay = [
+        one
+        for one in content["annotations"]
+        if (one["image_id"], one["category_id"]) not in gone or "bbox" in one or one.get("segmentation")
+    ]
     content["annotations"] = [*stay, *({"id": new_id + n, **one} for n, one in enumerate(added))]
     return as_json(path, content)
 

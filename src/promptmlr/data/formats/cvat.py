@@ -13,7 +13,7 @@ from promptmlr.data.finding import ImageFinder
 from promptmlr.data.formats.base import Changes, Format, Source, Writer, spaced
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, rows_of_names
+from promptmlr.data.rows import LabelledRows, ListedRows, Names
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 
@@ -52,7 +52,7 @@ def read_cvat(path: Path, images: Path | None, options: DataOptions) -> Labelled
     def where(row: int) -> str:
         return f"{path}, image {image_ids[row]!r}"
 
-    return rows_of_names(
+    return ListedRows(
         [names for _, _, names in found],
         image_ids,
         [finder.find(name, where(row)) for row, name in enumerate(image_ids)],
@@ -60,10 +60,9 @@ def read_cvat(path: Path, images: Path | None, options: DataOptions) -> Labelled
         kind="CVAT",
         path=path,
         where=where,
-        options=options,
         class_names=classes or None,
         without_splits="no subset of every image",
-    )
+    ).labelled(options)
 
 
 def write_cvat(output: Output) -> list[str]:
@@ -92,7 +91,7 @@ def write_cvat(output: Output) -> list[str]:
 
 def amend_cvat(path: Path, changes: Changes, _options: DataOptions) -> bytes:
     """The same file with a tag for each class that is present, and none for one that is not; shapes stay."""
-    parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))
+    parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True, insert_pis=True))
     root = ET.parse(path, parser).getroot()
     names = [label.findtext("name", "").strip() for label in root.iterfind("./meta//label")]
     written = {spaced(name): name for name in names}

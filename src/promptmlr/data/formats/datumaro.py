@@ -13,7 +13,7 @@ from promptmlr.data.finding import ImageFinder
 from promptmlr.data.formats.base import Format, Source, Writer
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names
+from promptmlr.data.rows import LabelledRows, ListedRows, Names, malformed_refused, read_json
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 
@@ -49,7 +49,7 @@ def read_datumaro(path: Path, images: Path | None, options: DataOptions) -> Labe
             items += [_item(item, classes, file) for item in content["items"]]
     alone = [file.stem for file in files] == [_SUBSET]
     finder = ImageFinder(images or (path.parent.parent if path.is_file() else path))
-    return rows_of_names(
+    return ListedRows(
         [names for _, _, names, _, _ in items],
         [item_id for item_id, *_ in items],
         [finder.find(item_id, where, *paths) for item_id, paths, _, _, where in items],
@@ -57,10 +57,9 @@ def read_datumaro(path: Path, images: Path | None, options: DataOptions) -> Labe
         kind="Datumaro",
         path=path,
         where=lambda row: items[row][4],
-        options=options,
         class_names=classes,
         without_splits="one subset",
-    )
+    ).labelled(options)
 
 
 def write_datumaro(output: Output) -> list[str]:

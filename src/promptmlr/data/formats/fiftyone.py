@@ -16,7 +16,7 @@ from promptmlr.data.formats.base import Changes, Format, Source, Writer, as_json
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names, usual_split
+from promptmlr.data.rows import LabelledRows, ListedRows, Names, malformed_refused, read_json, usual_split
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 from promptmlr.names import first_names
@@ -73,7 +73,7 @@ def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows
         found += [(name, image, one, split or tag, where) for name, image, one, tag, where in rows]
         classes = None if classes is None or not names else [*classes, *(n for n in names if n not in classes)]
     splits = [split for _, _, _, split, _ in found]
-    return rows_of_names(
+    return ListedRows(
         [one for _, _, one, _, _ in found],
         [
             image.path.relative_to(root).as_posix() if image.path.is_relative_to(root) else name
@@ -84,10 +84,9 @@ def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows
         kind="FiftyOne",
         path=path,
         where=lambda i: found[i][4],
-        options=options,
         class_names=classes or None,
         without_splits="no folders or tags train, validation or test",
-    )
+    ).labelled(options)
 
 
 def write_fiftyone(output: Output) -> list[str]:
@@ -117,13 +116,20 @@ def amend_fiftyone(path: Path, changes: Changes, _options: DataOptions) -> bytes
                 sample[field] = {"_cls": "Classifications", "classifications": [*kept, *added]}
         return as_json(path, content)
     classes = content["classes"]
-    numbers = {spaced(name): number for number, name in enumerate(classes or ())}
+    named = any(isinstance(one, str | dict) for one in _targets(content))
+    numbers = {} if named else {spaced(name): number for number, name in enumerate(classes or ())}
+    written = {spaced(name): name for name in classes or ()}
     for (name, targets), changed in zip(content["labels"].items(), changes, strict=True):
         if changed:
             each = targets if isinstance(targets, list) else [] if targets is None else [targets]
             kept = [one for one in each if spaced(_name(one, classes, str(path))) not in changed]
-            content["labels"][name] = [*kept, *(numbers.get(one, one) for one in present(changed))]
+            content["labels"][name] = [*kept, *(numbers.get(one, written.get(one, one)) for one in present(changed))]
     return as_json(path, content)
+
+
+def _targets(content: dict[str, Any]) -> list[Any]:
+    """All targets of a `labels.json`."""
+    return [one for some in content["labels"].values() for one in (some if isinstance(some, list) else [some])]
 
 
 def _exports(folder: Path) -> dict[str | None, Path]:

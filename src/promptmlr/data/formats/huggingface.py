@@ -21,13 +21,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from promptmlr.data.codes import Codes
 from promptmlr.data.formats.base import Format, Writer, by_split
 from promptmlr.data.images import ImageFile, ImageRef
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output, image_content
 from promptmlr.data.parquet import ParquetImage
-from promptmlr.data.rows import LabelledRows, Names, check_rows, malformed_refused, rows_of_names, usual_split
-from promptmlr.data.table import read_table
+from promptmlr.data.rows import LabelledRows, ListedRows, Names, check_rows, malformed_refused, usual_split
+from promptmlr.data.table import read_table, table_header
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_class_names
@@ -67,7 +68,14 @@ class _Table:
 
 def has_huggingface(path: Path) -> bool:
     """Whether this is such a file, or a folder with some in itself, in `data`, or in a folder per split."""
-    return path.suffix.lower() == ".parquet" or path.name == _METADATA[0] or bool(_files(path))
+    if path.is_dir():
+        return any(_has_names(file) for file in _files(path)[:1])
+    return path.suffix.lower() == ".parquet" or path.name == _METADATA[0]
+
+
+def _has_names(file: Path) -> bool:
+    """Whether metadata is of images; there are other files of that name."""
+    return file.suffix != ".csv" or _FILE_NAME in table_header(file)
 
 
 def read_huggingface_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
@@ -118,13 +126,13 @@ def _read_all(path: Path, images: Path | None, options: DataOptions) -> Labelled
         Names(
             _names(table, column, i, options) or (),
             (_names(table, _NEGATIVES, i, options) or ()) if _NEGATIVES in table.columns else (),
-            looked=table.columns[column][i] is not None,
+            looked=_is_said(table.columns[column][i], table, options),
         )
         for table in tables
         for i in range(len(table.images))
     ]
     class_names = list(dict.fromkeys(name for some in known for name in some or ())) if all(known) else None
-    return rows_of_names(names, options=options, class_names=class_names, says_absent=says_absent, **shared)
+    return ListedRows(names, class_names=class_names, says_absent=says_absent, **shared).labelled(options)
 
 
 def write_huggingface(output: Output) -> list[str]:
@@ -192,7 +200,7 @@ def _json_lines(file: Path) -> list[dict[str, Any]]:
                 records.append(record)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}, row {len(records) + 1}: damaged JSON ({error})") from error
     return records
 
@@ -312,6 +320,12 @@ def _csv_list(cell: str, options: DataOptions, where: str) -> list[str]:
         )
     parts = [cell] if options.delimiter is None else cell.split(options.delimiter)
     return [clean for part in parts if (clean := part.strip())]
+
+
+def _is_said(value: Any, table: _Table, options: DataOptions) -> bool:
+    """Whether a list says anything: null does not, nor does a blank cell of a CSV unless `--codes` says so."""
+    blank = value == "" and table.path.suffix == ".csv" and Codes.of(options.codes).label("") != ABSENT
+    return value is not None and not blank
 
 
 def _list_of(cell: str) -> list[Any]:

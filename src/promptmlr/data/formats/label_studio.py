@@ -14,10 +14,10 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from promptmlr.data.finding import ImageFinder
-from promptmlr.data.formats.base import Changes, Format, Writer, as_json, present, spaced
+from promptmlr.data.formats.base import Changes, Format, Source, Writer, as_json, present, spaced
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names
+from promptmlr.data.rows import LabelledRows, ListedRows, Names, malformed_refused, read_json
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT
 
@@ -76,7 +76,7 @@ def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows
     finder = ImageFinder(folder)
     refs = [finder.find(address, f"{path}, task {number}") for number, address in enumerate(addresses, start=1)]
     notes = [f"{disputed} labels on which annotations of a task disagree: unknown"] if disputed else []
-    return rows_of_names(
+    return ListedRows(
         names,
         [ref.path.relative_to(folder).as_posix() if ref.path.is_relative_to(folder) else ref.name for ref in refs],
         refs,
@@ -84,12 +84,11 @@ def _read(path: Path, images: Path | None, options: DataOptions) -> LabelledRows
         kind="Label Studio",
         path=path,
         where=lambda i: f"{path}, task {i + 1}",
-        options=options,
         class_names=classes,
         says_absent=says_absent,
         without_splits="no split in the tasks' data",
         notes=notes,
-    )
+    ).labelled(options)
 
 
 def write_label_studio(output: Output) -> list[str]:
@@ -308,10 +307,16 @@ def _config(output: Output) -> str:
     return ET.tostring(view, encoding="unicode") + "\n"
 
 
+def _recognised(source: Source) -> bool:
+    return is_label_studio(source.content) and any(
+        isinstance(task.get("data"), dict) or "annotation_id" in task for task in source.content
+    )
+
+
 FORMAT = Format(
     "label-studio",
     "Label Studio's tasks in JSON",
-    lambda source: is_label_studio(source.content),
+    _recognised,
     read_label_studio_rows,
     weak=True,
     amend=amend_label_studio,

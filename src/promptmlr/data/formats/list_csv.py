@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from promptmlr.data.codes import Codes
 from promptmlr.data.columns import LABELS, NEGATIVES, Columns, columns_of, folded, shape_of
 from promptmlr.data.finding import ImageFinder
 from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, check_rows, rows_of_names
+from promptmlr.data.rows import UNLISTED, LabelledRows, ListedRows, Names, check_rows
 from promptmlr.data.table import Table
-from promptmlr.data.unclear import read_rows
+from promptmlr.data.unclear import read_rows, refuse_totals
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT
 from promptmlr.names import first_names
@@ -29,10 +30,9 @@ __all__ = ["FORMAT", "Chosen", "Images", "list_rows", "read_list_csv_rows", "wri
 
 _DELIMITERS = ("|", ";", ",", "\t")
 _SHOWN = {"\t": "a tab", " ": "a space"}
-_BRACKETS = re.compile(r"""\[\s*(['"].*['"])?\s*\]""", re.DOTALL)  # as JSON or Python writes lists
+_BRACKETS = re.compile(r"""\[(\s*|\s*\d+\s*|.*[\['",].*)\]""", re.DOTALL)  # meant as a list of JSON or Python
 _APART = re.compile(r"""['"]\s+['"]""")  # as numpy writes lists; Python would join such names
 _NO_CLASS = ("no finding", "none")
-_UNLISTED = {"nobody looked": "unknown", "everything unlisted is known not to be there": "absent"}
 
 
 def read_list_csv_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
@@ -54,25 +54,30 @@ def read_list_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
 
 
 def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool = False) -> LabelledRows:
-    """Rows of a table that lists names; where `merged`, an image may have several rows."""
-    path = table.path
+    """Rows of a table that lists names; where `merged` or `label_column` says so, an image may have several rows."""
+    path, merged = table.path, merged or options.label_column is not None
     columns = columns_of(path, table.header, replace(options, classes=None), table.column)
-    listed = columns.one_of(LABELS, options.label_column)
-    if listed is None:
+    notes = [*table.notes, *columns.note()]
+    listed = columns.listing(LABELS, options.label_column)
+    if not listed:
         raise UserError(f"{path}: no column lists classes; --label-column says which, of {first_names(table.header)}")
-    negatives = columns.without(listed).one_of(NEGATIVES)
-    columns = columns.without(listed, negatives)
+    negatives = columns.without(*listed).one_of(NEGATIVES)
+    columns = columns.without(*listed, negatives)
     images = Images(table, columns, folder, merged=merged)
-    cells = [table.column(column) for column in (listed, negatives) if column is not None]
+    cells = [table.column(column) for column in (*listed, negatives) if column is not None]
     delimiter = options.delimiter
-    if delimiter is None and not images.repeated:
-        delimiter = _delimiter(path, {cell for column in cells for cell in column if not _BRACKETS.fullmatch(cell)})
-    chosen = Chosen(path, options, columns.unmatched)
+    if delimiter is None:
+        texts = {cell for column in cells for cell in column if not _BRACKETS.fullmatch(cell)}
+        named = folded(table.header[listed[0]]) in LABELS
+        delimiter = (
+            _delimiter(path, texts, lists=named) if not images.repeated else _mark(path, texts) if not named else None
+        )
+    chosen = Chosen(path, options, columns)
     lists = [
         [chosen.of(_parts(cell, delimiter, table.where(row))) for row, cell in enumerate(column)] for column in cells
     ]
     chosen.check()
-    name = table.header[listed]
+    name = table.header[listed[0]]
     if chosen.seen and chosen.seen <= {"0", "1"} and chosen.classes is None and folded(name) in ("label", "target"):
         raise UserError(
             f"{path}: column {name!r} holds 1 and 0 alone: --format csv if they say whether one class is present, "
@@ -81,13 +86,23 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
     if options.unlisted is None and negatives is None:
         raise Unclear(f"{path} lists what is present and is silent on the rest", _silence(chosen, columns))
     nothing: list[list[str]] = [[]] * len(lists[0])
-    present, absent = [*lists, nothing][:2]
+    present = [[name for names in row for name in names] for row in zip(*lists[: len(listed)], strict=True)]
+    absent = nothing if negatives is None else lists[-1]
+    blank_is_said = Codes.of(options.codes).label("") == ABSENT
     names = [
-        Names([name for row in rows for name in present[row]], [name for row in rows for name in absent[row]])
+        Names(
+            [name for row in rows for name in present[row]],
+            [name for row in rows for name in absent[row]],
+            looked=blank_is_said or any(column[row] for column in cells for row in rows),
+        )
         for rows in images.rows.values()
     ]
+    if images.repeated:
+        notes.append("rows of an image are put together: a class is present if any of them names it")
+    if options.unlisted == "absent" and not all(one.looked for one in names):
+        notes.append("a blank list says nothing; if it says that no class is there: --codes =absent")
     said = [] if delimiter is None else [f"names are apart by {_SHOWN.get(delimiter, delimiter)}"]
-    return rows_of_names(
+    return ListedRows(
         names,
         list(images.rows),
         images.found(),
@@ -95,11 +110,10 @@ def list_rows(table: Table, folder: Path, options: DataOptions, *, merged: bool 
         kind="long CSV" if merged else "list CSV",
         path=path,
         where=images.where,
-        options=options,
         class_names=chosen.classes,
         says_absent=negatives is not None,
-        notes=[*columns.note(), *chosen.note(), *said],
-    )
+        notes=[*notes, *chosen.note(), *said],
+    ).labelled(options)
 
 
 class Images:
@@ -117,6 +131,7 @@ class Images:
     def __init__(self, table: Table, columns: Columns, folder: Path, *, merged: bool) -> None:
         self._table, self._folder = table, folder
         image_ids = table.column(columns.image)
+        refuse_totals(table, columns)
         if not merged:
             check_rows(table.path, image_ids, table.where, folder)
         self.rows: dict[str, list[int]] = {}
@@ -155,9 +170,9 @@ class Chosen:
         seen: all names that were asked for.
     """
 
-    def __init__(self, path: Path, options: DataOptions, ignored: Sequence[str]) -> None:
+    def __init__(self, path: Path, options: DataOptions, columns: Columns) -> None:
         self._path, self._lenient = path, "ignore" in options.inherited
-        self._ignored = {_plain(name): name for name in ignored}
+        self._ignored = {_plain(name): name for name in columns.unmatched}
         self.classes = None if options.classes is None else [_plain(name) for name in between_commas(options.classes)]
         self.seen: set[str] = set()
         self.dropped: Counter[str] = Counter()
@@ -199,7 +214,7 @@ def _silence(chosen: Chosen, columns: Columns) -> dict[str, dict[str, str]]:
     nothing = sorted(name for name in chosen.seen - set(chosen.dropped) if name.lower() in _NO_CLASS)
     ignored = [*columns.names(columns.ignored), *columns.unmatched, *nothing]
     more = {"ignore": with_commas(ignored)} if nothing and chosen.classes is None else {}
-    return {when: {**more, "unlisted": unlisted} for when, unlisted in _UNLISTED.items()}
+    return {when: {**more, **unlisted} for when, unlisted in UNLISTED.items()}
 
 
 def write_list_csv(output: Output) -> list[str]:
@@ -217,11 +232,26 @@ def write_list_csv(output: Output) -> list[str]:
         for split, name, labels in output.rows():
             lists = [delimiter.join(output.names(labels, code)) for code in codes]
             writer.writerow([name, *lists, *([split] if output.has_splits else [])])
-    return [f"names are apart by {_SHOWN.get(delimiter, delimiter)}; it is read back with --delimiter '{delimiter}'"]
+    bare = not partial and output.absent and any(not (entry.labels == PRESENT).any() for entry in output.entries)
+    said = f"--delimiter '{delimiter}'" + (" --codes =absent" if bare else "")
+    return [f"names are apart by {_SHOWN.get(delimiter, delimiter)}; it is read back with {said}"]
 
 
-def _delimiter(path: Path, cells: set[str]) -> str | None:
-    """The delimiter that occurs; None where every cell holds one name at most."""
+def _mark(path: Path, cells: set[str]) -> str | None:
+    """The delimiter in cells of which an image may have several: there, it may be part of a name."""
+    mark = next((mark for mark in _DELIMITERS if any(mark in cell for cell in cells)), None)
+    if mark is None:
+        return None
+    other = next(one for one in _DELIMITERS if one != mark)
+    said = _SHOWN.get(mark, mark)
+    readings = {f"{said} stands between names": {"delimiter": mark}, "it is inside names": {"delimiter": other}}
+    raise Unclear(
+        f"{path}: {next(cell for cell in sorted(cells) if mark in cell)!r} may be several names or one", readings
+    )
+
+
+def _delimiter(path: Path, cells: set[str], *, lists: bool) -> str | None:
+    """The delimiter that occurs; None where every cell holds one name at most, as where the column is of no `lists`."""
     found = [mark for mark in _DELIMITERS if any(mark in cell for cell in cells)]
     if len(found) == 1:
         return found[0]
@@ -230,7 +260,7 @@ def _delimiter(path: Path, cells: set[str]) -> str | None:
         readings = {f"{_SHOWN.get(mark, mark)} stands between names": {"delimiter": mark} for mark in found}
         raise Unclear(f"{path}: its lists hold both {first} and {second}", readings)
     spaced = sorted(cell for cell in cells if " " in cell)
-    if not spaced:
+    if not spaced or not (lists or all(part.isdigit() for cell in spaced for part in cell.split())):
         return None
     if all(part.isdigit() for cell in spaced for part in cell.split()):
         return " "
@@ -251,6 +281,7 @@ def _written_list(cell: str, where: str) -> list[str]:
         found = None if _APART.search(cell) else ast.literal_eval(cell)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         found = None
+    found = None if found is None else [str(name) if isinstance(name, int) else name for name in found]
     if found is None or not all(isinstance(name, str) for name in found):
         raise UserError(f"{where}: cannot read the list {cell[:80]!r}; write names with | between them")
     return [clean for name in found if (clean := name.strip())]

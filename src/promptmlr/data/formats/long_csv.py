@@ -1,6 +1,7 @@
 """A CSV with one row per image and class: columns image, label and value (1, 0 or blank), optionally split."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,15 @@ from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.formats.list_csv import Chosen, Images, list_rows
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, rows_of_names
+from promptmlr.data.rows import LabelledRows, ListedRows, Names
 from promptmlr.data.table import Table
-from promptmlr.data.unclear import decoded, read_rows
+from promptmlr.data.unclear import SEVERAL, decoded, read_rows
 from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import first_names
+from promptmlr.options.data import Unclear
 
-__all__ = ["FORMAT", "read_long_csv_rows", "write_long_csv"]
+__all__ = ["FORMAT", "long_rows", "read_long_csv_rows", "write_long_csv"]
 
 
 def read_long_csv_rows(path: Path, images: Path | None, options: DataOptions) -> LabelledRows:
@@ -39,10 +41,11 @@ def read_long_csv_rows(path: Path, images: Path | None, options: DataOptions) ->
             splits.
         Unclear: without `value`, `options.unlisted` is open.
     """
-    return read_rows(path, options, lambda table, chosen: _rows(table, images or path.parent, chosen))
+    return read_rows(path, options, lambda table, chosen: long_rows(table, images or path.parent, chosen))
 
 
-def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
+def long_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
+    """Rows of a table with a row per image and class."""
     if "value" not in map(folded, table.header):
         return list_rows(table, folder, options, merged=True)
     columns = columns_of(table.path, table.header, options, table.column)
@@ -54,13 +57,13 @@ def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
     columns = columns.without(label, value)
     images = Images(table, columns, folder, merged=True)
     codes = decoded(table, [value], Codes.of(options.codes), options)[:, 0].tolist()
-    chosen = Chosen(table.path, options, columns.unmatched)
+    chosen = Chosen(table.path, options, columns)
     written = table.column(label)
     labels = [next(iter(chosen.of([name] if name else [])), None) for name in written]
     chosen.check()
     names = []
     for image_id, rows in images.rows.items():
-        said: dict[str, int] = {}
+        said: dict[str, list[int]] = {}
         for row in rows:
             name = labels[row]
             if name is None:
@@ -68,14 +71,17 @@ def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
                     raise UserError(f"{table.where(row)}: a value without a label; name the class")
                 continue
             name = name.replace("_", " ").strip()
-            if said.setdefault(name, codes[row]) != codes[row]:
-                raise UserError(
+            said.setdefault(name, []).append(codes[row])
+            if said[name][0] != codes[row] and options.several is None:
+                problem = (
                     f"{table.where(row)}: an earlier row says something else of {name!r} in {image_id!r}; keep one of "
                     "them, or leave the value blank in both if nobody knows"
                 )
-        by_code = {code: [name for name, one in said.items() if one == code] for code in (PRESENT, ABSENT, UNKNOWN)}
+                raise Unclear(problem, SEVERAL)
+        one_of = {name: _agreed(answers, options) for name, answers in said.items()}
+        by_code = {code: [name for name, one in one_of.items() if one == code] for code in (PRESENT, ABSENT, UNKNOWN)}
         names.append(Names(by_code[PRESENT], by_code[ABSENT], unsure=by_code[UNKNOWN]))
-    return rows_of_names(
+    return ListedRows(
         names,
         list(images.rows),
         images.found(),
@@ -83,11 +89,18 @@ def _rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows:
         kind="long CSV",
         path=table.path,
         where=images.where,
-        options=options,
         class_names=chosen.classes,
         says_absent=True,
-        notes=[*columns.note(), *chosen.note()],
-    )
+        notes=[*table.notes, *columns.note(), *chosen.note()],
+    ).labelled(options)
+
+
+def _agreed(answers: Sequence[int], options: DataOptions) -> int:
+    """The label that several rows give together."""
+    present, absent = answers.count(PRESENT), answers.count(ABSENT)
+    if present and absent and (options.several != "majority" or present == absent):
+        return UNKNOWN
+    return PRESENT if present > absent else ABSENT if absent else UNKNOWN
 
 
 def write_long_csv(output: Output) -> list[str]:

@@ -14,7 +14,7 @@ from promptmlr.data.formats.base import Format, Writer, by_split
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
-from promptmlr.data.rows import LabelledRows, Names, read_lines, rows_of_names, usual_split
+from promptmlr.data.rows import LabelledRows, ListedRows, Names, read_lines, usual_split
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 from promptmlr.names import shown
@@ -60,7 +60,7 @@ def read_text_file_rows(path: Path, images: Path | None, options: DataOptions) -
     classes = _classes(path)
     names = [text_names(text, classes) for text in texts]
     image_ids = [shown(file.relative_to(path).as_posix()) for file in files]
-    return rows_of_names(
+    return ListedRows(
         names,
         image_ids,
         [ImageFile(file) for file in files],
@@ -68,11 +68,10 @@ def read_text_file_rows(path: Path, images: Path | None, options: DataOptions) -
         kind="text files",
         path=path,
         where=lambda i: str(texts[i]),
-        options=options,
         class_names=classes,
         without_splits="no folders train, val or test",
         notes=[f"no {_CLASSES}: the classes are those that text files name"] if classes is None else [],
-    )
+    ).labelled(options)
 
 
 def write_text_files(output: Output) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from promptmlr.data.finding import ImageFinder
 from promptmlr.data.formats.base import Format
 from promptmlr.data.options import DataOptions
-from promptmlr.data.rows import LabelledRows, Names, malformed_refused, read_json, rows_of_names
+from promptmlr.data.rows import LabelledRows, ListedRows, Names, malformed_refused, read_json
 from promptmlr.errors import UserError
 
 __all__ = ["FORMAT", "read_visual_genome"]
@@ -39,7 +39,7 @@ def read_visual_genome(path: Path, images: Path | None, options: DataOptions) ->
     def where(row: int) -> str:
         return f"{path}, image {image_ids[row]}"
 
-    return rows_of_names(
+    return ListedRows(
         names,
         image_ids,
         [finder.find(image_id, where(row)) for row, image_id in enumerate(image_ids)],
@@ -47,9 +47,8 @@ def read_visual_genome(path: Path, images: Path | None, options: DataOptions) ->
         kind="Visual Genome",
         path=path,
         where=where,
-        options=options,
         without_splits="no splits",
-    )
+    ).labelled(options)
 
 
 def _described(entry: dict[str, Any]) -> list[str]:

@@ -51,7 +51,14 @@ def find_devkit(folder: Path) -> Path | None:
     found = [p for p in places if (p / "JPEGImages").is_dir() and (p / _LISTS).is_dir()]
     if len(found) > 1:
         raise UserError(f"{folder} holds {' and '.join(map(str, found))}; name one of them")
-    without_lists = next((place for place in places if (place / "JPEGImages").is_dir() and place not in found), None)
+    without_lists = next(
+        (
+            place
+            for place in places
+            if (place / "JPEGImages").is_dir() and (place / "Annotations").is_dir() and place not in found
+        ),
+        None,
+    )
     if without_lists is not None and not found:
         raise UserError(f"{without_lists} has JPEGImages but no {_LISTS}; is the VOC devkit unpacked as a whole?")
     return found[0] if found else None

@@ -16,7 +16,7 @@ from promptmlr.data.formats.base import Format, Source
 from promptmlr.data.formats.text_files import text_names
 from promptmlr.data.images import ImageFile, find_images
 from promptmlr.data.options import DataOptions
-from promptmlr.data.rows import LabelledRows, Names, read_lines, rows_of_names
+from promptmlr.data.rows import LabelledRows, ListedRows, Names, read_lines
 from promptmlr.errors import UserError
 from promptmlr.names import first_names, shown
 
@@ -49,7 +49,7 @@ def read_yolo(path: Path, images: Path | None, options: DataOptions) -> Labelled
         raise UserError(f"{file}: its train, val and test name no image{missing}; name the root with --images")
     texts = [_labels_of(image) for _, image in found]
     bare = sum(not text.is_file() for text in texts)
-    return rows_of_names(
+    return ListedRows(
         [text_names(text, classes) if text.is_file() else Names(()) for text in texts],
         [shown(image.relative_to(root).as_posix() if image.is_relative_to(root) else str(image)) for _, image in found],
         [ImageFile(image) for _, image in found],
@@ -57,13 +57,12 @@ def read_yolo(path: Path, images: Path | None, options: DataOptions) -> Labelled
         kind="YOLO",
         path=path,
         where=lambda row: str(texts[row]),
-        options=options,
         class_names=classes,
         notes=[
             *([f"there is no {first_names(gone)}: left out"] if gone else []),
             *([f"{bare:,} of {len(texts):,} images have no text file: for YOLO they show no object"] if bare else []),
         ],
-    )
+    ).labelled(options)
 
 
 def _content(file: Path) -> dict[str, Any]:

@@ -77,7 +77,9 @@ def test_a_long_csv_may_hold_no_label_yet(make_csv):
 def test_a_long_csv_without_values_lists_what_is_present(make_csv, refused):
     path = make_csv("image,label\na.png,cat\na.png,dog\nb.png,\n")
     check_both_readings(refused, path)
-    assert read(path, unlisted="absent") == {"a.png": {"cat": 1, "dog": 1}, "b.png": {"cat": 0, "dog": 0}}
+    a = {"a.png": {"cat": 1, "dog": 1}}
+    assert read(path, unlisted="absent") == {**a, "b.png": {}}
+    assert read(path, unlisted="absent", codes="=absent") == {**a, "b.png": {"cat": 0, "dog": 0}}
 
 
 # list CSV
@@ -87,7 +89,8 @@ def test_a_list_csv_of_fastai(make_csv, refused):
     path = make_csv("fname,labels,is_valid\na.png,person,True\nb.png,horse person,False\nc.png,,False\n")
     assert detect_format(str(path)) == "list-csv"
     refused(["'horse person' may be 2 names or one", "--delimiter ' '", "--delimiter '|'"], load_data, str(path))
-    assert read(path, delimiter=" ", unlisted="absent") == {
+    assert read(path, delimiter=" ", unlisted="absent")["c.png"] == {}
+    assert read(path, delimiter=" ", unlisted="absent", codes="=absent") == {
         "b.png": {"horse": 1, "person": 1},
         "c.png": {"horse": 0, "person": 0},
     }
@@ -447,3 +450,17 @@ def test_a_folder_with_a_table_in_it_says_which(tmp_path, refused):
 )
 def test_tasks_of_another_shape_are_refused(make_tasks, refused, task):
     refused(["tasks.json"], load_data, str(make_tasks([task])), options=UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "cell", ['[["Abies", 0.9], ["Picea", 0.1]]', "[0.5, 0.25]", '["dog", null]', "[dog, cat]", '[{"a": 1}]']
+)
+def test_brackets_that_are_no_list_of_names_are_refused(tmp_path: Path, refused, cell: str) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps([{"image": "a.png", "labels": cell}]))
+    picture(tmp_path / "a.png")
+    refused(["row 1", "cannot read the list"], load_data, str(path), options=ABSENT)
+
+
+def test_a_name_in_brackets_is_a_name(make_csv) -> None:
+    assert read(make_csv("image,labels\na.png,[other]\n"), unlisted="unknown") == {"a.png": {"[other]": 1}}
