@@ -94,4 +94,3 @@ INPUTS = (
     Input("grid", f"compare data/labels.csv --out grid {_TOWER} --no-cache --epochs 1 --seeds 1 --observed 0.5 "
           "--methods dualembedding", ("data", "grid"), "grid", damaged=("grid/*",)),
 )  # fmt: skip
-"""Shards are an entry as any other."""

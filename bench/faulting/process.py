@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +20,7 @@ __all__ = ["Job", "Outcome", "prepare"]
 STARTING = 120.0  # seconds, in which everything is imported
 DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit codes
 _FORKS = multiprocessing.get_context("forkserver")
+_BOOKS = threading.Lock()  # a start asks how all others ended, and an exit code can be read only once: it would be 255
 _BROKEN = re.compile(r"Traceback \(most recent call last\)|Fatal Python error|Exception ignored in")
 
 
@@ -84,7 +87,8 @@ class Job:
         for end in ("out", "err"):
             Path(f"{log}.{end}").unlink(missing_ok=True)
         self.process = _FORKS.Process(target=run, args=(tuple(words), folder, log, spare_files, there))
-        self.process.start()
+        with _BOOKS:
+            self.process.start()
         there.close()
         if not here.poll(STARTING):
             raise SystemExit(f"no process could be started within {STARTING:.0f} s")
@@ -114,6 +118,16 @@ class Job:
                 os.kill(self.process.pid or 0, number)
         return True
 
+    def kill_worker(self) -> bool:
+        """SIGKILL to a worker of the Ray that it started; False where there is none."""
+        node = _children(self.process.pid or 0, "raylet")
+        workers = [worker for one in node for worker in _children(one, "ray::.*Map")]
+        if not self.running or not workers:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(workers[0], signal.SIGKILL)
+        return True
+
     def wait(self, seconds: float) -> bool:
         """Until it ends; False where it did not within so many seconds."""
         return bool(wait([self.process.sentinel], seconds))
@@ -126,7 +140,13 @@ class Job:
             self.send(signal.SIGUSR1)  # it says where it is
             self.wait(1)
             self.send(signal.SIGKILL)
-        self.process.join()
-        code = None if hung else self.process.exitcode
-        self.process.close()
+        with _BOOKS:
+            self.process.join()
+            code = None if hung else self.process.exitcode
+            self.process.close()
         return Outcome(code, seconds, self.said)
+
+
+def _children(parent: int, command: str) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(parent), "-f", command], capture_output=True, text=True, check=False)
+    return [int(number) for number in found.stdout.split()]

@@ -28,6 +28,7 @@ class Target:
         beside_out: files that may differ between two ways to the same result.
         nothing_left: what it says where there is nothing to do any more.
         beside: what somebody does while it runs; None: waits for its end.
+        on_ray: whether Ray does its work: that takes long to begin, and its workers can be killed as well.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Target:
     beside_out: tuple[str, ...] = ()
     nothing_left: str | None = None
     beside: Beside | None = None
+    on_ray: bool = False
 
     def command(self, folder: Path) -> list[str] | None:
         """The command line for what is in a folder; None where all is done."""
@@ -72,6 +74,8 @@ TARGETS = (
            ("run",), "new", grows=True, reads=_TARS),
     Target("cache, shards", f"cache WORLD/sets/tars/{{000..002}}.tar --out new {_TOWER} --batch-size 1", (), "new",
            grows=True, reads=_TARS),
+    Target("predict, shards on Ray", "predict run WORLD/sets/tars/{000..002}.tar --out new --workers 0 --batch-size 1 "
+           "--engine ray --actors 2", ("run",), "new", grows=True, reads=_TARS, on_ray=True),
     Target("predict, classes", f"predict data/images --classes tree,cat {_TOWER} --out new.csv", _DATA, "new.csv"),
     Target(
         "compare",
@@ -118,4 +122,3 @@ TARGETS = (
         beside=answer_all,
     ),
 )  # fmt: skip
-"""Shards and workers are entries as any other."""

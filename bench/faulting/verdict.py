@@ -51,9 +51,16 @@ class Reference:
 
 @dataclass
 class Bench:
-    """The world, and what commands leave in it undisturbed."""
+    """The world, and what commands leave in it undisturbed.
+
+    Attributes:
+        world: the world.
+        keep: where the folders of cases go that were not as they must be.
+        references: by the name of the target.
+    """
 
     world: World
+    keep: Path | None = None
     references: dict[str, Reference] = field(default_factory=dict)
 
     def measure(self, target: Target, folder: Path) -> None:
@@ -103,6 +110,8 @@ class Case:
             for name in self.target.reads:
                 self.bench.world.need(name)
             yield self
+            if self.findings and self.bench.keep is not None:
+                shutil.copytree(self.folder, self.bench.keep / f"{self.target.name} {self.folder.name}", symlinks=True)
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             for log in self.folder.parent.glob(f"{self.folder.name}.*"):

@@ -5,6 +5,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import forkserver
 from pathlib import Path
 from random import Random
 
@@ -12,15 +15,16 @@ import pytest
 from faulting.content import content_of, difference
 from faulting.inputs import INPUTS
 from faulting.mutations import damage
-from faulting.process import Outcome
+from faulting.process import Job, Outcome, prepare
+from faulting.record import FUZZ, Record, Tried
 from faulting.service import Answers
 from faulting.targets import TARGETS, Target
-from faulting.verdict import Bench, Case, Reference
+from faulting.verdict import Bench, Case, Finding, Reference
 from faulting.world import World
 
 COMMAND = Path(__file__).resolve().parents[2] / "bench" / "faults.py"
 SHORT = (
-    *("--kills", "12", "--others", "6", "--fuzz", "28", "--seed", "7"),
+    *("--kills", "12", "--ray", "0", "--others", "6", "--fuzz", "28", "--seed", "7"),
     *("train", "predict, shards", "convert, answers", "serve, table", "cache"),
     *("labels, csv", "labels, coco", "labels, yolo", "images, predict", "run, predict", "store", "shards, predict"),
 )
@@ -28,17 +32,60 @@ ONE = Target("one", "nothing", (), "made")
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_different_hung_or_a_traceback(tmp_path: Path) -> None:
-    numbers, names = SHORT[:8], SHORT[8:]
-    words = [*numbers, "--json", str(tmp_path / "found.json"), *(word for name in names for word in ("--only", name))]
+def test_nothing_is_lost_different_hung_or_a_traceback_and_what_was_tried_is_not_tried_again(tmp_path: Path) -> None:
+    numbers, names = SHORT[:10], SHORT[10:]
+    words = [*numbers, "--record", str(tmp_path / "cases.jsonl"), *(word for one in names for word in ("--only", one))]
     done = subprocess.run([sys.executable, COMMAND, *words], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-5000:]
     sums = [[int(cell) for cell in re.findall(r"\d+", line)] for line in done.stdout.splitlines() if "| all |" in line]
-    (kills, _, _, pairs, *nothing), (damaged, refused, *nothing_either) = sums
+    (kills, _, _, pairs, *nothing), (damaged, refused, _, *nothing_either) = sums
     assert (kills >= 12, pairs > 0, damaged, refused > 0) == (True, True, 28, True)
     assert not any((*nothing, *nothing_either))
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert (found["seed"], found["found"]) == (7, [])
+    whole = (tmp_path / "cases.jsonl").read_text()
+    (tmp_path / "cases.jsonl").write_text(whole[:-20])  # as a kill leaves it
+    again = subprocess.run([sys.executable, COMMAND, *words], capture_output=True, text=True, timeout=500)
+    assert again.returncode == 0, again.stderr[-5000:]
+    cases = [[line for line in text.splitlines() if line.startswith("| all |")] for text in (done.stdout, again.stdout)]
+    assert cases[0] == cases[1]
+    assert sorted(map(_without_seconds, whole.splitlines())) == sorted(
+        map(_without_seconds, (tmp_path / "cases.jsonl").read_text().splitlines())
+    )
+
+
+def _without_seconds(line: str) -> str:
+    return json.dumps(json.loads(line) | {"seconds": 0})
+
+
+def test_a_page_gets_the_tables_between_its_marks(tmp_path: Path) -> None:
+    record = Record(tmp_path / "cases.jsonl")
+    record.add(Tried(7, "kill", "train", 0, 1.5, 2, refused=False, unnamed=False))
+    finding = Finding("lost", "all of it")
+    record.add(Tried(7, FUZZ, "store", 3, 0.5, 1, refused=True, unnamed=True, found=[finding]))
+    assert Record(tmp_path / "cases.jsonl").tried == record.tried
+    page = tmp_path / "page.md"
+    page.write_text("Before\n<!-- campaign -->\nold\n<!-- end of the campaign -->\nAfter\n")
+    for _ in range(2):
+        record.fill(page)
+        lines = page.read_text().splitlines()
+        assert (lines[0], lines[-1]) == ("Before", "After")
+        assert "| train | 2 | 0 | 0 | 0 | 0 |" in lines
+        assert "| store | 1 | 1 | 1 | 1 | 0 | 0 | 0 |" in lines
+        assert "old" not in lines
+
+
+def test_how_a_process_ended_is_known_while_others_begin(tmp_path: Path, monkeypatch) -> None:
+    """A start asks how all others ended, and that can be read only once."""
+
+    def slowly(source: int) -> int:
+        time.sleep(0.05)
+        return read(source)
+
+    read = forkserver.read_signed
+    monkeypatch.setattr(forkserver, "read_signed", slowly)
+    prepare()
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = pool.map(lambda n: Job(["runs", "none"], tmp_path, tmp_path / f"{n}").outcome(60), range(32))
+        assert {outcome.code for outcome in outcomes} == {2}
 
 
 def test_every_name_is_one_of_its_own() -> None:
