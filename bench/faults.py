@@ -33,7 +33,7 @@ def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000, help="signals that hit a command at work")
     parser.add_argument("--ray", type=int, default=20, help="the same of drivers and workers of Ray; each takes long")
-    parser.add_argument("--others", type=int, default=200, help="each of: a full disk, no files, two at once")
+    parser.add_argument("--others", type=int, default=100, help="each of: a full disk, no files, two at once")
     parser.add_argument("--fuzz", type=int, default=10_000, help="damaged inputs")
     parser.add_argument("--only", action="append", metavar="NAME", help="a command or input, by the start of its name")
     parser.add_argument("--case", metavar="FAULT/NAME/NUMBER", help="try this case alone")

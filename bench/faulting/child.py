@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["run"]
 
-SECONDS_BETWEEN_STATES = 0.05  # instead of a second: a training that takes a second has as many states as a long one
+SECONDS_BETWEEN_STATES = 0.0  # instead of a second: a training that takes a second has as many states as a long one
 ROOM_AT_LEAST = -(1 << 50)  # bytes; regions are stored on a disk without room too, as if others filled it meanwhile
 
 
@@ -34,6 +34,7 @@ def run(words: Sequence[str], folder: Path, log: Path, spare_files: int | None, 
         os.dup2(handle, number)
         os.close(handle)
     faulthandler.register(signal.SIGUSR1, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it begins with & ignore it
     os.environ["TMPDIR"], os.environ["PROMPTMLR_CACHE"] = str(folder / "tmp"), str(folder / "cache")
     (folder / "tmp").mkdir(exist_ok=True)
     tempfile.tempdir = None

@@ -199,10 +199,10 @@ class Server:
                 self._failure = error
                 self.stop()
 
-        _require_files()
-        if prepare is not None:
-            threading.Thread(target=work, name="prepare", daemon=True).start()
         try:
+            _require_files()
+            if prepare is not None:
+                threading.Thread(target=work, name="prepare", daemon=True).start()
             self._server.run(sockets=[self._socket])
         except OSError as error:
             raise EnvironmentFault(f"cannot serve: {error.strerror or error}") from error
