@@ -62,6 +62,8 @@ def main() -> None:
             record.add(campaign.one(fault, name, int(number)))
         else:
             _try_all(campaign, asked)
+    except KeyboardInterrupt:
+        note("interrupted" if asked.record is None else f"interrupted; the same command goes on with {asked.record}")
     finally:
         shutil.rmtree(place, ignore_errors=True)
     print(tables(record.tried))
