@@ -7,6 +7,8 @@ is what one process would write.
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -111,6 +113,7 @@ def _connected(ray: Any, address: str | None) -> bool:
     if ray.is_initialized():
         return False
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    ended = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address or "local", **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -118,4 +121,6 @@ def _connected(ray: Any, address: str | None) -> bool:
             f"--address {address}: no Ray cluster there ({' '.join(str(error).split())[:160]}); begin one with "
             "`ray start --head`, or leave the option out to use this machine"
         ) from error
+    if threading.current_thread() is threading.main_thread():  # where Ray sets a handler that prints a stack
+        signal.signal(signal.SIGTERM, ended)
     return True
