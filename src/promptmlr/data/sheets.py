@@ -22,6 +22,8 @@ _PLACE = re.compile(rb'\br="([A-Z]+[0-9]+)"')
 _DAMAGED = (zipfile.BadZipFile, ElementTree.ParseError, KeyError, IndexError)
 _ROW = re.compile(rb'<row\b[^>]*?\br="([0-9]+)"[^>]*?(?:/>|>.*?</row>)', re.DOTALL)
 _ANY_ROW = re.compile(rb"<row[\s/>]")
+_STYLE = re.compile(rb'\s+s="[0-9]+"')
+_OWN_STYLE = b'customFormat="1"'  # of a row, which its blank cells have then
 _ANY_CELL = re.compile(rb"<c\b([^>]*?)(?:/>|>(.*?)</c>)", re.DOTALL)
 _TYPE = re.compile(rb'\s+t="[^"]*"')
 _FORMULA = re.compile(rb"<f[ >/]")
@@ -151,11 +153,13 @@ def _row_with(row: bytes, number: int, cells: Mapping[int, bytes], path: Path) -
     for match in _ANY_CELL.finditer(inside):
         name = _PLACE.search(match[1])
         found[_number(name[1]) if name else len(found) + 1] = match[0]
+    styled = _STYLE.search(start) if _OWN_STYLE in start else None
     for column, content in cells.items():
         before = _ANY_CELL.match(found.get(column, b""))
         if before is not None and b"<f" in (before[2] or b""):
             raise UserError(f"{path}, cell {_letters(column - 1)}{number} is a formula; change it in the spreadsheet")
-        attributes = f' r="{_letters(column - 1)}{number}"'.encode() if before is None else _TYPE.sub(b"", before[1])
+        attributes = f' r="{_letters(column - 1)}{number}"'.encode() + (styled[0] if styled else b"")
+        attributes = attributes if before is None else _TYPE.sub(b"", before[1])
         found[column] = b"<c" + attributes.rstrip() + content
     return start + b">" + b"".join(found[column] for column in sorted(found)) + b"</row>"
 

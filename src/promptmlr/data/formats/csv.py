@@ -61,7 +61,9 @@ def class_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows
     columns = columns_of(path, table.header, options, table.column)
     columns.require_all(options)
     if len(table.header) == 1:
-        raise UserError(f"{path}: one column alone, {table.header[0]!r}; put commas or tabs between columns")
+        raise UserError(
+            f"{path}: no class in it, as {table.header[0]!r} is the only column; put commas between columns"
+        )
     codes = Codes.of(options.codes)
     names = checked_class_names(columns.names(columns.rest), str(path))
     refuse_repeated(table, columns, codes, options)
