@@ -26,7 +26,10 @@ from promptmlr.backbone.download import hub_file
 from promptmlr.backbone.image import tower_kind
 from promptmlr.errors import UserError, first_names, nearest
 
-__all__ = ["CatalogueEntry", "catalogue", "find_entry", "pretrained_names", "refused", "uses_quick_gelu"]
+__all__ = ["SCHEMES", "CatalogueEntry", "catalogue", "find_entry", "pretrained_names", "refused", "uses_quick_gelu"]
+
+SCHEMES = ("hf-hub:", "local-dir:")
+"""How names begin that are no names of open_clip's own."""
 
 CONFIG = "open_clip_config.json"
 
@@ -36,7 +39,7 @@ class CatalogueEntry:
     """One model that has regions.
 
     Attributes:
-        name: as it was asked for.
+        name: as it was asked for, a folder by its full path.
         config: as open_clip writes it down.
         patch: pixels per region along one side.
         image_size: pixels along one side of what it was trained on.
@@ -154,6 +157,8 @@ def find_entry(name: str) -> CatalogueEntry:
             f"backbone {name!r} has no usable regions: {reason}; these work: {first_names(supported)} (`promptmlr "
             "backbones` lists all)"
         )
+    if scheme == "local-dir":
+        name = f"local-dir:{Path(place).resolve()}"  # a run may be used from another folder
     return _entry(name, config, scheme or "", pixels)
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import huggingface_hub
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from open_clip.pretrained import download_pretrained, download_pretrained_from_hf, get_pretrained_cfg
 
 from promptmlr.errors import EnvironmentFault, UserError, nearest
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["download_weights", "find_weights", "hub_file", "hub_weights", "is_at_hand", "quickly"]
 
-PATIENCE = 4.0  # seconds for the network to answer at all, before anything that would try again and again is asked
+PATIENCE = 2.5  # seconds for the network to answer at all, before anything that would try again and again is asked
 
 
 def find_weights(entry: "CatalogueEntry", pretrained: str | None) -> tuple[str, Path | None]:
@@ -77,8 +79,10 @@ def hub_file(repository: str, file: str) -> Path:
     """One file of a repository on the Hugging Face Hub.
 
     Raises:
+        UserError: no repository can have this name.
         EnvironmentFault: it is not in the cache, and could not be downloaded.
     """
+    _check_repository(repository)
     with quickly(f"{file} of hf-hub:{repository}", _folder_advice(repository)):
         return Path(huggingface_hub.hf_hub_download(repository, file, library_name="promptmlr"))
 
@@ -94,7 +98,12 @@ def hub_weights(repository: str) -> Path:
 
 
 def is_at_hand(repository: str) -> bool:
-    """Whether a repository's weights are in the cache of huggingface_hub."""
+    """Whether a repository's weights are in the cache of huggingface_hub.
+
+    Raises:
+        UserError: no repository can have this name.
+    """
+    _check_repository(repository)
     files = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
     return any(isinstance(huggingface_hub.try_to_load_from_cache(repository, file), str) for file in files)
 
@@ -127,6 +136,13 @@ def quickly(what: str, advice: str) -> Iterator[None]:
     finally:
         huggingface_hub.constants.HF_HUB_OFFLINE = offline
         retries.setLevel(level)
+
+
+def _check_repository(repository: str) -> None:
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise UserError(f"hf-hub:{repository} names no repository; write hf-hub:owner/name") from error
 
 
 def _folder_advice(repository: str) -> str:

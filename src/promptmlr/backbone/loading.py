@@ -197,6 +197,7 @@ def _load_open_clip(
     crops: int,
 ) -> Backbone:
     entry = find_entry(name)
+    name = entry.name
     if image_size is not None:  # said before anything is downloaded
         check_size(image_size, entry.patch, entry.image_size, name)
     tokenizer = _tokenizer(entry)
