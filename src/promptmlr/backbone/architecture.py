@@ -32,9 +32,7 @@ def name_like(state: Mapping[str, Tensor]) -> str | None:
     image = sum(size for key, size in sizes.items() if key.startswith(IMAGE))
     is_counted = any("token_embedding." in key for key in sizes)  # text models of Hugging Face's are not
     text = sum(sizes.values()) - image if is_counted else None
-    fitting = [
-        entry.name for entry in catalogue() if (entry.image_parameters, entry.text_parameters) == (image, text)
-    ]
+    fitting = [entry.name for entry in catalogue() if (entry.image_parameters, entry.text_parameters) == (image, text)]
     return min(fitting, key=len, default=None)
 
 

@@ -13,9 +13,8 @@ from torch import nn
 
 from promptmlr.backbone.base import Backbone, checked_device
 from promptmlr.backbone.building import build_random_model
-from promptmlr.backbone.catalogue import CatalogueEntry, find_entry, native_size, uses_quick_gelu
+from promptmlr.backbone.catalogue import MINIATURES, CatalogueEntry, find_entry, native_size, uses_quick_gelu
 from promptmlr.backbone.checkpoint import (
-    MINIATURES,
     activation_beside,
     build_open_clip_model,
     build_openai_model,
