@@ -227,7 +227,7 @@ def _entry(name: str, config: dict[str, Any], scheme: str = "", pixels: dict[str
 def native_size(visual: Any) -> int:
     """Pixels along one side of what a tower was made for, 0 where it does not say; timm's know it best."""
     patches = getattr(getattr(visual, "trunk", None), "patch_embed", None)
-    size = getattr(patches, "img_size", None) or getattr(visual, "image_size", 0)
+    size: Any = getattr(patches, "img_size", None) or getattr(visual, "image_size", 0)
     return int(size if isinstance(size, int) else size[0])
 
 

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import huggingface_hub
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from open_clip.pretrained import download_pretrained, download_pretrained_from_hf, get_pretrained_cfg
 
 from promptmlr.errors import EnvironmentFault, UserError, nearest
@@ -82,7 +81,7 @@ def hub_file(repository: str, file: str) -> Path:
         UserError: no repository can have this name.
         EnvironmentFault: it is not in the cache, and could not be downloaded.
     """
-    _check_repository(repository)
+    _in_cache(repository, file)  # judges the name before the network is asked
     with quickly(f"{file} of hf-hub:{repository}", _folder_advice(repository)):
         return Path(huggingface_hub.hf_hub_download(repository, file, library_name="promptmlr"))
 
@@ -103,9 +102,7 @@ def is_at_hand(repository: str) -> bool:
     Raises:
         UserError: no repository can have this name.
     """
-    _check_repository(repository)
-    files = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-    return any(isinstance(huggingface_hub.try_to_load_from_cache(repository, file), str) for file in files)
+    return any(_in_cache(repository, file) for file in ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"))
 
 
 @contextmanager
@@ -138,9 +135,9 @@ def quickly(what: str, advice: str) -> Iterator[None]:
         retries.setLevel(level)
 
 
-def _check_repository(repository: str) -> None:
+def _in_cache(repository: str, file: str) -> bool:
     try:
-        validate_repo_id(repository)
+        return isinstance(huggingface_hub.try_to_load_from_cache(repository, file), str)
     except HFValidationError as error:
         raise UserError(f"hf-hub:{repository} names no repository; write hf-hub:owner/name") from error
 
