@@ -86,7 +86,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """All weights of a checkpoint, read without running code of the file.
 
     `.safetensors`, an index of several, `.pt` (read with `weights_only`; a dict, or one under "state_dict" or "model"),
-    or the TorchScript archive that OpenAI publishes; keys with or without "module.", "model." and "_orig_mod.".
+    or the TorchScript archive that OpenAI publishes; keys with or without what wrappers put before all of them.
 
     Args:
         path: of the file, or of a folder of open_clip's or Hugging Face's.

@@ -13,8 +13,8 @@ __all__ = ["as_named_in", "in_plain_layout", "misfits", "without_prefixes"]
 
 State = Mapping[str, Tensor]
 
-PREFIXES = ("module.", "model.", "_orig_mod.")
-"""What wrappers put before every name: data parallelism, Lightning, torch.compile."""
+TOWERS = ("visual", "text", "transformer", "vision_model", "text_model")
+"""How the names of a tower begin."""
 
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask", "position_ids")
 """Entries that some libraries save although they are no weights, by the end of their names."""
@@ -24,13 +24,16 @@ TEXT = ("text_projection", "positional_embedding", "token_embedding.", "transfor
 
 
 def without_prefixes(state: State) -> dict[str, Tensor]:
-    """Without what wrappers put before all names, and without entries that are no weights."""
+    """Without what wrappers put before all names, and without entries that are no weights.
+
+    Data parallelism writes "module.", torch.compile "_orig_mod.", Lightning what somebody called the model ("model.").
+    """
     found = dict(state)
-    while found:
-        prefix = next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in found)), None)
-        if prefix is None:
+    while any(f".{tower}." in key for tower in TOWERS for key in found):  # a tower is inside of something
+        firsts = {key.partition(".")[0] for key in found}
+        if len(firsts) > 1 or firsts & set(TOWERS):
             break
-        found = {key.removeprefix(prefix): value for key, value in found.items()}
+        found = {key.partition(".")[2]: value for key, value in found.items()}
     return {key: value for key, value in found.items() if key.split(".")[-1] not in NOT_WEIGHTS}
 
 

@@ -65,6 +65,7 @@ LAYOUTS: dict[str, Callable[[State], dict]] = {
     "as it is": dict,
     "Lightning": lambda state: {"state_dict": {f"model.{key}": value for key, value in state.items()}, "epoch": 1},
     "compiled": lambda state: {f"module._orig_mod.{key}": value for key, value in state.items()},
+    "in a module of another name": lambda state: {f"clip.{key}": value for key, value in state.items()},
     "under model": lambda state: {"model": state, "epoch": 3},
     "under model_state_dict": lambda state: {"model_state_dict": state},
     "beside a score": lambda state: {"best": np.float64(0.7), "state_dict": state},
