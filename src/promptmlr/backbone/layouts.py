@@ -13,6 +13,9 @@ __all__ = ["as_named_in", "in_plain_layout", "misfits", "without_prefixes"]
 
 State = Mapping[str, Tensor]
 
+WRAPPERS = ("module", "model", "_orig_mod")
+"""What is put before all names by data parallelism, Lightning as most people use it, and torch.compile."""
+
 TOWERS = ("visual", "text", "transformer", "vision_model", "text_model")
 """How the names of a tower begin."""
 
@@ -24,17 +27,19 @@ TEXT = ("text_projection", "positional_embedding", "token_embedding.", "transfor
 
 
 def without_prefixes(state: State) -> dict[str, Tensor]:
-    """Without what wrappers put before all names, and without entries that are no weights.
-
-    Data parallelism writes "module.", torch.compile "_orig_mod.", Lightning what somebody called the model ("model.").
-    """
+    """Without what stands before all names, and without entries that are no weights."""
     found = dict(state)
-    while any(f".{tower}." in key for tower in TOWERS for key in found):  # a tower is inside of something
-        firsts = {key.partition(".")[0] for key in found}
-        if len(firsts) > 1 or firsts & set(TOWERS):
-            break
+    while _is_wrapped(found):
         found = {key.partition(".")[2]: value for key, value in found.items()}
     return {key: value for key, value in found.items() if key.split(".")[-1] not in NOT_WEIGHTS}
+
+
+def _is_wrapped(state: State) -> bool:
+    """Whether all names begin alike, by a wrapper's name or any other before a tower's."""
+    firsts = {key.partition(".")[0] for key in state}
+    if len(firsts) != 1 or firsts & {*state, *TOWERS}:
+        return False
+    return bool(firsts & set(WRAPPERS)) or any(f".{tower}." in key for tower in TOWERS for key in state)
 
 
 def in_plain_layout(state: State) -> dict[str, Tensor]:
