@@ -116,6 +116,10 @@ def _connected(ray: Any, address: str | None) -> bool:
     ended = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address or "local", **quiet)
+    except SystemExit:  # of Ray's own handler, which it sets on the way
+        signal.signal(signal.SIGTERM, ended)
+        signal.raise_signal(signal.SIGTERM)
+        raise
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise EnvironmentFault(
             f"--address {address}: no Ray cluster there ({' '.join(str(error).split())[:160]}); begin one with "
