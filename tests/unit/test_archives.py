@@ -32,6 +32,16 @@ def test_shards_of_one_name_have_outputs_of_their_own() -> None:
     assert Shard("pipe:aws s3 cp s3://b/c/7.tar -", "tar").name.isprintable()
 
 
+def test_what_img2dataset_writes_beside_a_tar_is_no_shard(tmp_path: Path) -> None:
+    for name in ("00000.tar", "00000.parquet", "00000_stats.json", "00001.parquet", "more/00001.tar"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = [Path(shard.url).relative_to(tmp_path).as_posix() for shard in find_shards([str(tmp_path)])]
+    assert names == ["00000.tar", "00001.parquet", "more/00001.tar"]
+    assert [shard.kind for shard in find_shards([str(tmp_path / "00000.*")])] == ["tar"]
+    assert [shard.kind for shard in find_shards([str(tmp_path / "*.parquet")])] == ["parquet", "parquet"]
+
+
 @pytest.mark.parametrize(
     ("source", "archive"),
     [
