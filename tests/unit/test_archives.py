@@ -12,8 +12,9 @@ from PIL import Image
 from archive_support import drawn_files, png, write_tar
 from promptmlr import scenes
 from promptmlr.archives import Predictor, Shard, find_shards, is_archive, process_shard, share
+from promptmlr.archives.engines.ray import run_on_ray
 from promptmlr.archives.labels import LabelTable
-from promptmlr.errors import UserError
+from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.options import ArchiveOptions
 
 
@@ -138,6 +139,14 @@ def test_a_table_of_labels_is_checked(tmp_path: Path) -> None:
     table.write_text("id,dog,cat\n007,yes,\n8,0,1.0\n")
     labels = LabelTable(table, ["dog", "cat"])
     assert (labels.of("007"), labels.of("8"), labels.of("9")) == ({"dog": 1}, {"dog": 0, "cat": 1}, {})
+
+
+def test_an_address_without_a_cluster_is_told_at_once() -> None:
+    ray = pytest.importorskip("ray")
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
+        with pytest.raises(EnvironmentFault, match=r"no Ray cluster there \(.*refused"):
+            list(run_on_ray(None, [], ArchiveOptions(engine="ray", address=address), "cpu", print))
+    assert not ray.is_initialized()
 
 
 def test_the_command_line_stays_light() -> None:
