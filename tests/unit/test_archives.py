@@ -12,8 +12,9 @@ from PIL import Image
 from archive_support import drawn_files, png, write_tar
 from promptmlr import scenes
 from promptmlr.archives import Predictor, Shard, find_shards, is_archive, process_shard, share
+from promptmlr.archives.engines.ray import run_on_ray
 from promptmlr.archives.labels import LabelTable
-from promptmlr.errors import UserError
+from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.options import ArchiveOptions
 
 
@@ -30,6 +31,16 @@ def test_shards_of_one_name_have_outputs_of_their_own() -> None:
     assert len(names) == 2
     assert all(name.startswith("00000-") for name in names)
     assert Shard("pipe:aws s3 cp s3://b/c/7.tar -", "tar").name.isprintable()
+
+
+def test_what_img2dataset_writes_beside_a_tar_is_no_shard(tmp_path: Path) -> None:
+    for name in ("00000.tar", "00000.parquet", "00000_stats.json", "00001.parquet", "more/00001.tar"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = [Path(shard.url).relative_to(tmp_path).as_posix() for shard in find_shards([str(tmp_path)])]
+    assert names == ["00000.tar", "00001.parquet", "more/00001.tar"]
+    assert [shard.kind for shard in find_shards([str(tmp_path / "00000.*")])] == ["tar"]
+    assert [shard.kind for shard in find_shards([str(tmp_path / "*.parquet")])] == ["parquet", "parquet"]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +139,14 @@ def test_a_table_of_labels_is_checked(tmp_path: Path) -> None:
     table.write_text("id,dog,cat\n007,yes,\n8,0,1.0\n")
     labels = LabelTable(table, ["dog", "cat"])
     assert (labels.of("007"), labels.of("8"), labels.of("9")) == ({"dog": 1}, {"dog": 0, "cat": 1}, {})
+
+
+def test_an_address_without_a_cluster_is_told_at_once() -> None:
+    ray = pytest.importorskip("ray")
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
+        with pytest.raises(EnvironmentFault, match=r"no Ray cluster there \(.*refused"):
+            list(run_on_ray(None, [], ArchiveOptions(engine="ray", address=address), "cpu", print))
+    assert not ray.is_initialized()
 
 
 def test_the_command_line_stays_light() -> None:
