@@ -36,6 +36,7 @@ __all__ = [
 
 PIPE = "pipe:"
 WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each further attempt
+A_MOMENT = 1.0  # seconds that the command of a pipe has to leave once its output was of no use
 BLOCK = 4 << 20  # bytes of a request; the next one is under way while this one is read
 
 _BUCKETS = ("s3", "s3a", "gs", "gcs")
@@ -218,9 +219,12 @@ def _piped(url: str) -> Iterator[IO[bytes]]:
             while process.stdout.read(1 << 16):
                 pass
         except Exception as error:
-            if process.stdout.read(1):  # it would go on
+            try:
+                failed = process.wait(A_MOMENT) != 0
+            except subprocess.TimeoutExpired:  # it would go on, or wait for somebody to read
                 process.kill()
-            elif process.wait():
+                raise error from None
+            if failed:
                 raise MissingSource(_left(url, process)) from error
             raise
         except BaseException:

@@ -1,8 +1,11 @@
 """Archives in parts: names of shards, a predictor as a class, and what none of it may cost."""
 
+import contextlib
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +15,11 @@ from PIL import Image
 from archive_support import drawn_files, png, write_tar
 from promptmlr import scenes
 from promptmlr.archives import Predictor, Shard, find_shards, is_archive, process_shard, share
-from promptmlr.archives.engines.ray import run_on_ray
+from promptmlr.archives.engines.ray import _connected, run_on_ray
 from promptmlr.archives.labels import LabelTable
 from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.options import ArchiveOptions
+from promptmlr.remote import opened
 
 
 def test_ranges_are_written_out_one_by_one() -> None:
@@ -24,6 +28,47 @@ def test_ranges_are_written_out_one_by_one() -> None:
     assert found == [
         f"s3://nobody/a/{number}.tar?x={query}" for number, query in (("000000", 1), ("000000", 2), ("000001", 1))
     ]
+
+
+class _Ray:
+    """What Ray does to SIGTERM when it begins, which may come before it has finished."""
+
+    def __init__(self, comes: bool) -> None:
+        self.comes = comes
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **_options: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(number))
+        if self.comes:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("comes", [False, True])
+def test_sigterm_ends_a_command_on_ray_as_any_other(comes: bool) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        with contextlib.suppress(SystemExit):
+            _connected(_Ray(comes), None)
+        assert heard == [signal.SIGTERM] * comes
+        signal.raise_signal(signal.SIGTERM)
+        assert len(heard) == 1 + comes
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_pipe_whose_output_is_of_no_use_is_not_waited_for() -> None:
+    def read() -> None:
+        with opened("pipe:echo x; exec sleep 60") as file:
+            assert file.read(2) == b"x\n"
+            raise ValueError("no tar")
+
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="no tar"):
+        read()
+    assert time.monotonic() - begun < 30
 
 
 def test_shards_of_one_name_have_outputs_of_their_own() -> None:

@@ -122,6 +122,8 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
         Unclear: other options would read it.
     """
     if path.suffix.lower() == ".parquet":
+        if options.transposed:
+            raise UserError(f"{path}: --transposed is for text and sheets; write the table with a row per image")
         return _parquet_table(path)
     header, rows, notes = _opened(path, options)
     open_end = listing_to_end(header, options)
