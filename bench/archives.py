@@ -134,7 +134,12 @@ def kills(run: Path, tars: Path, work: Path, count: int, seed: int) -> None:
     chance, source = random.Random(seed), f"{tars}/*.tar"
     predict(run, source, work / "whole")
     on_ray = max(count // 5, 1)
-    killed = sum(_killed(chance, run, source, work / "one") for _ in range(count - on_ray))
+    killed = 0
+    while killed < count - on_ray:
+        if _killed(chance, run, source, work / "one"):
+            killed += 1
+        else:
+            _from_the_beginning(work / "one")
     killed += _workers_killed(chance, run, source, work / "ray", on_ray)
     expected = rows(work / "whole")
     for out in ("one", "ray"):
@@ -190,10 +195,14 @@ def _workers_killed(chance: random.Random, run: Path, source: str, out: Path, co
                 done += 1
                 os.kill(driver.pid if done % 5 == 0 else chance.choice(workers), signal.SIGKILL)
         code = driver.wait()
-        if code == 0 and done < count:  # finished before its time: from the beginning
-            for path in (out / "shards").iterdir():
-                path.unlink()
+        if code == 0 and done < count:  # finished before its time
+            _from_the_beginning(out)
     return done
+
+
+def _from_the_beginning(out: Path) -> None:
+    for path in (out / "shards").iterdir():
+        path.unlink()
 
 
 def _below(pid: int, called: str) -> list[int]:

@@ -1,49 +1,33 @@
-"""All cases of one seed, several at once, and what came of them as tables and as JSON."""
+"""All cases of one seed, several at once."""
 
 import sys
 import time
-from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from itertools import count, islice
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import count
 from pathlib import Path
 from random import Random
 
 from faulting.disturbances import DISTURBANCES
 from faulting.fuzzing import fuzz
 from faulting.inputs import INPUTS
+from faulting.record import FUZZ, KILL, RAY, Record, Tried
 from faulting.targets import TARGETS
-from faulting.verdict import KINDS, Bench, Case, Finding
-from promptmlr.report.tables import markdown_table
+from faulting.verdict import Bench, Case
 
-__all__ = ["FUZZ", "KILL", "NAMED", "Campaign", "is_input", "note", "record", "tables"]
+__all__ = ["FAULTS", "Campaign", "note"]
 
 EVERY = 10.0  # seconds between two lines of progress
-KILL, FUZZ = "kill", "damaged input"
-NAMED = {one.name: one for one in (*TARGETS, *INPUTS)}
+_NAMED = {one.name: one for one in (*TARGETS, *INPUTS)}
+_ON_RAY = [one.name for one in TARGETS if one.on_ray]
+_HERE = [one.name for one in TARGETS if not one.on_ray]
 
-
-def is_input(name: str) -> bool:
-    """Whether a name is that of an input, and not of a command at work."""
-    return NAMED[name] in INPUTS
-
-
-@dataclass
-class Tally:
-    """What happened in all cases of a fault on a target."""
-
-    cases: int = 0
-    hits: int = 0
-    refused: int = 0
-    unnamed: int = 0
-    found: Counter[str] = field(default_factory=Counter)
-
-    def add(self, other: "Tally") -> None:
-        self.cases += other.cases
-        self.hits += other.hits
-        self.refused += other.refused
-        self.unnamed += other.unnamed
-        self.found.update(other.found)
+FAULTS: dict[str, list[str]] = {
+    KILL: _HERE,
+    RAY: _ON_RAY,
+    **dict.fromkeys(("full disk", "no files", "two at once"), _HERE),
+    FUZZ: [one.name for one in INPUTS],
+}
+"""Fault → the names of what it is tried on."""
 
 
 class Campaign:
@@ -54,95 +38,56 @@ class Campaign:
         place: a folder for them.
         seed: of all that is random.
         jobs: how many are tried at once.
+        record: what was tried before, and where all others are written down.
     """
 
-    def __init__(self, bench: Bench, place: Path, seed: int, jobs: int) -> None:
-        self.bench, self.place, self.seed, self.jobs = bench, place, seed, jobs
-        self.tallies: dict[tuple[str, str], Tally] = {}
-        self.found: list[dict[str, str]] = []
-        self._numbers = count()
+    def __init__(self, bench: Bench, place: Path, seed: int, jobs: int, record: Record) -> None:
+        self.bench, self.place, self.seed, self.jobs, self.record = bench, place, seed, jobs, record
+        self._folders = count()
 
-    def measure(self, names: list[str]) -> None:
-        """Run every target undisturbed."""
-        for name in names:
-            self.bench.measure(NAMED[name], self.place / f"{next(self._numbers)}")
-
-    def one(self, fault: str, name: str, number: int) -> Tally:
+    def one(self, fault: str, name: str, number: int) -> Tried:
         """Try one case."""
-        chance = Random(f"{self.seed}/{fault}/{name}/{number}")
-        with Case(self.bench, NAMED[name], self.place / f"{next(self._numbers)}", chance).tried() as case:
+        chance, begin = Random(f"{self.seed}/{fault}/{name}/{number}"), time.monotonic()
+        with Case(self.bench, _NAMED[name], self._folder(), chance).tried() as case:
             (fuzz if fault == FUZZ else DISTURBANCES[fault])(case)
         for finding in case.findings:
-            self._say(f"{fault}/{name}/{number}", finding)
-        kinds = Counter(finding.kind for finding in case.findings)
-        return Tally(1, case.hits, case.refused, case.unnamed, kinds)
+            command = f"python bench/faults.py --seed {self.seed} --case '{fault}/{name}/{number}'"
+            note(f"{finding.kind}: {finding.text}\n  repeat it: {command}")
+        seconds = round(time.monotonic() - begin, 2)
+        return Tried(self.seed, fault, name, number, seconds, case.hits, case.refused, case.unnamed, case.findings)
 
     def all(self, fault: str, names: list[str], wanted: int) -> None:
         """Try cases of one fault, on all targets in turn: so many, or until so many kills hit."""
-        cases = ((name, number) for number in count() for name in names)
-        hits, begin, said = 0, time.monotonic(), time.monotonic()
+        same = [one for one in self.record.tried if (one.seed, one.fault) == (self.seed, fault)]
+        before = [one for one in same if one.target in names]
+        known = {(one.target, one.number) for one in before}
+        cases = ((name, number) for number in count() for name in names if (name, number) not in known)
+        done, begin, said = sum(one.counted for one in before), time.monotonic(), time.monotonic()
+        running: set[Future[Tried]] = set()
         with ThreadPoolExecutor(self.jobs) as pool:
-            running = {pool.submit(self.one, fault, *case): case for case in islice(cases, self.jobs)}
-            while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for one in done:
-                    name, _ = running.pop(one)
-                    tally, whole = one.result(), self.tallies.setdefault((fault, name), Tally())
-                    whole.add(tally)
-                    hits += tally.hits if fault == KILL else tally.cases
-                    if hits + (0 if fault == KILL else len(running)) < wanted:
-                        running |= {pool.submit(self.one, fault, *case): case for case in islice(cases, 1)}
+            while True:
+                while len(running) < self.jobs and done + (0 if fault in (KILL, RAY) else len(running)) < wanted:
+                    running.add(pool.submit(self.one, fault, *next(cases)))
+                if not running:
+                    break
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for one in ended:
+                    self.record.add(one.result())
+                    done += one.result().counted
                 if time.monotonic() - said > EVERY or not running:
                     said = time.monotonic()
-                    note(f"{fault}: {hits:,} of {wanted:,}, {len(self.found)} found, {said - begin:,.0f} s")
+                    found = sum(len(one.found) for one in self.record.tried)
+                    note(f"{fault}: {done:,} of {wanted:,}, {found} found, {said - begin:,.0f} s")
 
-    def _say(self, case: str, finding: Finding) -> None:
-        command = f"python bench/faults.py --seed {self.seed} --case '{case}'"
-        self.found.append({"case": case, "kind": finding.kind, "text": finding.text, "repeat": command})
-        note(f"{finding.kind}: {finding.text}\n  repeat it: {command}")
+    def measure(self, names: list[str]) -> None:
+        """Run targets undisturbed."""
+        for name in names:
+            self.bench.measure(_NAMED[name], self._folder())
+
+    def _folder(self) -> Path:
+        return self.place / f"{next(self._folders)}"
 
 
 def note(line: str) -> None:
+    """To whoever waits."""
     print(line, file=sys.stderr, flush=True)
-
-
-def tables(campaign: Campaign) -> str:
-    """What was tried and found, as Markdown."""
-    faults = list(DISTURBANCES)
-    names = list(dict.fromkeys(name for fault, name in campaign.tallies if fault in faults))
-    parts = []
-    if names:
-        rows = []
-        for name in names:
-            own = {fault: campaign.tallies.get((fault, name), Tally()) for fault in faults}
-            found = sum((tally.found for tally in own.values()), Counter())
-            rows.append([name, *(f"{tally.hits:,}" for tally in own.values()), *(str(found[kind]) for kind in KINDS)])
-        parts.append(markdown_table(["command", *faults, *KINDS], [*rows, _sums(rows)], 1))
-    damaged = {name: tally for (fault, name), tally in campaign.tallies.items() if fault == FUZZ}
-    if damaged:
-        rows = [
-            [name, *(f"{one:,}" for one in (tally.cases, tally.refused)), *(str(tally.found[kind]) for kind in KINDS)]
-            for name, tally in damaged.items()
-        ]
-        parts.append(markdown_table([FUZZ, "cases", "refused", *KINDS], [*rows, _sums(rows)], 1))
-    return "\n\n".join(parts)
-
-
-def _sums(rows: list[list[str]]) -> list[str]:
-    return [
-        "all",
-        *(f"{sum(int(cell.replace(',', '')) for cell in column):,}" for column in list(zip(*rows, strict=True))[1:]),
-    ]
-
-
-def record(campaign: Campaign, seconds: float) -> dict[str, object]:
-    return {
-        "command": sys.argv,
-        "seed": campaign.seed,
-        "seconds": round(seconds, 1),
-        "cases": [
-            {"fault": fault, "target": name, **vars(tally) | {"found": dict(tally.found)}}
-            for (fault, name), tally in campaign.tallies.items()
-        ],
-        "found": campaign.found,
-    }

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def content_of(folder: Path, *, temporary: bool = False) -> Content:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        left = name.endswith(".tmp") or "/." in f"/{name}" or name.startswith(("tmp", "promptmlr-"))
+        left = name.endswith(".tmp") or "/." in f"/{name}" or name.startswith("tmp/")
         if path.is_dir() or f"/{name}".endswith(_LOCKS) or (left and not temporary):
             continue
         found[name] = _digest(path, str(folder).encode())
@@ -41,12 +42,13 @@ def difference(wanted: Content, found: Content, but: Iterable[str] = ()) -> str 
     Args:
         wanted: what should be there.
         found: what is there.
-        but: files, and folders with all that is in them, that do not matter.
+        but: files, folders with all that is in them, and patterns of such that do not matter.
     """
     names = sorted(
         name
         for name in wanted.keys() | found.keys()
-        if wanted.get(name) != found.get(name) and not any(f"{name}/".startswith(f"{one}/") for one in but)
+        if wanted.get(name) != found.get(name)
+        and not any(f"{name}/".startswith(f"{one}/") or fnmatch(name, one) for one in but)
     )
     if not names:
         return None
@@ -61,7 +63,7 @@ def _how(name: str, wanted: Content, found: Content) -> str:
 def _digest(path: Path, folder: bytes) -> str:
     content = path.read_bytes() if path.is_file() else str(path.readlink()).encode()  # a link to nothing
     content = content.replace(folder, b"")  # the same work in another folder is the same
-    with suppress(ValueError):  # where it is cut short
+    with suppress(ValueError, RecursionError, csv.Error):  # where it is damaged
         content = _without_clocks(path.suffix, content)
     return hashlib.sha256(content).hexdigest()
 

@@ -11,37 +11,35 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["write_datasets"]
+__all__ = ["DATASETS", "write_dataset", "write_tars"]
 
 COUNT = 6  # images of each
 Names = Sequence[str]
 Write = Callable[[Path, Names], None]
 
 
-def write_datasets(sets: Path, images: Path) -> None:
-    """Write each below `sets`, with copies of the first images of a folder.
-
-    Args:
-        sets: a folder.
-        images: a folder of .png files.
-    """
-    files = sorted(images.glob("*.png"))[:COUNT]
-    _tars(sets / "tars", files)
-    for name, (folder, write) in _SETS.items():
-        root = sets / name
-        (root / folder).mkdir(parents=True)
-        for file in files:
-            shutil.copy(file, root / folder)
-        write(root, [file.stem for file in files])
+def write_dataset(name: str, root: Path, images: Path) -> None:
+    """Write one of `DATASETS`, with copies of the first images of a folder of .png files."""
+    folder, write = DATASETS[name]
+    (root / folder).mkdir(parents=True)
+    files = _first(images)
+    for file in files:
+        shutil.copy(file, root / folder)
+    write(root, [file.stem for file in files])
 
 
-def _tars(root: Path, files: Sequence[Path]) -> None:
+def write_tars(root: Path, images: Path) -> None:
     """Shards as webdataset writes them, of two images each."""
     root.mkdir(parents=True)
+    files = _first(images)
     for number in range(len(files) // 2):
         with tarfile.open(root / f"{number:03d}.tar", "w") as archive:
             for file in files[2 * number : 2 * number + 2]:
                 archive.add(file, file.name)
+
+
+def _first(images: Path) -> list[Path]:
+    return sorted(images.glob("*.png"))[:COUNT]
 
 
 def _text(root: Path, name: str, lines: Sequence[str]) -> None:
@@ -129,7 +127,7 @@ def _parquet(root: Path, names: Names) -> None:
     pq.write_table(pa.table(text), root / "features.text.parquet")
 
 
-_SETS: dict[str, tuple[str, Write]] = {
+DATASETS: dict[str, tuple[str, Write]] = {
     "celeba": ("Img", _celeba),
     "features": ("none", _npz),
     "features-parquet": ("none", _parquet),

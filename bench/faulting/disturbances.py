@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from faulting.verdict import Case
@@ -15,26 +16,30 @@ __all__ = ["DISTURBANCES"]
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MOST_KILLS = 3  # of one work, one after another
-MOST_FILES = 4  # that a command may open at once, where it runs out of them
+WORKERS_SHARE = 0.7  # of kills on Ray: there are none before half of the time
+MOST_FILES = 3  # that a command may open at once, where it runs out of them
 ROOM = 1 << 30  # bytes; enough for everything
-BLOCK = 4096  # bytes; the least by which a small disk grows
+BLOCK = 4096  # bytes; the least size of a small disk, as none at all would be no bound
 
 
 def kill(case: Case) -> None:
-    """End the work at random times, go on each time, and let it come to its end."""
+    """End the work, or one of its workers, at random times, go on each time, and let it come to its end."""
     for _ in range(case.chance.randint(1, MOST_KILLS)):
         words = case.target.command(case.folder)
         if words is None:
             break
         number, moment = case.chance.choice(SIGNALS), case.chance.uniform(0, case.reference.seconds)
-        job, sent = case.start(words), []
-        timer = threading.Timer(moment, lambda job=job, number=number, sent=sent: sent.append(job.send(number)))
+        worker = case.target.on_ray and case.chance.random() < WORKERS_SHARE
+        job, hits = case.start(words), []
+        strike = job.kill_worker if worker else partial(job.send, number)
+        timer = threading.Timer(moment, lambda strike=strike, hits=hits: hits.append(strike()))
         timer.start()
         case.attended(job) if case.target.beside else job.wait(case.limit)
         timer.cancel()
         timer.join()
-        case.ended(job, number if sent and sent[0] else None)
-        case.hits += bool(sent and sent[0])
+        hit = any(hits)
+        case.ended(job, number if hit and not worker else None)
+        case.hits += hit
         case.check_between()
         if case.findings:
             return
@@ -45,7 +50,7 @@ def fill_disk(case: Case) -> None:
     """Work on a disk with less room than is needed, then make room and go on."""
     with _disk(case.folder, case) as resize:
         needed = _used(case.folder) + case.reference.written
-        resize(max(_used(case.folder) + BLOCK, round(case.chance.uniform(_used(case.folder), needed) // BLOCK * BLOCK)))
+        resize(max(BLOCK, round(case.chance.uniform(_used(case.folder), needed) // BLOCK * BLOCK)))
         outcome = case.work()
         case.hits += outcome.code != 0
         case.check_between()
@@ -107,6 +112,7 @@ def _used(folder: Path) -> int:
 
 DISTURBANCES: dict[str, Callable[[Case], None]] = {
     "kill": kill,
+    "kill on Ray": kill,
     "full disk": fill_disk,
     "no files": take_files,
     "two at once": two_at_once,

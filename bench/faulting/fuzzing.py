@@ -1,9 +1,10 @@
 """Damaged input given to a command: it refuses it in one line, or goes on with what it still says."""
 
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from faulting.content import content_of, difference
+from faulting.content import Content, content_of, difference
 from faulting.inputs import Input
 from faulting.mutations import damage
 from faulting.verdict import Case
@@ -17,6 +18,8 @@ def fuzz(case: Case) -> None:
     """Damage one file, up to three times, and run the command on it."""
     target = case.target
     assert isinstance(target, Input)
+    if target.first is not None:
+        case.ended(case.start(target.first.split()))
     files = sorted({path for pattern in target.damaged for path in case.folder.glob(pattern) if path.is_file()})
     victim = case.chance.choice(files)
     ways = []
@@ -38,9 +41,21 @@ def fuzz(case: Case) -> None:
         wrong = difference(case.reference.after, after, [*target.but, *WORKING])
         if wrong:
             case.find("different", f"{what}: {wrong}")
+    if target.without and outcome.code is not None:
+        _repeat_without(case, target, outcome.code, after)
     if outcome.code:
         case.refused, case.unnamed = True, not _names(outcome.error, victim, case.folder)
     case.findings = [type(one)(one.kind, f"{what}: {one.text}") for one in case.findings]
+
+
+def _repeat_without(case: Case, target: Input, code: int, after: Content) -> None:
+    """Run it again without what it may not depend on, from the same damaged files."""
+    for name in (*target.without, target.out, f"{target.out}.partial"):
+        shutil.rmtree(case.folder / name, ignore_errors=True)
+    again = case.ended(case.start(target.words.split()))
+    wrong = difference(content_of(case.folder, temporary=True), after, target.without)
+    if again.code != code or wrong:
+        case.find("different", f"without {target.without[0]} it ends with {again.code}, with it with {code}; {wrong}")
 
 
 def _names(error: str, victim: Path, folder: Path) -> bool:

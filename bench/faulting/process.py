@@ -4,10 +4,13 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from faulting.child import run
@@ -17,6 +20,7 @@ __all__ = ["Job", "Outcome", "prepare"]
 STARTING = 120.0  # seconds, in which everything is imported
 DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit codes
 _FORKS = multiprocessing.get_context("forkserver")
+_BOOKS = threading.Lock()  # a start asks how all others ended, and an exit code can be read only once: it would be 255
 _BROKEN = re.compile(r"Traceback \(most recent call last\)|Fatal Python error|Exception ignored in")
 
 
@@ -26,6 +30,8 @@ def prepare() -> None:
     paths = [str(here), str(here.parent / "src"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # A process that is killed in the middle leaves semaphores, which the tracker of all of them removes at the end.
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
     _FORKS.set_forkserver_preload(["faulting.everything", "faulting.campaign"])
 
 
@@ -79,9 +85,10 @@ class Job:
         here, there = _FORKS.Pipe(duplex=False)
         self._log = log
         for end in ("out", "err"):
-            log.with_suffix(f".{end}").unlink(missing_ok=True)
+            Path(f"{log}.{end}").unlink(missing_ok=True)
         self.process = _FORKS.Process(target=run, args=(tuple(words), folder, log, spare_files, there))
-        self.process.start()
+        with _BOOKS:
+            self.process.start()
         there.close()
         if not here.poll(STARTING):
             raise SystemExit(f"no process could be started within {STARTING:.0f} s")
@@ -92,13 +99,13 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self.process.is_alive()
+        """Whether it has not ended yet; safe from any thread, as only `outcome` asks how."""
+        return not wait([self.process.sentinel], 0)
 
     @property
     def said(self) -> str:
         """What it has written to stderr so far."""
-        return self._log.with_suffix(".err").read_text(errors="replace")
+        return Path(f"{self._log}.err").read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> bool:
         """A signal to it and all that it started; False where it had ended by itself."""
@@ -111,10 +118,19 @@ class Job:
                 os.kill(self.process.pid or 0, number)
         return True
 
+    def kill_worker(self) -> bool:
+        """SIGKILL to a worker of the Ray that it started; False where there is none."""
+        node = _children(self.process.pid or 0, "raylet")
+        workers = [worker for one in node for worker in _children(one, "ray::.*Map")]
+        if not self.running or not workers:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(workers[0], signal.SIGKILL)
+        return True
+
     def wait(self, seconds: float) -> bool:
         """Until it ends; False where it did not within so many seconds."""
-        self.process.join(seconds)
-        return not self.running
+        return bool(wait([self.process.sentinel], seconds))
 
     def outcome(self, limit: float) -> Outcome:
         """How it ended; after `limit` seconds it is ended."""
@@ -124,7 +140,13 @@ class Job:
             self.send(signal.SIGUSR1)  # it says where it is
             self.wait(1)
             self.send(signal.SIGKILL)
+        with _BOOKS:
             self.process.join()
-        code = None if hung else self.process.exitcode
-        self.process.close()
+            code = None if hung else self.process.exitcode
+            self.process.close()
         return Outcome(code, seconds, self.said)
+
+
+def _children(parent: int, command: str) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(parent), "-f", command], capture_output=True, text=True, check=False)
+    return [int(number) for number in found.stdout.split()]

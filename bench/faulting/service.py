@@ -40,19 +40,22 @@ class Answers:
 
 
 def answer_all(job: Job, _folder: Path, answers: Answers) -> None:
-    """Answer until nothing is left to be asked, or the service ends."""
+    """Answer until nothing is left to be asked, or the service ends or has nothing to ask for long."""
     address = _address(job)
     if address is None:
         return
     try:
         with httpx.Client(base_url=address, timeout=PATIENCE) as client:
             asked = {"who": answers.who, "mode": "image"}
-            while job.running:
+            until = time.monotonic() + PATIENCE
+            while job.running and time.monotonic() < until:
                 queue = _said(client, "label", asked)
                 if not queue["left"] and not queue["pages"] and queue["state"] == "ready":
                     return
                 if queue["pages"]:
-                    _answer(client, queue["pages"][0], answers)
+                    if not _answer(client, queue["pages"][0], answers):
+                        return
+                    until = time.monotonic() + PATIENCE
                 else:
                     time.sleep(0.02)
     except httpx.HTTPError:
@@ -61,12 +64,14 @@ def answer_all(job: Job, _folder: Path, answers: Answers) -> None:
             raise
 
 
-def _answer(client: httpx.Client, page: Mapping[str, Any], answers: Answers) -> None:
+def _answer(client: httpx.Client, page: Mapping[str, Any], answers: Answers) -> bool:
+    """Answer a page; False where the service says that it cannot keep answers: a person stops there."""
     cells = [(cell["image"].rpartition("/")[2], cell["class"]) for cell in page["cells"]]
     words = ["present" if answers.truth[cell] == "1" else "absent" for cell in cells]
     done = client.post("label/answers", json={"who": answers.who, "page": page["id"], "answers": words})
     if done.status_code == httpx.codes.OK:
         answers.taken |= set(cells)
+    return done.status_code != httpx.codes.INSUFFICIENT_STORAGE
 
 
 def _said(client: httpx.Client, path: str, content: Mapping[str, Any]) -> Any:
@@ -88,7 +93,7 @@ def lost_answers(folder: Path, answers: Answers) -> list[str]:
     if not answers.taken:
         return []
     there: dict[Cell, str] = {}
-    for journal in folder.rglob("*.jsonl"):
+    for journal in folder.rglob("*answers*.jsonl"):
         for line in journal.read_text(errors="replace").splitlines():
             try:
                 entry = json.loads(line)

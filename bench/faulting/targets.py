@@ -24,8 +24,11 @@ class Target:
         resume: what is added to the command line where OUT.partial holds unfinished work.
         grows: whether what it makes is kept while it works, and is not a whole result until the end.
         replaces: whether it is repeated where its result is there already.
+        reads: what it reads of the world where that is, as WORLD/….
         beside_out: files that may differ between two ways to the same result.
+        nothing_left: what it says where there is nothing to do any more.
         beside: what somebody does while it runs; None: waits for its end.
+        on_ray: whether Ray does its work: that takes long to begin, and its workers can be killed as well.
     """
 
     name: str
@@ -35,8 +38,11 @@ class Target:
     resume: str = ""
     grows: bool = False
     replaces: bool = False
+    reads: tuple[str, ...] = ()
     beside_out: tuple[str, ...] = ()
+    nothing_left: str | None = None
     beside: Beside | None = None
+    on_ray: bool = False
 
     def command(self, folder: Path) -> list[str] | None:
         """The command line for what is in a folder; None where all is done."""
@@ -48,23 +54,28 @@ class Target:
 
 _TOWER = "--backbone scenes --workers 0"
 _TRAIN = f"train data/labels.csv --out new {_TOWER}"
-_COCO = "sets/coco/annotations/instances_train.json"
+_BY_CONTENT = "--cache-key content"  # so that the same image has the same key in every folder
+_TARS = ("sets/tars",)
 _DATA, _RUN = ("data",), ("data", "run")
 
 TARGETS = (
     Target("train", f"{_TRAIN} --epochs 12 --no-cache", _DATA, "new", resume="--resume"),
     Target("train, prompts", f"{_TRAIN} --epochs 3 --method positivecoop --no-cache", _DATA, "new", resume="--resume"),
-    Target("train, stored regions", f"{_TRAIN} --epochs 4 --cache store", _DATA, "new", resume="--resume"),
-    Target("cache", f"cache data/labels.csv {_TOWER} --batch-size 1 --cache new", _DATA, "new", grows=True),
+    Target("train, stored regions", f"{_TRAIN} --epochs 4 --cache store {_BY_CONTENT}", _DATA, "new",
+           resume="--resume"),
+    Target("cache", f"cache data/labels.csv {_TOWER} --batch-size 1 --cache new {_BY_CONTENT}", _DATA, "new",
+           grows=True),
     *(
         Target(f"predict, {kind}", f"predict run data/images --workers 0 --batch-size 1 --out new.{kind}", _RUN,
                f"new.{kind}")
         for kind in ("csv", "jsonl", "parquet")
     ),
     Target("predict, shards", "predict run WORLD/sets/tars/{000..002}.tar --out new --workers 0 --batch-size 1",
-           ("run",), "new", grows=True),
-    Target("cache, shards", f"cache WORLD/sets/tars/{{000..002}}.tar --out new {_TOWER} --batch-size 1",
-           (), "new", grows=True),
+           ("run",), "new", grows=True, reads=_TARS),
+    Target("cache, shards", f"cache WORLD/sets/tars/{{000..002}}.tar --out new {_TOWER} --batch-size 1", (), "new",
+           grows=True, reads=_TARS),
+    Target("predict, shards on Ray", "predict run WORLD/sets/tars/{000..002}.tar --out new --workers 0 --batch-size 1 "
+           "--engine ray --actors 2", ("run",), "new", grows=True, reads=_TARS, on_ray=True),
     Target("predict, classes", f"predict data/images --classes tree,cat {_TOWER} --out new.csv", _DATA, "new.csv"),
     Target(
         "compare",
@@ -96,16 +107,18 @@ TARGETS = (
         "data/labels.csv",
         grows=True,
         beside_out=("data/labels.csv.answers.jsonl",),
+        nothing_left="there is nothing to ask",
         beside=answer_all,
     ),
     Target(
         "serve, journal",
-        f"serve run --label {_COCO} --journal answers.jsonl --port 0 --no-cache --workers 0",
-        ("run", "sets/coco"),
+        "serve run --label sets/cvat/annotations.xml --unlisted unknown --journal answers.jsonl --port 0 --no-cache "
+        "--workers 0",
+        ("run", "sets/cvat"),
         "answers.jsonl",
         grows=True,
         beside_out=("answers.jsonl",),
+        nothing_left="there is nothing to ask",
         beside=answer_all,
     ),
 )  # fmt: skip
-"""Shards and workers are entries as any other."""

@@ -51,9 +51,16 @@ class Reference:
 
 @dataclass
 class Bench:
-    """The world, and what commands leave in it undisturbed."""
+    """The world, and what commands leave in it undisturbed.
+
+    Attributes:
+        world: the world.
+        keep: where the folders of cases go that were not as they must be.
+        references: by the name of the target.
+    """
 
     world: World
+    keep: Path | None = None
     references: dict[str, Reference] = field(default_factory=dict)
 
     def measure(self, target: Target, folder: Path) -> None:
@@ -92,7 +99,7 @@ class Case:
         self.findings: list[Finding] = []
         self.hits = 0
         self.refused = self.unnamed = False
-        self.answers = Answers.of(bench.world.place / "truth/labels.csv")
+        self.answers = Answers.of(bench.world.need("truth") / "labels.csv")
 
     @contextmanager
     def tried(self) -> Iterator["Case"]:
@@ -100,7 +107,11 @@ class Case:
         self.folder.mkdir(parents=True)
         try:
             self.bench.world.copy(self.target.needs, self.folder)
+            for name in self.target.reads:
+                self.bench.world.need(name)
             yield self
+            if self.findings and self.bench.keep is not None:
+                shutil.copytree(self.folder, self.bench.keep / f"{self.target.name} {self.folder.name}", symlinks=True)
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             for log in self.folder.parent.glob(f"{self.folder.name}.*"):
@@ -171,7 +182,8 @@ class Case:
             outcome: of the last command.
             temporary: whether nothing may be left that only a killed process leaves.
         """
-        if outcome.code != 0:
+        left = self.target.nothing_left
+        if outcome.code != 0 and (left is None or left not in outcome.error):
             if outcome.code is not None and not self.findings:
                 self.find("lost", f"it cannot be gone on with: {outcome.err[-500:]}")
             return

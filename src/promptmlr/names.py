@@ -29,7 +29,7 @@ def checked_class_names(names: Iterable[str], where: str = "class_names") -> tup
     twice, times = Counter(spaced).most_common(1)[0]
     if times > 1:
         same = " and ".join(repr(str(name)) for name, clean in zip(written, spaced, strict=True) if clean == twice)
-        raise UserError(f"{where}: duplicate class name {twice!r} ({same}; underscores count as spaces)")
+        raise UserError(f"{where}: duplicate class name {twice!r} ({same}; underscores count as spaces); rename one")
     return spaced
 
 

@@ -36,6 +36,7 @@ __all__ = [
 
 PIPE = "pipe:"
 WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each further attempt
+A_MOMENT = 1.0  # seconds that the command of a pipe has to leave once its output was of no use
 BLOCK = 4 << 20  # bytes of a request; the next one is under way while this one is read
 
 _BUCKETS = ("s3", "s3a", "gs", "gcs")
@@ -113,6 +114,7 @@ def listed(url: str) -> list[Entry]:
 
     Raises:
         MissingSource: there is no such folder.
+        UserError: as `opened`, or there is no such bucket.
     """
     system, path = _reached(url)
     pattern = any(character in path for character in "*[")
@@ -122,6 +124,8 @@ def listed(url: str) -> list[Entry]:
         return list(system.glob(path, detail=True).values()) if pattern else list(system.ls(path, detail=True))
 
     found = _patiently(infos, url)
+    if not found:
+        _check_bucket(url)  # a pattern matches nothing in a bucket that is not there
     return sorted(Entry(_full(system, url, info["name"]), info["type"] == "file", _stamp(info)) for info in found)
 
 
@@ -202,18 +206,36 @@ class _Steady(io.RawIOBase):
 
 @contextmanager
 def _piped(url: str) -> Iterator[IO[bytes]]:
-    """What a command of the shell writes, as webdataset has it; one that fails is an error."""
+    """What a command of the shell writes, as webdataset has it; one that fails is an error.
+
+    Raises:
+        MissingSource: it failed, and what it wrote is of no use.
+        EnvironmentFault: it failed after all was read.
+    """
     with subprocess.Popen(url.removeprefix(PIPE), shell=True, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
             yield process.stdout
             while process.stdout.read(1 << 16):
                 pass
+        except Exception as error:
+            try:
+                failed = process.wait(A_MOMENT) != 0
+            except subprocess.TimeoutExpired:  # it would go on, or wait for somebody to read
+                process.kill()
+                raise error from None
+            if failed:
+                raise MissingSource(_left(url, process)) from error
+            raise
         except BaseException:
             process.kill()
             raise
     if process.returncode:
-        raise EnvironmentFault(f"{url}: the command left with {process.returncode}; try it in a shell")
+        raise EnvironmentFault(_left(url, process))
+
+
+def _left(url: str, process: subprocess.Popen[bytes]) -> str:
+    return f"{url}: the command left with {process.returncode}; try it in a shell"
 
 
 def _reached(url: str) -> tuple[Any, str]:
@@ -265,7 +287,7 @@ def _told(url: str) -> Iterator[None]:
         yield
     except (UserError, EnvironmentFault):
         raise
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         _check_bucket(url)
         raise MissingSource(f"{url}: no such file; name the shards that there are, or bring it back") from error
     except PermissionError as error:

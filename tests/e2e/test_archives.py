@@ -268,7 +268,8 @@ def test_a_compressed_tar_that_is_cut_short(promptmlr, trained, tmp_path) -> Non
         ("nothing/*.tar", "nothing"),
         ("nothing/{0..3}", "no such file or folder"),
         ("gopher://x/y.tar", "gopher"),
-        ("pipe:false", "no tar"),
+        ("pipe:false", "the command left with 1"),
+        ("pipe:echo no tar", "copy it again"),
     ],
 )
 def test_what_names_nothing_is_a_line(promptmlr, trained, tmp_path, monkeypatch, source: str, word: str) -> None:
@@ -282,6 +283,21 @@ def test_a_command_of_the_shell(promptmlr, trained, tars, expected, tmp_path) ->
     check(rows(tmp_path / "out"), expected)
     done = promptmlr("predict", trained, f"pipe:cat {tars}/00000.tar; exit 3", "--out", tmp_path / "bad")
     refused(done, 1, "the command left with 3")
+    done = promptmlr("predict", trained, f"pipe:cat {tars}/{{00000..00003}}.tar", "--out", tmp_path / "missing")
+    refused(done, 2, "00003.tar: the command left with 1", "others are finished")
+    check(rows(tmp_path / "missing"), expected)
+
+
+def test_a_place_below_a_file_cannot_be_written(promptmlr, trained, tars, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    done = promptmlr("predict", trained, tars / "*.tar", "--out", tmp_path / "file" / "out")
+    refused(done, 1, "Not a directory", "name another place")
+
+
+def test_nothing_is_called_finished_where_nothing_is(promptmlr, trained, tmp_path) -> None:
+    done = promptmlr("predict", trained, tmp_path / "{0..2}.tar", "--out", tmp_path / "out")
+    refused(done, 2, "3 shards could not be processed", "the same command")
+    assert "others are finished" not in done.err
 
 
 def test_a_full_disk_keeps_what_is_finished(promptmlr, trained, tars, expected, tmp_path, monkeypatch) -> None:

@@ -47,9 +47,10 @@ def test_shards_come_from_a_bucket_and_rows_go_to_one(promptmlr, trained, bucket
 
 
 def test_a_bucket_that_does_not_exist(promptmlr, trained, bucket, tmp_path) -> None:
-    done = promptmlr("predict", trained, "s3://nobody/{0..9}.tar", "--out", tmp_path / "out")
-    refused(done, 2, "there is no bucket 'nobody'")
-    assert len(done.err.splitlines()) == 1
+    for source in ("s3://nobody/{0..9}.tar", "s3://nobody/*.tar", "s3://nobody/folder"):
+        done = promptmlr("predict", trained, source, "--out", tmp_path / "out")
+        refused(done, 2, "there is no bucket 'nobody'")
+        assert len(done.err.splitlines()) == 1
     write_shards(tmp_path, 1, 2)
     refused(promptmlr("predict", trained, tmp_path / "*.tar", "--out", "s3://nobody/out"), 2, "no bucket 'nobody'")
 

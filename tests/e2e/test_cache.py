@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+
+from promptmlr.run.state import write_state
 
 ENCODED = "views of images once, to be kept in"
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
@@ -126,11 +128,10 @@ def leave_unfinished(run: Path) -> None:
     """As a run that was interrupted after its first epoch."""
     partial = run.rename(run.with_suffix(".partial"))
     lines = (partial / "metrics.jsonl").read_text().splitlines()
-    learned = {
-        key: tensor for key, tensor in load_file(partial / "weights.safetensors").items() if key.startswith("learned.")
-    }
+    tensors = load_file(partial / "weights.safetensors")
+    learned = {key.removeprefix("learned."): one for key, one in tensors.items() if key.startswith("learned.")}
     counters = {"epoch": 1, "best_epoch": 0, "best_score": -1.0, "lines": lines[:1]}
-    save_file(learned, partial / "state.safetensors", {"counters": json.dumps(counters)})
+    write_state(partial / "state.safetensors", {"learned": learned}, counters)
 
 
 def test_a_place_that_cannot_hold_a_store(promptmlr, photos: Path) -> None:

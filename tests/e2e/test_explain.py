@@ -1,5 +1,6 @@
 """`promptmlr explain`: one image, and a data set, through a run and through a bare backbone."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,12 +8,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from promptmlr import load_run
 from promptmlr.scenes import CLASS_NAMES
 from support import csv_rows
 
 NAMES = CLASS_NAMES[:5]
+TINY_VIT = {
+    "embed_dim": 96,
+    "quick_gelu": True,
+    "vision_cfg": {"image_size": 48, "layers": 2, "width": 64, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
+}
 CELL = re.compile(r"row (\d+) column (\d+)")
 
 
@@ -25,6 +33,22 @@ def regions_of(backbone, path: Path) -> torch.Tensor:
     with Image.open(path) as image:
         pixels = backbone.preprocessing.pixels(image.convert("RGB"))[None]
     return backbone.encode_image(backbone.preprocessing.normalise(pixels))
+
+
+def test_a_folder_of_open_clips_is_a_bare_backbone(promptmlr, photos: Path, tiny_vit, monkeypatch) -> None:
+    save_file(tiny_vit, photos / "open_clip_model.safetensors")
+    (photos / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY_VIT}))
+    save_file(tiny_vit, photos / "vit.safetensors")
+    monkeypatch.chdir(photos)
+    found = []
+    for name in ("local-dir:.", "vit.safetensors"):
+        done = promptmlr("explain", name, "photos/00.png", "--classes", "tree", "--out", "maps.png", "--overwrite")
+        assert done.code == 0, done.err
+        found.append(np.stack([cells(row) for row in csv_rows(Path("maps.maps.csv"))]))
+    assert found[0].std() > 0
+    np.testing.assert_array_equal(*found)
+    done = promptmlr("explain", "hf-hub:", "photos/00.png", "--classes", "tree")
+    assert "write hf-hub:owner/name" in done.err
 
 
 def test_an_image_through_a_bare_backbone(promptmlr, photos: Path, scenes_backbone) -> None:

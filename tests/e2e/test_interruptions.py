@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -140,17 +141,20 @@ def test_changed_labels_and_settings_are_named(promptmlr, stopped: Path) -> None
     assert "data.labels_sha256" in changed.err
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "foreign"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "foreign", "number"])
 def test_a_damaged_state_is_refused(promptmlr, stopped: Path, damage: str) -> None:
     state = stopped.parent / "run.partial" / "state.safetensors"
     content = state.read_bytes()
     if damage == "foreign":
         shutil.copy(Path(folder.__file__).parents[1] / "backbone" / "scenes.safetensors", state)
+    elif damage == "number":
+        state.write_bytes(content[:-4] + struct.pack("<f", -1e38))
     else:
         state.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
     refused = resume(promptmlr, stopped)
     assert refused.code == 2
-    assert "damaged" in refused.err
+    partial = state.parent
+    assert f"{state} is damaged; remove {partial} and train again" in refused.err.splitlines()[-1]
     assert state.exists()
 
 

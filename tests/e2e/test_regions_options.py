@@ -43,6 +43,23 @@ def test_a_run_sees_new_images_as_it_saw_those_of_its_training(promptmlr, beside
     assert "--to hub" in done.err
 
 
+def test_a_run_that_says_nothing_of_regions_has_values(promptmlr, beside_a_vit: Path) -> None:
+    """So were all runs before there was anything else; the default of new ones is another."""
+    assert promptmlr("train", "labels.csv", *TRAIN, "--regions", "value").code == 0
+    expected = pm.load_run("runs/x").predict(["photos/00.png"])
+    path = Path("runs/x/config.json")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    assert config["backbone"].pop("regions") == "value"
+    assert "crops" in config["backbone"]["preprocessing"]
+    del config["backbone"]["preprocessing"]["crops"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    old = pm.load_run("runs/x")
+    np.testing.assert_array_equal(old.predict(["photos/00.png"]), expected)
+    assert (old.backbone.way, old.backbone.tiles) == ("value", 0)
+    assert pm.load_backbone("vit.safetensors").way != "value"
+    assert promptmlr("evaluate", "runs/x", "labels.csv").code == 0
+
+
 def test_maps_say_where_each_region_and_each_tile_lies(promptmlr, beside_a_vit: Path) -> None:
     asked = ("explain", "vit.safetensors", "photos/00.png", "--classes", "tree")
     assert promptmlr(*asked, "--out", "plain.png").code == 0

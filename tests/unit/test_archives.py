@@ -1,8 +1,11 @@
 """Archives in parts: names of shards, a predictor as a class, and what none of it may cost."""
 
+import contextlib
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,11 @@ from PIL import Image
 from archive_support import drawn_files, png, write_tar
 from promptmlr import scenes
 from promptmlr.archives import Predictor, Shard, find_shards, is_archive, process_shard, share
+from promptmlr.archives.engines.ray import _connected, run_on_ray
 from promptmlr.archives.labels import LabelTable
-from promptmlr.errors import UserError
+from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.options import ArchiveOptions
+from promptmlr.remote import opened
 
 
 def test_ranges_are_written_out_one_by_one() -> None:
@@ -25,11 +30,62 @@ def test_ranges_are_written_out_one_by_one() -> None:
     ]
 
 
+class _Ray:
+    """What Ray does to SIGTERM when it begins, which may come before it has finished."""
+
+    def __init__(self, comes: bool) -> None:
+        self.comes = comes
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **_options: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(number))
+        if self.comes:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("comes", [False, True])
+def test_sigterm_ends_a_command_on_ray_as_any_other(comes: bool) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        with contextlib.suppress(SystemExit):
+            _connected(_Ray(comes), None)
+        assert heard == [signal.SIGTERM] * comes
+        signal.raise_signal(signal.SIGTERM)
+        assert len(heard) == 1 + comes
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_pipe_whose_output_is_of_no_use_is_not_waited_for() -> None:
+    def read() -> None:
+        with opened("pipe:echo x; exec sleep 60") as file:
+            assert file.read(2) == b"x\n"
+            raise ValueError("no tar")
+
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="no tar"):
+        read()
+    assert time.monotonic() - begun < 30
+
+
 def test_shards_of_one_name_have_outputs_of_their_own() -> None:
     names = {Shard(f"s3://b/{folder}/00000.tar", "tar").name for folder in "ab"}
     assert len(names) == 2
     assert all(name.startswith("00000-") for name in names)
     assert Shard("pipe:aws s3 cp s3://b/c/7.tar -", "tar").name.isprintable()
+
+
+def test_what_img2dataset_writes_beside_a_tar_is_no_shard(tmp_path: Path) -> None:
+    for name in ("00000.tar", "00000.parquet", "00000_stats.json", "00001.parquet", "more/00001.tar"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = [Path(shard.url).relative_to(tmp_path).as_posix() for shard in find_shards([str(tmp_path)])]
+    assert names == ["00000.tar", "00001.parquet", "more/00001.tar"]
+    assert [shard.kind for shard in find_shards([str(tmp_path / "00000.*")])] == ["tar"]
+    assert [shard.kind for shard in find_shards([str(tmp_path / "*.parquet")])] == ["parquet", "parquet"]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +184,14 @@ def test_a_table_of_labels_is_checked(tmp_path: Path) -> None:
     table.write_text("id,dog,cat\n007,yes,\n8,0,1.0\n")
     labels = LabelTable(table, ["dog", "cat"])
     assert (labels.of("007"), labels.of("8"), labels.of("9")) == ({"dog": 1}, {"dog": 0, "cat": 1}, {})
+
+
+def test_an_address_without_a_cluster_is_told_at_once() -> None:
+    ray = pytest.importorskip("ray")
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
+        with pytest.raises(EnvironmentFault, match=r"no Ray cluster there \(.*refused"):
+            list(run_on_ray(None, [], ArchiveOptions(engine="ray", address=address), "cpu", print))
+    assert not ray.is_initialized()
 
 
 def test_the_command_line_stays_light() -> None:

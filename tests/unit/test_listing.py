@@ -82,6 +82,7 @@ def test_sorting_puts_what_is_not_known_last(runs: Path, sort: str) -> None:
         ("config.json", b"{}"),
         ("metrics.json", b"[1]"),
         ("metrics.json", b"{"),
+        ("metrics.json", b'{"learned_parameters": 1, "seconds": 1, "selection_map": "high"}'),
         ("metrics.jsonl", b'{"epoch": 1}\n'),
         ("evaluation.json", b'{"mean_ap": 1}'),
         ("calibration.json", b"{}"),

@@ -8,11 +8,13 @@ import torch
 
 from promptmlr.backbone import Backbone
 from promptmlr.data import DataOptions, load_data
+from promptmlr.errors import EnvironmentFault
 from promptmlr.pipeline import TrainingJob, train_run
 from promptmlr.pooling import POOLINGS, Pooling
 from promptmlr.recipes import load_recipe
 from promptmlr.recognizer import Recognizer
-from promptmlr.run import RunInProgress, load_run
+from promptmlr.run import RunInProgress, load_run, weights
+from promptmlr.run.weights import read_tensors
 
 
 @pytest.mark.parametrize("method", ["anchored", "baseline"])
@@ -39,3 +41,14 @@ def test_recognizer_and_zero_shot_are_read_as_they_were_written(
         read = getattr(found, name)
         read.scaling = expected.scaling = None  # `prior.json` and `calibration.json` have it
         torch.testing.assert_close(read(regions), expected(regions), rtol=0, atol=0)
+
+
+def test_weights_that_cannot_be_opened_are_no_mistake_of_the_user(tmp_path: Path, monkeypatch) -> None:
+    """As torch says it where no file is left to be opened."""
+
+    def nothing_left(_path: Path) -> None:
+        raise RuntimeError("unable to open file: Too many open files (24)")
+
+    monkeypatch.setattr(weights, "load_file", nothing_left)
+    with pytest.raises(EnvironmentFault, match=f"cannot read {tmp_path / 'weights'}.*Too many open files"):
+        read_tensors(tmp_path / "weights")

@@ -102,8 +102,9 @@ def process(
         reporter.note(f"unreadable: {summary.unreadable - len(summary.first):,} more, each a row with an `error`")
     reporter.note(summary.line(job.manifest.out))
     if summary.failed:
+        others = "others are finished, and " if summary.shards else ""
         raise UserError(
-            f"{counted(summary.failed, 'shard')} could not be processed ({summary.faults[0]}); others are finished, "
-            "and the same command does what is left"
+            f"{counted(summary.failed, 'shard')} could not be processed ({summary.faults[0]}); {others}the same "
+            "command does what is left"
         )
     return summary

@@ -124,9 +124,17 @@ def _or_nothing(url: str, shards: Iterator[Shard]) -> Iterator[Shard]:
 
 
 def _of_files(entries: Iterable[Entry]) -> Iterator[Shard]:
-    """The shards among some files; where there are none, pieces of the images among them."""
+    """The shards among some files; where there are none, pieces of the images among them.
+
+    A Parquet file beside a tar of its name is what img2dataset says of that tar, and no shard of its own.
+    """
     files = list(entries)
-    shards = [Shard(file.url, kind) for file in files if (kind := kind_of(file.url))]
+    tars = {_stem(file.url) for file in files if kind_of(file.url) == "tar"}
+    shards = [
+        Shard(file.url, kind)
+        for file in files
+        if (kind := kind_of(file.url)) and not (kind == "parquet" and _stem(file.url) in tars)
+    ]
     images = [file for file in files if not shards and _is_image(file.url)]
     yield from shards
     for begin in range(0, len(images), FILES_AT_ONCE):
@@ -142,6 +150,12 @@ def _walk(url: str) -> Iterator[list[Entry]]:
     for entry in entries:
         if not entry.is_file and entry.url.rstrip("/") != url.rstrip("/"):
             yield from _walk(entry.url)
+
+
+def _stem(url: str) -> str:
+    """A URL up to the first dot of its name."""
+    folder, slash, name = url.rpartition("/")
+    return folder + slash + name.partition(".")[0]
 
 
 def _is_image(url: str) -> bool:

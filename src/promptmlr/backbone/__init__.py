@@ -1,7 +1,7 @@
 """The frozen CLIP: images → regions, text → features. `load_backbone` opens one."""
 
 from promptmlr.backbone.base import Backbone
-from promptmlr.backbone.catalogue import catalogue, refused
+from promptmlr.backbone.catalogue import SCHEMES, catalogue, refused
 from promptmlr.backbone.choosing import DEFAULT_TOWER, PAPER_TOWER
 from promptmlr.backbone.clip import ClipBackbone
 from promptmlr.backbone.ensemble import PRESENCE_TEMPLATE, Templates, class_sentences, ensemble_features
@@ -28,6 +28,7 @@ __all__ = [
     "PAPER_IMAGE_SIZE",
     "PAPER_TOWER",
     "PRESENCE_TEMPLATE",
+    "SCHEMES",
     "WAYS",
     "Backbone",
     "ClipBackbone",

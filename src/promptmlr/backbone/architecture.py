@@ -1,23 +1,39 @@
 """Which architecture a checkpoint looks like, by the shapes of its tensors."""
 
 from collections.abc import Mapping
-from typing import Any
 
-import open_clip
 from torch import Tensor
 
-from promptmlr.backbone.layouts import in_plain_layout, without_prefixes
+from promptmlr.backbone.catalogue import catalogue
+from promptmlr.backbone.layouts import without_prefixes
 
-__all__ = ["looks_like"]
+__all__ = ["looks_like", "name_like"]
+
+IMAGE = ("visual.", "vision_model.", "visual_projection.")
+"""How names of an image tower begin: open_clip's, and Hugging Face's."""
+
+NEITHER_TOWER = ("logit_scale", "logit_bias", "text_decoder.")
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norms; no parameters
 
 
 def looks_like(state: Mapping[str, Tensor]) -> str:
-    """In words, with the names of open_clip's that have these shapes; never raises."""
-    state = in_plain_layout(without_prefixes(state))
-    names = [name for name in open_clip.list_models() if _agrees(open_clip.get_model_config(name), state)]
-    first = min(names, key=len, default=None)
-    named = "" if first is None else f", as {first}"
-    return f"{_image_tower(state)}{named}"
+    """In words, with the name of open_clip's that has these sizes; never raises."""
+    name = name_like(state)
+    return _image_tower(without_prefixes(state)) + ("" if name is None else f", as {name}")
+
+
+def name_like(state: Mapping[str, Tensor]) -> str | None:
+    """The shortest of open_clip's pretrained names whose towers have as many parameters; None where none has."""
+    sizes = {
+        key: value.numel()
+        for key, value in without_prefixes(state).items()
+        if not key.endswith(STATISTICS) and not key.startswith(NEITHER_TOWER)
+    }
+    image = sum(size for key, size in sizes.items() if key.startswith(IMAGE))
+    is_counted = any("token_embedding." in key for key in sizes)  # text models of Hugging Face's are not
+    text = sum(sizes.values()) - image if is_counted else None
+    fitting = [entry.name for entry in catalogue() if (entry.image_parameters, entry.text_parameters) == (image, text)]
+    return min(fitting, key=len, default=None)
 
 
 def _image_tower(state: Mapping[str, Tensor]) -> str:
@@ -35,32 +51,7 @@ def _image_tower(state: Mapping[str, Tensor]) -> str:
     if any(key.startswith("visual.layer4.") for key in shapes):
         return "one of CLIP's ResNets"
     if any(key.startswith("visual.trunk.") for key in shapes):
-        return "a convolutional network of timm's"
+        return "a network of timm's of another kind"
     if any(key.startswith("visual.") for key in shapes):
         return "an image tower of another kind"
     return f"no CLIP: its names begin with {', '.join(sorted({key.split('.')[0] for key in shapes})[:3]) or 'nothing'}"
-
-
-def _agrees(config: dict[str, Any], state: Mapping[str, Tensor]) -> bool:
-    """Whether the towers of a configuration of open_clip's own kinds have these widths and depths."""
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    if "timm_model_name" in vision or "hf_model_name" in text or config.get("quick_gelu"):
-        return False
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
-    layers = vision.get("layers")
-    if isinstance(layers, list):
-        image = all(
-            len({key.split(".")[2] for key in shapes if key.startswith(f"visual.layer{stage}.")}) == count
-            for stage, count in enumerate(layers, start=1)
-        ) and shapes.get("visual.conv1.weight", (0,))[0] * 2 == vision.get("width", 64)
-    else:
-        blocks = {key.split(".")[3] for key in shapes if key.startswith("visual.transformer.resblocks.")}
-        patches = (vision.get("width", 768), 3, vision.get("patch_size", 16), vision.get("patch_size", 16))
-        image = len(blocks) == layers and shapes.get("visual.conv1.weight") == patches
-    table = shapes.get("token_embedding.weight", ())
-    size = vision.get("image_size", 224)
-    grid = size // (vision.get("patch_size") or 32)
-    positions = shapes.get("visual.positional_embedding") or shapes.get("visual.attnpool.positional_embedding") or (0,)
-    fits_text = table == (text.get("vocab_size"), text.get("width")) and positions[0] == grid**2 + 1
-    projection = shapes.get("text_projection", (0, 0))
-    return image and fits_text and projection[-1] == config["embed_dim"]

@@ -26,7 +26,23 @@ from promptmlr.backbone.download import hub_file
 from promptmlr.backbone.image import tower_kind
 from promptmlr.errors import UserError, first_names, nearest
 
-__all__ = ["CatalogueEntry", "catalogue", "find_entry", "pretrained_names", "refused", "uses_quick_gelu"]
+__all__ = [
+    "MINIATURES",
+    "SCHEMES",
+    "CatalogueEntry",
+    "catalogue",
+    "find_entry",
+    "pretrained_names",
+    "refused",
+    "uses_quick_gelu",
+]
+
+MINIATURES = ("scenes", "scenes-vit")
+"""The CLIPs that come with promptmlr: a ResNet's and a vision transformer's."""
+
+
+SCHEMES = ("hf-hub:", "local-dir:")
+"""How names begin that are no names of open_clip's own."""
 
 CONFIG = "open_clip_config.json"
 
@@ -36,7 +52,7 @@ class CatalogueEntry:
     """One model that has regions.
 
     Attributes:
-        name: as it was asked for.
+        name: as it was asked for, a folder by its full path.
         config: as open_clip writes it down.
         patch: pixels per region along one side.
         image_size: pixels along one side of what it was trained on.
@@ -145,7 +161,7 @@ def find_entry(name: str) -> CatalogueEntry:
         supported = [entry.name for entry in catalogue()]
         raise UserError(
             f"unknown backbone {name!r}: neither a file nor a model of open_clip; "
-            f"{nearest(name, ['scenes', *supported])} (`promptmlr backbones` lists all)"
+            f"{nearest(name, [*MINIATURES, *supported])} (`promptmlr backbones` lists all)"
         )
     reason = _refusal(name, config)
     if reason is not None:
@@ -154,6 +170,8 @@ def find_entry(name: str) -> CatalogueEntry:
             f"backbone {name!r} has no usable regions: {reason}; these work: {first_names(supported)} (`promptmlr "
             "backbones` lists all)"
         )
+    if scheme == "local-dir":
+        name = f"local-dir:{Path(place).resolve()}"  # a run may be used from another folder
     return _entry(name, config, scheme or "", pixels)
 
 
@@ -209,7 +227,7 @@ def _entry(name: str, config: dict[str, Any], scheme: str = "", pixels: dict[str
 def native_size(visual: Any) -> int:
     """Pixels along one side of what a tower was made for, 0 where it does not say; timm's know it best."""
     patches = getattr(getattr(visual, "trunk", None), "patch_embed", None)
-    size = getattr(visual, "image_size", 0) if patches is None else patches.img_size
+    size: Any = getattr(patches, "img_size", None) or getattr(visual, "image_size", 0)
     return int(size if isinstance(size, int) else size[0])
 
 

@@ -17,15 +17,15 @@ from open_clip.convert import convert_state_dict
 from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
-from promptmlr.backbone.architecture import looks_like
+from promptmlr.backbone.architecture import looks_like, name_like
 from promptmlr.backbone.building import build_model
+from promptmlr.backbone.catalogue import MINIATURES
 from promptmlr.backbone.layouts import as_named_in, in_plain_layout, misfits, without_prefixes
 from promptmlr.backbone.packing import VOCABULARY_SIZE, is_packed, unpack
 from promptmlr.errors import UserError
 from promptmlr.names import checked_path
 
 __all__ = [
-    "MINIATURES",
     "activation_beside",
     "build_open_clip_model",
     "build_openai_model",
@@ -33,9 +33,6 @@ __all__ = [
     "own_state_dict",
     "read_state_dict",
 ]
-
-MINIATURES = ("scenes", "scenes-vit")
-"""The CLIPs that come with promptmlr: a ResNet's and a vision transformer's."""
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".safetensors.index.json")
 COUNTERS = ("num_batches_tracked", "token_embedding.ids")  # integers among the weights
@@ -89,7 +86,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """All weights of a checkpoint, read without running code of the file.
 
     `.safetensors`, an index of several, `.pt` (read with `weights_only`; a dict, or one under "state_dict" or "model"),
-    or the TorchScript archive that OpenAI publishes; keys with or without "module.", "model." and "_orig_mod.".
+    or the TorchScript archive that OpenAI publishes; keys with or without what wrappers put before all of them.
 
     Args:
         path: of the file, or of a folder of open_clip's or Hugging Face's.
@@ -158,8 +155,8 @@ def build_openai_model(state: Mapping[str, Tensor], source: str, quick_gelu: boo
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"the checkpoint {source} is no CLIP in OpenAI's layout: {type(error).__name__} {reason}; it looks like "
-            f"{looks_like(state)}; for a file saved by open_clip name the architecture too: --backbone ViT-B-32 "
-            "--pretrained FILE"
+            f"{looks_like(state)}; for a file saved by open_clip name the architecture too: --backbone "
+            f"{name_like(state) or 'ViT-B-32'} --pretrained FILE"
         ) from error
     built: nn.Module = model
     return built

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from promptmlr.backbone.building import build_image_tower
-from promptmlr.backbone.catalogue import CatalogueEntry, catalogue, find_entry, uses_quick_gelu
+from promptmlr.backbone.catalogue import MINIATURES, CatalogueEntry, catalogue, find_entry, uses_quick_gelu
 from promptmlr.backbone.image import region_way, tower_kind
 from promptmlr.backbone.weights import Weights, published
 from promptmlr.errors import UserError
@@ -70,7 +70,7 @@ class Choice:
             "width": entry.feature_width,
             "image_parameters": entry.image_parameters,
             "text_parameters": entry.text_parameters,
-            "gflop": entry.gflop,
+            "gflop": None if math.isnan(entry.gflop) else entry.gflop,
             "imagenet": weights.imagenet,
             "voc2007": weights.voc2007,
             "results_source": weights.results_source or None,
@@ -96,8 +96,11 @@ def choices_of(names: Sequence[str]) -> list[Choice]:
     """Some models with all their weights.
 
     Raises:
-        UserError: as `find_entry`.
+        UserError: as `find_entry`; or one is a miniature, of which nothing is published.
     """
+    for name in names:
+        if name in MINIATURES:
+            raise UserError(f"{name} is in the package and knows drawings alone: docs/towers.md says how well")
     return [one for name in names for one in _of(find_entry(name))]
 
 

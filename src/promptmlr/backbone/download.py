@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import huggingface_hub
+from huggingface_hub.errors import HFValidationError
 from open_clip.pretrained import download_pretrained, download_pretrained_from_hf, get_pretrained_cfg
 
 from promptmlr.errors import EnvironmentFault, UserError, nearest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["download_weights", "find_weights", "hub_file", "hub_weights", "is_at_hand", "quickly"]
 
-PATIENCE = 4.0  # seconds for the network to answer at all, before anything that would try again and again is asked
+PATIENCE = 2.5  # seconds for the network to answer at all, before anything that would try again and again is asked
 
 
 def find_weights(entry: "CatalogueEntry", pretrained: str | None) -> tuple[str, Path | None]:
@@ -77,8 +78,10 @@ def hub_file(repository: str, file: str) -> Path:
     """One file of a repository on the Hugging Face Hub.
 
     Raises:
+        UserError: no repository can have this name.
         EnvironmentFault: it is not in the cache, and could not be downloaded.
     """
+    _in_cache(repository, file)  # judges the name before the network is asked
     with quickly(f"{file} of hf-hub:{repository}", _folder_advice(repository)):
         return Path(huggingface_hub.hf_hub_download(repository, file, library_name="promptmlr"))
 
@@ -94,9 +97,12 @@ def hub_weights(repository: str) -> Path:
 
 
 def is_at_hand(repository: str) -> bool:
-    """Whether a repository's weights are in the cache of huggingface_hub."""
-    files = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-    return any(isinstance(huggingface_hub.try_to_load_from_cache(repository, file), str) for file in files)
+    """Whether a repository's weights are in the cache of huggingface_hub.
+
+    Raises:
+        UserError: no repository can have this name.
+    """
+    return any(_in_cache(repository, file) for file in ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"))
 
 
 @contextmanager
@@ -127,6 +133,13 @@ def quickly(what: str, advice: str) -> Iterator[None]:
     finally:
         huggingface_hub.constants.HF_HUB_OFFLINE = offline
         retries.setLevel(level)
+
+
+def _in_cache(repository: str, file: str) -> bool:
+    try:
+        return isinstance(huggingface_hub.try_to_load_from_cache(repository, file), str)
+    except HFValidationError as error:
+        raise UserError(f"hf-hub:{repository} names no repository; write hf-hub:owner/name") from error
 
 
 def _folder_advice(repository: str) -> str:

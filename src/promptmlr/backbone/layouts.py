@@ -13,8 +13,11 @@ __all__ = ["as_named_in", "in_plain_layout", "misfits", "without_prefixes"]
 
 State = Mapping[str, Tensor]
 
-PREFIXES = ("module.", "model.", "_orig_mod.")
-"""What wrappers put before every name: data parallelism, Lightning, torch.compile."""
+WRAPPERS = ("module", "model", "_orig_mod")
+"""What is put before all names by data parallelism, Lightning as most people use it, and torch.compile."""
+
+TOWERS = ("visual", "text", "transformer", "vision_model", "text_model")
+"""How the names of a tower begin."""
 
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask", "position_ids")
 """Entries that some libraries save although they are no weights, by the end of their names."""
@@ -24,14 +27,19 @@ TEXT = ("text_projection", "positional_embedding", "token_embedding.", "transfor
 
 
 def without_prefixes(state: State) -> dict[str, Tensor]:
-    """Without what wrappers put before all names, and without entries that are no weights."""
+    """Without what stands before all names, and without entries that are no weights."""
     found = dict(state)
-    while found:
-        prefix = next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in found)), None)
-        if prefix is None:
-            break
-        found = {key.removeprefix(prefix): value for key, value in found.items()}
+    while _is_wrapped(found):
+        found = {key.partition(".")[2]: value for key, value in found.items()}
     return {key: value for key, value in found.items() if key.split(".")[-1] not in NOT_WEIGHTS}
+
+
+def _is_wrapped(state: State) -> bool:
+    """Whether all names begin alike, by a wrapper's name or any other before a tower's."""
+    firsts = {key.partition(".")[0] for key in state}
+    if len(firsts) != 1 or firsts & {*state, *TOWERS}:
+        return False
+    return bool(firsts & set(WRAPPERS)) or any(f".{tower}." in key for tower in TOWERS for key in state)
 
 
 def in_plain_layout(state: State) -> dict[str, Tensor]:

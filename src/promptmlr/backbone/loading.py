@@ -13,9 +13,8 @@ from torch import nn
 
 from promptmlr.backbone.base import Backbone, checked_device
 from promptmlr.backbone.building import build_random_model
-from promptmlr.backbone.catalogue import CatalogueEntry, find_entry, native_size, uses_quick_gelu
+from promptmlr.backbone.catalogue import MINIATURES, CatalogueEntry, find_entry, native_size, uses_quick_gelu
 from promptmlr.backbone.checkpoint import (
-    MINIATURES,
     activation_beside,
     build_open_clip_model,
     build_openai_model,
@@ -197,6 +196,7 @@ def _load_open_clip(
     crops: int,
 ) -> Backbone:
     entry = find_entry(name)
+    name = entry.name
     if image_size is not None:  # said before anything is downloaded
         check_size(image_size, entry.patch, entry.image_size, name)
     tokenizer = _tokenizer(entry)

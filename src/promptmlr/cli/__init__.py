@@ -11,6 +11,7 @@ from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Grou
 from cyclopts.help import DefaultFormatter
 
 from promptmlr.cli.help import ALL, Short
+from promptmlr.cli.interrupts import never_lost
 from promptmlr.cli.several import check_verb, let_first_speak
 from promptmlr.errors import EnvironmentFault, UnreadableImage, UserError
 from promptmlr.options.data import Unclear
@@ -19,6 +20,17 @@ __all__ = ["app", "main"]
 
 SKIPPING = "--skip-unreadable"
 INTERRUPTED = 130  # what shells say of Ctrl-C
+
+_OF_THE_SYSTEM = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EFBIG,
+    errno.EIO,
+)
 
 VERBS = {
     "Start here": ("demo",),
@@ -113,7 +125,8 @@ def main() -> None:
             errors="replace"
         )  # of a terminal that cannot write …; stderr escapes such letters itself
     try:
-        _run(sys.argv[1:])
+        with never_lost():
+            _run(sys.argv[1:])
         sys.stdout.flush()
     except CycloptsError as error:  # a wrong command line
         _leave(f"{str(error).removesuffix('.')} (see --help)", 2)
@@ -133,7 +146,7 @@ def main() -> None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             _leave(f"{str(error.filename)[:80]}…: {error.strerror}; give a shorter path", 2)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EMFILE):
+        if error.filename is None and error.errno not in _OF_THE_SYSTEM:  # a named file is no mistake of the program
             raise
         _leave(f"{error.filename or 'the output'}: {error.strerror}", 1)
     except RuntimeError as error:

@@ -148,6 +148,6 @@ def _print_notes() -> None:
         "–  not published in what was read; --json has the sources\n"
         "*  needs transformers: pip install 'promptmlr[text]'\n"
         "CLIP's ResNets (RN…) are used at 448 px, as in the paper, unless --image-size says otherwise.\n"
-        "Also: scenes, a miniature in the package that knows drawings; a checkpoint file; and with an\n"
-        "open_clip_config.json hf-hub:owner/name or local-dir:FOLDER."
+        "Also: scenes and scenes-vit, miniatures in the package that know drawings; a checkpoint file;\n"
+        "and with an open_clip_config.json hf-hub:owner/name or local-dir:FOLDER."
     )

@@ -127,7 +127,7 @@ def correct(
         place, name = lost[0]
         notes.append(
             f"{len(lost):,} answers are not in it, as {kind.name} cannot hold them, or a shape says otherwise; first "
-            f"{name!r} in {before[place][0]!r}"
+            f"{name!r} in {before[place][0]!r}; --to csv writes a file that holds them all"
         )
     return notes
 

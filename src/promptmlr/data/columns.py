@@ -10,7 +10,17 @@ from promptmlr.data.images import IMAGE_SUFFIXES
 from promptmlr.errors import UserError, first_names, nearest
 from promptmlr.options.data import DataOptions, Unclear, between_commas
 
-__all__ = ["LABELS", "NEGATIVES", "Columns", "columns_of", "folded", "has_images", "is_image_name", "shape_of"]
+__all__ = [
+    "LABELS",
+    "NEGATIVES",
+    "SPLIT_NAMES",
+    "Columns",
+    "columns_of",
+    "folded",
+    "has_images",
+    "is_image_name",
+    "shape_of",
+]
 
 IMAGES = (
     *("image", "imagepath", "imageid", "imagename", "imageindex", "imagefile", "imagefilename", "imageurl"),
@@ -22,12 +32,10 @@ LABELS = ("labels", "tags", "target", "targets", "findinglabels", "label")
 NEGATIVES = ("negatives",)
 _SPLITS = ("split", "isvalid", "mluse")
 _MAY_SPLIT = ("set", "subset", "partition", "phase", "usage")  # where their cells are names of splits
-_SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 _FOLDS = ("fold", "kfold", "cvfold")
 _VALID = {"true": "valid", "1": "valid", "false": "train", "0": "train", "": "train"}
-_COUNTER = re.compile(
-    r"(unnamed: ?\d+)?", re.IGNORECASE
-)  # of rows, as pandas calls it where it is read and written again
+_COUNTER = re.compile(r"(unnamed: ?\d+)?", re.IGNORECASE)  # of rows, as pandas calls it when it reads its own index
 _CORNER = re.compile(r"(?<=\w)\s*[\\/]\s*(?=label|class|tag)", re.IGNORECASE)
 _SEVERAL = re.compile(rf"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})\s*[|;,]")  # names in one cell
 _SEPARATORS = re.compile(r"[\s_\-]+")
@@ -181,7 +189,7 @@ def columns_of(path: Path, header: Sequence[str], options: DataOptions, cells: C
 def _splits(header: Sequence[str], cells: Cells, image: int) -> list[int]:
     """Columns that may be called otherwise, and hold two or more names of splits alone."""
     found = {column: {cell.lower() for cell in cells(column)} for column in _known(header, _MAY_SPLIT, image)}
-    return [column for column, names in found.items() if len(names) > 1 and names <= _SPLIT_NAMES]
+    return [column for column, names in found.items() if len(names) > 1 and names <= SPLIT_NAMES]
 
 
 def has_images(header: Sequence[str], options: DataOptions) -> bool:
@@ -258,7 +266,8 @@ def _image(path: Path, header: Sequence[str], options: DataOptions, cells: Cells
 
 def _likely(header: Sequence[str], cells: Cells, ignored: set[int]) -> list[int]:
     """A column that may hold ids of images: of a name for such, or the first where all cells differ."""
-    filled = [c for c in range(len(header)) if header[c] and c not in ignored and all(cells(c))]
+    filled = [c for c, name in enumerate(header) if name and c not in ignored and any(cells(c))]
+    filled = [c for c in filled if all(cells(c)[:-1])]  # the last row may be one of totals
     filled = [c for c in filled if not any(map(_SEVERAL.search, cells(c)[:_SAMPLE]))]
     ids = [c for c in filled if len(set(cells(c))) > len(cells(c)) / 2]
     named = [c for c in ids if _LIKELY.fullmatch(folded(header[c]))]

@@ -22,7 +22,8 @@ class ImageFinder:
 
     A name is taken as written where there is such a file. Otherwise it may be an address (`coco_url`), be
     percent-encoded, use Windows separators, start from a folder of another machine, or lack its suffix: the longest
-    end of it that is a file below the folder counts, or else the one file anywhere below it of that name.
+    end of it that is a file below the folder counts, or else the one file anywhere below it of that name, or of that
+    name and all its folders.
 
     Args:
         folder: what names start from.
@@ -73,7 +74,7 @@ class ImageFinder:
         for name in dict.fromkeys((parts[-1], _UPLOADED.sub("", parts[-1], count=1))) if parts else ():
             for listing in self._listed(parts[:-1]):
                 if files := listing.get(name) or listing.get(f"{name}."):
-                    yield _only(files, written, where)
+                    yield _only(files, parts[:-1], written, where)
 
     def _listed(self, folders: Sequence[str]) -> Iterator[_Files]:
         """The files that may be meant: in the folders as written, in ever fewer of them, and at last anywhere."""
@@ -123,7 +124,10 @@ def _path_of(written: str) -> str:
     return unquote(path).replace("\\", "/")
 
 
-def _only(files: list[Path], written: str, where: str) -> Path:
+def _only(files: list[Path], folders: Sequence[str], written: str, where: str) -> Path:
+    """The only file, or of several the only one that is in all of the folders as written."""
+    within = [file for file in files if folders and file.parts[-len(folders) - 1 : -1] == tuple(folders)]
+    files = within if len(within) == 1 else files
     if len(files) > 1:
         raise UserError(f"{where}: image {written!r} may be {files[0]} or {files[1]}; write which in the annotations")
     return files[0]

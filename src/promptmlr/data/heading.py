@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from promptmlr.data.columns import LABELS, folded, has_images, is_image_name
+from promptmlr.data.columns import LABELS, SPLIT_NAMES, folded, has_images, is_image_name
 from promptmlr.errors import UserError
 from promptmlr.options.data import DataOptions, Unclear, between_commas, with_commas
 
@@ -19,7 +19,7 @@ _CLASSES = (*LABELS, "class", "classes", "category")
 _DEFAULTS = DataOptions()
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 _CODES = {"", "0", "1", "-1", "0.0", "1.0", "-1.0", "true", "false", "yes", "no"}
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "unassigned"}
+_SPLITS = SPLIT_NAMES | {"unassigned"}  # as Vertex AI calls those that it is to choose
 
 
 def is_filled(row: Sequence[str]) -> bool:
@@ -41,8 +41,8 @@ def heading(path: Path, rows: Sequence[list[str]], options: DataOptions) -> tupl
     """
     if not any(any(map(str.strip, row)) for row in rows):
         raise UserError(f"{path}: the file is empty; it needs a column image and one column per class")
-    row, place, start = names_of(rows)
-    bare = any(map(is_image_name, row)) and not names_images(row)
+    row, place, start = names_of(rows, options)
+    bare = any(map(is_image_name, row)) and not names_images(row, options)
     if options.header is not None and (bare or "header" not in options.inherited):
         names = between_commas(options.header)
         if len(names) != len(row) and not (names and listing_to_end(names, options)):
@@ -55,7 +55,7 @@ def heading(path: Path, rows: Sequence[list[str]], options: DataOptions) -> tupl
     return row, place, start
 
 
-def names_of(rows: Sequence[Sequence[str]]) -> tuple[list[str], int, int]:
+def names_of(rows: Sequence[Sequence[str]], options: DataOptions = _DEFAULTS) -> tuple[list[str], int, int]:
     """The names of the columns, the row where they begin, and the one below them: perhaps the first image.
 
     Names of groups may stand above those of classes, where `image` stands in one of both rows, and as pandas writes
@@ -63,18 +63,19 @@ def names_of(rows: Sequence[Sequence[str]]) -> tuple[list[str], int, int]:
 
     Args:
         rows: the first ones.
+        options: `image_column`.
     """
-    place = _titles(rows)
+    place = _titles(rows, options)
     names = [cell.strip() for cell in rows[place]]
     filled = [one for one in range(place, len(rows)) if any(map(str.strip, rows[one]))]
     end = place
     for below in filled[1:3]:
         cells = [cell.strip() for cell in rows[below]]
-        if end == place and _are_below(cells, names):
+        if end == place and _are_below(cells, names, options):
             names, end = _joined(names, cells), below
-        elif end > place and len(cells) == len(names) and _count(cells) == 1 and names_images(cells):
+        elif end > place and len(cells) == len(names) and _count(cells) == 1 and names_images(cells, options):
             names, end = [cell or name for cell, name in zip(cells, names, strict=True)], below
-    first = _of_rows([rows[one] for one in filled if one > end], names)
+    first = _of_rows([rows[one] for one in filled if one > end], names, options)
     return [*first, *names], place, end + 1
 
 
@@ -85,12 +86,12 @@ def listing_to_end(names: Sequence[str], options: DataOptions) -> bool:
     )
 
 
-def _of_rows(rows: Sequence[Sequence[str]], names: Sequence[str]) -> list[str]:
+def _of_rows(rows: Sequence[Sequence[str]], names: Sequence[str], options: DataOptions) -> list[str]:
     """The name that R leaves out, where each row begins with its number or with the image that it is of."""
     if not rows or any(len(row) != len(names) + 1 or not row[-1].strip() for row in rows):
         return []
     first = [row[0].strip() for row in rows]
-    if names_images(names):
+    if names_images(names, options):
         return [""] if first == [str(number) for number in range(1, len(rows) + 1)] else []
     return ["image"] if all(map(is_image_name, first)) and not any(map(is_image_name, names)) else []
 
@@ -121,9 +122,9 @@ def _without_names(path: Path, rows: Sequence[list[str]]) -> Unclear:
     return Unclear(problem, {"these are the columns": fields})
 
 
-def _are_below(cells: Sequence[str], names: Sequence[str]) -> bool:
+def _are_below(cells: Sequence[str], names: Sequence[str], options: DataOptions) -> bool:
     """Whether these are names of classes, and those above them of groups: some are blank there, or come again."""
-    image = next((place for place, name in enumerate(names) if names_images([name])), 0)
+    image = next((place for place, name in enumerate(names) if names_images([name], options)), 0)
     written = [cell for cell in cells if cell]
     groups = [name for place, name in enumerate(names) if place != image]
     return (
@@ -132,7 +133,7 @@ def _are_below(cells: Sequence[str], names: Sequence[str]) -> bool:
         and bool(written)
         and all(cell or name for place, (cell, name) in enumerate(zip(cells, names, strict=True)) if place != image)
         and ("" in groups or len(set(groups)) < len(groups))
-        and not any(cell.lower() in _CODES or is_image_name(cell) or _NUMBER.fullmatch(cell) for cell in written)
+        and not any(map(_is_data, written))
     )
 
 
@@ -146,12 +147,12 @@ def _joined(groups: Sequence[str], names: Sequence[str]) -> list[str]:
     return joined
 
 
-def _titles(rows: Sequence[Sequence[str]]) -> int:
+def _titles(rows: Sequence[Sequence[str]], options: DataOptions) -> int:
     """How many of the first rows are blank, or titles, comments and names for several columns, above the names."""
     filled = [place for place, row in enumerate(rows) if is_filled(row) and any(map(str.strip, row))]
     above: list[int] = []
     for place in filled:
-        if _may_name(rows, place) and all(_may_be_title(rows[one], rows[place]) for one in above):
+        if _may_name(rows, place, options) and all(_may_be_title(rows[one], rows[place]) for one in above):
             return place
         above.append(place)
     widest = max((_count(rows[place]) for place in filled), default=0)
@@ -159,16 +160,27 @@ def _titles(rows: Sequence[Sequence[str]]) -> int:
     for place in filled:
         row, after = rows[place], rows[below.get(place, place)]
         comment = row[0].lstrip().startswith("#") and len(row) != len(after)
-        if any(map(is_image_name, row)) or not (comment or _count(row) == 1 < widest):
+        if any(map(is_image_name, row)) or not (comment or _count(row) == 1 < widest or _are_groups(row, after)):
             return place
     return filled[-1] if filled else 0
 
 
-def _may_name(rows: Sequence[Sequence[str]], place: int) -> bool:
+def _are_groups(row: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether a row of which no name is known stands above that of the names: it has fewer, and below are no data."""
+    names = [cell.strip() for cell in below if cell.strip()]
+    return _count(row) < len(names) == len(set(names)) and not any(map(_is_data, names))
+
+
+def _is_data(cell: str) -> bool:
+    """Whether a cell is a label, an image or a number, and so no name of a column."""
+    return cell.lower() in _CODES or is_image_name(cell) or _NUMBER.fullmatch(cell) is not None
+
+
+def _may_name(rows: Sequence[Sequence[str]], place: int, options: DataOptions) -> bool:
     """Whether a row names the columns: no image, and none of its names says what is in the column below."""
     row, below = rows[place], rows[place + 1] if place + 1 < len(rows) else []
-    again = any(names_images([cell]) and cell == under for cell, under in zip(row, below, strict=False))
-    return names_images(row) and not any(map(is_image_name, row)) and not again
+    again = any(names_images([cell], options) and cell == under for cell, under in zip(row, below, strict=False))
+    return names_images(row, options) and not any(map(is_image_name, row)) and not again
 
 
 def _may_be_title(row: Sequence[str], names: Sequence[str]) -> bool:
@@ -184,9 +196,9 @@ def _count(row: Sequence[str]) -> int:
     return sum(bool(cell.strip()) for cell in row)
 
 
-def names_images(row: Sequence[str]) -> bool:
-    """Whether a cell is a usual name for a column of images."""
-    return has_images([cell.lstrip("# ") for cell in row], _DEFAULTS)
+def names_images(row: Sequence[str], options: DataOptions = _DEFAULTS) -> bool:
+    """Whether a cell is a usual name for a column of images, or the one that `--image-column` says."""
+    return has_images([cell.lstrip("# ") for cell in row], options)
 
 
 def _proposed(rows: Sequence[list[str]]) -> list[str]:

@@ -308,7 +308,8 @@ def _expand(argument: str | Path) -> Iterator[Path]:
         raise UserError(f"{argument}: no such file or folder")
     first = next(found, None)
     if first is None:
-        raise UserError(f"{missing}; looked for {' '.join(sorted(IMAGE_SUFFIXES))}")
+        tars = f"; for the tars in it name '{path}/*.tar'" if next(path.glob("*.tar"), None) else ""
+        raise UserError(f"{missing}; looked for {' '.join(sorted(IMAGE_SUFFIXES))}{tars}")
     return itertools.chain([first], found)
 
 

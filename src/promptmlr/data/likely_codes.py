@@ -10,7 +10,7 @@ __all__ = ["amounts", "code_readings", "is_word"]
 
 _WORDS = {
     **dict.fromkeys(("1", "yes", "y", "true", "x", "✓", "✔", "✔️", "✅", "☑", "●", "+"), PRESENT),
-    **dict.fromkeys(("present", "positive", "pos", "p", "p", "checked", "t", "on"), PRESENT),
+    **dict.fromkeys(("present", "positive", "pos", "p", "checked", "t", "on"), PRESENT),
     **dict.fromkeys(("ja", "j", "wahr", "oui", "vrai", "sí", "si", "sim", "да", "是", "はい", "tak"), PRESENT),
     **dict.fromkeys(("0", "no", "n", "false", "absent", "negative", "neg", "unchecked", "f", "off"), ABSENT),
     **dict.fromkeys(

@@ -42,10 +42,10 @@ def listings(table: Table, columns: Columns, texts: Sequence[int], *, some: bool
     for c in found:
         together.setdefault(folded(columns.header[c]).rstrip(_DIGITS), []).append(columns.header[c])
     return {
-        f"{first_names([*map(repr, some)])} list{'s' if len(some) == 1 else ''} classes": {
-            "label_column": some[0] if len(some) == 1 else with_commas(some)
+        f"{first_names([*map(repr, names)])} list{'s' if len(names) == 1 else ''} classes": {
+            "label_column": names[0] if len(names) == 1 else with_commas(names)
         }
-        for some in together.values()
+        for names in together.values()
     }
 
 

@@ -1,40 +1,22 @@
 """Where the objects are that a JSON file lists, one for each image or annotation, with names for their classes."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from promptmlr.data.columns import LABELS, folded, has_images, is_image_name
+from promptmlr.data.columns import LABELS, SPLIT_NAMES, folded, has_images, is_image_name
+from promptmlr.data.rows import read_json
 from promptmlr.errors import UserError
 from promptmlr.options.data import DataOptions
 
-__all__ = ["are_objects", "json_content", "listed_classes", "objects_in", "with_class_names"]
+__all__ = ["are_objects", "listed_classes", "objects_in", "with_class_names"]
 
 _ABOUT = "-metadata"
 _CLASSES = ("classes", "class_names", "CLASSES")
 _OF_CLASSES = (*LABELS, "gtlabel")  # keys whose numbers are places among the classes
 _IDS = ("id", "image_id", "imageId")
 _FILES = ("file_name", "filename", "image", "path", "url")
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 _DEFAULTS = DataOptions()
-
-
-def json_content(path: Path) -> Any:
-    """What a file holds: of `.jsonl` and the like a list of its lines.
-
-    Raises:
-        UserError: it cannot be read, or is damaged.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".json":
-            return json.loads(text)
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged JSON ({error}); export it again") from error
 
 
 def objects_in(path: Path, content: Any) -> Sequence[Mapping[str, Any]]:
@@ -61,7 +43,7 @@ def listed_classes(path: Path) -> list[str] | None:
     if path.suffix.lower() != ".json" or not path.is_file():
         return None
     start = path.read_bytes()
-    return _with_classes(json_content(path))[0] if any(f'"{key}"'.encode() in start for key in _CLASSES) else None
+    return _with_classes(read_json(path))[0] if any(f'"{key}"'.encode() in start for key in _CLASSES) else None
 
 
 def _with_classes(content: Any) -> tuple[list[str] | None, Any]:
@@ -88,7 +70,7 @@ def _found(path: Path, content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]
         )
     if "annotations" in lists:
         return _joined(lists["annotations"], lists.get("images", ()))
-    if len(lists) > 1 and lists.keys() <= _SPLITS:
+    if len(lists) > 1 and lists.keys() <= SPLIT_NAMES:
         return [{**one, "split": split} for split, images in lists.items() for one in images]
     if len(lists) == 1:
         return next(iter(lists.values()))

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from promptmlr.data.columns import is_image_name
-from promptmlr.data.record_lists import are_objects, json_content, objects_in, with_class_names
+from promptmlr.data.record_lists import are_objects, objects_in, with_class_names
+from promptmlr.data.rows import read_json
 from promptmlr.data.sheets import cell_text
 from promptmlr.errors import UserError
 
@@ -52,7 +53,7 @@ def record_rows(path: Path) -> Iterator[list[str]]:
     Raises:
         UserError: the file cannot be read, or holds something else.
     """
-    records = _of_folder(path) if path.is_dir() else [_flat(record) for record in objects_in(path, json_content(path))]
+    records = _of_folder(path) if path.is_dir() else [_flat(record) for record in objects_in(path, read_json(path))]
     header = list(dict.fromkeys(key for record in records for key in record))
     yield header
     for record in records:
@@ -67,7 +68,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _is_one(file: Path) -> bool:
-    content = json_content(file) if file.stat().st_size < _LARGE else None
+    content = read_json(file) if file.stat().st_size < _LARGE else None
     return isinstance(content, dict) and not _LISTS & content.keys() and not any(map(is_image_name, content))
 
 
@@ -76,7 +77,7 @@ def _of_folder(folder: Path) -> list[dict[str, str]]:
     odd = next((file for file in files if not _is_one(file)), None)
     if odd is not None or not files:
         raise UserError(f"{odd or folder}: no JSON object of one image; name a file, or a folder with a file per image")
-    records = [_flat(with_class_names(json_content(file))) for file in files]
+    records = [_flat(with_class_names(read_json(file))) for file in files]
     if all(any(map(is_image_name, record.values())) for record in records):
         return records
     names = [file.relative_to(folder).with_suffix("").as_posix() for file in files]

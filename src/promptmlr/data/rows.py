@@ -41,6 +41,7 @@ UNLISTED = {
 }
 """When which value of `DataOptions.unlisted` is right."""
 
+_LINES = (".jsonl", ".ndjson", ".manifest")
 _USUAL = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
 _SPLIT_NAME = re.compile(r"(train|training|test|testing|val|valid|validation|dev)([^a-z].*)?", re.IGNORECASE)
 
@@ -235,11 +236,10 @@ def labels_of_names(listed: ListedRows, options: DataOptions) -> tuple[Labels, t
         options: `unlisted`, what is true of a class that an image does not list.
 
     Raises:
-        UserError: nothing says what silence means; a name is no class, or both present and absent in an image.
+        UserError: a name is no class, or both present and absent in an image.
+        Unclear: nothing says what silence means.
     """
     unlisted = options.unlisted or ("unknown" if listed.says_absent else None)
-    if unlisted is None:
-        raise Unclear(f"{listed.path} lists what is present and is silent on the rest", dict(UNLISTED))
     class_names = listed.class_names
     if class_names is None:
         seen = {name for one in listed.names for name in (*one.present, *one.absent, *one.unsure)}
@@ -260,6 +260,8 @@ def labels_of_names(listed: ListedRows, options: DataOptions) -> tuple[Labels, t
         labels[row, absent] = ABSENT
         labels[row, present] = PRESENT
         labels[row, [_column(name, columns, listed.where, row) for name in one.unsure]] = UNKNOWN
+    if unlisted is None:  # asked last, so that what is proposed reads the file
+        raise Unclear(f"{listed.path} lists what is present and is silent on the rest", dict(UNLISTED))
     return labels, chosen
 
 
@@ -282,18 +284,29 @@ def _reading(listed: ListedRows, options: DataOptions) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """The content of a JSON file; of `.jsonl` and the like a list of its lines.
 
     Raises:
-        UserError: it cannot be read, or is no JSON.
+        UserError: it cannot be read, or is no JSON, or an object has a key twice.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
-            return json.load(file)
+            if path.suffix.lower() in _LINES:
+                return [json.loads(line, object_pairs_hook=_once) for line in file if line.strip()]
+            return json.load(file, object_pairs_hook=_once)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged JSON ({error}); export it again") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, of which a key that comes twice would lose what was said first."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise ValueError(f"an object with two keys {twice!r}")
+    return found
 
 
 def read_lines(path: Path) -> list[str]:

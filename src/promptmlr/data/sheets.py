@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from promptmlr.data.heading import LOOKED_AT, names_of
 from promptmlr.errors import UserError, first_names, nearest, of_extra
-from promptmlr.options.data import Unclear
+from promptmlr.options.data import DataOptions, Unclear
 
 __all__ = ["SHEETS", "cell_text", "sheet_rows", "sheet_with"]
 
@@ -22,6 +22,8 @@ _PLACE = re.compile(rb'\br="([A-Z]+[0-9]+)"')
 _DAMAGED = (zipfile.BadZipFile, ElementTree.ParseError, KeyError, IndexError)
 _ROW = re.compile(rb'<row\b[^>]*?\br="([0-9]+)"[^>]*?(?:/>|>.*?</row>)', re.DOTALL)
 _ANY_ROW = re.compile(rb"<row[\s/>]")
+_STYLE = re.compile(rb'\s+s="[0-9]+"')
+_OWN_STYLE = b'customFormat="1"'  # of a row, which its blank cells have then
 _ANY_CELL = re.compile(rb"<c\b([^>]*?)(?:/>|>(.*?)</c>)", re.DOTALL)
 _TYPE = re.compile(rb'\s+t="[^"]*"')
 _FORMULA = re.compile(rb"<f[ >/]")
@@ -30,22 +32,30 @@ _BEFORE_CALCULATION = re.compile(  # what the standard has before it (ECMA-376, 
     rb"(.*(?:</sheets>|<functionGroups[^>]*/>|</functionGroups>|</externalReferences>|</definedNames>))", re.DOTALL
 )
 _VALUE = re.compile(rb"<v[^>]*>[^<]")
+_ROW_NUMBER = re.compile(rb'<row\b[^>]*?\br="([0-9]+)"')
+_FAR_CELL = re.compile(rb'<c\b[^>]*?\br="([A-Z]{3})[0-9]')  # beyond column ZZ
+_MOST_CELLS = 1 << 27
+_LARGEST = 1 << 31  # bytes of a sheet as XML
 
 
-def sheet_rows(path: Path, sheet: str | None) -> Iterator[list[str]]:
+def sheet_rows(path: Path, options: DataOptions) -> Iterator[list[str]]:
     """All rows of a sheet, by default of the only visible one that has any.
+
+    Args:
+        path: the file.
+        options: `sheet`; and `image_column`, as cells may be merged above the names of the columns.
 
     Raises:
         UserError: the file cannot be read, or has no such sheet; cells are merged; formulas have no value.
     """
     with of_extra("xlsx"):
         from python_calamine import CalamineError, CalamineWorkbook
-    name = _sheet_name(path, sheet)
+    name = _sheet_name(path, options.sheet)
     try:
         with CalamineWorkbook.from_path(path) as book:
             chosen = book.get_sheet_by_name(name)
             rows = [[cell_text(value) for value in row] for row in chosen.to_python(skip_empty_area=False)]
-            start = names_of(rows[:LOOKED_AT])[2] if any(map(any, rows)) else 0
+            start = names_of(rows[:LOOKED_AT], options)[2] if any(map(any, rows)) else 0
             merged = [area for area in chosen.merged_cell_ranges or [] if area[1][0] >= start]
             _refuse_lost(path, name, merged)
     except (OSError, CalamineError, *_DAMAGED) as error:
@@ -62,8 +72,11 @@ def _sheet_name(path: Path, sheet: str | None) -> str:
             if sheet is not None:
                 if sheet not in book.sheet_names:
                     raise UserError(f"{path}: no sheet {sheet!r}; {nearest(sheet, book.sheet_names)}")
+                _refuse_endless(path, sheet)
                 return sheet
             shown = [one.name for one in book.sheets_metadata if one.visible == SheetVisibleEnum.Visible]
+            for one in shown:
+                _refuse_endless(path, one)
             shown = [name for name in shown if book.get_sheet_by_name(name).height] or shown[:1]
     except (OSError, CalamineError, *_DAMAGED) as error:
         raise _unreadable(path, error) from error
@@ -77,7 +90,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}; save it as XLSX again")
 
 
-def sheet_with(path: Path, sheet: str | None, texts: Mapping[tuple[int, int], str]) -> bytes:
+def sheet_with(path: Path, options: DataOptions, texts: Mapping[tuple[int, int], str]) -> bytes:
     """The file with other texts in some cells, and everything else in it byte for byte as it was.
 
     Libraries that write XLSX drop pictures, charts and the values of formulas, so the cells are replaced in the XML.
@@ -85,7 +98,7 @@ def sheet_with(path: Path, sheet: str | None, texts: Mapping[tuple[int, int], st
 
     Args:
         path: the file.
-        sheet: as `sheet_rows` takes it.
+        options: as `sheet_rows` takes them.
         texts: row and column, both counted from 1 → the text.
 
     Raises:
@@ -94,8 +107,8 @@ def sheet_with(path: Path, sheet: str | None, texts: Mapping[tuple[int, int], st
     """
     if path.suffix.lower() == ".ods":
         raise UserError(f"{path}: sheets of LibreOffice are read, not written; --to csv writes these labels")
-    rows = list(sheet_rows(path, sheet))
-    name = _sheet_name(path, sheet)
+    rows = list(sheet_rows(path, options))
+    name = _sheet_name(path, options.sheet)
     place, xml = _sheet_xml(path, name)
     if b"<sheetData" not in xml or len(_ANY_ROW.findall(xml)) != len(_ROW.findall(xml)):
         raise UserError(f"{path}: its rows are not as spreadsheet programs write them; save it in one, or use --to csv")
@@ -140,11 +153,13 @@ def _row_with(row: bytes, number: int, cells: Mapping[int, bytes], path: Path) -
     for match in _ANY_CELL.finditer(inside):
         name = _PLACE.search(match[1])
         found[_number(name[1]) if name else len(found) + 1] = match[0]
+    styled = _STYLE.search(start) if _OWN_STYLE in start else None
     for column, content in cells.items():
         before = _ANY_CELL.match(found.get(column, b""))
         if before is not None and b"<f" in (before[2] or b""):
             raise UserError(f"{path}, cell {_letters(column - 1)}{number} is a formula; change it in the spreadsheet")
-        attributes = f' r="{_letters(column - 1)}{number}"'.encode() if before is None else _TYPE.sub(b"", before[1])
+        attributes = f' r="{_letters(column - 1)}{number}"'.encode() + (styled[0] if styled else b"")
+        attributes = attributes if before is None else _TYPE.sub(b"", before[1])
         found[column] = b"<c" + attributes.rstrip() + content
     return start + b">" + b"".join(found[column] for column in sorted(found)) + b"</row>"
 
@@ -180,6 +195,21 @@ def cell_text(value: Any) -> str:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     return str(value)
+
+
+def _refuse_endless(path: Path, name: str) -> None:
+    """Refuse a sheet whose rectangle of cells, filled or not, does not fit into memory, before it is asked for."""
+    if path.suffix.lower() == ".ods":
+        return
+    _, xml = _sheet_xml(path, name)
+    rows = max((int(match[1]) for match in _ROW_NUMBER.finditer(xml)), default=0)
+    far = {match[1] for match in _FAR_CELL.finditer(xml)}
+    columns = max((_number(letters) for letters in far), default=26**2)
+    if rows * columns > _MOST_CELLS:
+        raise UserError(
+            f"{path}, sheet {name!r}: its cells reach to {_letters(columns - 1)}{rows}; delete the rows and columns "
+            "beyond the table, or save it as CSV"
+        )
 
 
 def _refuse_lost(path: Path, name: str, merged: list[tuple[tuple[int, int], tuple[int, int]]]) -> None:
@@ -227,6 +257,8 @@ def _sheet_xml(path: Path, name: str) -> tuple[str, bytes]:
         )
         target = next(link.attrib["Target"] for link in links if link.attrib["Id"] == link_id)
         place = target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+        if archive.getinfo(place).file_size > _LARGEST:
+            raise UserError(f"{path}, sheet {name!r}: more than {_LARGEST >> 30} GiB when unpacked; save it as CSV")
         return place, archive.read(place)
 
 

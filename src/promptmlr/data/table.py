@@ -122,6 +122,8 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
         Unclear: other options would read it.
     """
     if path.suffix.lower() == ".parquet":
+        if options.transposed:
+            raise UserError(f"{path}: --transposed is for text and sheets; write the table with a row per image")
         return _parquet_table(path)
     header, rows, notes = _opened(path, options)
     open_end = listing_to_end(header, options)
@@ -146,7 +148,9 @@ def read_table(path: Path, options: DataOptions = _DEFAULTS) -> Table:
     cells = np.fromiter(map(numbers.__getitem__, chain.from_iterable(checked())), dtype=np.int32)
     if ragged:
         told = "; ".join(ragged[:SHOWN]) + (" and more" if len(ragged) > SHOWN else "")
-        raise UserError(f"{path}, {told}; put cells with delimiters in them in double quotes")
+        raise UserError(
+            f"{path}, {told}; separate cells as in the header, and put those with delimiters in double quotes"
+        )
     cells = cells.reshape(len(numbered), len(header))
     if options.transposed:
         notes.append("rows are classes and columns are images; messages count columns of the file as rows")
@@ -229,7 +233,7 @@ def _to_end(row: list[str], columns: int) -> list[str]:
 
 def _rows(path: Path, options: DataOptions) -> Rows:
     if path.suffix.lower() in SHEETS:
-        return enumerate(sheet_rows(path, options.sheet), start=1)
+        return enumerate(sheet_rows(path, options), start=1)
     if is_records(path):
         return enumerate(record_rows(path), start=0)
     return _text_rows(path, options.encoding)
@@ -255,6 +259,8 @@ def _text_rows(path: Path, encoding: str | None) -> Rows:
             raise UserError(f"{path}: damaged text in UTF-16; save it again, as CSV UTF-8") from error
         if encoding is not None or _is_binary(path):
             raise UserError(f"{path}: not a text in {encoding or 'UTF-8'}; save it as CSV UTF-8") from error
+        if mixed := _mixed(path):
+            raise UserError(f"{path}: {mixed}; save all of it as UTF-8") from error
         raise Unclear(
             f"{path}: not a UTF-8 text file; save it as CSV UTF-8 (iconv -f WINDOWS-1252 -t UTF-8 '{path}' > "
             f"'{path.stem}-utf8{path.suffix}'), or if it is from Windows in Western Europe",
@@ -269,6 +275,20 @@ def _text_rows(path: Path, encoding: str | None) -> Rows:
 def _is_apart_by_spaces(lines: Sequence[str]) -> bool:
     """Whether nothing else separates columns, or what does comes after the name of an image and a space."""
     return not any(map(_DELIMITER.search, lines[-1:])) or all(is_image_name(line.split()[0]) for line in lines)
+
+
+def _mixed(path: Path) -> str | None:
+    """Which lines are in UTF-8 and which are not, where a text has both, as two programs may have written it."""
+    first: dict[str, int] = {}  # lines that are more than ASCII
+    with path.open("rb") as binary:
+        for number, line in enumerate(binary, start=1):
+            if not line.isascii():
+                try:
+                    line.decode()
+                    first.setdefault("UTF-8", number)
+                except UnicodeDecodeError:
+                    first.setdefault("another encoding", number)
+    return " and ".join(f"row {n} is in {name}" for name, n in first.items()) if len(first) > 1 else None
 
 
 def _is_binary(path: Path) -> bool:

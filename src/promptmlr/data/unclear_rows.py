@@ -32,7 +32,8 @@ def refuse_totals(table: Table, columns: Columns) -> None:
     last = [table.texts[place] for place in table.cells[-1]]
     name = last[columns.image]
     others = [cell for place, cell in enumerate(last) if place != columns.image and cell]
-    if name.strip(" :").casefold() in _TOTALS or (not name and others and all(map(is_number, others))):
+    called = any(cell.strip(" :").casefold() in _TOTALS for cell in ([name] if name else others))
+    if called or (not name and others and all(map(is_number, others))):
         problem = f"{table.where(len(table.rows) - 1)}: {repr(name) if name else 'no image name, which'} "
         raise Unclear(f"{problem}looks like a row of totals, not an image", {"it is": {"without_totals": True}})
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from promptmlr.backbone import MINIATURES
+from promptmlr.backbone import MINIATURES, SCHEMES
 from promptmlr.data import ImageFile, LabelledImages, is_scenes
 from promptmlr.errors import UserError, nearest
 from promptmlr.hub import hub_name
@@ -91,7 +91,7 @@ def _run(subject: str) -> Run | None:
     if hub_name(subject) is not None:
         return load_run(subject)
     path = checked_path(subject)
-    if subject in MINIATURES or path.is_file():
+    if subject in MINIATURES or subject.startswith(SCHEMES) or path.is_file():
         return None
     if path.is_dir() or partial_of(path).is_dir():
         return load_run(path)

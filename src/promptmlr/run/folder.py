@@ -73,6 +73,7 @@ class _Metrics(BaseModel):
 
     learned_parameters: int
     seconds: float
+    selection_map: float | None = None
 
 
 class _Evaluation(BaseModel):

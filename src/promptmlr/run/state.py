@@ -1,10 +1,12 @@
 """The state of trainings on disk, as one safetensors file, and when to write it."""
 
+import hashlib
 import json
 import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -23,9 +25,13 @@ Groups = dict[str, Tensors]
 
 
 def write_state(path: Path, groups: Groups, counters: dict[str, Any]) -> None:
-    """Tensors by group (group names without a dot) and counters as one safetensors file, whole or not at all."""
+    """Tensors by group (group names without a dot) and counters as one safetensors file, whole or not at all.
+
+    A checksum of both is in it: a number that another program or the disk has changed would spoil all later epochs.
+    """
     tensors = {f"{group}.{name}": tensor.clone() for group, part in groups.items() for name, tensor in part.items()}
-    write_bytes(path, save(tensors, {"counters": json.dumps(counters)}))
+    told = json.dumps(counters)
+    write_bytes(path, save(tensors, {"counters": told, "checksum": _checksum(tensors, told)}))
 
 
 def read_state(path: Path) -> tuple[Groups, dict[str, Any]]:
@@ -36,12 +42,23 @@ def read_state(path: Path) -> tuple[Groups, dict[str, Any]]:
         KeyError, TypeError, ValueError: it is whole, and no such state.
     """
     groups: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in read_tensors(path).items():
+    tensors = read_tensors(path)
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+    if about["checksum"] != _checksum(tensors, about["counters"]):
+        raise ValueError("its checksum is another")
+    for key, tensor in tensors.items():
         group, name = key.split(".", 1)
         groups.setdefault(group, {})[name] = tensor
-    with safe_open(path, "pt") as file:
-        counters: dict[str, Any] = json.loads(file.metadata()["counters"])
-    return groups, counters
+    return groups, json.loads(about["counters"])
+
+
+def _checksum(tensors: Tensors, counters: str) -> str:
+    digest = hashlib.sha256(counters.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 class Due:

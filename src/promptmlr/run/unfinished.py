@@ -213,7 +213,8 @@ class RunInProgress:
         folder.write_json(self.partial / folder.METRICS, metrics)
         self.partial.rename(self.path)
         for rest in (*map(self.path.joinpath, folder.OF_UNFINISHED), *self.path.glob(".*.tmp")):
-            rest.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the run is whole, whatever else lies in it
+                rest.unlink()
         return self.path
 
     @contextlib.contextmanager
@@ -255,8 +256,8 @@ class RunInProgress:
             self.reports = [EpochReport(**json.loads(line)) for line in counters.pop("lines")]
             tensors: dict[str, Any] = {name: groups.get(name, {}) for name in TENSORS}
             return TrainingState(**counters, **tensors)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path} is damaged ({error}); remove {self.partial} and train again") from error
+        except (UserError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path} is damaged; remove {self.partial} and train again") from error
 
     def _saved_prior(self) -> tuple[PriorRecord | None, NDArray[np.float64] | None]:
         path, beside = self.partial / folder.PRIOR, self.partial / folder.ODDS

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from promptmlr.errors import UserError
+from promptmlr.errors import EnvironmentFault, UserError
 from promptmlr.files import write_bytes
 from promptmlr.platt import PlattScaling
 from promptmlr.recognizer import Recognizer
@@ -48,6 +48,8 @@ def read_tensors(path: Path) -> Tensors:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged or cut short ({error}); train the run again") from error
+    except RuntimeError as error:  # of a file that cannot be opened at all
+        raise EnvironmentFault(f"cannot read {path} ({error})") from error
 
 
 def folded_recognizer(

@@ -2,9 +2,8 @@
 
 Two losses on drawn scenes. The feature of the class token is to say which classes are present, by its cosines with
 their texts. The patches before the last block are to say what lies at their place, through a linear layer that is
-dropped at the end: at this budget a transformer does not learn from whole images what things look like. So of the last
-block's output only the class token was trained, and whatever is made of its patches was trained for that as little as
-in a CLIP of web images.
+dropped at the end. So of the last block's output only the class token was trained, and whatever is made of its patches
+was trained for that as little as in a CLIP of web images.
 """
 
 import math
@@ -201,7 +200,7 @@ def _directions(tower: dict[str, Tensor]) -> Tensor:
 
 
 def _optimizers(student: _Student) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    """AdamW, and Muon for the matrices of the blocks, which learns as much in about half the steps."""
+    """AdamW, and Muon for the matrices of the blocks."""
     matrices = [tensor for tensor in student.visual.transformer.parameters() if tensor.dim() == 2]
     chosen = {id(tensor) for tensor in matrices}
     others = [tensor for tensor in student.parameters() if id(tensor) not in chosen]

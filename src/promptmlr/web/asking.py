@@ -127,6 +127,9 @@ def label_queue(asked: Asked, run: Run | None, reporter: Reporter) -> LabelQueue
     keeper = _keeper(data, reading, said, asked.journal, reporter)
     share = asked.random_share if asked.suggestions is None else 0.0  # cells that somebody chose stand for no others
     queue = LabelQueue(labelled, keeper, random_share=share, reporter=reporter)
+    if keeper.waiting:  # the last time ended before it could write them, and there may be no next answer
+        count, left = keeper.write_again()
+        reporter.note(f"{counted(count - left, 'answer')} of the last time written to {data}")
     if not (queue.known()[0] == UNKNOWN).any():
         raise UserError(f"{data}: no label is unknown, so there is nothing to ask")
     return queue
@@ -166,11 +169,7 @@ def _keeper(data: str, reading: DataOptions, said: DataOptions, journal: Path | 
     cells = file.read()
     for answer in (PRESENT, ABSENT):
         cells.written(answer)  # refused now, and not at the first answer
-    keeper = InTable(file, beside, reporter)
-    if keeper.waiting:
-        held = counted(keeper.waiting, "answer")
-        reporter.note(f"{beside.path} holds {held} that {data} has not got; they are written with the next one")
-    return keeper
+    return InTable(file, beside, reporter)
 
 
 def _check_images(data: str, images: Sequence[ImageRef], reporter: Reporter) -> None:

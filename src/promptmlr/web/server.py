@@ -6,8 +6,11 @@ and lets connections be that send none; `timeout_keep_alive` ends with the first
 """
 
 import asyncio
+import contextlib
 import errno
 import json
+import logging
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -28,6 +31,7 @@ LINGER_BYTES = 64 << 20  # and how much
 IDLE_SECONDS = 5  # between two requests of a connection
 GRACE_SECONDS = 3  # for requests at the end
 MOST_CONNECTIONS = 400
+LEAST_FILES = 16
 
 
 class _LingeringTransport:
@@ -124,6 +128,23 @@ def listen(host: str, port: int) -> socket.socket:
         raise UserError(f"port {port} of {host}: {advice}") from error
 
 
+def _require_files() -> None:
+    """Find out beforehand whether a loop and some connections can be opened: asyncio ends in the middle of it."""
+    with contextlib.ExitStack() as opened:
+        try:
+            for _ in range(LEAST_FILES):
+                opened.enter_context(open(os.devnull))  # noqa: PTH123
+        except OSError as error:
+            raise EnvironmentFault(f"cannot serve: {error.strerror}; allow more with ulimit -n") from error
+
+
+class _FirstLine(logging.Formatter):
+    """Of what asyncio says where it cannot accept connections (no file left), which comes with a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage().partition("\n")[0]
+
+
 class Server:
     """A running service.
 
@@ -147,6 +168,9 @@ class Server:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         self._server = uvicorn.Server(config)
+        told = logging.StreamHandler()
+        told.setFormatter(_FirstLine())
+        logging.getLogger("asyncio").handlers = [told]
         self._socket = bound
         self._failure: BaseException | None = None
 
@@ -175,9 +199,10 @@ class Server:
                 self._failure = error
                 self.stop()
 
-        if prepare is not None:
-            threading.Thread(target=work, name="prepare", daemon=True).start()
         try:
+            _require_files()
+            if prepare is not None:
+                threading.Thread(target=work, name="prepare", daemon=True).start()
             self._server.run(sockets=[self._socket])
         except OSError as error:
             raise EnvironmentFault(f"cannot serve: {error.strerror or error}") from error

@@ -92,10 +92,17 @@ def test_the_table_says_what_towers_without_weights_say() -> None:
         ("vitb32", "ViT-B-32"),
         ("rn101", "RN101"),
         ("scnes", "did you mean 'scenes'"),
-        ("resnet", "known: scenes, EVA01-g-14"),
+        ("resnet", "known: scenes, scenes-vit, EVA01-g-14"),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(name: str, nearest: str) -> None:
     with pytest.raises(UserError, match=f"unknown backbone {name!r}") as error:
         find_entry(name)
     assert nearest in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["hiera_tiny_224", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"])
+def test_the_size_of_a_tower_is_found_wherever_it_is_kept(name: str) -> None:
+    vision = {"timm_model_name": name, "timm_pool": "", "timm_proj": "linear", "image_size": 224}
+    with torch.device("meta"):
+        assert native_size(build_image_tower({"embed_dim": 8, "vision_cfg": vision, "text_cfg": {}})) == 224

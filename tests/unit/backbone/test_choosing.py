@@ -145,6 +145,17 @@ def test_speed_is_measured_where_it_is_asked_for(monkeypatch, capsys) -> None:
     assert float(row.split()[-1]) > 0
 
 
+def test_what_nothing_is_published_of(tmp_path, capsys) -> None:
+    """A miniature is no name of the list; what a folder does not say is null, which JSON knows."""
+    with pytest.raises(UserError, match="scenes-vit is in the package"):
+        backbones("scenes-vit")
+    config = open_clip.get_model_config("ViT-S-32-alt")
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    backbones(f"local-dir:{tmp_path}", json=True)
+    (found,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert (found["name"], found["width"], found["gflop"]) == (f"local-dir:{tmp_path}", config["embed_dim"], None)
+
+
 def test_a_purpose_stands_alone() -> None:
     with pytest.raises(UserError, match="--for names one tower; leave out names, --all and --measure"):
         backbones("ViT-B-16", purpose="cpu")

@@ -14,6 +14,7 @@ from promptmlr.backbone import Backbone, Preprocessing, load_backbone
 from promptmlr.data import ImageFile
 from promptmlr.errors import UserError
 from promptmlr.features import RegionStore
+from promptmlr.features.store import description
 from promptmlr.regions import FreshRegions, encode_pixels, encode_stream, extract
 
 
@@ -92,6 +93,13 @@ def test_a_store_is_of_one_way_and_one_number_of_crops(vit_file: Path, tmp_path:
     default = load_backbone(vit_file).way
     assert folders[0] == RegionStore(tmp_path, load_backbone(vit_file, regions=default), "float16").folder
     assert len(set(folders[1:])) == 5
+
+
+def test_a_store_that_says_nothing_of_regions_has_values(vit_file: Path) -> None:
+    """So were all stores before there was anything else."""
+    value, qk = (description(load_backbone(vit_file, regions=way), "float16") for way in ("value", "qk"))
+    assert qk == value | {"way": "qk"}
+    assert "way" not in value
 
 
 def test_whole_images_are_described_as_before_there_were_crops() -> None:

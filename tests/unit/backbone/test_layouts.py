@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from promptmlr.backbone import load_backbone
 from promptmlr.backbone.architecture import looks_like
 from promptmlr.backbone.building import build_model
-from promptmlr.backbone.checkpoint import build_open_clip_model, read_state_dict
+from promptmlr.backbone.checkpoint import build_open_clip_model, build_openai_model, read_state_dict
 from promptmlr.backbone.layouts import as_named_in, misfits
 from promptmlr.errors import UserError
 
@@ -65,6 +65,7 @@ LAYOUTS: dict[str, Callable[[State], dict]] = {
     "as it is": dict,
     "Lightning": lambda state: {"state_dict": {f"model.{key}": value for key, value in state.items()}, "epoch": 1},
     "compiled": lambda state: {f"module._orig_mod.{key}": value for key, value in state.items()},
+    "in a module of another name": lambda state: {f"clip.{key}": value for key, value in state.items()},
     "under model": lambda state: {"model": state, "epoch": 3},
     "under model_state_dict": lambda state: {"model_state_dict": state},
     "beside a score": lambda state: {"best": np.float64(0.7), "state_dict": state},
@@ -140,7 +141,11 @@ def test_what_does_not_fit_is_named_and_nothing_is_loaded_in_part(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["RN50", "RN101", "ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-H-14"])
+LIKE = ("RN50", "RN101", "ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-H-14", "ViT-H-14-worldwide", "ViT-B-16-SigLIP2-384")
+OF_TIMM_AND_COCA = ("EVA02-B-16", "MobileCLIP2-S0", "convnext_base", "coca_ViT-B-32")
+
+
+@pytest.mark.parametrize("name", [*LIKE, *OF_TIMM_AND_COCA])
 def test_a_checkpoint_says_which_model_it_looks_like(name: str) -> None:
     with torch.device("meta"):
         state = build_model(open_clip.get_model_config(name), quick_gelu=False).state_dict()
@@ -150,6 +155,18 @@ def test_a_checkpoint_says_which_model_it_looks_like(name: str) -> None:
 
 
 # Against transformers' own models.
+
+
+def test_transformers_siglip_model_says_which_model_it_looks_like() -> None:
+    transformers = pytest.importorskip("transformers", reason="comes with promptmlr[text]")
+    sizes = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+    text = sizes | {"vocab_size": 32000, "max_position_embeddings": 64}
+    with torch.device("meta"):
+        config = transformers.SiglipConfig(text_config=text, vision_config=sizes | {"image_size": 224})
+        state = transformers.SiglipModel(config).state_dict()
+    assert looks_like(state).endswith(", as ViT-B-16-SigLIP")
+    with pytest.raises(UserError, match="--backbone ViT-B-16-SigLIP --pretrained FILE"):
+        build_openai_model({key: torch.zeros(1).expand(value.shape) for key, value in state.items()}, "model.pt")
 
 
 def test_transformers_clip_model_gives_the_same_features(tmp_path) -> None:

@@ -274,6 +274,21 @@ def test_other_schemes_of_open_clip_that_name_nothing(name: str, message: str) -
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["hf-hub:", "hf-hub:not a name", "hf-hub:one/two/three"])
+def test_what_can_be_no_repository_is_said_before_anything_is_asked(name: str, monkeypatch) -> None:
+    monkeypatch.setattr(download, "_answers", None)
+    for ask in (load_backbone, lambda name: is_downloaded(name, None)):
+        with pytest.raises(UserError, match=r"write hf-hub:owner/name"):
+            ask(name)
+
+
+def test_a_folder_is_kept_by_its_full_path(open_clip_knows, tiny_vit, tmp_path, monkeypatch) -> None:
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": open_clip.get_model_config("Tiny")}))
+    save_file(tiny_vit, tmp_path / "open_clip_model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert load_backbone("local-dir:.").identity()["name"] == f"local-dir:{tmp_path}"
+
+
 def test_a_folder_is_named_with_its_scheme(open_clip_knows, tiny_vit, tmp_path) -> None:
     with pytest.raises(UserError, match=f"is a folder: write local-dir:{tmp_path} where an open_clip_config.json lies"):
         load_backbone(tmp_path)

@@ -59,6 +59,10 @@ def test_the_parts_of_a_block_make_the_block(visual: Any) -> None:
     torch.testing.assert_close(mixed + parts.feed_forward(mixed), output, **CLOSE)
 
 
+def test_towers_of_which_all_ways_are_known_take_the_one_that_was_best(visual: Any) -> None:
+    assert region_way(visual, None, "it") is WAYS["qk"]
+
+
 @pytest.mark.parametrize("way", WAYS)
 @torch.no_grad()
 def test_region_0_is_the_towers_own_whatever_the_way(way: str, visual: Any) -> None:

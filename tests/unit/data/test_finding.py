@@ -67,3 +67,12 @@ def test_two_names_of_one_file_are_refused(folder: Path, refused) -> None:
 def test_a_file_as_written_wins_over_what_it_could_mean(folder: Path) -> None:
     (folder / "x%20y.png").touch()
     assert ImageFinder(folder).find("x%20y.png", "row 2").path == folder / "x%20y.png"
+
+
+def test_of_several_files_the_one_in_all_folders_as_written_counts(tmp_path: Path, refused) -> None:
+    for patient in ("p1", "p2"):
+        (tmp_path / "unpacked/train" / patient).mkdir(parents=True)
+        (tmp_path / "unpacked/train" / patient / "view.jpg").touch()
+    found = ImageFinder(tmp_path).find("train/p2/view.jpg", "row 2")
+    assert found.path == tmp_path / "unpacked/train/p2/view.jpg"
+    refused(["row 3", "p1/view.jpg", "p2/view.jpg"], ImageFinder(tmp_path).find, "train/p3/view.jpg", "row 3")

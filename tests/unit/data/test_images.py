@@ -257,6 +257,8 @@ def test_arguments_without_an_image_are_refused_at_the_call(tree, refused):
     (tree / "empty").mkdir()
     refused(["nowhere", "no such file or folder"], find_images, [tree / "a.png", tree / "nowhere"])
     refused(["no image in folder", "empty", ".jpg"], find_images, [tree / "a.png", tree / "empty"])
+    (tree / "empty" / "00000.tar").touch()
+    refused(["no image in folder", "empty/*.tar'"], find_images, [tree / "empty"])
     refused(["no image matches", "*.bmp"], find_images, [tree / "*.bmp"])
     refused(["xxx", "too long"], find_images, ["x" * 300])
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from promptmlr.data import DataOptions, detect_format, load_data
+from promptmlr.data.sheets import sheet_with
 from promptmlr.data.table import read_table
 from promptmlr.errors import UserError
 from promptmlr.options.data import Unclear, between_commas, with_commas
@@ -490,3 +491,79 @@ def test_other_columns_do_not_change_how_lists_are_read_like_those_of_a_run(make
     like = {"format": "list-csv", "unlisted": "absent", "delimiter": " ", "label_column": "tags"}
     like["image_column"] = "file"
     assert load_data(str(path), like=like).class_names == ("cat", "dog")
+
+
+GROUPED = [
+    ["Auswertung 2024", None, None, None],
+    [None, None, "Tiere", None],
+    ["Nr.", "Bild", "dog", "cat"],
+    [101, "a", "yes", "no"],
+    [102, "b", "no", "yes"],
+    ["Summe", None, 1, 1],
+]
+
+
+def test_names_below_merged_groups_are_found_in_any_language(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine", reason="XLSX is an extra")
+    for name in ("a.jpg", "b.jpg"):
+        write_image(tmp_path / name)
+    path = write_xlsx(tmp_path / "labels.xlsx", {"Labels": GROUPED}, merged=("A1:D1", "C2:D2"))
+    with pytest.raises(Unclear) as caught:
+        load_data(str(path))
+    (fields,) = caught.value.readings.values()
+    assert fields == {"image_column": "Bild", "without_totals": True, "ignore": "Nr."}
+    assert labels_of(path, DataOptions(**fields)) == {"a": {"dog": 1, "cat": 0}, "b": {"dog": 0, "cat": 1}}
+
+
+def test_an_image_column_of_any_name_shows_where_the_names_are(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "labels.csv").write_text("Zoo,Anna,2024\n\nWas,dog,cat\na,1,0\n")
+    assert labels_of(tmp_path / "labels.csv", DataOptions(image_column="Was")) == {"a": {"dog": 1, "cat": 0}}
+
+
+def test_a_cell_far_from_the_table_is_refused_before_it_takes_all_memory(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine", reason="XLSX is an extra")
+    path = write_xlsx(tmp_path / "labels.xlsx", {"Labels": [["image", "dog"], ["a.jpg", 1]]})
+    far = '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+    rewrite_sheet(path, "</sheetData>", far)
+    with pytest.raises(UserError, match=r"'Labels': its cells reach to XFD1048576; delete"):
+        load_data(str(path))
+
+
+def test_a_text_in_two_encodings_is_refused_with_both_rows(tmp_path: Path) -> None:
+    content = "image,dog\nü.jpg,1\n".encode() + "é.jpg,0\n".encode("latin-1")
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(UserError, match="row 2 is in UTF-8 and row 3 is in another encoding"):
+        load_data(str(tmp_path / "labels.csv"))
+
+
+def test_a_key_of_json_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"a.jpg": ["dog"], "a.jpg": ["cat"]}')
+    with pytest.raises(UserError, match=r"labels\.json: damaged JSON \(an object with two keys 'a\.jpg'\)"):
+        load_data(str(tmp_path / "labels.json"))
+
+
+def test_a_cell_that_is_new_in_a_styled_row_has_the_style_of_the_row(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine", reason="XLSX is an extra")
+    path = write_xlsx(tmp_path / "labels.xlsx", {"Labels": [["image", "dog", "cat"], ["a.jpg", 1]]})
+    rewrite_sheet(path, '<row r="2">', '<row r="2" s="1" customFormat="1">')
+    (tmp_path / "new.xlsx").write_bytes(sheet_with(path, DataOptions(), {(2, 2): "0", (2, 3): "1"}))
+    assert '<c r="C2" s="1"><v>1</v></c>' in sheet_of(tmp_path / "new.xlsx")
+    assert '<c r="B2"><v>0</v></c>' in sheet_of(tmp_path / "new.xlsx")  # which had no style, and was there
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def sheet_of(path: Path) -> str:
+    with zipfile.ZipFile(path) as book:
+        return book.read(SHEET).decode()
+
+
+def rewrite_sheet(path: Path, old: str, new: str) -> None:
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    assert old.encode() in parts[SHEET]
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content.replace(old.encode(), new.encode()) if name == SHEET else content)

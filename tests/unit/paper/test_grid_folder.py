@@ -82,6 +82,7 @@ def test_cells_of_all_protocols_stand_side_by_side(tmp_path: Path) -> None:
         ("cells.csv", "0.5", "nan"),
         ("cells.csv", "0.5", ""),
         ("cells.csv", "0.4", "much"),
+        ("cells.csv", ",0.75,", ",much,"),
         ("cells.csv", ",1,", ",0,"),
         ("cells.csv", "0.1,1,", "some labels,1,"),
         ("cells.csv", ",0.75,", ",-1,"),

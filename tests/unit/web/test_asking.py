@@ -7,12 +7,14 @@ import pytest
 
 from promptmlr.data import DataOptions, load_data
 from promptmlr.data.answers import correct, read_answers
+from promptmlr.data.journal import Entry
 from promptmlr.errors import UserError
 from promptmlr.labels import UNKNOWN
 from promptmlr.options import CacheOptions, TowerOptions
 from promptmlr.web.asking import Asked, blank_table, label_queue, open_labelling
 from promptmlr.web.in_journal import InJournal
 from promptmlr.web.in_table import InTable
+from promptmlr.web.journal import Journal
 from promptmlr.web.proposals import listed_proposals
 from support import Heard
 from web_support import Asker, scene_png
@@ -140,6 +142,27 @@ def test_a_table_is_read_and_filled_in_its_own_codes(tmp_path: Path) -> None:
     table.write_bytes(table.read_bytes().replace(b";n", b";"))
     with pytest.raises(UserError, match="no code says absent"):
         label_queue(Asked(str(table), reading=DataOptions(ignore="Age", codes="y=present,=unknown")), None, Heard())
+
+
+@pytest.mark.parametrize(("cells", "asks"), [(("a.png", "b.png"), False), (("b.png",), True)])
+def test_answers_that_the_last_time_could_not_write_are_written_at_once(
+    tmp_path: Path, cells: tuple[str, ...], asks: bool
+) -> None:
+    """Killed between the journal and the table, with nothing left to be answered or with more."""
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(scene_png(0))
+    table = tmp_path / "labels.csv"
+    table.write_text("image,dog\na.png,\nb.png,\n")
+    Journal(tmp_path / "labels.csv.answers.jsonl").add([Entry(name, "dog", "1", "waiting") for name in cells])
+    heard = Heard()
+    if asks:
+        queue = label_queue(Asked(str(table)), None, heard)
+        assert ((queue.known()[0] == UNKNOWN).sum(), queue.keeper.waiting) == (1, 0)
+    else:
+        with pytest.raises(UserError, match="nothing to ask"):
+            label_queue(Asked(str(table)), None, heard)
+    assert [line.endswith(",1") for line in table.read_text().splitlines()[1:]] == [not asks, True]
+    assert any(f"of the last time written to {table}" in note for note in heard.notes)
 
 
 def test_suggestions_come_in_their_order_and_none_at_random(loaded, tmp_path: Path) -> None:

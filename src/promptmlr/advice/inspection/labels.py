@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from promptmlr.errors import UserError
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 
 __all__ = ["ClassCount", "JointCounts", "Pair", "blocks", "class_counts", "pairs"]
@@ -85,14 +86,22 @@ class JointCounts:
 
     @classmethod
     def of(cls, labels: Labels) -> Self:
-        """Count (N, C) int8 labels."""
-        known, present, both = np.zeros((3, labels.shape[1], labels.shape[1]))
-        for part in blocks(labels):
-            is_known = (part != UNKNOWN).astype(np.float32)
-            is_present = (part == PRESENT).astype(np.float32)
-            known += is_known.T @ is_known
-            present += is_present.T @ is_known
-            both += is_present.T @ is_present
+        """Count (N, C) int8 labels.
+
+        Raises:
+            UserError: there are too many classes for this machine.
+        """
+        try:
+            known, present, both = np.zeros((3, labels.shape[1], labels.shape[1]))
+            for part in blocks(labels):
+                is_known = (part != UNKNOWN).astype(np.float32)
+                is_present = (part == PRESENT).astype(np.float32)
+                known += is_known.T @ is_known
+                present += is_present.T @ is_known
+                both += is_present.T @ is_present
+        except MemoryError as error:
+            count = labels.shape[1]
+            raise UserError(f"{count:,} classes: their pairs do not fit into memory; --classes chooses some") from error
         return cls(known, present, both)
 
     def __add__(self, other: Self) -> Self:

@@ -7,6 +7,9 @@ is what one process would write.
 
 import logging
 import os
+import signal
+import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -20,6 +23,7 @@ from promptmlr.options import ArchiveOptions
 
 __all__ = ["run_on_ray"]
 
+SECONDS = 10  # to wait for a cluster's address
 _STOPPING: dict[str, type[Exception]] = {"user": UserError, "environment": EnvironmentFault}
 
 
@@ -111,11 +115,26 @@ def _connected(ray: Any, address: str | None) -> bool:
     if ray.is_initialized():
         return False
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    ended = signal.getsignal(signal.SIGTERM)
     try:
+        _knock(address or "")
         ray.init(address=address or "local", **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except SystemExit:  # of Ray's own handler, which it sets on the way
+        signal.signal(signal.SIGTERM, ended)
+        signal.raise_signal(signal.SIGTERM)
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
         raise EnvironmentFault(
             f"--address {address}: no Ray cluster there ({' '.join(str(error).split())[:160]}); begin one with "
             "`ray start --head`, or leave the option out to use this machine"
         ) from error
+    if threading.current_thread() is threading.main_thread():  # where Ray sets a handler that prints a stack
+        signal.signal(signal.SIGTERM, ended)
     return True
+
+
+def _knock(address: str) -> None:
+    """Whether anyone listens at host:port: Ray itself tries for minutes; raises `OSError`."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS).close()

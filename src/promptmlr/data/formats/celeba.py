@@ -64,6 +64,8 @@ def read_celeba(path: Path, images: Path | None, _options: DataOptions) -> Label
         return f"{path}, line {row + 3}"
 
     check_rows(path, image_ids, where)
+    if int(head[0]) != len(lines):
+        raise UserError(f"{path}: it counts {head[0]} images in line 1 and lists {len(lines)}; download it again")
     finder = ImageFinder(images or (path.parent.parent if path.parent.name == "Anno" else path.parent))
     return LabelledRows(
         image_ids,

@@ -229,7 +229,7 @@ def _parse(content: Any, source: Path, annotated: str | None) -> _Instances:
     names = {image["id"]: _names(image) for image in content["images"]}
     for kind, distinct in (("categories", columns), ("images", names)):
         if len(distinct) != len(content[kind]):
-            raise UserError(f"{source}: two of its {kind} have the same id")
+            raise UserError(f"{source}: two of its {kind} have the same id; export it again")
     absent = {image: [columns[i] for i in ids] for image, ids in _ids(content["images"], "neg_category_ids", source)}
     objects = []
     for number, entry in enumerate(content["annotations"], start=1):

@@ -60,6 +60,10 @@ def class_rows(table: Table, folder: Path, options: DataOptions) -> LabelledRows
         raise UserError(f"{path}: a header without rows; add one row per image")
     columns = columns_of(path, table.header, options, table.column)
     columns.require_all(options)
+    if len(table.header) == 1:
+        raise UserError(
+            f"{path}: no class in it, as {table.header[0]!r} is the only column; put commas between columns"
+        )
     codes = Codes.of(options.codes)
     names = checked_class_names(columns.names(columns.rest), str(path))
     refuse_repeated(table, columns, codes, options)
@@ -149,7 +153,7 @@ def amend_table(path: Path, changes: Changes, options: DataOptions) -> bytes:
     texts = list(dict.fromkeys(text for column in columns.rest for text in table.counts(column)))
     return sheet_with(
         path,
-        options.sheet,
+        options,
         {
             (table.rows[row], places[name] + 1): codes.spelled(label, texts)
             for row, changed in enumerate(changes)

@@ -17,6 +17,7 @@ columns `class` and `features`.
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,8 @@ def has_features(path: Path) -> bool:
     except (OSError, pa.ArrowException):  # whoever reads it will say
         return False
     images = any(pa.types.is_struct(kind) for kind in schema.types)
-    return not images and "features" in schema.names and _is_vectors(schema.field("features").type)
+    named = (schema.field(place) for place in schema.get_all_field_indices("features"))
+    return not images and any(_is_vectors(field.type) for field in named)
 
 
 def read_feature_rows(path: Path, _images: Path | None, _options: DataOptions) -> LabelledRows:
@@ -277,9 +279,13 @@ def _read_parquet(path: Path) -> FeatureTable:
 def _parquet(path: Path) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:  # not as a data set: a folder's name says nothing
-            return file.read()
+            table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path} is damaged ({' '.join(str(error).split())[:120]}); write it again") from error
+    twice = next((name for name, count in Counter(table.column_names).items() if count > 1), None)
+    if twice is not None:
+        raise UserError(f"{path}: {twice!r} is the name of two columns; rename one of them")
+    return table
 
 
 def _is_vectors(kind: pa.DataType) -> bool:

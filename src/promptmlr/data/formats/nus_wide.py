@@ -17,10 +17,15 @@ from promptmlr.data.rows import LabelledRows, check_rows, read_lines
 from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.names import checked_class_names
+from promptmlr.options.data import Unclear
 
 __all__ = ["FORMAT", "read_nus_wide"]
 
 _LISTS, _LABELS = "ImageList", "Groundtruth"
+_READINGS = {
+    "it means absent, as benchmarks take it": {"unlisted": "absent"},
+    "nobody may have looked": {"unlisted": "unknown"},
+}
 
 
 def read_nus_wide(
@@ -36,13 +41,11 @@ def read_nus_wide(
         options: `unlisted`, what a 0 means.
 
     Raises:
-        UserError: a file is missing, or has other than a 1 or 0 for every image; what a 0 means is open.
+        UserError: a file is missing, or has other than a 1 or 0 for every image.
+        Unclear: `options` do not say what a 0 means.
     """
     if options.unlisted is None:
-        raise UserError(
-            f"{path}: --unlisted absent if 0 in its label files means absent, as benchmarks take it; --unlisted "
-            "unknown if nobody may have looked"
-        )
+        raise Unclear(f"{path}: 0 in its label files may mean absent or unknown", _READINGS)
     known = splits(path)
     if known and (split or purpose) not in known:
         raise UserError(f"{path}: no split {split or purpose!r}; {nearest(split or purpose, known)}")

@@ -22,7 +22,7 @@ from promptmlr.names import shown
 __all__ = ["FORMAT", "has_text_files", "read_text_file_rows", "text_names", "write_text_files"]
 
 _CLASSES = "classes.txt"
-_BOX = re.compile(r"(\d+)(\s+-?\d+(\.\d+)?(e-?\d+)?){4,}")  # class x y width height, or the outline of a shape
+_BOX = re.compile(r"(\d+)(\s+-?(\d+\.?|\d*\.\d+)(e-?\d+)?){4,}")  # class x y width height, or the outline of a shape
 _ESCAPED = re.compile(r"\\([()])")  # taggers in Danbooru's style: `miku \(vocaloid\)`
 _LOOKED_AT = 100  # images, when it is asked whether a folder is one of these
 

@@ -67,7 +67,10 @@ def read_yolo(path: Path, images: Path | None, options: DataOptions) -> Labelled
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        text = file.read_text(encoding="utf-8-sig")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise UserError(f"{file}: aliases (*name) may stand for endless lists; write out what they stand for")
+        content = yaml.safe_load(text)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -76,6 +76,9 @@ class Cell:
         return self.method, self.observed, self.seed, self.classes
 
 
+_NUMBERS = [field.name for field in fields(Cell) if field.name not in ("method", "observed", "classes")]
+
+
 def settings_key(method: str, observed: Observed) -> str:
     """The key in `settings.json` of a method's settings at a fraction."""
     return f"{method} at {observed}"
@@ -228,6 +231,8 @@ class GridFolder:
             raise ValueError("cells.csv has the columns of another version of promptmlr")
         cells = [Cell(**row | {"observed": _observed(row["observed"])}) for row in rows]
         for number, cell in enumerate(cells, start=2):
+            if not all(isinstance(getattr(cell, name), int | float | None) for name in _NUMBERS):
+                raise ValueError(f"cells.csv, row {number}: scores and counts are numbers")
             if not all(0 <= score <= 1 for score in (cell.mean_ap, cell.cf1, cell.of1, cell.calibration_error or 0)):
                 raise ValueError(f"cells.csv, row {number}: scores lie in 0..1")
             if not 0 <= (cell.log_loss or 0) < math.inf:

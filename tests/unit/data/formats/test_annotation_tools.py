@@ -161,6 +161,11 @@ def test_the_boxes_of_yolo_say_what_is_present(yolo: Path, refused) -> None:
     assert (load_data(str(yolo), options=DataOptions(unlisted="unknown")).labels[1] == -1).all()
 
 
+def test_a_box_of_no_class_is_refused_before_it_is_asked_what_silence_means(yolo: Path, refused) -> None:
+    (yolo / "labels/train/a.txt").write_text("7 .5 .5 .1 .1\n")
+    refused(["a.txt, line 1", "class 7 of 2"], load_data, str(yolo))
+
+
 def test_the_folders_of_yolo_may_be_lists_and_names_a_list(yolo: Path) -> None:
     (yolo / "val.txt").write_text("./images/val/c.jpg\n")
     write_yaml(yolo, train=["../images/train"], val="val.txt", test=None, names=["cat", "train"])
@@ -189,7 +194,9 @@ def test_a_folder_of_a_split_that_is_not_there_is_left_out(yolo: Path) -> None:
     assert any("nowhere: left out" in note for note in data.notes)
 
 
-@pytest.mark.parametrize("text", ["names: [", "- names", "names: &a [*a]", "!!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "text", ["names: [", "- names", "a: &a [x]\nnames: [*a, *a]", "names: &a [*a]", "!!python/object:os.system {}"]
+)
 def test_damaged_yaml_is_refused(yolo: Path, refused, text: str) -> None:
     (yolo / "data.yaml").write_text(text)
     refused(["data.yaml"], load_data, str(yolo), options=ABSENT)

@@ -284,6 +284,15 @@ def test_what_is_wrong_with_a_parquet(tmp_path: Path, changes: dict[str, Any], w
         load_data(str(path))
 
 
+@pytest.mark.parametrize("twice", ["features", "cat"])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, twice: str) -> None:
+    path = parquet(tmp_path / "bad.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.append_column(twice, table.column(twice)), path)
+    with pytest.raises(UserError, match=f"^{path}: '{twice}' is the name of two columns; rename one of them"):
+        load_data(str(path))
+
+
 def test_what_is_wrong_with_text_beside_a_parquet(tmp_path: Path) -> None:
     path = tmp_path / "some.parquet"
     for text, words in (

@@ -46,6 +46,7 @@ def test_celeba_knows_every_attribute_of_every_image(celeba: Path) -> None:
         ("3\nBald\n", ["no image"]),
         ("Bald\n", ["not as CelebA writes it"]),
         ("", ["not as CelebA writes it"]),
+        ("3\nBald\n000001.jpg 1\n", ["counts 3 images", "lists 1"]),
         ("1\nBald\n000009.jpg 1\n", ["list_eval_partition.txt", "000009.jpg"]),
     ],
 )
