@@ -228,6 +228,7 @@ def of_holm(sets: int) -> Iterator[tuple[str, ...]]:
 def of_winner(sets: int) -> Iterator[tuple[str, ...]]:
     yield "methods differ by", "images", "true lead", "lead that was seen", "lead that is said", "its interval held"
     world, every = World(10, 1.5), np.ones(10, bool)
+    names = [str(c) for c in range(world.classes)]
     for points, images in product((0.0, 0.01, 0.03), (100, 300, 1000)):
         rng, found = np.random.default_rng(images), []
         more = _distance_of(world, points) * np.linspace(0, 1, len(METHODS))
@@ -236,13 +237,12 @@ def of_winner(sets: int) -> Iterator[tuple[str, ...]]:
             labels, truth = drawn(world, images, rng)
             shared = world.scores(truth, rng)
             each = [_like(world, shared, truth, float(one), rng) for one in more]
-            said = leads(each, labels, RESAMPLES, number)
-            best = said.index(None)
-            for other, lead in enumerate(said):
-                if lead is not None:
-                    seen = paired_difference(each[best], each[other], labels, RESAMPLES, number).mean
-                    worth = true[best] - true[other]
-                    found.append((worth, seen, lead.mean, lead.low <= worth <= lead.high))
+            scores = [evaluate(one, labels, names, resamples=0).mean_ap for one in each]
+            best, *others = np.argsort(scores)[::-1]
+            said = leads([each[one] for one in (best, *others)], labels, RESAMPLES, number)
+            for other, lead in zip(others, said[1:], strict=True):
+                seen, worth = scores[best] - scores[other], true[best] - true[other]
+                found.append((worth, seen, lead.mean, lead.low <= worth <= lead.high))
         worth, seen, fair, held = np.mean(found, axis=0)
         yield _percent(points), f"{images:,}", *(f"{100 * one:+.1f}" for one in (worth, seen, fair)), _percent(held)
 
