@@ -169,7 +169,7 @@ def test_average_precision(pair, tree: Path) -> None:
     assert (found.aps[shown] > low[shown] - 1e-9).all()
     assert (found.aps[shown] < high[shown] + 1e-9).all()
     sure = shown & (low == high)
-    assert sure.sum() >= 30
+    assert sure.sum() >= 20
     np.testing.assert_allclose(found.aps[sure], facts["ap"][sure], atol=1e-7)  # theirs adds 1e-8 to a divisor
     assert np.isnan(found.aps[~shown]).all()
     assert (facts["ap"][~shown] == 0).all()
