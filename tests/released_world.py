@@ -46,8 +46,8 @@ def weights() -> dict[str, torch.Tensor]:
     vision = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 224, "patch_size": None}
     text = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
     with torch.device("meta"):
-        shapes = {key: tuple(value.shape) for key, value in open_clip.model.CLIP(FEATURE_WIDTH, vision, text).state_dict().items()}
-    return {key: torch.from_numpy(np.array(_weight(key, shape))) for key, shape in shapes.items()}
+        empty = open_clip.model.CLIP(FEATURE_WIDTH, vision, text).state_dict()
+    return {key: torch.from_numpy(np.array(_weight(key, tuple(value.shape)))) for key, value in empty.items()}
 
 
 def _weight(key: str, shape: tuple[int, ...]) -> NDArray[np.generic]:

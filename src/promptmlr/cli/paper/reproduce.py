@@ -30,6 +30,7 @@ def reproduce(
     epochs: PositiveInt | None = None,
     reference: str | None = None,
     select: Literal["test", "last"] = "test",
+    empty_classes: Literal["left-out", "zero"] = "left-out",
     offset: Literal["none", "zero", "random"] | None = None,
     start: Literal["random", "agnostic", "text"] | None = None,
     augmentation: Literal["none", "cutout+randaugment"] | None = None,
@@ -56,6 +57,8 @@ def reproduce(
         epochs: How many times training goes through all images. (default: the recipe's)
         reference: Method that the others are compared with. (default: the first)
         select: Score the epoch that is best on the test images (as released), or the last epoch.
+        empty_classes: Leave classes that no test image shows out of mAP and CF1, or count them as zero, as the released
+            code does.
         offset: Learned vector added to the text feature of a prompt; the paper does not mention it. (default: random,
             as released)
         start: Initial value of learned embeddings. (default: random, as released)
@@ -75,6 +78,7 @@ def reproduce(
         changes={"epochs": epochs, "offset": offset, "start": start, "augmentation": augmentation, "views": views},
         benchmark=benchmark,
         select=select,
+        empty_classes=empty_classes,
     )
     with kept_in(out, report):
         outputs = reproduce_table(
