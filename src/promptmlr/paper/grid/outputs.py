@@ -25,11 +25,11 @@ Published = Mapping[tuple[str, Observed], float]
 
 MEAN_COLUMNS = (
     *("method", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", "published"),
-    *("minus_published", *OTHER_METRICS, "classes", "empty_classes"),
+    *("minus_published", *OTHER_METRICS, "empty_classes", "classes"),
 )
 DIFFERENCE_COLUMNS = (
-    *("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict", "classes"),
-    "empty_classes",
+    *("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict"),
+    *("empty_classes", "classes"),
 )
 
 WIDTH = 1400  # of figures, in pixels
