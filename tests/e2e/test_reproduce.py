@@ -151,6 +151,58 @@ def test_the_quirks_are_options(promptmlr, tmp_path: Path, small) -> None:
     assert (settings["select"], settings["recipe"]["offset"], settings["recipe"]["start"]) == ("last", "none", "text")
 
 
+def with_empty_class(root: Path) -> Path:
+    """A COCO tree with a fourth category, which no image shows."""
+    for path in (root / "annotations").iterdir():
+        content = json.loads(path.read_text())
+        content["categories"].append({"id": 4, "name": "hair drier"})
+        path.write_text(json.dumps(content))
+    return root
+
+
+def test_a_folder_gives_both_counts_of_empty_classes(promptmlr, tmp_path: Path, small, monkeypatch) -> None:
+    """Whatever it was begun with: cells leave such classes out, and all tables of a command have its count."""
+    root, few = with_empty_class(write_coco(tmp_path / "coco")), ("--methods", "baseline,positivecoop")
+    common = ("reproduce", "coco2014", "--root", root, *few, "--observed", "0.5,0.9", "--select", "last", *small)
+    zero, fresh, out = ("--empty-classes", "zero"), tmp_path / "fresh", tmp_path / "out"
+    assert promptmlr(*common, "--out", fresh).code == 0
+    real = Stack.save
+    with monkeypatch.context() as patch:
+        patch.setattr(Stack, "save", lambda self, folder: (real(self, folder), interrupt(self.method))[0])
+        assert promptmlr(*common, "--out", out, *zero).code == 130
+    assert [row["method"] for row in csv_rows(out / "cells.csv")] == ["baseline", "baseline"]
+    done = promptmlr(*common, "--out", out)
+    assert (done.code, "going on after epoch 1" in done.err) == (0, True)
+    assert scored(out) == scored(fresh)
+    for name in ("table.csv", "differences.csv"):
+        assert csv_rows(out / name) == csv_rows(fresh / name)
+        assert {row["empty_classes"] for row in csv_rows(out / name)} == {"left-out"}
+    assert "so mAP and CF1 leave them out: hair drier." in (out / "table.md").read_text()
+
+    done = promptmlr(*common, "--out", out, *zero)
+    assert (done.code, "4 finished before" in done.err) == (0, True)
+    assert "no test image shows count as 0 (--empty-classes left-out turns it off)" in done.err
+    assert scored(out) == scored(fresh)
+    for counted, left_out in zip(csv_rows(out / "table.csv"), csv_rows(fresh / "table.csv"), strict=True):
+        assert counted["empty_classes"] == "zero"
+        for number in ("mean_ap", "low", "high", "cf1"):
+            assert float(counted[number]) == pytest.approx(0.75 * float(left_out[number]))
+        assert counted["of1"] == left_out["of1"]
+        if counted["published"]:
+            expected = float(counted["mean_ap"]) - float(counted["published"])
+            assert float(counted["minus_published"]) == pytest.approx(expected)
+    text = (out / "table.md").read_text()
+    assert "mAP with empty classes as 0 in percent (table.csv)" in text
+    assert "they count as 0 in mAP and CF1, as in the released code: hair drier. cells.csv leaves them out." in text
+    assert "leave them out:" not in text
+
+
+def interrupt(method: str) -> None:
+    """Ctrl-C in the training of PositiveCoOp."""
+    if method == "positivecoop":
+        raise KeyboardInterrupt
+
+
 @pytest.fixture
 def first_is_best(monkeypatch) -> None:
     """Every epoch scores less on the test images than the one before, as far as selection hears."""

@@ -51,7 +51,7 @@ def reproduce_table(
     reference, origins = reference_of(grid.methods, reference), SettingOrigins(grid)
     train, test = load_benchmark(benchmark, root, reading)
     missing = what_is_missing(benchmark, train, test, reading)
-    remarks = [*([missing] if missing else []), *remarks_on(test)]
+    remarks = [*([missing] if missing else []), *remarks_on(test, empty_classes=grid.empty_classes)]
     settings = [_quirks(grid, reading), *origins.notes()]
     for line in (train.source, *train.notes, test.source, *test.notes, *remarks, *settings):
         reporter.note(line)
@@ -86,6 +86,7 @@ def _quirks(grid: Grid, options: DataOptions) -> str:
         ("the best epoch is chosen on the test images", grid.select == "test", "--select last"),
         ("a learned offset is added to prompts", any(r.offset == "random" for r in recipes), "--offset none"),
         ("embeddings start from a standard normal", any(r.start == "random" for r in recipes), "--start text"),
+        ("classes that no test image shows count as 0", grid.empty_classes == "zero", "--empty-classes left-out"),
         ("Cutout and RandAugment show new views in every epoch", views, "--augmentation none"),
     ]
     if grid.benchmark == "voc2007":

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from promptmlr.paper.grid.figure import scores_figure
 from promptmlr.paper.grid.outputs import GridOutputs
 from promptmlr.paper.grid.published import published_scores
-from promptmlr.paper.grid.results import GridResults
+from promptmlr.paper.grid.results import OTHER_METRICS, GridResults
 from promptmlr.report.findings import as_markdown, as_text
 
 
@@ -124,3 +125,23 @@ def test_the_papers_table() -> None:
     for method, average in printed.items():
         assert 100 * np.mean([coco[method, share] for share in shares]) == pytest.approx(average, abs=0.051)
     assert published_scores(None) == {}
+
+
+def test_empty_classes_as_zero_are_named_beside_every_number(results: GridResults) -> None:
+    left_out = replace(results, other_metrics=dict.fromkeys(OTHER_METRICS, results.scores / 2))
+    zero = left_out.with_empty_as_zero(0.75)
+    for method in results.methods:
+        before, after = left_out.record(method, 0.1), zero.record(method, 0.1)
+        for name in ("mean_ap", "low", "high", "cf1"):
+            assert after[name] == pytest.approx(0.75 * before[name])
+        assert after["of1"] == before["of1"]
+    for found, name in ((left_out, "mAP"), (zero, "mAP with empty classes as 0")):
+        outputs = GridOutputs(found, "plain", {}, "400 test images")
+        text, files = as_text(outputs.findings()), outputs.files()
+        for words in (f"{name} in percent (table.csv)", f"points of {name} (differences.csv)", f"{name} in percent on"):
+            assert words in text
+        assert ("CF1 (with empty classes as 0)" in text) == (found is zero)
+        assert outputs.lead.startswith(f"{name} on")
+        assert scores_figure(found, {}).axes[0].get_ylabel() == f"{name}, %"
+        for table in ("table.csv", "differences.csv"):
+            assert {row["empty_classes"] for row in files[table].rows} == {found.empty_classes}

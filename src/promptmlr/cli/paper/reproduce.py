@@ -1,10 +1,10 @@
 """`promptmlr reproduce`: the paper's Table 1 on VOC2007 or COCO 2014, in its own setting."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from promptmlr.cli.lists import fractions, words
-from promptmlr.cli.options import Benchmark, Cache, NewTower, NonNegativeInt, PositiveInt, Report
+from promptmlr.cli.options import TRAINING, Benchmark, Cache, NewTower, NonNegativeInt, PositiveInt, Report
 from promptmlr.cli.outcome import kept_in, publish
 from promptmlr.cli.progress import Terminal
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions
@@ -25,15 +25,16 @@ def reproduce(
     methods: str = METHODS,
     observed: str = FRACTIONS,
     seeds: PositiveInt = 1,
-    order_seed: NonNegativeInt = 0,
+    order_seed: Annotated[NonNegativeInt, TRAINING] = 0,
     recipe: str = "released",
     epochs: PositiveInt | None = None,
     reference: str | None = None,
     select: Literal["test", "last"] = "test",
+    empty_classes: Literal["left-out", "zero"] = "left-out",
     offset: Literal["none", "zero", "random"] | None = None,
     start: Literal["random", "agnostic", "text"] | None = None,
     augmentation: Literal["none", "cutout+randaugment"] | None = None,
-    views: Literal["exact"] | PositiveInt | None = None,
+    views: Annotated[Literal["exact"] | PositiveInt | None, TRAINING] = None,
     tower: NewTower = NewTowerOptions(),
     reading: Benchmark = DataOptions(),
     regions: Cache = CacheOptions(),
@@ -56,6 +57,7 @@ def reproduce(
         epochs: How many times training goes through all images. (default: the recipe's)
         reference: Method that the others are compared with. (default: the first)
         select: Score the epoch that is best on the test images (as released), or the last epoch.
+        empty_classes: Leave classes that no test image shows out of mAP and CF1, or count them as 0, as released.
         offset: Learned vector added to the text feature of a prompt; the paper does not mention it. (default: random,
             as released)
         start: Initial value of learned embeddings. (default: random, as released)
@@ -75,6 +77,7 @@ def reproduce(
         changes={"epochs": epochs, "offset": offset, "start": start, "augmentation": augmentation, "views": views},
         benchmark=benchmark,
         select=select,
+        empty_classes=empty_classes,
     )
     with kept_in(out, report):
         outputs = reproduce_table(

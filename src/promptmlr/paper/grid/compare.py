@@ -16,6 +16,7 @@ from promptmlr.backbone import Backbone
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.features import JobSettings, RegionCache, readable_regions
+from promptmlr.labels import PRESENT
 from promptmlr.paper.grid.cells import Shared, finished_cells, outcome_of
 from promptmlr.paper.grid.folder import GridFolder, settings_key
 from promptmlr.paper.grid.folds import Fold, folds_of
@@ -105,6 +106,11 @@ def compare(
             folder.save()
             stack.remove(folder.path)
     by_group = {name: folder.results(grid.methods, grid.observed, grid.seeds, name) for name in groups}
+    if grid.empty_classes == "zero":
+        shown = (tested.labels[to_score[0]] == PRESENT).any(axis=0)
+        by_group = {
+            name: found.with_empty_as_zero(float(shown[groups[name]].mean())) for name, found in by_group.items()
+        }
     return replace(by_group.pop("all"), groups=by_group)
 
 

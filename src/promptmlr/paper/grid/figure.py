@@ -44,7 +44,7 @@ def scores_figure(results: GridResults, published: Mapping[tuple[str, Observed],
         printed = [100 * published.get((method, seen), np.nan) for seen in results.observed]
         if not np.isnan(printed).all():
             axes.plot(positions, printed, "--", color=colour, linewidth=1, label=f"{method}, paper")
-    axes.set_ylabel("mAP, %")
+    axes.set_ylabel(f"{results.score_name}, %")
     plain(axes)
     figure.legend(frameon=False, loc="outside right upper")
     return figure

@@ -25,6 +25,7 @@ def other_metrics_findings(results: GridResults) -> list[Finding]:
     for method in results.methods:
         found = results.other_metrics_of(method, None)
         rows.append([method, *(_shown(form, found[name]) for name, (_, form) in COLUMNS.items())])
+    cf1 = "CF1" if results.empty_classes == "left-out" else "CF1 (with empty classes as 0)"
     return [
         Heading("What mAP does not show"),
         Table(
@@ -32,8 +33,8 @@ def other_metrics_findings(results: GridResults) -> list[Finding]:
             ["method", *(head for head, _ in COLUMNS.values())],
             rows,
         ),
-        "CF1 and OF1 in percent, of the labels whose probability is above ½. Log loss: the mean of −log P of the known "
-        "test labels in nats, with P kept above 1e-7. Calibration error in points: how far, over ten bins of "
+        f"{cf1} and OF1 in percent, of the labels whose probability is above ½. Log loss: the mean of −log P of the "
+        "known test labels in nats, with P kept above 1e-7. Calibration error in points: how far, over ten bins of "
         "probability, the mean probability is from the share that is present; both of probabilities as training leaves "
         "them. Displacement: the root mean square change of a side's map by training, in logits. mAP sees neither a "
         "constant that is added to a class's scores nor, where the other side learns well, a side that learns nothing.",

@@ -25,10 +25,11 @@ Published = Mapping[tuple[str, Observed], float]
 
 MEAN_COLUMNS = (
     *("method", "observed", "mean_ap", "low", "high", "seeds", "learned_parameters", "published"),
-    *("minus_published", *OTHER_METRICS, "classes"),
+    *("minus_published", *OTHER_METRICS, "empty_classes", "classes"),
 )
 DIFFERENCE_COLUMNS = (
-    *("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict", "classes"),
+    *("method", "reference", "observed", "difference", "low", "high", "p", "p_holm", "verdict"),
+    *("empty_classes", "classes"),
 )
 
 WIDTH = 1400  # of figures, in pixels
@@ -71,7 +72,8 @@ class GridOutputs(Outputs):
         self.settings = settings
         self.title = title
         self.along = ALONG[kind_of(results.observed)]
-        self.lead = f"mAP on {data}, by the {self.along}."
+        self.name = results.score_name
+        self.lead = f"{self.name} on {data}, by the {self.along}."
         self.observed = results.columns
         self.references = list(dict.fromkeys([reference, *([ZERO_SHOT] if ZERO_SHOT in results.methods else [])]))
         self.comparisons = {
@@ -80,16 +82,17 @@ class GridOutputs(Outputs):
 
     def findings(self) -> list[Finding]:
         """Scores, figure, differences, other metrics and settings."""
+        in_percent, points = f"{self.name} in percent", f"points of {self.name}"
         found: list[Finding] = [
             Heading("Scores"),
             *(
-                Table(f"mAP in percent{self._of(group)} (table.csv)", self._header("method"), self._mean_rows(group))
+                Table(f"{in_percent}{self._of(group)} (table.csv)", self._header("method"), self._mean_rows(group))
                 for group in self.parts
             ),
             *self._notes(),
         ]
         if len(self.results.observed) > 1:
-            alt = f"mAP of every method by the {self.along}; the tables hold the same numbers."
+            alt = f"{self.name} of every method by the {self.along}; the tables hold the same numbers."
             caption = "Points are means over seeds, bands or bars their 95 % intervals."
             found.append(Picture(self._picture, alt, caption, least=34))
         for reference in self.references if len(self.results.methods) > 1 else []:
@@ -98,7 +101,7 @@ class GridOutputs(Outputs):
             found += [
                 Heading(f"Differences to {reference}"),
                 *(
-                    Table(f"points of mAP{self._of(group)} (differences.csv)", header, self._difference_rows(compared))
+                    Table(f"{points}{self._of(group)} (differences.csv)", header, self._difference_rows(compared))
                     for group, compared in tables.items()
                 ),
                 self._difference_note(len(tables["all"])),
@@ -158,8 +161,8 @@ class GridOutputs(Outputs):
     def _notes(self) -> list[str]:
         what = spread(self.results.seeds, "test images" + (" within their folds" if self.folds > 1 else ""))
         notes = [
-            f"mAP in percent on {self.data}, by {self.along}, with 95 % intervals over {what}. All runs share the "
-            "order of images, so the intervals leave out what another order would add."
+            f"{self.name} in percent on {self.data}, by {self.along}, with 95 % intervals over {what}. All runs share "
+            "the order of images, so the intervals leave out what another order would add."
         ]
         if self.folds > 1:
             notes.append(
@@ -174,8 +177,8 @@ class GridOutputs(Outputs):
 
     def _difference_note(self, comparisons: int) -> str:
         return (
-            f"Points of mAP, paired by seed and test image, with 95 % intervals; “higher” and “lower” hold for all "
-            f"{counted(comparisons, 'comparison')} of a table together (Holm, 5 %). {UNDECIDED}."
+            f"Points of {self.name}, paired by seed and test image, with 95 % intervals; “higher” and “lower” hold for "
+            f"all {counted(comparisons, 'comparison')} of a table together (Holm, 5 %). {UNDECIDED}."
         )
 
     def _mean_records(self) -> list[dict[str, object]]:
@@ -186,6 +189,7 @@ class GridOutputs(Outputs):
                 "published": self._printed(method, seen) if group == "all" else None,
                 "minus_published": self._minus_printed(method, seen) if group == "all" else None,
                 "classes": group,
+                "empty_classes": self.results.empty_classes,
             }
             for (group, part), method, seen in product(self.parts.items(), self.results.methods, self.observed)
         ]
@@ -198,6 +202,7 @@ class GridOutputs(Outputs):
                 "observed": "mean" if found.observed is None else found.observed,
                 **found.record("difference"),
                 "classes": group,
+                "empty_classes": self.results.empty_classes,
             }
             for (_, group), compared in self.comparisons.items()
             for found in compared

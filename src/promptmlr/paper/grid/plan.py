@@ -9,6 +9,7 @@ from promptmlr.data.options import Benchmark
 from promptmlr.errors import UserError
 from promptmlr.labels import Labels
 from promptmlr.paper.grid.observed import Observed, observation_of
+from promptmlr.paper.grid.results import EmptyClasses
 from promptmlr.recipes import Recipe, load_recipe
 
 __all__ = ["ZERO_SHOT", "Condition", "Grid", "reference_of", "with_zero_shot"]
@@ -32,6 +33,7 @@ class Grid:
         benchmark: which of the paper's data sets this is, if any: recipes may differ between them.
         select: which epoch is scored: the last, or the best on the test images.
         unseen: classes of which training sees no label.
+        empty_classes: how the scores count classes that no test image shows. Cells leave them out in any case.
     """
 
     methods: Sequence[str]
@@ -43,6 +45,7 @@ class Grid:
     benchmark: Benchmark | None = None
     select: Literal["last", "test"] = "last"
     unseen: Sequence[str] = ()
+    empty_classes: EmptyClasses = "left-out"
 
     @property
     def conditions(self) -> list[Condition]:

@@ -7,18 +7,27 @@ from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.labels import PRESENT
 from promptmlr.names import first_names
+from promptmlr.paper.grid.results import EmptyClasses
 
 __all__ = ["remarks_on"]
+
+_EMPTY = {
+    "left-out": "mAP and CF1 leave them out: {}.",
+    "zero": "they count as 0 in mAP and CF1, as in the released code: {}. cells.csv leaves them out.",
+}
 
 FEW = 100  # images, below which resamples of them show too little
 
 
-def remarks_on(test: LabelledImages, folds: NDArray[np.int64] | None = None) -> list[str]:
+def remarks_on(
+    test: LabelledImages, folds: NDArray[np.int64] | None = None, empty_classes: EmptyClasses = "left-out"
+) -> list[str]:
     """A paragraph on each weakness of the test data: few images, and classes that no image holds.
 
     Args:
         test: the images that are scored.
         folds: (N,) the fold of each image in cross-validation, else None.
+        empty_classes: how the scores count classes that no image holds.
 
     Raises:
         UserError: no class has a label present, so nothing can be scored.
@@ -36,7 +45,7 @@ def remarks_on(test: LabelledImages, folds: NDArray[np.int64] | None = None) -> 
     if empty:
         remarks.append(
             f"{len(empty)} of {len(test.class_names)} classes have no test image with the label present, so "
-            f"mAP and CF1 leave them out: {first_names(empty)}."
+            f"{_EMPTY[empty_classes].format(first_names(empty))}"
         )
     if folds is not None:
         numbers = np.unique(folds)

@@ -6,7 +6,7 @@ Letters: M methods, F observed fractions, K seeds, S resamples of the test image
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,10 @@ from promptmlr.paper.estimates import Corrected, corrected, ends
 from promptmlr.paper.grid.observed import Observed
 from promptmlr.uncertainty import Alike, Estimate, estimate
 
-__all__ = ["OTHER_METRICS", "Comparison", "GridResults"]
+__all__ = ["OTHER_METRICS", "Comparison", "EmptyClasses", "GridResults"]
+
+EmptyClasses = Literal["left-out", "zero"]
+"""How mAP and CF1 count classes that no test image shows: not at all, or as 0, as the released code does."""
 
 OTHER_METRICS = ("cf1", "of1", "presence_displacement", "absence_displacement", "log_loss", "calibration_error")
 """Fields of a `Cell` besides mAP."""
@@ -51,6 +54,7 @@ class GridResults:
         learned: (M, F) numbers of learned parameters; recipes may differ by fraction.
         other_metrics: (M, F, K) of each of `OTHER_METRICS`, NaN where unknown; or empty.
         groups: the same scores on seen and on unseen classes, where some classes are unseen in training.
+        empty_classes: how mAP and CF1 count classes that no test image shows.
     """
 
     methods: Sequence[str]
@@ -60,6 +64,31 @@ class GridResults:
     learned: Sequence[Sequence[int]]
     other_metrics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     groups: Mapping[str, "GridResults"] = field(default_factory=dict)
+    empty_classes: EmptyClasses = "left-out"
+
+    @property
+    def score_name(self) -> str:
+        """What the scores are, for tables and axes."""
+        return "mAP" if self.empty_classes == "left-out" else "mAP with empty classes as 0"
+
+    def with_empty_as_zero(self, shown: float) -> Self:
+        """The same scores with 0 for each class that no test image shows.
+
+        A class that only a resample does not show is still left out of that resample.
+
+        Args:
+            shown: share of the classes that some test image shows.
+        """
+        others = dict(self.other_metrics)
+        if "cf1" in others:
+            others["cf1"] = others["cf1"] * shown
+        return replace(
+            self,
+            scores=self.scores * shown,
+            resampled=self.resampled * shown,
+            other_metrics=others,
+            empty_classes="zero",
+        )
 
     @property
     def seeds(self) -> int:
