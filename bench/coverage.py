@@ -1,4 +1,4 @@
-"""How often intervals hold what they are about: python bench/coverage.py [map pairs grids holm winner] [--sets 200]
+"""How often intervals hold what they are about: python bench/coverage.py [map pairs grids holm winner ahead] [--sets 200]
 
 Test sets are drawn from worlds whose true mAP is known, and every interval is computed by the functions that print it.
 A 95 % interval should hold the true value in 95 % of the sets; with 200 sets, that is known to about 3 points.
@@ -8,6 +8,7 @@ pairs: the difference of two recognizers that saw the same images (`paired_diffe
 grids: a difference between methods over 2, 3 and 5 seeds (`GridResults.comparisons`), and how often 3 points are told.
 holm: how often a grid of methods that are equal has a verdict at all.
 winner: what `--method auto` says of the method that it takes, against what that method is worth.
+ahead: what `learning-curve` says of twice and ten times the labels.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import norm
 
 from promptmlr.advantage import leads
+from promptmlr.advice.learning_curve import curve_of
 from promptmlr.evaluation import bootstrap_map, evaluate, paired_difference
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.paper.grid.results import GridResults
@@ -247,6 +249,49 @@ def of_winner(sets: int) -> Iterator[tuple[str, ...]]:
         yield _percent(points), f"{images:,}", *(f"{100 * one:+.1f}" for one in (worth, seen, fair)), _percent(held)
 
 
+SHARES = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
+LABELS = 2000  # all of them
+
+
+def _power(share: float) -> float:
+    """By how much scores are worse with a share of the labels: error falls as a power of their number."""
+    return 0.8 - 0.55 * share**-0.3
+
+
+def _levelling(share: float) -> float:
+    """The same where hardly anything is gained past the labels there are."""
+    return 0.9 * share / (share + 0.15) - 0.75
+
+
+CURVES = {"a power of the labels": _power, "levels off sooner": _levelling}
+
+
+def of_ahead(sets: int) -> Iterator[tuple[str, ...]]:
+    yield "scores follow", "images", "twice: held", "width", "ten times: held", "width", "back-test: held"
+    world, seeds, counts = World(20, 1.5), 3, np.round(LABELS * np.array(SHARES)).astype(int)
+    for (name, worse), images in product(CURVES.items(), (300, 1000)):
+        rng, found, later = np.random.default_rng(images), [], []
+        names = [str(c) for c in range(world.classes)]
+        for _ in range(sets):
+            labels, truth = drawn(world, images, rng)
+            shared = world.scores(truth, rng)
+            all_shares = (*SHARES, 2.0, 10.0)
+            scores = np.empty((len(all_shares), seeds))
+            resampled = np.empty((len(all_shares), seeds, RESAMPLES))
+            for place, seed in np.ndindex(scores.shape):
+                off = worse(all_shares[place]) + SPREAD * rng.standard_normal()
+                own = _like(world, shared, truth, off, rng)
+                scores[place, seed] = evaluate(own, labels, names, resamples=0).mean_ap
+                resampled[place, seed] = bootstrap_map(own, labels, RESAMPLES, 0)
+            curve = curve_of(SHARES, counts, scores[:-2], resampled[:-2], int((labels != UNKNOWN).sum()))
+            found.append([*curve.ahead, curve.backtest])
+            later.append([*scores[-2:].mean(axis=1), scores[-3].mean()])
+        true = np.mean(later, axis=0)  # expected of a test of this size
+        held = np.mean([[one.low <= t <= one.high for one, t in zip(row, true, strict=True)] for row in found], axis=0)
+        wide = np.mean([[one.high - one.low for one in row] for row in found], axis=0)
+        yield name, f"{images:,}", *map(_percent, (held[0], wide[0], held[1], wide[1], held[2]))
+
+
 def _like(world: World, shared: Array, truth: NDArray[np.int8], more: float, rng: np.random.Generator) -> Array:
     """Scores of another recognizer on the same images: most of its noise is that of `shared`."""
     own = 0.9 * shared + np.sqrt(1 - 0.9**2) * _noise(*truth.shape, world.dependent, rng)
@@ -273,6 +318,7 @@ TABLES: dict[str, Callable[[int], Iterator[tuple[str, ...]]]] = {
     "grids": of_grids,
     "holm": of_holm,
     "winner": of_winner,
+    "ahead": of_ahead,
 }
 
 

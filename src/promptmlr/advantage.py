@@ -1,7 +1,7 @@
 """By how much the best of several methods leads, without the luck of having been the best.
 
-The method with the highest mAP is often one that was lucky with these images, and its lead is too large then. Here every
-resample of the images chooses its own best method, whose lead is taken on the images that it does not hold:
+The method with the highest mAP is often one that was lucky with these images, and its lead is too large then. Here
+every resample of the images chooses its own best method, whose lead is taken on the images that it does not hold:
 Tsamardinos, Greasidou and Borboudakis, "Bootstrapping the Out-of-sample Predictions for Efficient and Accurate
 Cross-Validation" (Machine Learning 107, 2018), applied to differences. `python bench/coverage.py winner` measures it.
 """
