@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 RANKS = (np.arange(4000) + 0.5) / 4000
 RAREST, COMMONEST = 0.02, 0.30
 COMMON = 0.4  # of the variance of labels and of scores: what an image's classes share, where they depend on each other
-RESAMPLES = 200
+RESAMPLES, RESAMPLES_OF_CELLS = 200, 100
 SIZES, CLASSES = (100, 300, 1000, 5000), (5, 20)
 
 
@@ -173,7 +173,7 @@ def grid(
     labels, truth = drawn(world, images, rng)
     shared = world.scores(truth, rng)
     shape = (len(more), len(FRACTIONS), seeds)
-    scores, resampled = np.empty(shape), np.empty((*shape, RESAMPLES))
+    scores, resampled = np.empty(shape), np.empty((*shape, RESAMPLES_OF_CELLS))
     spreads = SPREAD * np.array([*[1.0] * (len(more) - 1), restless])
     masks = SPREAD * rng.standard_normal((len(FRACTIONS), seeds))
     names = [str(c) for c in range(world.classes)]
@@ -181,7 +181,7 @@ def grid(
         off = more[method] + masks[fraction, seed] + spreads[method] * rng.standard_normal()
         own = _like(world, shared, truth, off, rng)
         scores[method, fraction, seed] = evaluate(own, labels, names, resamples=0).mean_ap
-        resampled[method, fraction, seed] = bootstrap_map(own, labels, RESAMPLES, 0)
+        resampled[method, fraction, seed] = bootstrap_map(own, labels, RESAMPLES_OF_CELLS, 0)
     return GridResults(METHODS, FRACTIONS, scores, resampled, [[1] * len(FRACTIONS)] * len(METHODS))
 
 
