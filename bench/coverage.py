@@ -1,4 +1,4 @@
-"""How often intervals hold what they are about: python bench/coverage.py [map pairs grids holm winner ahead] [--sets 200]
+"""How often intervals hold what they are about: python bench/coverage.py [map pairs grids holm winner ahead] [--sets 200] [--out FOLDER]
 
 Test sets are drawn from worlds whose true mAP is known, and every interval is computed by the functions that print it.
 A 95 % interval should hold the true value in 95 % of the sets; with 200 sets, that is known to about 3 points.
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from promptmlr.advice.learning_curve import curve_of
 from promptmlr.evaluation import bootstrap_map, evaluate, paired_difference
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
 from promptmlr.paper.grid.results import GridResults
-from promptmlr.report.tables import markdown_table
+from promptmlr.report.tables import markdown_table, write_csv
 
 Array = NDArray[np.float64]
 RANKS = (np.arange(4000) + 0.5) / 4000
@@ -267,7 +268,7 @@ CURVES = {"a power of the labels": _power, "levels off sooner": _levelling}
 
 
 def of_ahead(sets: int) -> Iterator[tuple[str, ...]]:
-    yield "scores follow", "images", "twice: held", "width", "ten times: held", "width", "back-test: held"
+    yield "scores follow", "images", "twice: held", "its width", "ten times: held", "width of that", "back-test: held"
     world, seeds, counts = World(20, 1.5), 3, np.round(LABELS * np.array(SHARES)).astype(int)
     for (name, worse), images in product(CURVES.items(), (300, 1000)):
         rng, found, later = np.random.default_rng(images), [], []
@@ -321,11 +322,14 @@ TABLES: dict[str, Callable[[int], Iterator[tuple[str, ...]]]] = {
     "ahead": of_ahead,
 }
 
+WORDS = {"map": 1, "pairs": 1, "grids": 1, "ahead": 1}  # columns before the numbers
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", default=list(TABLES), choices=TABLES)
     parser.add_argument("--sets", type=int, default=200)
+    parser.add_argument("--out", type=Path, help="folder for a CSV of each table")
     asked = parser.parse_args()
     for name in asked.tables:
         rows = []
@@ -333,7 +337,9 @@ def main() -> None:
             rows.append(row)
             print(*row, sep="  ", flush=True)
         print(f"\n{name}: {asked.sets} test sets a row, in percent or points\n")
-        print(markdown_table(rows[0], rows[1:], len(rows[0]) - 1), flush=True)
+        print(markdown_table(rows[0], rows[1:], WORDS.get(name, 0)), flush=True)
+        if asked.out:
+            write_csv(asked.out / f"{name}.csv", rows[0], (dict(zip(rows[0], row, strict=True)) for row in rows[1:]))
 
 
 if __name__ == "__main__":

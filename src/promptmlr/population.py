@@ -56,13 +56,22 @@ class _Model:
     variance: NDArray[np.float64]
     population: NDArray[np.float64]
 
-    def corrected(self, ap: float) -> tuple[float, float, float]:
-        """The population's AP for one that was seen, the slope of this correction there, and the AP's variance."""
-        distance = float(np.interp(ap, self.expected, DISTANCES))
+    def distance(self, ap: float) -> float:
+        """At which a sample is expected to have this AP."""
+        return float(np.interp(ap, self.expected, DISTANCES))
+
+    def corrected(self, ap: float, usual: float) -> tuple[float, float, float]:
+        """The population's AP for one that was seen, the slope of this correction there, and the AP's variance.
+
+        A class with few positives that was lucky seems to vary little: its variance is at least that at the distance
+        that is `usual` for the classes.
+        """
+        distance = self.distance(ap)
         at = int(np.clip(np.searchsorted(DISTANCES, distance), 2, len(DISTANCES) - 3))
         rise = float(self.expected[at + 2] - self.expected[at - 2])
         slope = float(self.population[at + 2] - self.population[at - 2]) / rise
-        value, variance = (float(np.interp(distance, DISTANCES, line)) for line in (self.population, self.variance))
+        value = float(np.interp(distance, DISTANCES, self.population))
+        variance = max(float(np.interp(one, DISTANCES, self.variance)) for one in (distance, usual))
         return value, min(max(slope, 0.5), 2.0), variance
 
 
@@ -86,11 +95,12 @@ def population_map(
         return PopulationEstimate(math.nan, math.nan, math.nan)
     value, variance, freedom = np.zeros(len(aps)), np.zeros(len(aps)), 0.0
     moves = np.nan_to_num(resampled - np.nanmean(resampled, axis=1, keepdims=True))
+    usual = _usual_distance(aps, positives, absents)
     for c, (ap, present, absent) in enumerate(zip(aps, positives, absents, strict=True)):
         if not absent:
             value[c] = ap
             continue
-        value[c], slope, expected_variance = _corrected(float(ap), int(present), int(absent))
+        value[c], slope, expected_variance = _corrected(float(ap), int(present), int(absent), usual)
         moves[c] *= slope * math.sqrt(present / max(present - 1, 1))
         seen = float(moves[c].var())
         variance[c] = max(slope**2 * expected_variance - seen, 0.0)
@@ -107,13 +117,27 @@ def population_map(
     return PopulationEstimate(mean, max(mean - reach, 0.0), min(mean + reach, 1.0))
 
 
-def _corrected(ap: float, positives: int, absents: int) -> tuple[float, float, float]:
+def _usual_distance(aps: NDArray[np.float64], positives: NDArray[np.int_], absents: NDArray[np.int_]) -> float:
+    """Mean over classes, each as often as it has positives."""
+    both = [(float(ap), int(p), int(a)) for ap, p, a in zip(aps, positives, absents, strict=True) if a]
+    if not both:
+        return 0.0
+    return float(np.average([_model_of(p, a).distance(ap) for ap, p, a in both], weights=[p for _, p, _ in both]))
+
+
+def _corrected(ap: float, positives: int, absents: int, usual: float) -> tuple[float, float, float]:
+    value, slope, variance = _model_of(positives, absents).corrected(ap, usual)
     if positives <= MOST_POSITIVES:
-        return _model(_rounded(positives), _rounded(absents)).corrected(ap)
-    smaller = _model(MOST_POSITIVES, _rounded(max(round(absents * MOST_POSITIVES / positives), 1)))
-    value, _, variance = smaller.corrected(ap)
+        return value, slope, variance
     share = MOST_POSITIVES / positives
     return ap + (value - ap) * share, 1.0, variance * share
+
+
+def _model_of(positives: int, absents: int) -> _Model:
+    """Of a class with so many, or of a smaller one with as large a share."""
+    if positives <= MOST_POSITIVES:
+        return _model(_rounded(positives), _rounded(absents))
+    return _model(MOST_POSITIVES, _rounded(max(round(absents * MOST_POSITIVES / positives), 1)))
 
 
 def _rounded(count: int) -> int:
