@@ -17,7 +17,10 @@ from promptmlr.uncertainty import Estimate, estimate
 
 __all__ = ["OTHER_METRICS", "Comparison", "GridResults"]
 
-OTHER_METRICS = ("cf1", "of1", "presence_displacement", "absence_displacement", "log_loss", "calibration_error")
+OTHER_METRICS = (
+    *("cf1", "of1", "presence_displacement", "absence_displacement", "log_loss", "calibration_error"),
+    *("cf1_top3", "of1_top3", "f1_at_3"),
+)
 """Fields of a `Cell` besides mAP."""
 
 LEAST_DISPLACEMENT = 5e-3  # logits; a smaller displacement is printed as 0.00
