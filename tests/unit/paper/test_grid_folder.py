@@ -55,7 +55,7 @@ def test_what_the_three_most_probable_classes_scored_is_kept(tmp_path: Path) -> 
     assert [found[name][0, 0, 0] for name in more] == list(more.values())
     assert np.isnan(found["f1_at_3"][0, 0, 1])
     (tmp_path / "cells.csv").write_text((tmp_path / "cells.csv").read_text().replace(",0.8", ",1.8"))
-    with pytest.raises(UserError, match="scores lie in 0..1"), GridFolder(tmp_path, "compare").held({}):
+    with pytest.raises(UserError, match=r"scores lie in 0\.\.1"), GridFolder(tmp_path, "compare").held({}):
         pass
 
 

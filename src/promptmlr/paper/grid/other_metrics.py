@@ -29,7 +29,7 @@ TOP_COLUMNS: Columns = {
 
 
 def other_metrics_findings(results: GridResults) -> list[Finding]:
-    """Two tables with a row per method, and a warning for every learned side that stayed at its start."""
+    """Tables with a row per method, and a warning for every learned side that stayed at its start."""
     if not results.other_metrics:
         return []
     return [
@@ -40,7 +40,10 @@ def other_metrics_findings(results: GridResults) -> list[Finding]:
         "probability, the mean probability is from the share that is present; both of probabilities as training leaves "
         "them. Displacement: the root mean square change of a side's map by training, in logits. mAP sees neither a "
         "constant that is added to a class's scores nor, where the other side learns well, a side that learns nothing.",
-        _table("of an image's three most probable classes (table.csv)", results, TOP_COLUMNS),
+        *(
+            _table(f"of an image's three most probable {which}classes (table.csv)", part, TOP_COLUMNS)
+            for which, part in {"": results, **{f"{group} ": part for group, part in results.groups.items()}}.items()
+        ),
         "Top 3, as supervised tables have it: predicted are those of the three that are above ½; CF1 is then the "
         "harmonic mean of precision and recall over classes. F1 at 3, as zero-shot tables have it: exactly three are "
         "predicted, all labels pooled.",
