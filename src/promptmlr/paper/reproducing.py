@@ -34,8 +34,8 @@ def reproduce_table(
     """Methods × fractions × seeds on a benchmark, with the paper's numbers beside; finished cells in `out` are kept.
 
     Args:
-        grid: methods, fractions and seeds, of one of the paper's benchmarks.
-        root: the folder of VOC's devkit, or of COCO.
+        grid: methods, fractions and seeds, of a benchmark.
+        root: the folder of the benchmark.
         out: the folder of cells, and of `origins.csv`: which settings were published, and which were not.
         reference: the method that the others are compared with; None is the first.
         tower: the frozen CLIP; what it leaves open is the paper's.
@@ -92,7 +92,7 @@ def _quirks(grid: Grid, options: DataOptions) -> str:
         quirks += [
             ("classes of difficult objects alone are absent", options.difficult != "unknown", "--difficult unknown")
         ]
-    else:
+    elif grid.benchmark == "coco2014":
         quirks += [
             ("images without annotations are left out", options.coco_images != "all", "--coco-images all"),
             ("classes of crowds alone are present", options.crowd in (None, "present"), "--crowd unknown"),

@@ -1,4 +1,4 @@
-"""`promptmlr reproduce`: the paper's Table 1 on VOC2007 or COCO 2014, in its own setting."""
+"""`promptmlr reproduce`: the paper's Table 1 on VOC2007, COCO 2014 and other data sets, in its own setting."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ FRACTIONS = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9"
 
 
 def reproduce(
-    benchmark: Literal["voc2007", "coco2014"],
+    benchmark: Literal["voc2007", "coco2014", "nuswide", "vg500", "vg200"],
     /,
     *,
     root: Path,
@@ -45,8 +45,9 @@ def reproduce(
     and which settings were published. If it was interrupted, the same command continues it.
 
     Args:
-        benchmark: Which of the paper's data sets.
-        root: Folder of VOC's devkit, or of COCO.
+        benchmark: Which data set: the paper's voc2007 or coco2014, nuswide (81 concepts), or Visual Genome's 500 or 200
+            most frequent categories, which need --classes with their names.
+        root: Folder of VOC's devkit, of COCO, of NUS-WIDE, or of the lists of Visual Genome.
         out: Folder for cells.csv and table.md.
         methods: Names from `promptmlr methods`, separated by commas.
         observed: Fractions of the known labels to keep, separated by commas.
