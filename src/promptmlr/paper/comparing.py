@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from promptmlr.backbone import PAPER_TOWER, Backbone
 from promptmlr.data import LabelledImages
@@ -19,7 +20,7 @@ from promptmlr.paper.design.running import Design, run_design
 from promptmlr.paper.design.search import SearchRule
 from promptmlr.paper.grid.benchmarks import benchmark_of
 from promptmlr.paper.grid.compare import compare
-from promptmlr.paper.grid.folds import draw_folds
+from promptmlr.paper.grid.folds import VALIDATION, draw_folds
 from promptmlr.paper.grid.observed import in_words, observed_as
 from promptmlr.paper.grid.outputs import GridOutputs
 from promptmlr.paper.grid.plan import Grid, reference_of, with_zero_shot
@@ -44,6 +45,7 @@ class Comparison:
         reference: the method that the others are compared with; None is the first.
         folds: number of folds of the training images for cross-validation; None scores on the test split.
         unseen: the classes of which training sees no label (`choose_classes`).
+        select: which epoch is scored, as in `Grid`.
         recipe: how methods are trained.
         tower: the frozen CLIP.
         reading: how the data are read.
@@ -57,6 +59,7 @@ class Comparison:
     reference: str | None = None
     folds: int | None = None
     unseen: str | None = None
+    select: Literal["last", "val"] = "last"
     recipe: RecipeOptions = RecipeOptions()
     tower: NewTowerOptions = NewTowerOptions()
     reading: DataOptions = DataOptions()
@@ -122,7 +125,16 @@ def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOut
     changes = asked.recipe.changes()
     seen = [observed_as(hiding) for hiding in asked.hidings]
     recipe = asked.recipe.recipe
-    grid = Grid(chosen, seen, asked.seeds, asked.recipe.order_seed, recipe, changes, unseen=opened.hidden)
+    grid = Grid(
+        chosen,
+        seen,
+        asked.seeds,
+        asked.recipe.order_seed,
+        recipe,
+        changes,
+        select=asked.select,
+        unseen=opened.hidden,
+    )
     results = compare(grid, opened.train, opened.test, opened.backbone, out, **asked.settings(reporter))
     test, hidden = opened.test, opened.hidden
     changed = [f"{key.replace('_', ' ')} {value}" for key, value in changes.items() if value]
@@ -130,6 +142,7 @@ def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOut
     settings = [
         f"Recipe {recipe}" + (f", but {', '.join(changed)}." if changed else "."),
         *in_words(grid.observed),
+        *([VALIDATION] if asked.select == "val" else []),
         *unseen_findings(hidden, opened.train.class_names, grid.recipes(opened.train.labels)),
     ]
     return GridOutputs(

@@ -8,6 +8,7 @@ from promptmlr.opening import job_settings, open_tower
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions
 from promptmlr.paper.grid.benchmarks import BENCHMARKS, load_benchmark, what_is_missing
 from promptmlr.paper.grid.compare import compare
+from promptmlr.paper.grid.folds import VALIDATION
 from promptmlr.paper.grid.origins import SettingOrigins
 from promptmlr.paper.grid.outputs import GridOutputs
 from promptmlr.paper.grid.plan import Grid, reference_of
@@ -65,6 +66,8 @@ def reproduce_table(
             "As in the released code, every cell is its best epoch on these test images, so all scores lean high; "
             "--select last takes the last."
         )
+    if grid.select == "val":
+        remarks.append(VALIDATION)
     results = compare(grid, train, test, backbone, out, **job_settings(regions, reading, tower, reporter))
     origins.write(out / "origins.csv")
     return GridOutputs(

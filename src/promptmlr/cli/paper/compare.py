@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -34,6 +34,7 @@ def compare(
     seeds: PositiveInt = 3,
     folds: Annotated[int | None, Parameter(validator=Number(gte=2))] = None,
     unseen: str | None = None,
+    select: Literal["last", "val"] = "last",
     reference: str | None = None,
     report: Report = None,
     design: bool = False,
@@ -60,6 +61,8 @@ def compare(
             score it on that part. The test split is not used. (default: the data's own folds, if no test split)
         unseen: Hide all labels of these classes from training, and score seen and unseen classes separately: a random
             share of the classes, names separated by commas, a text file of names, or coco48-17.
+        select: Which epoch to score: the last, or (val) the best on a fifth of the training images, held out with all
+            their labels. --observed single-positive --select val is the protocol of Cole and others (CVPR 2021).
         reference: Method that the others are compared with, in addition to zero-shot. (default: the first)
         design: Instead of methods, train all pairs of a presence and an absence side, each to its plateau: 25 pairs at
             every fraction, with learning rates searched at --epochs (20) and 3 seeds. Takes hours.
@@ -70,7 +73,7 @@ def compare(
 
     not_of_design = {"--methods": methods, "--reference": reference, "--start": recipe.start, "--folds": folds}
     not_of_design |= {"--unseen": unseen, "--shared-context": recipe.shared_context or None}
-    not_of_design |= {"--unknown": recipe.unknown}
+    not_of_design |= {"--unknown": recipe.unknown, "--select": None if select == "last" else select}
     if design and (given := _given(not_of_design)):
         raise UserError(f"--design crosses all sides and starts on one split of the data; leave out {given[0]}")
     if not design and (given := _given({"--jobs": jobs, "--most-epochs": most_epochs})):
@@ -83,6 +86,7 @@ def compare(
         reference,
         folds,
         unseen,
+        select,
         recipe,
         tower,
         reading,

@@ -29,7 +29,7 @@ def reproduce(
     recipe: str = "released",
     epochs: PositiveInt | None = None,
     reference: str | None = None,
-    select: Literal["test", "last"] = "test",
+    select: Literal["test", "last", "val"] = "test",
     offset: Literal["none", "zero", "random"] | None = None,
     start: Literal["random", "agnostic", "text"] | None = None,
     augmentation: Literal["none", "cutout+randaugment"] | None = None,
@@ -56,7 +56,8 @@ def reproduce(
         recipe: released, default, or a TOML file.
         epochs: How many times training goes through all images. (default: the recipe's)
         reference: Method that the others are compared with. (default: the first)
-        select: Score the epoch that is best on the test images (as released), or the last epoch.
+        select: Score the epoch that is best on the test images (as released), the last epoch, or (val) the best on a
+            fifth of the training images, held out with all their labels.
         offset: Learned vector added to the text feature of a prompt; the paper does not mention it. (default: random,
             as released)
         start: Initial value of learned embeddings. (default: random, as released)
