@@ -90,6 +90,7 @@ def test_the_whole_table_on_a_small_voc_tree(promptmlr, tmp_path: Path, small) -
     assert NUMBER.findall(text) == NUMBER.findall(done.out)  # the same, set as lines
     assert "The paper's tower is RN101 at 448 px, and this is" in text
     assert "| dualcoop, paper | 90.3 | 92.2 |" in text
+    assert "| DualCoOp, run again | 91.6 | 93.3 |" in text
     assert "| dualcoop, ours − paper | −" in text
     assert "not all of VOC2007: 10 training and 8 test images of 20 classes, where it has 5,011" in text
     assert "0 of 36 cells of the table run on published rates, " in text  # epochs are asked for

@@ -23,10 +23,11 @@ from promptmlr.paper.grid.compare import compare
 from promptmlr.paper.grid.folds import VALIDATION, draw_folds
 from promptmlr.paper.grid.observed import in_words, observed_as
 from promptmlr.paper.grid.outputs import GridOutputs
+from promptmlr.paper.grid.peers import peer_findings
 from promptmlr.paper.grid.plan import Grid, reference_of, with_zero_shot
 from promptmlr.paper.grid.published import published_scores
 from promptmlr.paper.grid.remarks import remarks_on
-from promptmlr.paper.grid.unseen import choose_classes, unseen_findings
+from promptmlr.paper.grid.unseen import COCO_48_17, choose_classes, unseen_findings
 from promptmlr.recipes import load_recipe
 from promptmlr.reporting import Reporter
 
@@ -93,6 +94,7 @@ class _Opened:
         hidden: classes of which training sees no label.
         remarks: limits of what the scores mean.
         backbone: the frozen CLIP.
+        benchmark: which data set of published tables this is, as in `peers.Peer`.
     """
 
     train: LabelledImages
@@ -100,6 +102,7 @@ class _Opened:
     hidden: list[str]
     remarks: list[str]
     backbone: Backbone
+    benchmark: str | None
 
     @property
     def folds(self) -> int:
@@ -153,6 +156,7 @@ def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOut
         opened.remarks,
         settings,
         folds=opened.folds,
+        peers=peer_findings(opened.benchmark, grid.observed),
     )
 
 
@@ -199,16 +203,17 @@ def _opened(asked: Comparison, reporter: Reporter) -> _Opened:
     elif train.folds is None:
         raise UserError(_no_split(asked, train))
     hidden: list[str] = []
+    benchmark: str | None = None if test is None else benchmark_of(test)
     if asked.unseen is not None:
+        benchmark = COCO_48_17 if (benchmark, asked.unseen) == ("coco2014", COCO_48_17) else None
         scored, hidden = choose_classes(asked.unseen, train.class_names)
         test = None if test is None else test.with_classes(train.class_names).of_classes(scored)
         train = train.of_classes(scored)
     remarks = remarks_on(train, train.folds) if test is None else remarks_on(test, None)
     for remark in remarks:
         reporter.note(remark)
-    return _Opened(
-        train, test, hidden, remarks, open_tower(asked.data, asked.tower, reporter, train, usual=PAPER_TOWER)
-    )
+    backbone = open_tower(asked.data, asked.tower, reporter, train, usual=PAPER_TOWER)
+    return _Opened(train, test, hidden, remarks, backbone, benchmark)
 
 
 def _no_split(asked: Comparison, train: LabelledImages) -> str:

@@ -11,6 +11,7 @@ from promptmlr.paper.grid.compare import compare
 from promptmlr.paper.grid.folds import VALIDATION
 from promptmlr.paper.grid.origins import SettingOrigins
 from promptmlr.paper.grid.outputs import GridOutputs
+from promptmlr.paper.grid.peers import peer_findings
 from promptmlr.paper.grid.plan import Grid, reference_of
 from promptmlr.paper.grid.published import published_scores
 from promptmlr.paper.grid.remarks import remarks_on
@@ -78,6 +79,7 @@ def reproduce_table(
         remarks,
         settings,
         f"The paper's Table 1 on {BENCHMARKS[benchmark].name}",
+        peers=peer_findings(benchmark, grid.observed),
     )
 
 

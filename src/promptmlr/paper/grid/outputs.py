@@ -46,6 +46,7 @@ class GridOutputs(Outputs):
         data: what was trained and tested on, in a few words.
         remarks: paragraphs on the limits of these numbers, shown below their table.
         settings: findings on how the cells were trained, shown at the end.
+        peers: what others have printed, shown before them.
         title: of the page.
         folds: of cross-validation; 1 is none.
     """
@@ -62,6 +63,7 @@ class GridOutputs(Outputs):
         settings: Sequence[Finding] = (),
         title: str = "Methods compared",
         folds: int = 1,
+        peers: Sequence[Finding] = (),
     ) -> None:
         self.results = results
         self.parts: dict[str, GridResults] = {"all": results, **results.groups}
@@ -72,6 +74,7 @@ class GridOutputs(Outputs):
         self.data = data
         self.remarks = remarks
         self.settings = settings
+        self.peers = peers
         self.title = title
         self.along = ALONG[kind_of(results.observed)]
         self.lead = f"mAP on {data}, by the {self.along}."
@@ -106,7 +109,7 @@ class GridOutputs(Outputs):
                 ),
                 self._difference_note(len(tables["all"])),
             ]
-        found += other_metrics_findings(self.results)
+        found += [*other_metrics_findings(self.results), *self.peers]
         if self.settings:
             found += [Heading("Settings"), *self.settings]
         return found
