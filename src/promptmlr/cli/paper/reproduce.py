@@ -38,16 +38,15 @@ def reproduce(
     reading: Benchmark = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Train the paper's methods as released, and print the paper's scores next to these.
+    """Train the paper's methods as released, and print the paper's scores beside.
 
     RN101 at 448 px, with the paper's fractions of observed labels. Everything that the released code does and the paper
     does not mention is on by default, and has an option that turns it off. The command first prints which of it is on,
-    and which settings were published. If it was interrupted, the same command continues it.
+    and which settings were published. Repeat it to continue.
 
     Args:
-        benchmark: Which data set: the paper's voc2007 or coco2014, nuswide (81 concepts), or Visual Genome's 500 or 200
-            most frequent categories, which need --classes with their names.
-        root: Folder of VOC's devkit, of COCO, of NUS-WIDE, or of the lists of Visual Genome.
+        benchmark: voc2007 and coco2014 are the paper's; vg500 and vg200 need the names of their --classes.
+        root: Folder of the data set.
         out: Folder for cells.csv and table.md.
         methods: Names from `promptmlr methods`, separated by commas.
         observed: Fractions of the known labels to keep, separated by commas.
@@ -56,8 +55,8 @@ def reproduce(
         recipe: released, default, or a TOML file.
         epochs: How many times training goes through all images. (default: the recipe's)
         reference: Method that the others are compared with. (default: the first)
-        select: Score the epoch that is best on the test images (as released), the last epoch, or (val) the best on a
-            fifth of the training images, held out with all their labels.
+        select: Score the epoch that is best on the test images (as released), the last, or (val) the best on a fifth of
+            the training images, held out with all labels.
         offset: Learned vector added to the text feature of a prompt; the paper does not mention it. (default: random,
             as released)
         start: Initial value of learned embeddings. (default: random, as released)
