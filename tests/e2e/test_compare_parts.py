@@ -173,6 +173,25 @@ def test_unseen_classes_are_hidden_from_training_and_scored_apart(promptmlr, pho
     assert (again.code, "3 finished before" in again.err) == (0, True)
 
 
+def test_a_folder_of_an_older_version_goes_on(promptmlr, photos: Path) -> None:
+    """Without scores of the three most probable classes, which are then dashes of its methods."""
+    out, later = photos / "grid", ("cf1_top3", "of1_top3", "f1_at_3")
+    command = ("compare", photos / "labels.csv", "--out", out, *SMALL)
+    assert promptmlr(*command, "--methods", "baseline").code == 0
+    for name in ("cells.csv", "table.csv"):
+        rows = [{key: row[key] for key in row if key not in later} for row in csv_rows(out / name)]
+        lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+        (out / name).write_text("".join(f"{line}\n" for line in lines))
+    done = promptmlr(*command, "--methods", "baseline,dualembedding")
+    assert (done.code, "2 finished before" in done.err) == (0, True), done.err
+    top = done.out[done.out.index("three most probable classes") :].splitlines()
+    shown = {
+        line.split()[0]: line.split()[1:] for line in top if line.split()[:1] != ["method"] and len(line.split()) == 4
+    }
+    assert shown["baseline"] == shown["zeroshot"] == ["–"] * 3
+    assert "–" not in shown["dualembedding"]
+
+
 SINGLE = (
     *("--backbone", "scenes", "--workers", "0", "--seeds", "1"),
     *("--observed", "single-positive", "--methods", "baseline", "--select", "val"),
