@@ -43,7 +43,7 @@ def write_csv(path: Path, columns: Sequence[str], records: Iterable[Mapping[str,
 
 
 def _ours(header: Sequence[str], columns: Sequence[str]) -> bool:
-    """Whether a header is the columns, or those of an older version: the first ones, and some of the others in order."""
+    """Whether a header is the columns, or those of an older version: the first, and some of the others in order."""
     rest = iter(columns)
     return list(header[:_FIRST]) == list(columns[:_FIRST]) and all(name in rest for name in header)
 
