@@ -183,6 +183,25 @@ def test_the_best_epoch_on_the_test_images_is_scored(promptmlr, tmp_path: Path, 
     assert (mixed.code, 'another --select ("test" there, "last" here)' in mixed.err) == (2, True)
 
 
+def test_epochs_can_be_chosen_on_held_out_training_images(promptmlr, tmp_path: Path, small, monkeypatch) -> None:
+    """As they are, without augmentation: two of eight images, with all labels."""
+    root, asked = write_coco(tmp_path / "coco"), []
+
+    def best_first(folded, source, labels) -> list[float]:
+        asked.append((len(source), labels))
+        return [-len(asked)] * len(folded)
+
+    monkeypatch.setattr(cells, "mean_aps", best_first)
+    few = ("--methods", "positivecoop", "--observed", "0.5", "--select", "val", *small)
+    done = promptmlr("reproduce", "coco2014", "--root", root, "--out", tmp_path / "out", *few)
+    assert done.code == 0, done.err
+    assert {(count, labels.shape, (labels == -1).sum()) for count, labels in asked} == {(2, (2, 3), 0)}
+    assert csv_rows(tmp_path / "out" / "cells.csv")[0]["epoch"] == "1"
+    text = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+    assert "held out with all labels that they have" in text
+    assert "its best epoch on these test images" not in text
+
+
 def test_a_cell_is_the_run_that_train_makes(promptmlr, tmp_path: Path, small) -> None:
     """With the recipe of its fraction, and its best epoch; PositiveCoOp's settings are those of both data sets."""
     root, out, run = write_voc(tmp_path), tmp_path / "out", tmp_path / "run"
