@@ -1,7 +1,7 @@
 """F1 where at most k classes of an image are predicted, as tables of multi-label recognition print it beside mAP.
 
 Two definitions are in use. Supervised tables ("top-3 CF1, OF1") predict those of an image's three most probable classes
-that are above ½ as well (`util.py`, `overall_topk`, of megvii-research/ML-GCN, and the same function in most code after
+that are above ½ as well (`util.py`, `overall_topk`, of megvii-research/ML-GCN, and the same function in much code after
 it). Zero-shot tables ("F1 at 3") predict exactly three, however improbable (`utils/helper.py`, `calc_F1`, of
 sunxm2357/DualCoOp).
 
