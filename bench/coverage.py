@@ -1,4 +1,6 @@
-"""How often intervals hold what they are about: python bench/coverage.py [map pairs grids holm winner ahead] [--sets 200] [--out FOLDER]
+"""How often intervals hold what they are about.
+
+    python bench/coverage.py [map pairs grids holm winner ahead] [--sets 200] [--out FOLDER]
 
 Test sets are drawn from worlds whose true mAP is known, and every interval is computed by the functions that print it.
 A 95 % interval should hold the true value in 95 % of the sets; with 200 sets, that is known to about 3 points.
@@ -161,11 +163,19 @@ def of_pairs(sets: int) -> Iterator[tuple[str, ...]]:
 SPREAD = 0.05  # of a method's distance over seeds: about a point of mAP, as in grids of scenes
 METHODS = ("a", "b", "c", "d")
 FRACTIONS = (0.1, 0.3, 0.5)
-RESTLESS = {1.0: "as the others", 3.0: "varies 3 times as much"}
+GRIDS = (("as the others", 1.0, 0.81), ("varies 3 times as much", 3.0, 0.81), ("as the others", 1.0, 0.95))
+"""How the last method varies over seeds, in words and times the others, and how scores of two methods correlate within a
+class."""
 
 
 def grid(
-    world: World, images: int, seeds: int, more: Array, rng: np.random.Generator, restless: float = 1.0
+    world: World,
+    images: int,
+    seeds: int,
+    more: Array,
+    rng: np.random.Generator,
+    restless: float = 1.0,
+    alike: float = 0.81,
 ) -> GridResults:
     """A grid whose methods differ by (M,) `more` in distance; masks are common to them, and so is most of the noise.
 
@@ -180,7 +190,7 @@ def grid(
     names = [str(c) for c in range(world.classes)]
     for method, fraction, seed in np.ndindex(shape):
         off = more[method] + masks[fraction, seed] + spreads[method] * rng.standard_normal()
-        own = _like(world, shared, truth, off, rng)
+        own = _like(world, shared, truth, off, rng, alike)
         scores[method, fraction, seed] = evaluate(own, labels, names, resamples=0).mean_ap
         resampled[method, fraction, seed] = bootstrap_map(own, labels, RESAMPLES_OF_CELLS, 0)
     return GridResults(METHODS, FRACTIONS, scores, resampled, [[1] * len(FRACTIONS)] * len(METHODS))
@@ -189,6 +199,7 @@ def grid(
 def of_grids(sets: int) -> Iterator[tuple[str, ...]]:
     yield (
         "last method",
+        "scores correlate",
         "seeds",
         "images",
         "held",
@@ -201,17 +212,18 @@ def of_grids(sets: int) -> Iterator[tuple[str, ...]]:
     every = np.ones(world.classes, bool)
     apart = _distance_of(world, 0.03)
     better = world.true_map(every, apart) - world.true_map(every)
-    for (restless, said), seeds, images in product(RESTLESS.items(), (2, 3, 5), (300, 1000)):
+    for (said, restless, alike), seeds, images in product(GRIDS, (2, 3, 5), (300, 1000)):
         rng, held, last, width, single, overall = np.random.default_rng(seeds), [], [], [], [], []
         for _ in range(sets):
-            for one in grid(world, images, seeds, np.array([0.0, apart, 0.0, 0.0]), rng, restless).comparisons("a"):
+            drawn_grid = grid(world, images, seeds, np.array([0.0, apart, 0.0, 0.0]), rng, restless, alike)
+            for one in drawn_grid.comparisons("a"):
                 true = better if one.method == "b" else 0.0
                 (last if one.method == "d" else held).append(one.estimate.low <= true <= one.estimate.high)
                 width.append(one.estimate.high - one.estimate.low)
                 if one.method == "b":
                     (overall if one.observed is None else single).append(one.verdict == "higher")
         parts = held, last, width, single, overall
-        yield said, str(seeds), f"{images:,}", *(_percent(float(np.mean(part))) for part in parts)
+        yield said, f"{alike}", str(seeds), f"{images:,}", *(_percent(float(np.mean(part))) for part in parts)
 
 
 def of_holm(sets: int) -> Iterator[tuple[str, ...]]:
@@ -293,10 +305,18 @@ def of_ahead(sets: int) -> Iterator[tuple[str, ...]]:
         yield name, f"{images:,}", *map(_percent, (held[0], wide[0], held[1], wide[1], held[2]))
 
 
-def _like(world: World, shared: Array, truth: NDArray[np.int8], more: float, rng: np.random.Generator) -> Array:
-    """Scores of another recognizer on the same images: most of its noise is that of `shared`."""
-    own = 0.9 * shared + np.sqrt(1 - 0.9**2) * _noise(*truth.shape, world.dependent, rng)
-    return own + (truth == PRESENT) * (0.1 * world.distances + more)
+def _like(
+    world: World,
+    shared: Array,
+    truth: NDArray[np.int8],
+    more: float,
+    rng: np.random.Generator,
+    alike: float = 0.81,
+) -> Array:
+    """Scores of another recognizer on the same images; two of them correlate by `alike`, as they share `shared`."""
+    part = np.sqrt(alike)
+    own = part * shared + np.sqrt(1 - alike) * _noise(*truth.shape, world.dependent, rng)
+    return own + (truth == PRESENT) * ((1 - part) * world.distances + more)
 
 
 def _distance_of(world: World, points: float) -> float:

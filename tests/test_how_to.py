@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,11 @@ def test_commands_of_failure_modes_are_commands() -> None:
     assert found
     for verb in found:
         parse(["promptmlr", verb, "--help"])
+
+
+def test_commands_of_protocols_are_commands() -> None:
+    text = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\$ (promptmlr .+)$", text, re.MULTILINE)
+    assert len(found) == 4
+    for command in found:
+        parse(shlex.split(command))

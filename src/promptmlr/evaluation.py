@@ -22,6 +22,7 @@ __all__ = [
     "PairedDifference",
     "average_precision",
     "bootstrap_map",
+    "decision_scores",
     "evaluate",
     "interval_of",
     "log_loss",
@@ -185,7 +186,7 @@ def evaluate(
         prevalence=dict(zip(class_names, _prevalence(labels).tolist(), strict=True)),
         without_positive=tuple(names[~scored]),
         without_negative=tuple(names[scored & (absent == 0)]),
-        **_decision_scores(probabilities > thresholds, labels),
+        **decision_scores(probabilities > thresholds, labels),
         images=images,
         labels_used=int((labels != UNKNOWN).sum()),
         threshold=(dict(zip(class_names, thresholds.tolist(), strict=True)) if thresholds.ndim else float(thresholds)),
@@ -314,7 +315,7 @@ def resampled_counts(images: int, resamples: int, seed: int) -> Iterator[NDArray
         yield np.bincount(cells.ravel(), minlength=cells.size).astype(np.int32).reshape(shape)
 
 
-def _decision_scores(predicted: NDArray[np.bool_], labels: Labels) -> dict[str, float]:
+def decision_scores(predicted: NDArray[np.bool_], labels: Labels) -> dict[str, float]:
     """Precision, recall and F1, mean over classes and overall, of decisions (N, C)."""
     true = (predicted & (labels == PRESENT)).sum(axis=0)
     claimed = (predicted & (labels != UNKNOWN)).sum(axis=0)

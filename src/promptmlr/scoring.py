@@ -37,6 +37,7 @@ from promptmlr.report.tables import table_lines
 from promptmlr.reporting import Reporter
 from promptmlr.run import Run, images_sha256
 from promptmlr.thresholds import check_precision
+from promptmlr.top_scores import TopScores, top_scores
 
 __all__ = ["RunScore", "score_run", "threshold_of"]
 
@@ -100,6 +101,7 @@ def score_run(
         labelled.source,
         run.config.select,
         images_sha256(labelled.image_ids) == run.config.data.images_sha256,
+        top_scores(probabilities, labels),
     )
 
 
@@ -139,6 +141,7 @@ class RunScore:
         source: the scored images.
         select: how the run's epoch was chosen.
         trained_on: whether these are the images that the run was trained on.
+        top: F1 of the three most probable classes of each image.
     """
 
     evaluation: Evaluation
@@ -147,6 +150,7 @@ class RunScore:
     source: str
     select: str
     trained_on: bool
+    top: TopScores
 
     @property
     def data(self) -> str:
@@ -155,7 +159,7 @@ class RunScore:
 
     def scores(self) -> list[str]:
         """Classes as a table, an empty line, then all means."""
-        lines = _table(self.evaluation, self.select)
+        lines = _table(self.evaluation, self.top, self.select)
         if self.trained_on:
             lines.append("the run was trained on images of these names: its score on new ones will be lower")
         return lines
@@ -171,6 +175,7 @@ class RunScore:
             "select": self.select,
             "trained_on": self.trained_on,
             **self.evaluation.as_dict(),
+            **asdict(self.top),
             "reliability": {name: asdict(curve) for name, curve in self.curves.items()},
             "compared": [asdict(one) for one in self.compared],
         }
@@ -229,7 +234,7 @@ def _sentences(lines: list[str]) -> list[str]:
     return sorted(found, key=lambda sentence: not sentence.startswith("mAP"))
 
 
-def _table(result: Evaluation, select: str) -> list[str]:
+def _table(result: Evaluation, top: TopScores, select: str) -> list[str]:
     width = max(map(len, ("class", *result.per_class_ap)))
     lines = [f"{'class'.ljust(width)}     AP  share present"]
     for name, ap in result.per_class_ap.items():
@@ -250,6 +255,10 @@ def _table(result: Evaluation, select: str) -> list[str]:
     lines.append(
         f"  all labels pooled: precision OP {100 * result.op:.1f}, recall OR {100 * result.or_:.1f}, "
         f"OF1 {100 * result.of1:.1f}"
+    )
+    lines.append(
+        f"  of an image's three most probable classes, those above 0.5: CF1 {100 * top.cf1_top3:.1f} (harmonic mean), "
+        f"OF1 {100 * top.of1_top3:.1f}; all three: F1 {100 * top.f1_at_3:.1f}"
     )
     lines.append(
         f"mAP {100 * result.mean_ap:.1f}{interval} on {result.images:,} images; "

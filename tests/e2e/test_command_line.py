@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from promptmlr.labels import hide
 from promptmlr.methods import METHOD_TABLE
 from promptmlr.recipes import load_recipe
 from promptmlr.run import FILES
+from promptmlr.top_scores import top_scores
 from support import assert_same_tensors, csv_rows, interrupt_after, require_shared
 
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0")
@@ -77,6 +79,12 @@ def test_csv_to_predictions(promptmlr, photos: Path, method: str) -> None:
         cuts = zip(pm.load_run(run).class_names, pm.load_run(run).thresholds, strict=True)
         above = {name for name, cut in cuts if float(row[name]) > cut}
         assert set(filter(None, row["labels"].split(";"))) == above
+
+    test = load_data(str(table), "test")
+    by_name = {Path(row["image"]).name: [float(row[name]) for name in test.class_names] for row in rows}
+    top = top_scores(np.array([by_name[Path(name).name] for name in test.image_ids]), test.labels)
+    assert [scores[key] for key in ("cf1_top3", "of1_top3", "f1_at_3")] == pytest.approx(list(astuple(top)), abs=0.02)
+    assert f"all three: F1 {100 * scores['f1_at_3']:.1f}" in evaluated.out
 
 
 def test_predictions_agree_between_forms(promptmlr, photos: Path, run: Path) -> None:

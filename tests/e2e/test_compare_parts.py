@@ -1,5 +1,6 @@
 """`promptmlr compare` on parts of the data: in folds, and with classes that training never sees."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 
 from promptmlr import opening
 from promptmlr.data import load_data
+from promptmlr.paper.grid import cells as grid_cells
 from promptmlr.paper.grid import stack
-from promptmlr.paper.grid.folds import draw_folds
+from promptmlr.paper.grid.folds import Fold, draw_folds, hold_out_images
 from support import csv_rows
 
 SMALL = ("--backbone", "scenes", "--epochs", "2", "--workers", "0", "--seeds", "1", "--observed", "1")
@@ -132,6 +134,7 @@ def test_without_a_test_split_nothing_is_scored_on_what_it_was_trained_on(prompt
         (("--unseen", "clowd"), "no class 'clowd' in the data; did you mean 'cloud'"),
         (("--design", "--folds", "2"), "leave out --folds"),
         (("--design", "--unseen", "0.2"), "leave out --unseen"),
+        (("--design", "--select", "val"), "leave out --select"),
         (("--design", "--shared-context"), "leave out --shared-context"),
     ],
 )
@@ -168,6 +171,77 @@ def test_unseen_classes_are_hidden_from_training_and_scored_apart(promptmlr, pho
     assert (other.code, "another --unseen" in other.err) == (2, True)
     again = promptmlr(*arguments, "--unseen", ",".join(unseen))
     assert (again.code, "3 finished before" in again.err) == (0, True)
+
+
+def test_a_folder_of_an_older_version_goes_on(promptmlr, photos: Path) -> None:
+    """Without scores of the three most probable classes, which are then dashes of its methods."""
+    out, later = photos / "grid", ("cf1_top3", "of1_top3", "f1_at_3")
+    command = ("compare", photos / "labels.csv", "--out", out, *SMALL)
+    assert promptmlr(*command, "--methods", "baseline").code == 0
+    for name in ("cells.csv", "table.csv"):
+        rows = [{key: row[key] for key in row if key not in later} for row in csv_rows(out / name)]
+        lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+        (out / name).write_text("".join(f"{line}\n" for line in lines))
+    done = promptmlr(*command, "--methods", "baseline,dualembedding")
+    assert (done.code, "2 finished before" in done.err) == (0, True), done.err
+    top = done.out[done.out.index("three most probable classes") :].splitlines()
+    shown = {
+        line.split()[0]: line.split()[1:] for line in top if line.split()[:1] != ["method"] and len(line.split()) == 4
+    }
+    assert shown["baseline"] == shown["zeroshot"] == ["–"] * 3
+    assert "–" not in shown["dualembedding"]
+
+
+SINGLE = (
+    *("--backbone", "scenes", "--workers", "0", "--seeds", "1"),
+    *("--observed", "single-positive", "--methods", "baseline", "--select", "val"),
+)
+
+
+def held_out(photos: Path) -> list[str]:
+    """Names of the images that `--select val` chooses epochs on."""
+    train = load_data(str(photos / "labels.csv"))
+    every = np.ones(len(train.images), dtype=np.bool_)
+    return [train.image_ids[row] for row in np.flatnonzero(hold_out_images(Fold(every, every)).validated)]
+
+
+def test_epochs_are_chosen_on_clean_labels_of_images_that_are_held_out(promptmlr, photos: Path, monkeypatch) -> None:
+    """Each epoch is said to be worse than the one before: the first of four is kept, and is that of a single epoch."""
+    falling, asked = itertools.count(), []
+
+    def worse(folded, source, labels) -> list[float]:
+        asked.append(labels)
+        return [-next(falling)] * len(folded)
+
+    monkeypatch.setattr(grid_cells, "mean_aps", worse)
+    for epochs in ("4", "1"):
+        done = promptmlr("compare", photos / "labels.csv", "--out", photos / epochs, *SINGLE, "--epochs", epochs)
+        assert done.code == 0, done.err
+    train = load_data(str(photos / "labels.csv"))
+    rows = [train.image_ids.index(name) for name in held_out(photos)]
+    assert len(rows) == 6
+    np.testing.assert_array_equal(asked[0], train.labels[rows])
+    four, one = (cells(photos / epochs)["baseline", "all"] for epochs in ("4", "1"))
+    assert (four["epoch"], four["mean_ap"]) == ("1", one["mean_ap"])
+    assert "held out with all labels that they have" in done.out.replace("\n", " ")
+    assert json.loads((photos / "4" / "settings.json").read_text())["baseline at single-positive"]["select"] == "val"
+
+
+def test_nothing_is_trained_on_what_is_held_out(promptmlr, photos: Path) -> None:
+    """With one epoch there is no choice, and other labels of the held-out images change nothing."""
+    held, flipped = set(held_out(photos)), {"0": "1", "1": "0"}
+    table = rewritten(
+        photos,
+        "other.csv",
+        lambda row: row if row[0] not in held else [*row[:2], *(flipped.get(c, c) for c in row[2:])],
+    )
+    for name, data in (("a", photos / "labels.csv"), ("b", table)):
+        command = ("compare", data, "--out", photos / name, *SINGLE, "--epochs", "1")
+        done = promptmlr(*command)
+        assert done.code == 0, done.err
+    assert score(photos / "a", "baseline") == score(photos / "b", "baseline")
+    done = promptmlr("compare", table, "--out", photos / "b", *SINGLE[:-2], "--epochs", "1")
+    assert (done.code, 'another --select ("val" there, "last" here)' in done.err) == (2, True)
 
 
 def test_shared_contexts_reach_unseen_classes(promptmlr, photos: Path) -> None:

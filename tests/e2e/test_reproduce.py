@@ -90,6 +90,7 @@ def test_the_whole_table_on_a_small_voc_tree(promptmlr, tmp_path: Path, small) -
     assert NUMBER.findall(text) == NUMBER.findall(done.out)  # the same, set as lines
     assert "The paper's tower is RN101 at 448 px, and this is" in text
     assert "| dualcoop, paper | 90.3 | 92.2 |" in text
+    assert "| DualCoOp, run again | 91.6 | 93.3 |" in text
     assert "| dualcoop, ours − paper | −" in text
     assert "not all of VOC2007: 10 training and 8 test images of 20 classes, where it has 5,011" in text
     assert "0 of 36 cells of the table run on published rates, " in text  # epochs are asked for
@@ -185,7 +186,7 @@ def test_a_folder_gives_both_counts_of_empty_classes(promptmlr, tmp_path: Path, 
     assert scored(out) == scored(fresh)
     for counted, left_out in zip(csv_rows(out / "table.csv"), csv_rows(fresh / "table.csv"), strict=True):
         assert counted["empty_classes"] == "zero"
-        for number in ("mean_ap", "low", "high", "cf1"):
+        for number in ("mean_ap", "low", "high", "cf1", "cf1_top3"):
             assert float(counted[number]) == pytest.approx(0.75 * float(left_out[number]))
         assert counted["of1"] == left_out["of1"]
         if counted["published"]:
@@ -232,6 +233,25 @@ def test_the_best_epoch_on_the_test_images_is_scored(promptmlr, tmp_path: Path, 
     assert [row[3] for row in scored(last)] != [row[3] for row in scored(one)]
     mixed = promptmlr(*common, "--out", best, "--epochs", "4", "--select", "last")
     assert (mixed.code, 'another --select ("test" there, "last" here)' in mixed.err) == (2, True)
+
+
+def test_epochs_can_be_chosen_on_held_out_training_images(promptmlr, tmp_path: Path, small, monkeypatch) -> None:
+    """As they are, without augmentation: two of eight images, with all labels."""
+    root, asked = write_coco(tmp_path / "coco"), []
+
+    def best_first(folded, source, labels) -> list[float]:
+        asked.append((len(source), labels))
+        return [-len(asked)] * len(folded)
+
+    monkeypatch.setattr(cells, "mean_aps", best_first)
+    few = ("--methods", "positivecoop", "--observed", "0.5", "--select", "val", *small)
+    done = promptmlr("reproduce", "coco2014", "--root", root, "--out", tmp_path / "out", *few)
+    assert done.code == 0, done.err
+    assert {(count, labels.shape, (labels == -1).sum()) for count, labels in asked} == {(2, (2, 3), 0)}
+    assert csv_rows(tmp_path / "out" / "cells.csv")[0]["epoch"] == "1"
+    text = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+    assert "held out with all labels that they have" in text
+    assert "its best epoch on these test images" not in text
 
 
 def test_a_cell_is_the_run_that_train_makes(promptmlr, tmp_path: Path, small) -> None:
@@ -291,9 +311,70 @@ def test_a_checkpoint_of_real_proportions(promptmlr, tmp_path: Path, parity_chec
     assert settings["backbone"]["preprocessing"]["image_size"] == 448
 
 
+def write_nus_wide(root: Path, *, table: bool) -> Path:
+    """Three concepts, as the original files or as ASL's table; the first image of each split shows none."""
+    concepts, images = ("airport", "clouds", "zebra"), {"Train": range(7), "Test": range(7, 12)}
+    rows = ["filepath,label,split_name"]
+    for split, numbers in images.items():
+        names = [f"actor/{number:04d}_{number}.jpg" for number in numbers]
+        shown = [[0, 0, 0]] + [[int(number % 3 == c) for c in range(3)] for number in list(numbers)[1:]]
+        for name, labels, number in zip(names, shown, numbers, strict=True):
+            draw(root / "Flickr" / name, 200 + number)
+            listed = [concept for concept, there in zip(concepts, labels, strict=True) if there]
+            rows.append(f'Flickr/{name},"{listed}",{"train" if split == "Train" else "val"}')
+        if not table:
+            for folder in ("ImageList", "Groundtruth/TrainTestLabels"):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+            backslashed = "".join(name.replace("/", "\\") + "\n" for name in names)
+            (root / f"ImageList/{split}Imagelist.txt").write_text(backslashed)
+            for column, concept in enumerate(concepts):
+                cells = "".join(f"{labels[column]}\n" for labels in shown)
+                (root / f"Groundtruth/TrainTestLabels/Labels_{concept}_{split}.txt").write_text(cells)
+    if table:
+        (root / "nus_wid_data.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def test_nus_wide_in_both_layouts(promptmlr, tmp_path: Path, small) -> None:
+    """The same images and labels under other names: what does not train scores the same."""
+    found = []
+    for name, table in (("lists", False), ("table", True)):
+        root, out = write_nus_wide(tmp_path / name, table=table), tmp_path / f"{name} out"
+        few = ("--methods", "zeroshot,positivecoop", "--observed", "0.9", "--augmentation", "none")
+        done = promptmlr("reproduce", "nuswide", "--root", root, "--out", out, *few, *small)
+        assert done.code == 0, done.err
+        sizes = "7 training and 5 test images of 3 classes, where it has 161,789 training and 107,859 test"
+        assert sizes in done.out.replace("\n", " ")
+        assert "crowds" not in done.err
+        found.append({row["method"]: row["mean_ap"] for row in csv_rows(out / "cells.csv")})
+    assert found[0]["zeroshot"] == found[1]["zeroshot"]
+
+
+def test_visual_genome_needs_names(promptmlr, tmp_path: Path, small) -> None:
+    root, names = tmp_path / "vg", tmp_path / "names.txt"
+    for number in range(8):
+        draw(root / "VG_100K" / f"{number}.jpg", 300 + number)
+    (root / "train_list_500.txt").write_text("".join(f"{number}.jpg\n" for number in range(5)))
+    (root / "test_list_500.txt").write_text("".join(f"{number}.jpg\n" for number in range(5, 8)))
+    labels = {f"{number}.jpg": [number % 4, 199] for number in range(8)}
+    (root / "vg_category_200_labels_index.json").write_text(json.dumps(labels))
+    common = ("reproduce", "vg200", "--root", root, "--methods", "zeroshot", "--observed", "0.5", *small)
+    done = promptmlr(*common, "--out", tmp_path / "out")
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "give them with --classes NAMES.txt" in done.err
+    names.write_text("".join(f"thing {number}\n" for number in range(200)))
+    done = promptmlr(*common, "--out", tmp_path / "out", "--classes", names)
+    assert done.code == 0, done.err
+    assert "196 of 200 classes have no test image with the label present" in done.out.replace("\n", " ")
+    wrong = promptmlr("reproduce", "vg500", "--root", root, "--out", tmp_path / "other", "--classes", names)
+    assert (wrong.code, "holds no Visual Genome 500: expected train_list_500.txt" in wrong.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("benchmark", "words"),
     [
+        ("nuswide", ("holds no NUS-WIDE", "or nus_wid_data.csv", "found VOC2012/")),
+        ("vg200", ("holds no Visual Genome 200", "vg_category_200_labels_index.json", "found VOC2012/")),
         ("voc2007", ("holds no VOC2007", "VOCdevkit/VOC2007/", "found VOC2012/, readme.txt")),
         ("coco2014", ("holds no COCO 2014", "annotations/instances_{train2014,val2014}.json", "found VOC2012/")),
     ],

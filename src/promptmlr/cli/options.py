@@ -88,7 +88,8 @@ _TABLES = (
 )
 Unnamed = Annotated[DataOptions, _each(_GROUPS[3], "classes")]
 """For a verb with a --classes of its own."""
-Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter", *_TABLES)]
+_OF_OTHERS = [name for name in _TABLES if name != "classes"]
+Benchmark = Annotated[DataOptions, _each(_GROUPS[3], "format", "split", "unlisted", "delimiter", *_OF_OTHERS)]
 Bare = Annotated[NewTowerOptions, _each(_GROUPS[0], "pretrained", "workers", "regions", "crops", "dtype")]
 Cache = Annotated[CacheOptions, _REGIONS]
 Archive = Annotated[ArchiveOptions, _ARCHIVE]

@@ -109,7 +109,7 @@ def _settled(
 ) -> tuple[Format, Path, DataOptions]:
     """The format of the data, where they are, and the options with what is known of data in the same format."""
     path = checked_path(data)
-    if options.classes is not None and Path(options.classes).is_file():  # a run keeps what the file says
+    if options.classes is not None and _is_file(options.classes):  # a run keeps what the file says
         options = replace(options, classes=with_commas(classes_of(options.classes)))
     if "trained" in like:
         options = replace(options, trained=tuple(between_commas(str(like["trained"]))))
@@ -121,6 +121,14 @@ def _settled(
         )
     known = like if like.get("format") == kind.name else {}
     return kind, path, options.or_else({"format": kind.name, **known})
+
+
+def _is_file(text: str) -> bool:
+    """Whether a list of names is a file instead; hundreds of names are longer than a path may be."""
+    try:
+        return Path(text).is_file()
+    except OSError:
+        return False
 
 
 def _followed(unclear: Unclear, read: Callable[[str], object]) -> Unclear:

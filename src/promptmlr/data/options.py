@@ -1,4 +1,4 @@
-"""What data are read for, and the paper's data sets; how they are read is said in `promptmlr.options`."""
+"""What data are read for, and the data sets of published tables; how they are read is said in `promptmlr.options`."""
 
 from typing import Literal
 
@@ -7,4 +7,4 @@ from promptmlr.options import DataOptions
 __all__ = ["Benchmark", "DataOptions", "Purpose"]
 
 Purpose = Literal["train", "test"]
-Benchmark = Literal["voc2007", "coco2014"]  # the paper's data sets
+Benchmark = Literal["voc2007", "coco2014", "nuswide", "vg500", "vg200"]  # the first two are the paper's

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from promptmlr.backbone import PAPER_TOWER, Backbone
 from promptmlr.data import LabelledImages
@@ -19,13 +20,14 @@ from promptmlr.paper.design.running import Design, run_design
 from promptmlr.paper.design.search import SearchRule
 from promptmlr.paper.grid.benchmarks import benchmark_of
 from promptmlr.paper.grid.compare import compare
-from promptmlr.paper.grid.folds import draw_folds
+from promptmlr.paper.grid.folds import VALIDATION, draw_folds
 from promptmlr.paper.grid.observed import in_words, observed_as
 from promptmlr.paper.grid.outputs import GridOutputs
+from promptmlr.paper.grid.peers import peer_findings
 from promptmlr.paper.grid.plan import Grid, reference_of, with_zero_shot
 from promptmlr.paper.grid.published import published_scores
 from promptmlr.paper.grid.remarks import remarks_on
-from promptmlr.paper.grid.unseen import choose_classes, unseen_findings
+from promptmlr.paper.grid.unseen import COCO_48_17, choose_classes, unseen_findings
 from promptmlr.recipes import load_recipe
 from promptmlr.reporting import Reporter
 
@@ -44,6 +46,7 @@ class Comparison:
         reference: the method that the others are compared with; None is the first.
         folds: number of folds of the training images for cross-validation; None scores on the test split.
         unseen: the classes of which training sees no label (`choose_classes`).
+        select: which epoch is scored, as in `Grid`.
         recipe: how methods are trained.
         tower: the frozen CLIP.
         reading: how the data are read.
@@ -57,6 +60,7 @@ class Comparison:
     reference: str | None = None
     folds: int | None = None
     unseen: str | None = None
+    select: Literal["last", "val"] = "last"
     recipe: RecipeOptions = RecipeOptions()
     tower: NewTowerOptions = NewTowerOptions()
     reading: DataOptions = DataOptions()
@@ -90,6 +94,7 @@ class _Opened:
         hidden: classes of which training sees no label.
         remarks: limits of what the scores mean.
         backbone: the frozen CLIP.
+        benchmark: which data set of published tables this is, as in `peers.Peer`.
     """
 
     train: LabelledImages
@@ -97,6 +102,7 @@ class _Opened:
     hidden: list[str]
     remarks: list[str]
     backbone: Backbone
+    benchmark: str | None
 
     @property
     def folds(self) -> int:
@@ -122,7 +128,16 @@ def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOut
     changes = asked.recipe.changes()
     seen = [observed_as(hiding) for hiding in asked.hidings]
     recipe = asked.recipe.recipe
-    grid = Grid(chosen, seen, asked.seeds, asked.recipe.order_seed, recipe, changes, unseen=opened.hidden)
+    grid = Grid(
+        chosen,
+        seen,
+        asked.seeds,
+        asked.recipe.order_seed,
+        recipe,
+        changes,
+        select=asked.select,
+        unseen=opened.hidden,
+    )
     results = compare(grid, opened.train, opened.test, opened.backbone, out, **asked.settings(reporter))
     test, hidden = opened.test, opened.hidden
     changed = [f"{key.replace('_', ' ')} {value}" for key, value in changes.items() if value]
@@ -130,6 +145,7 @@ def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOut
     settings = [
         f"Recipe {recipe}" + (f", but {', '.join(changed)}." if changed else "."),
         *in_words(grid.observed),
+        *([VALIDATION] if asked.select == "val" else []),
         *unseen_findings(hidden, opened.train.class_names, grid.recipes(opened.train.labels)),
     ]
     return GridOutputs(
@@ -140,6 +156,7 @@ def compare_methods(asked: Comparison, out: Path, reporter: Reporter) -> GridOut
         opened.remarks,
         settings,
         folds=opened.folds,
+        peers=peer_findings(opened.benchmark, grid.observed),
     )
 
 
@@ -186,16 +203,17 @@ def _opened(asked: Comparison, reporter: Reporter) -> _Opened:
     elif train.folds is None:
         raise UserError(_no_split(asked, train))
     hidden: list[str] = []
+    benchmark: str | None = None if test is None else benchmark_of(test)
     if asked.unseen is not None:
+        benchmark = COCO_48_17 if (benchmark, asked.unseen) == ("coco2014", COCO_48_17) else None
         scored, hidden = choose_classes(asked.unseen, train.class_names)
         test = None if test is None else test.with_classes(train.class_names).of_classes(scored)
         train = train.of_classes(scored)
     remarks = remarks_on(train, train.folds) if test is None else remarks_on(test, None)
     for remark in remarks:
         reporter.note(remark)
-    return _Opened(
-        train, test, hidden, remarks, open_tower(asked.data, asked.tower, reporter, train, usual=PAPER_TOWER)
-    )
+    backbone = open_tower(asked.data, asked.tower, reporter, train, usual=PAPER_TOWER)
+    return _Opened(train, test, hidden, remarks, backbone, benchmark)
 
 
 def _no_split(asked: Comparison, train: LabelledImages) -> str:

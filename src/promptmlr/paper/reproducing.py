@@ -8,8 +8,10 @@ from promptmlr.opening import job_settings, open_tower
 from promptmlr.options import CacheOptions, DataOptions, NewTowerOptions
 from promptmlr.paper.grid.benchmarks import BENCHMARKS, load_benchmark, what_is_missing
 from promptmlr.paper.grid.compare import compare
+from promptmlr.paper.grid.folds import VALIDATION
 from promptmlr.paper.grid.origins import SettingOrigins
 from promptmlr.paper.grid.outputs import GridOutputs
+from promptmlr.paper.grid.peers import peer_findings
 from promptmlr.paper.grid.plan import Grid, reference_of
 from promptmlr.paper.grid.published import published_scores
 from promptmlr.paper.grid.remarks import remarks_on
@@ -34,8 +36,8 @@ def reproduce_table(
     """Methods × fractions × seeds on a benchmark, with the paper's numbers beside; finished cells in `out` are kept.
 
     Args:
-        grid: methods, fractions and seeds, of one of the paper's benchmarks.
-        root: the folder of VOC's devkit, or of COCO.
+        grid: methods, fractions and seeds, of a benchmark.
+        root: the folder of the benchmark.
         out: the folder of cells, and of `origins.csv`: which settings were published, and which were not.
         reference: the method that the others are compared with; None is the first.
         tower: the frozen CLIP; what it leaves open is the paper's.
@@ -65,16 +67,20 @@ def reproduce_table(
             "As in the released code, every cell is its best epoch on these test images, so all scores lean high; "
             "--select last takes the last."
         )
+    if grid.select == "val":
+        remarks.append(VALIDATION)
     results = compare(grid, train, test, backbone, out, **job_settings(regions, reading, tower, reporter))
     origins.write(out / "origins.csv")
+    name, published = BENCHMARKS[benchmark].name, published_scores(benchmark)
     return GridOutputs(
         results,
         reference,
-        published_scores(benchmark),
+        published,
         f"{len(test.images):,} test images of {test.source}, {backbone.description}",
         remarks,
         settings,
-        f"The paper's Table 1 on {BENCHMARKS[benchmark].name}",
+        f"The paper's Table 1 on {name}" if published else f"The paper's methods on {name}",
+        peers=peer_findings(benchmark, grid.observed),
     )
 
 
@@ -93,7 +99,7 @@ def _quirks(grid: Grid, options: DataOptions) -> str:
         quirks += [
             ("classes of difficult objects alone are absent", options.difficult != "unknown", "--difficult unknown")
         ]
-    else:
+    elif grid.benchmark == "coco2014":
         quirks += [
             ("images without annotations are left out", options.coco_images != "all", "--coco-images all"),
             ("classes of crowds alone are present", options.crowd in (None, "present"), "--crowd unknown"),

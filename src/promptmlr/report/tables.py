@@ -15,6 +15,7 @@ from promptmlr.files import write_text
 __all__ = ["csv_text", "markdown_table", "percent_interval", "signed", "table_lines", "write_csv"]
 
 UNFOLDED = 10_000  # letters, wider than any table
+_FIRST = 3  # columns that a table has had from its first version on
 
 
 def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> str:
@@ -27,7 +28,7 @@ def csv_text(columns: Sequence[str], records: Iterable[Mapping[str, object]]) ->
 
 
 def write_csv(path: Path, columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> None:
-    """The same as a file; an older one with the same header is replaced.
+    """The same as a file; an older one is replaced, also one from before some of these columns were added.
 
     Raises:
         UserError: there is a file with another header, which is somebody's own.
@@ -36,9 +37,15 @@ def write_csv(path: Path, columns: Sequence[str], records: Iterable[Mapping[str,
     text = csv_text(columns, records)
     if path.is_file():
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            if file.readline() != text[: text.index("\n") + 1]:
+            if not _ours(file.readline().rstrip("\n").split(","), columns):
                 raise UserError(f"{path} is another table and would be lost; rename it, or choose another folder")
     write_text(path, text)
+
+
+def _ours(header: Sequence[str], columns: Sequence[str]) -> bool:
+    """Whether a header is the columns, or those of an older version: the first, and some of the others in order."""
+    rest = iter(columns)
+    return list(header[:_FIRST]) == list(columns[:_FIRST]) and all(name in rest for name in header)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:

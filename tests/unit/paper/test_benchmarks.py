@@ -21,6 +21,9 @@ def images(count: int, classes: int) -> LabelledImages:
         ((4952, 80), None),
         ((40137, 80), "coco2014"),
         ((40504, 80), "coco2014"),
+        ((107859, 81), "nuswide"),
+        ((10000, 500), "vg500"),
+        ((10000, 200), "vg200"),
     ],
 )
 def test_a_benchmark_is_known_by_its_size(size: tuple[int, int], benchmark: str | None) -> None:

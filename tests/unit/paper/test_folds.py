@@ -8,7 +8,7 @@ import torch
 from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.evaluation import bootstrap_map
-from promptmlr.paper.grid.folds import draw_folds, folds_of
+from promptmlr.paper.grid.folds import Fold, draw_folds, folds_of, hold_out_images
 from promptmlr.paper.grid.outputs import GridOutputs
 from promptmlr.paper.grid.remarks import remarks_on
 from promptmlr.paper.grid.results import GridResults
@@ -33,6 +33,19 @@ def test_every_image_is_tested_once_by_what_was_not_trained_on_it() -> None:
         np.testing.assert_array_equal(fold.trained, ~fold.tested)
     with pytest.raises(UserError, match="all images are in one fold"):
         folds_of(np.zeros(4, dtype=np.int64))
+
+
+def test_a_fifth_of_the_training_images_is_held_out_and_of_no_others() -> None:
+    trained = np.arange(60) % 6 > 0  # 50 of 60
+    fold = hold_out_images(Fold(trained, ~trained))
+    assert fold.validated is not None
+    assert (fold.validated.sum(), fold.trained.sum()) == (10, 40)
+    np.testing.assert_array_equal(fold.validated ^ fold.trained, trained)
+    np.testing.assert_array_equal(fold.tested, ~trained)
+    np.testing.assert_array_equal(fold.validated, hold_out_images(Fold(trained, ~trained)).validated)
+    assert hold_out_images(Fold(trained[:4], ~trained[:4])).trained.sum() == 2
+    with pytest.raises(UserError, match="of 1 training images none can be held out"):
+        hold_out_images(Fold(trained[:2], ~trained[:2]))
 
 
 class Patchy(InMemoryRegions):

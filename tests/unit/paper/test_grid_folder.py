@@ -41,6 +41,24 @@ def finished(folder: Path) -> GridFolder:
     return grid
 
 
+def test_what_the_three_most_probable_classes_scored_is_kept(tmp_path: Path) -> None:
+    grid, more = finished(tmp_path), {"cf1_top3": 0.6, "of1_top3": 0.7, "f1_at_3": 0.8}
+    key = ("baseline", 0.1, 0, "all")
+    with grid.held({}):
+        grid.add(replace(grid.cells[key], **more), np.full(4, 0.5))
+        grid.save()
+    again = GridFolder(tmp_path, "compare")
+    with again.held({}):
+        pass
+    assert again.cells[key].f1_at_3 == 0.8
+    found = again.results(["baseline"], [0.1], 2).other_metrics  # the second seed is of an older version
+    assert [found[name][0, 0, 0] for name in more] == list(more.values())
+    assert np.isnan(found["f1_at_3"][0, 0, 1])
+    (tmp_path / "cells.csv").write_text((tmp_path / "cells.csv").read_text().replace(",0.8", ",1.8"))
+    with pytest.raises(UserError, match=r"scores lie in 0\.\.1"), GridFolder(tmp_path, "compare").held({}):
+        pass
+
+
 def test_folders_of_older_versions_are_read(tmp_path: Path) -> None:
     """Fractions as numbers in both tables, and neither log loss nor calibration error."""
     before = finished(tmp_path)

@@ -100,6 +100,17 @@ def test_what_an_older_version_did_not_keep_is_a_dash() -> None:
     assert row.split()[3:5] == ["–", "40.0"]
 
 
+def test_the_three_most_probable_classes_have_a_table_of_their_own() -> None:
+    whole = grid([0.3, 0.5])
+    newer = replace(whole, other_metrics=dict(whole.other_metrics) | {"f1_at_3": np.array([[[0.2, 0.3]]])})
+    older = replace(whole, other_metrics=dict(whole.other_metrics) | {"cf1_top3": np.full((1, 1, 2), np.nan)})
+    rows = [
+        [line.split() for line in as_text(other_metrics_findings(one)).splitlines() if line.startswith("dualcoop")][1]
+        for one in (newer, older)
+    ]
+    assert rows == [["dualcoop", "40.0", "40.0", "25.0"], ["dualcoop", "–", "40.0", "40.0"]]
+
+
 def data(labels: list[list[int]]) -> LabelledImages:
     ids = tuple(f"{index:04}" for index in range(len(labels)))
     names = tuple(f"class {column}" for column in range(len(labels[0])))

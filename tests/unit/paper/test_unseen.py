@@ -11,7 +11,13 @@ from promptmlr.errors import UserError
 from promptmlr.methods import METHOD_TABLE, create_recognizer
 from promptmlr.paper.grid.outputs import GridOutputs
 from promptmlr.paper.grid.results import GridResults
-from promptmlr.paper.grid.unseen import choose_classes, class_groups, unseen_findings, what_is_known
+from promptmlr.paper.grid.unseen import (
+    choose_classes,
+    class_groups,
+    harmonic_mean,
+    unseen_findings,
+    what_is_known,
+)
 from promptmlr.recipes import load_recipe
 from promptmlr.report.findings import as_text
 
@@ -119,7 +125,21 @@ def test_tables_are_of_all_seen_and_unseen_classes(tmp_path: Path) -> None:
     assert text.count("baseline, paper") == 1
     assert "Unseen in training are 1 of 5 classes: cat." in text
     assert "baseline: nothing;" in text
+    table = text[text.index("mAP in percent, harmonic mean of seen and unseen classes") :].splitlines()
+    assert table[2].split()[:2] == ["baseline", "35.7"]  # of 62.5 and 25.0
     outputs.write(tmp_path)
     lines = (tmp_path / "table.csv").read_text().splitlines()
-    assert [line.rsplit(",", 1)[1] for line in lines] == ["classes", *["all"] * 2, *["seen"] * 2, *["unseen"] * 2]
+    assert [line.rsplit(",", 1)[1] for line in lines] == [
+        "classes",
+        *(group for group in ("all", "seen", "unseen", "harmonic") for _ in range(2)),
+    ]
     assert unseen_findings([], NAMES, recipes) == []
+
+
+def test_a_harmonic_mean_is_of_every_resample_and_zero_where_one_is() -> None:
+    def of(scores: list[float], resampled: list[float]) -> GridResults:
+        return GridResults(["one"], [0.5], np.array([[scores]]), np.array([[[resampled] * len(scores)]]), [[7]])
+
+    found = harmonic_mean(of([0.6, 0.5], [0.8, 0.0, 0.4]), of([0.3, 0.5], [0.2, 0.0, 0.0]))
+    np.testing.assert_allclose(found.scores[0, 0], [0.4, 0.5])
+    np.testing.assert_allclose(found.resampled[0, 0, 0], [0.32, 0.0, 0.0])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -34,6 +34,7 @@ def compare(
     seeds: PositiveInt = 3,
     folds: Annotated[int | None, Parameter(validator=Number(gte=2))] = None,
     unseen: str | None = None,
+    select: Literal["last", "val"] = "last",
     reference: str | None = None,
     report: Report = None,
     design: bool = False,
@@ -52,14 +53,14 @@ def compare(
         out: Folder for cells.csv and table.md.
         methods: Names from `promptmlr methods`, separated by commas; zeroshot is always included. (default: all)
         observed: Fractions of the known labels to keep, separated by commas. Also single-positive (one present label
-            per image, chosen at random) and positive-only:P (each present label with probability P). (default:
-            0.1,0.5,0.9)
-        labels: Numbers of known labels to keep instead of --observed, separated by commas.
+            per image) and positive-only:P (each present label with probability P). (default: 0.1,0.5,0.9)
+        labels: Numbers of labels to keep instead, between commas.
         seeds: How many seeds; each hides other labels and starts from other initial values.
         folds: Cross-validation: train every cell this many times, each time without a part of the training images, and
             score it on that part. The test split is not used. (default: the data's own folds, if no test split)
-        unseen: Hide all labels of these classes from training, and score seen and unseen classes separately: a random
-            share of the classes, names separated by commas, a text file of names, or coco48-17.
+        unseen: Hide all labels of these classes, and score seen and unseen ones separately: a share drawn at random,
+            names separated by commas, a file of names, or coco48-17.
+        select: Epoch to score: the last, or (val) the best on a fifth of the training images, held out with all labels.
         reference: Method that the others are compared with, in addition to zero-shot. (default: the first)
         design: Instead of methods, train all pairs of a presence and an absence side, each to its plateau: 25 pairs at
             every fraction, with learning rates searched at --epochs (20) and 3 seeds. Takes hours.
@@ -70,7 +71,7 @@ def compare(
 
     not_of_design = {"--methods": methods, "--reference": reference, "--start": recipe.start, "--folds": folds}
     not_of_design |= {"--unseen": unseen, "--shared-context": recipe.shared_context or None}
-    not_of_design |= {"--unknown": recipe.unknown}
+    not_of_design |= {"--unknown": recipe.unknown, "--select": None if select == "last" else select}
     if design and (given := _given(not_of_design)):
         raise UserError(f"--design crosses all sides and starts on one split of the data; leave out {given[0]}")
     if not design and (given := _given({"--jobs": jobs, "--most-epochs": most_epochs})):
@@ -83,6 +84,7 @@ def compare(
         reference,
         folds,
         unseen,
+        select,
         recipe,
         tower,
         reading,

@@ -1,4 +1,4 @@
-"""`promptmlr reproduce`: the paper's Table 1 on VOC2007 or COCO 2014, in its own setting."""
+"""`promptmlr reproduce`: the paper's Table 1 on VOC2007, COCO 2014 and other data sets, in its own setting."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,7 +16,7 @@ FRACTIONS = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9"
 
 
 def reproduce(
-    benchmark: Literal["voc2007", "coco2014"],
+    benchmark: Literal["voc2007", "coco2014", "nuswide", "vg500", "vg200"],
     /,
     *,
     root: Path,
@@ -29,7 +29,7 @@ def reproduce(
     recipe: str = "released",
     epochs: PositiveInt | None = None,
     reference: str | None = None,
-    select: Literal["test", "last"] = "test",
+    select: Literal["test", "last", "val"] = "test",
     empty_classes: Literal["left-out", "zero"] = "left-out",
     offset: Literal["none", "zero", "random"] | None = None,
     start: Literal["random", "agnostic", "text"] | None = None,
@@ -39,15 +39,15 @@ def reproduce(
     reading: Benchmark = DataOptions(),
     regions: Cache = CacheOptions(),
 ) -> None:
-    """Train the paper's methods as released, and print the paper's scores next to these.
+    """Train the paper's methods as released, and print the paper's scores beside.
 
     RN101 at 448 px, with the paper's fractions of observed labels. Everything that the released code does and the paper
     does not mention is on by default, and has an option that turns it off. The command first prints which of it is on,
-    and which settings were published. If it was interrupted, the same command continues it.
+    and which settings were published. Repeat it to continue.
 
     Args:
-        benchmark: Which of the paper's data sets.
-        root: Folder of VOC's devkit, or of COCO.
+        benchmark: voc2007 and coco2014 are the paper's; vg500 and vg200 need the names of their --classes.
+        root: Folder of the data set.
         out: Folder for cells.csv and table.md.
         methods: Names from `promptmlr methods`, separated by commas.
         observed: Fractions of the known labels to keep, separated by commas.
@@ -56,7 +56,8 @@ def reproduce(
         recipe: released, default, or a TOML file.
         epochs: How many times training goes through all images. (default: the recipe's)
         reference: Method that the others are compared with. (default: the first)
-        select: Score the epoch that is best on the test images (as released), or the last epoch.
+        select: Score the epoch that is best on the test images (as released), the last, or (val) the best on a fifth of
+            the training images, held out with all labels.
         empty_classes: Leave classes that no test image shows out of mAP and CF1, or count them as 0, as released.
         offset: Learned vector added to the text feature of a prompt; the paper does not mention it. (default: random,
             as released)

@@ -51,9 +51,18 @@ class Shared:
     def observed_labels(self, condition: Condition, fold: Fold) -> Labels:
         """(N, C) the labels that training sees under a condition in a fold, -1 where they are hidden."""
         observed, seed = condition
-        classes = np.isin(np.arange(len(self.train.class_names)), self.groups.get("seen", self.groups["all"]))
-        labels = hide(self.train.labels, np.outer(fold.trained, classes))
+        labels = self._labels_of(fold.trained)
         return hide(labels, observation_of(observed).keep(labels, seed))
+
+    def validation_labels(self, fold: Fold) -> Labels:
+        """(N, C) the labels that epochs are chosen by: all of the held-out images and of classes that training sees."""
+        assert fold.validated is not None
+        return self._labels_of(fold.validated)
+
+    def _labels_of(self, images: NDArray[np.bool_]) -> Labels:
+        """(N, C) the labels of some images, without those of classes that are unseen in training."""
+        classes = np.isin(np.arange(len(self.train.class_names)), self.groups.get("seen", self.groups["all"]))
+        return hide(self.train.labels, np.outer(images, classes))
 
     def uses_labels(self, method: str, condition: Condition) -> bool:
         """Whether a method's scores depend on labels and seeds: it is trained, or calibrated on labels."""
@@ -67,6 +76,9 @@ class Shared:
         """
         for number, fold in enumerate(self.folds):
             where = f" (fold {number + 1} of {len(self.folds)})" if len(self.folds) > 1 else ""
+            if fold.validated is not None and not (self.validation_labels(fold) == PRESENT).any():
+                count = counted(int(fold.validated.sum()), "held-out image")
+                raise UserError(f"--select val{where}: no class is present in {count}; use --select last")
             for observed, seed in self.grid.conditions:
                 try:
                     known = self.observed_labels((observed, seed), fold) != UNKNOWN
@@ -83,8 +95,24 @@ class Shared:
                     )
 
 
-def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | None, to_score: Regions) -> Outcome:
-    """Train the cells of a stack in one fold, and predict its test images."""
+def outcome_of(
+    stack: Stack,
+    fold: Fold,
+    shared: Shared,
+    to_train: Regions | None,
+    to_score: Regions,
+    to_select: Regions | None = None,
+) -> Outcome:
+    """Train the cells of a stack in one fold, and predict its test images.
+
+    Args:
+        stack: the cells.
+        fold: which images are trained on, scored and, perhaps, used to choose epochs.
+        shared: what all stacks share.
+        to_train: regions of the training images; None where nothing depends on labels.
+        to_score: regions of the test images.
+        to_select: regions of the training images as they are, where epochs are chosen on some of them.
+    """
     uses_labels = shared.uses_labels(stack.method, stack.conditions[0])
     conditions = stack.conditions if uses_labels else stack.conditions[:1]
     recognizers = [
@@ -114,10 +142,10 @@ def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | Non
             for condition, recognizer, state in zip(conditions, recognizers, stack.states, strict=True)
         ]
         starts = [recognizer.fold() for recognizer in recognizers]
-        selection = partial(mean_aps, source=source, labels=shared.test.labels[kept])
+        selection = _selection(shared, fold, (kept, source), to_select)
         if METHOD_TABLE[stack.method].trained:
             runs = [one.run for one in begun]
-            _train(stack, runs, regions, shared, selection if shared.grid.select == "test" else None)
+            _train(stack, runs, regions, shared, selection)
             for one in begun:
                 recalibrate(one)
     else:
@@ -134,6 +162,19 @@ def outcome_of(stack: Stack, fold: Fold, shared: Shared, to_train: Regions | Non
         epochs=torch.tensor([state.best_epoch or state.epoch for state in stack.states]),
         learned=torch.tensor([trained * one.learned_parameters() for one in recognizers]).expand(cells),
     )
+
+
+def _selection(
+    shared: Shared, fold: Fold, scored: Regions, to_select: Regions | None
+) -> Callable[[Sequence[Recognizer]], Sequence[float]] | None:
+    """The score by which an epoch is kept; None keeps the last."""
+    if shared.grid.select == "test":
+        kept, source = scored
+        return partial(mean_aps, source=source, labels=shared.test.labels[kept])
+    if to_select is None or fold.validated is None:
+        return None
+    kept, source = _some(to_select, fold.validated)
+    return partial(mean_aps, source=source, labels=shared.validation_labels(fold)[kept])
 
 
 def _some(regions: Regions, chosen: NDArray[np.bool_]) -> Regions:

@@ -17,9 +17,10 @@ from promptmlr.data import LabelledImages
 from promptmlr.errors import UserError
 from promptmlr.features import JobSettings, RegionCache, readable_regions
 from promptmlr.labels import PRESENT
+from promptmlr.methods import METHOD_TABLE
 from promptmlr.paper.grid.cells import Shared, finished_cells, outcome_of
 from promptmlr.paper.grid.folder import GridFolder, settings_key
-from promptmlr.paper.grid.folds import Fold, folds_of
+from promptmlr.paper.grid.folds import Fold, folds_of, hold_out_images
 from promptmlr.paper.grid.observed import kind_of
 from promptmlr.paper.grid.plan import Condition, Grid
 from promptmlr.paper.grid.results import GridResults
@@ -69,6 +70,8 @@ def compare(
     """
     reporter = reporter or Reporter()
     folds = _folds(train, test)
+    if grid.select == "val":
+        folds = [hold_out_images(fold) for fold in folds]
     tested = train if test is None else test.with_classes(train.class_names)
     groups = class_groups(train.class_names, grid.unseen)
     recipes = grid.recipes(train.labels[folds[0].trained][:, groups.get("seen", groups["all"])])
@@ -91,14 +94,17 @@ def compare(
         told = JobSettings(cache=cache, skip_unreadable=skip_unreadable, workers=workers, reporter=reporter)
         to_score = readable_regions(backbone, tested.images, **told)
         for stack in [stack for method in grid.methods for stack in _stacks(method, shared)]:
-            recipe, to_train = recipes[stack.method, stack.conditions[0][0]], None
+            recipe, to_train, to_select = recipes[stack.method, stack.conditions[0][0]], None, None
             if test is None and recipe.augmentation == "none":
                 to_train = to_score
             elif shared.uses_labels(stack.method, stack.conditions[0]):
                 augmentation = augmentation_of(recipe, grid.order_seed)
                 to_train = readable_regions(backbone, train.images, augmentation, **told)
+            if grid.select == "val" and METHOD_TABLE[stack.method].trained:
+                as_it_is = recipe.augmentation == "none"
+                to_select = to_train if as_it_is else readable_regions(backbone, train.images, **told)
             for fold in folds[len(stack.done) :]:
-                stack.finish_fold(outcome_of(stack, fold, shared, to_train, to_score))
+                stack.finish_fold(outcome_of(stack, fold, shared, to_train, to_score, to_select))
                 if len(stack.done) < len(folds):
                     stack.save(folder.path)
             for cell, resampled in finished_cells(stack, shared):

@@ -69,6 +69,9 @@ class Cell:
     log_loss: float | None = None  # None: written by a version without it; also the next field
     calibration_error: float | None = None
     classes: str = "all"  # the scored classes: all, seen or unseen (`grid.unseen`)
+    cf1_top3: float | None = None  # None: written by a version without it; also the next two
+    of1_top3: float | None = None
+    f1_at_3: float | None = None
 
     @property
     def key(self) -> Key:
@@ -76,6 +79,7 @@ class Cell:
         return self.method, self.observed, self.seed, self.classes
 
 
+_LATER_SHARES = ("calibration_error", "cf1_top3", "of1_top3", "f1_at_3")  # which older versions did not store
 _NUMBERS = [field.name for field in fields(Cell) if field.name not in ("method", "observed", "classes")]
 
 
@@ -233,7 +237,8 @@ class GridFolder:
         for number, cell in enumerate(cells, start=2):
             if not all(isinstance(getattr(cell, name), int | float | None) for name in _NUMBERS):
                 raise ValueError(f"cells.csv, row {number}: scores and counts are numbers")
-            if not all(0 <= score <= 1 for score in (cell.mean_ap, cell.cf1, cell.of1, cell.calibration_error or 0)):
+            later = [getattr(cell, name) or 0 for name in _LATER_SHARES]
+            if not all(0 <= score <= 1 for score in (cell.mean_ap, cell.cf1, cell.of1, *later)):
                 raise ValueError(f"cells.csv, row {number}: scores lie in 0..1")
             if not 0 <= (cell.log_loss or 0) < math.inf:
                 raise ValueError(f"cells.csv, row {number}: a log loss is a number of nats")

@@ -12,6 +12,7 @@ from promptmlr.paper.grid.other_metrics import other_metrics_findings
 from promptmlr.paper.grid.plan import ZERO_SHOT
 from promptmlr.paper.grid.published import SOURCE
 from promptmlr.paper.grid.results import OTHER_METRICS, Comparison, GridResults
+from promptmlr.paper.grid.unseen import HARMONIC, harmonic_mean
 from promptmlr.report.figures import figure_png
 from promptmlr.report.findings import Finding, Heading, Picture, Table
 from promptmlr.report.outputs import Drawing, Outputs, Records
@@ -46,6 +47,7 @@ class GridOutputs(Outputs):
         data: what was trained and tested on, in a few words.
         remarks: paragraphs on the limits of these numbers, shown below their table.
         settings: findings on how the cells were trained, shown at the end.
+        peers: what others have printed, shown before them.
         title: of the page.
         folds: of cross-validation; 1 is none.
     """
@@ -62,14 +64,18 @@ class GridOutputs(Outputs):
         settings: Sequence[Finding] = (),
         title: str = "Methods compared",
         folds: int = 1,
+        peers: Sequence[Finding] = (),
     ) -> None:
         self.results = results
         self.parts: dict[str, GridResults] = {"all": results, **results.groups}
+        if results.groups:
+            self.parts[HARMONIC] = harmonic_mean(results.groups["seen"], results.groups["unseen"])
         self.folds = folds
         self.published = published
         self.data = data
         self.remarks = remarks
         self.settings = settings
+        self.peers = peers
         self.title = title
         self.along = ALONG[kind_of(results.observed)]
         self.name = results.score_name
@@ -106,7 +112,7 @@ class GridOutputs(Outputs):
                 ),
                 self._difference_note(len(tables["all"])),
             ]
-        found += other_metrics_findings(self.results)
+        found += [*other_metrics_findings(self.results), *self.peers]
         if self.settings:
             found += [Heading("Settings"), *self.settings]
         return found
@@ -127,6 +133,8 @@ class GridOutputs(Outputs):
 
     def _of(self, group: str) -> str:
         """The classes of a table, for its caption; empty if there is one group only."""
+        if group == HARMONIC:
+            return ", harmonic mean of seen and unseen classes"
         return f" of {group} classes" if len(self.parts) > 1 else ""
 
     def _mean_rows(self, group: str) -> list[list[str]]:
@@ -170,6 +178,12 @@ class GridOutputs(Outputs):
                 "one, and scored on that one, so that every image is scored once, by a training that did not see it. "
                 "F1, log loss and calibration error pool all images. No interval here includes how much other folds, "
                 "or other training images, would change."
+            )
+        if HARMONIC in self.parts:
+            notes.append(
+                "Zero-shot (ZSL) in multi-label papers is the score on unseen classes alone, generalised zero-shot "
+                "(GZSL) that on all classes together. The harmonic mean is of the mAP on seen and on unseen classes; "
+                "its interval is over the same seeds and images."
             )
         if self.published:
             notes.append(f"“paper”: {SOURCE}; its mean is that of the cells.")

@@ -31,7 +31,8 @@ class Grid:
         recipe: a name or a TOML file.
         changes: what replaces the recipe's values.
         benchmark: which of the paper's data sets this is, if any: recipes may differ between them.
-        select: which epoch is scored: the last, or the best on the test images.
+        select: which epoch is scored: the last, the best on the test images, or the best on training images that are
+            held out with all their labels (`folds.hold_out_images`).
         unseen: classes of which training sees no label.
         empty_classes: how the scores count classes that no test image shows. Cells leave them out in any case.
     """
@@ -43,7 +44,7 @@ class Grid:
     recipe: str
     changes: Mapping[str, Any]
     benchmark: Benchmark | None = None
-    select: Literal["last", "test"] = "last"
+    select: Literal["last", "test", "val"] = "last"
     unseen: Sequence[str] = ()
     empty_classes: EmptyClasses = "left-out"
 

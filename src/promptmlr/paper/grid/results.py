@@ -20,10 +20,14 @@ __all__ = ["OTHER_METRICS", "Comparison", "EmptyClasses", "GridResults"]
 EmptyClasses = Literal["left-out", "zero"]
 """How mAP and CF1 count classes that no test image shows: not at all, or as 0, as the released code does."""
 
-OTHER_METRICS = ("cf1", "of1", "presence_displacement", "absence_displacement", "log_loss", "calibration_error")
+OTHER_METRICS = (
+    *("cf1", "of1", "presence_displacement", "absence_displacement", "log_loss", "calibration_error"),
+    *("cf1_top3", "of1_top3", "f1_at_3"),
+)
 """Fields of a `Cell` besides mAP."""
 
 PERMUTED = 100  # orders of methods, for sums like another
+MEANS_OVER_CLASSES = ("cf1", "cf1_top3")
 LEAST_DISPLACEMENT = 5e-3  # logits; a smaller displacement is printed as 0.00
 
 
@@ -79,9 +83,8 @@ class GridResults:
         Args:
             shown: share of the classes that some test image shows.
         """
-        others = dict(self.other_metrics)
-        if "cf1" in others:
-            others["cf1"] = others["cf1"] * shown
+        metrics = self.other_metrics
+        others = {name: metrics[name] * (shown if name in MEANS_OVER_CLASSES else 1.0) for name in metrics}
         return replace(
             self,
             scores=self.scores * shown,

@@ -6,7 +6,7 @@ the second, the displacement from the start the third.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from promptmlr.prediction import predict_together
 from promptmlr.recognizer import Recognizer
 from promptmlr.regions import RegionSource, in_order
 from promptmlr.reliability import reliability
+from promptmlr.top_scores import top_scores
 
 __all__ = ["Score", "displacement", "first_regions", "mean_aps", "score", "score_folds"]
 
@@ -39,6 +40,9 @@ class Score:
         absence_displacement: the same of the absence map.
         log_loss: mean of −log P of the known labels, in nats (`log_loss`).
         calibration_error: expected calibration error, in 0..1 (`reliability.Reliability`).
+        cf1_top3: of at most three classes an image, in 0..1; this and the next two as `TopScores` has them.
+        of1_top3: the same, all labels pooled.
+        f1_at_3: of exactly three classes an image, all labels pooled.
     """
 
     mean_ap: float
@@ -48,6 +52,9 @@ class Score:
     absence_displacement: float
     log_loss: float
     calibration_error: float
+    cf1_top3: float
+    of1_top3: float
+    f1_at_3: float
 
 
 def score(
@@ -101,6 +108,7 @@ def score_folds(
         *displacement,
         log_loss(together, known),
         reliability(together, known).calibration_error,
+        **asdict(top_scores(together, known)),
     )
     return found, np.mean(resampled, axis=0)
 

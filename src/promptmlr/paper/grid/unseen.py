@@ -6,6 +6,7 @@ one keeps the start of what a method learns per class, and gains by what a metho
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,12 +17,23 @@ from promptmlr.errors import UserError, nearest
 from promptmlr.methods import CLASS_FREE_TEMPLATE, METHOD_TABLE, PRESENCE_TEMPLATE, Kind, Start
 from promptmlr.names import checked_class_names
 from promptmlr.paper.grid.observed import Observed
+from promptmlr.paper.grid.results import GridResults
 from promptmlr.recipes import Recipe
 from promptmlr.report.findings import Finding, Lines
 
-__all__ = ["COCO_48_17", "choose_classes", "class_groups", "unseen_findings", "what_is_known"]
+__all__ = [
+    "COCO_48_17",
+    "HARMONIC",
+    "choose_classes",
+    "class_groups",
+    "harmonic_mean",
+    "unseen_findings",
+    "what_is_known",
+]
 
 SEED = 1_000_003  # of drawn classes
+
+HARMONIC = "harmonic"  # the group that stands for the harmonic mean of seen and unseen classes
 
 COCO_48_17 = "coco48-17"
 """48 seen and 17 unseen classes of COCO, used by DualCoOp's paper for its zero-shot table: the split of Bansal and
@@ -73,6 +85,21 @@ def class_groups(class_names: Sequence[str], unseen: Sequence[str]) -> dict[str,
     return groups | {"seen": np.flatnonzero(~hidden), "unseen": np.flatnonzero(hidden)} if len(unseen) else groups
 
 
+def harmonic_mean(seen: GridResults, unseen: GridResults) -> GridResults:
+    """The harmonic mean of mAP on seen and on unseen classes, of every cell and every resample; 0 where one is 0.
+
+    It is how single-label zero-shot learning sums the two up (Xian and others, "Zero-Shot Learning: A Comprehensive
+    Evaluation of the Good, the Bad and the Ugly", TPAMI 2019). Multi-label papers print the score on all classes
+    instead.
+    """
+    return replace(
+        seen,
+        scores=_harmonic(seen.scores, unseen.scores),
+        resampled=_harmonic(seen.resampled, unseen.resampled),
+        other_metrics={},
+    )
+
+
 def unseen_findings(
     unseen: Sequence[str], class_names: Sequence[str], recipes: Mapping[tuple[str, Observed], Recipe]
 ) -> list[Finding]:
@@ -100,6 +127,11 @@ def what_is_known(method: str, recipe: Recipe) -> str:
     if presence == absence and "random" not in presence:
         return f"{method}: nothing; each side {stay}, which is the same ({presence}), so it predicts ½ for every image."
     return f"{method}: presence is {presence}, absence {absence}; what is not shared {stay}."
+
+
+def _harmonic(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    both = one + other
+    return np.divide(2 * one * other, both, out=np.zeros_like(both), where=both != 0)
 
 
 def _start(kind: Kind, start: Start, recipe: Recipe) -> str:

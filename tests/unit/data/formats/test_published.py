@@ -188,3 +188,95 @@ def test_each_layout_is_recognised_as_itself_alone(
 
     for path in (celeba, voc_lists / "ImageSets/Main", visual_genome):
         assert len([one for one in FORMATS.values() if not one.weak and one.recognises(Source(str(path)))]) == 1
+
+
+@pytest.fixture
+def nus_wide_csv(tmp_path: Path) -> Path:
+    """Three columns by place, whatever they are called."""
+    for name in ("0_1_m.jpg", "0_2_m.jpg", "0_3_m.jpg"):
+        write_image(tmp_path / "images" / name)
+    return write(
+        tmp_path / "nus_wid_data.csv",
+        "filepath,label,split_name\nimages/0_1_m.jpg,\"['clouds', 'sky']\",train\nimages/0_2_m.jpg,['sky'],train\n"
+        "images/0_3_m.jpg,\"['person', 'clouds']\",val\n",
+    )
+
+
+def test_nus_wide_as_one_table(nus_wide_csv: Path, refused) -> None:
+    assert detect_format(str(nus_wide_csv)) == "nus-wide-csv"
+    refused(["--unlisted absent", "--unlisted unknown"], load_data, str(nus_wide_csv))
+    train = load_data(str(nus_wide_csv), options=ABSENT)
+    assert train.class_names == ("clouds", "person", "sky")
+    np.testing.assert_array_equal(train.labels, [[1, 0, 1], [0, 0, 1]])
+    np.testing.assert_array_equal(load_data(str(nus_wide_csv), "test", UNKNOWN).labels, [[1, 1, -1]])
+    assert all(image.exists() for image in train.images)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("path,label\na.jpg,['sky']\n", ["2 columns"]),
+        ("path,label,split\na.jpg,['sky'],dev\n", ["row 2", "'dev' is neither train nor val"]),
+        ("path,label,split\na.jpg,sky,train\n", ["row 2", "'sky' is no list"]),
+        ("path,label,split\na.jpg,[1],train\n", ["row 2", "'[1]' is no list"]),
+    ],
+)
+def test_another_table_is_not_nus_wides(nus_wide_csv: Path, refused, text: str, words: list[str]) -> None:
+    nus_wide_csv.write_text(text)
+    options = DataOptions(format="nus-wide-csv", unlisted="absent")
+    refused(["nus_wid_data.csv", *words], load_data, str(nus_wide_csv), options=options)
+
+
+VG = DataOptions(unlisted="absent", classes=",".join(f"class {number}" for number in range(200)))
+
+
+@pytest.fixture
+def vg_lists(tmp_path: Path) -> Path:
+    for folder, number in (("VG_100K", 1), ("VG_100K", 2), ("VG_100K_2", 3)):
+        write_image(tmp_path / folder / f"{number}.jpg")
+    write(tmp_path / "train_list_500.txt", "2.jpg\n1.jpg\n")
+    write(tmp_path / "test_list_500.txt", "3.jpg\n")
+    write(
+        tmp_path / "vg_category_200_labels_index.json",
+        json.dumps({"1.jpg": [0, 199], "2.jpg": [], "3.jpg": [7], "4.jpg": [1]}),
+    )
+    return tmp_path
+
+
+def test_visual_genomes_lists_number_their_categories(vg_lists: Path, refused) -> None:
+    assert detect_format(str(vg_lists)) == "visual-genome-lists"
+    refused(["numbers its 200 categories", "--classes NAMES.txt"], load_data, str(vg_lists), options=ABSENT)
+    train = load_data(str(vg_lists), options=VG)
+    assert train.image_ids == ("1.jpg", "2.jpg")
+    assert [np.flatnonzero(row).tolist() for row in train.labels] == [[0, 199], []]
+    assert train.class_names[199] == "class 199"
+    test = load_data(str(vg_lists), "test", VG)
+    assert np.flatnonzero(test.labels[0]).tolist() == [7]
+    assert test.images[0].exists()
+    assert list(load_parts(str(vg_lists), VG)) == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("train_list_500.txt", "5.jpg\n", ["train_list_500.txt, line 1", "no list of categories for '5.jpg'"]),
+        (
+            "vg_category_200_labels_index.json",
+            '{"1.jpg": [200], "2.jpg": []}',
+            ["'1.jpg'", "200 is no number from 0 to 199"],
+        ),
+        ("vg_category_200_labels_index.json", '{"1.jpg": ["dog"], "2.jpg": []}', ["'dog' is no number"]),
+        ("vg_category_200_labels_index.json", "[]", ["no list of categories for '2.jpg'"]),
+        ("vg_category_200_labels_index.json", "[1]", ["not as SSGRL writes it"]),
+    ],
+)
+def test_damaged_lists_of_visual_genome_are_refused(vg_lists: Path, refused, file: str, text: str, words) -> None:
+    (vg_lists / file).write_text(text)
+    refused(words, load_data, str(vg_lists), options=VG)
+
+
+def test_names_for_other_categories_are_refused(vg_lists: Path, refused) -> None:
+    options = DataOptions(unlisted="absent", classes="dog,cat")
+    refused(["--classes: 2 names for the 200 categories"], load_data, str(vg_lists), options=options)
+    (vg_lists / "train_list_500.txt").unlink()
+    refused(["no list train_list_500.txt", "test"], load_data, str(vg_lists), options=VG)
