@@ -136,11 +136,10 @@ def _shown_together(cutouts: Sequence[Cutout]) -> list[list[str]]:
 @functools.lru_cache(maxsize=8192)
 def _opened(path: Path) -> Image.Image:
     try:
-        image = Image.open(path, formats=["PNG"])
-        image.load()
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.copy()
     except OSError as error:
         raise UserError(f"{path}: no PNG image that can be read; make the cut-outs again") from error
-    return image
 
 
 def _backdrop(rng: np.random.Generator, image: Image.Image) -> Floats:
@@ -165,7 +164,7 @@ def _sprite(rng: np.random.Generator, image: Image.Image, size: int) -> Sprite:
         small = small.filter(ImageFilter.GaussianBlur(rng.uniform(0, _MOST_BLUR)))
     pixels = np.asarray(small, np.float32)
     opacity = pixels[..., 3:] / 255
-    paint = np.clip(pixels[..., :3] * _tint(rng), 0, 255) * opacity
+    paint = np.asarray(np.clip(pixels[..., :3] * _tint(rng), 0, 255) * opacity, np.float32)
     sprite = Sprite(opacity, np.zeros_like(opacity), paint)
     return sprite.mirrored() if rng.integers(2) else sprite
 

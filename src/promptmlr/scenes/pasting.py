@@ -63,7 +63,7 @@ class Collage:
 
     def developed(self, light: float) -> NDArray[np.uint8]:
         """(S, S, 3) uint8, every value times `light`."""
-        return np.clip(self.canvas * light, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(self.canvas * light, 0, 255), np.uint8)
 
 
 def free_corner(

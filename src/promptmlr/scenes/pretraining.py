@@ -102,8 +102,9 @@ class PretrainingConfig:
 class _SceneBatches:
     """The scenes of a pretraining, drawn once, and the batches drawn from them."""
 
-    def __init__(self, config: PretrainingConfig, world: SceneWorld, ids: Tensor) -> None:
+    def __init__(self, config: PretrainingConfig, ids: Tensor) -> None:
         self._config, self._tokenize = config, miniature.Tokenizer(ids)
+        world = config.world()
         self._scenes = [world.scene(config.seed, FIRST_SCENE + index) for index in range(config.scenes)]
         # one value per column and channel: broadcasting over the channels alone takes ten times as long
         self._centre, self._spread = (
@@ -212,12 +213,11 @@ def pretrain(
         UserError: `partial` holds the unfinished work of another configuration.
         EnvironmentFault: `partial` cannot be written.
     """
-    world = config.world()
-    ids = miniature.vocabulary_ids(world.frequencies)
+    ids = miniature.vocabulary_ids(config.world().frequencies)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         student = _Student(len(ids)).to(memory_format=torch.channels_last)
-    _train(student, _SceneBatches(config, world, ids), config, progress, partial)
+    _train(student, _SceneBatches(config, ids), config, progress, partial)
     rows = {key: value.detach() for key, value in student.clip.state_dict().items()}
     return unpack(rows | {"token_embedding.ids": ids})
 

@@ -38,7 +38,9 @@ def pretrain_scenes(
 
     check_free(out, overwrite)
     if tower == "transformer" and (cutouts is not None or length != 1):
-        raise UserError("--cutouts and --length are for --tower resnet: the transformer learns beside the shipped texts")
+        raise UserError(
+            "--cutouts and --length are for --tower resnet: the transformer learns beside the shipped texts"
+        )
     with progress("pretraining") as say:
         if tower == "resnet":
             config = PretrainingConfig(seed=seed, cutouts=None if cutouts is None else str(cutouts))

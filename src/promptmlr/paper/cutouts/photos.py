@@ -105,7 +105,7 @@ def _licence(entry: Mapping[str, Any]) -> str:
 
 def _outline(entry: Mapping[str, Any], names: Mapping[Any, str]) -> Outline:
     left, top, width, height = (float(number) for number in entry["bbox"])
-    parts = entry.get("segmentation")
+    parts: Any = entry.get("segmentation")
     drawn = isinstance(parts, list) and not entry.get("iscrowd")
     polygons = tuple(tuple(map(float, part)) for part in parts if len(part) >= 6) if drawn else ()
     return Outline(names[entry["category_id"]], (left, top, left + width, top + height), polygons)
