@@ -163,7 +163,7 @@ def _sprite(rng: np.random.Generator, image: Image.Image, size: int) -> Sprite:
     if rng.random() < _BLURRED:
         small = small.filter(ImageFilter.GaussianBlur(rng.uniform(0, _MOST_BLUR)))
     pixels = np.asarray(small, np.float32)
-    opacity = pixels[..., 3:] / 255
+    opacity = pixels[..., 3:] / np.float32(255)
     paint = np.asarray(np.clip(pixels[..., :3] * _tint(rng), 0, 255) * opacity, np.float32)
     sprite = Sprite(opacity, np.zeros_like(opacity), paint)
     return sprite.mirrored() if rng.integers(2) else sprite
