@@ -100,8 +100,7 @@ Data = Annotated[
     Parameter(
         help="Labelled images: a table (.csv, .tsv, .xlsx, .parquet); .json (COCO, Label Studio, FiftyOne); .xml "
         "(CVAT); data.yaml (YOLO); a folder (VOC, COCO, Hugging Face, text files); features (.npz, .parquet); "
-        "'scenes', drawn by promptmlr (scenes:WORLD:NUMBER for others, ./scenes for a folder of your own); or "
-        "cutouts:FOLDER, pasted from what `promptmlr cut-out` cut.",
+        "'scenes', drawn by promptmlr (scenes:WORLD:NUMBER; ./scenes is a folder of yours); or cutouts:FOLDER.",
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="A run folder, or hf://owner/name or hf://owner/name@revision.")]
