@@ -1,6 +1,7 @@
 """Cutting out: what is on a cut-out and a background, which classes and photographs, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,16 @@ def test_bad_folders_are_refused_and_nothing_is_written(tmp_path: Path, make, sa
         cut_out(make(tmp_path / "coco"), tmp_path / "out", Reporter())
     assert said.replace("*", "") in str(refused.value).replace("*", "")
     assert not (tmp_path / "out").exists()
+
+
+def test_photographs_of_all_files_are_read_each_once(tmp_path: Path) -> None:
+    tree = photo_tree(tmp_path / "coco", 2, splits=("train2017", "val2017"))
+    assert [photo.image.path.stem for photo in read_photos(tree)] == ["t000", "t001", "v000", "v001"]
+    annotations = tree / "annotations"
+    (annotations / "instances_copy.json").write_text((annotations / "instances_train2017.json").read_text())
+    shutil.copytree(tree / "train2017", tree / "copy")
+    with pytest.raises(UserError, match="have one name"):
+        read_photos(tree)
 
 
 def test_a_missing_photograph_and_an_existing_folder_are_refused(tree: Path, made: Path, tmp_path: Path) -> None:

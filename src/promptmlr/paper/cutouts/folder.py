@@ -58,13 +58,14 @@ def cut_out(source: Path, out: Path, reporter: Reporter, seed: int = 0) -> None:
         for name, photo in permitted.items():
             found[name] = list(pieces(photo))
             say(len(found), len(permitted))
-    classes = _classes(found)
+    showing = _showing(found)
+    split = _split(showing, seed, list(found))
+    classes = [name for name, at in showing.items() if {split[photo] for photo in at} == set(SPLITS)]
     if len(classes) < 2:
         raise UserError(
             f"{source}: {len(classes)} classes with {LEAST_OBJECTS} cut-outs from {LEAST_PHOTOS} photographs; at least "
             "2 are needed: add photographs"
         )
-    split = _split(found, classes, seed)
     with files.new_folder(out) as folder:
         rows = _write_pieces(folder, found, classes, split, permitted)
         _write_photos(folder, permitted, classes, split)
@@ -78,24 +79,22 @@ def _check_outlines(source: Path, photos: Mapping[str, Photo]) -> None:
         raise UserError(f"{source}: no outlines (`segmentation` as polygons) in annotations/; boxes are not enough")
 
 
-def _classes(found: _Pieces) -> list[str]:
-    """Those with enough cut-outs from enough photographs."""
+def _showing(found: _Pieces) -> dict[str, list[str]]:
+    """Class → the photographs with cut-outs of it, for those with enough cut-outs from enough photographs."""
     objects: dict[str, list[str]] = defaultdict(list)
     for photo, cut in found.items():
         for piece in cut:
             if piece.class_name:
                 objects[piece.class_name].append(photo)
-    return sorted(name for name, at in objects.items() if len(at) >= LEAST_OBJECTS and len(set(at)) >= LEAST_PHOTOS)
+    enough = [name for name, at in objects.items() if len(at) >= LEAST_OBJECTS and len(set(at)) >= LEAST_PHOTOS]
+    return {name: list(dict.fromkeys(objects[name])) for name in sorted(enough)}
 
 
-def _split(found: _Pieces, classes: Sequence[str], seed: int) -> dict[str, str]:
+def _split(showing: Mapping[str, Sequence[str]], seed: int, photos: Sequence[str]) -> dict[str, str]:
     """Photograph → "train" or "test"."""
-    order = [list(found)[place] for place in np.random.default_rng(seed).permutation(len(found))]
-    showing = {
-        name: [photo for photo in order if any(name == one.class_name for one in found[photo])] for name in classes
-    }
+    order = [photos[place] for place in np.random.default_rng(seed).permutation(len(photos))]
     split: dict[str, str] = {}
-    for group in [*sorted(showing.values(), key=len), order]:
+    for group in [*(sorted(at, key=order.index) for at in sorted(showing.values(), key=len)), order]:
         wanted = max(1, len(group) // _TESTED)
         tested = sum(split.get(photo) == "test" for photo in group)
         for photo in group:
@@ -112,7 +111,9 @@ def _write_pieces(
     for photo, cut in found.items():
         kept = [piece for piece in cut if not piece.class_name or piece.class_name in classes]
         for number, piece in enumerate(kept, start=1):
-            file = f"{split[photo]}/{piece.class_name or 'background'}/{Path(photo).stem}-{number}.png"
+            file = (
+                f"{split[photo]}/{(piece.class_name or 'background').replace('/', '-')}/{Path(photo).stem}-{number}.png"
+            )
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             piece.image.save(folder / file)
             rows.append(Cutout(file, split[photo], piece.class_name, photo, photos[photo].licence, photos[photo].url))

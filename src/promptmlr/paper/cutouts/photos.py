@@ -76,9 +76,10 @@ def read_photos(folder: Path) -> list[Photo]:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{source}: not a COCO instances file: {error!r}") from error
         for photo in photos:
-            if photo.image.path.name in found:
-                raise UserError(f"{source}: {photo.image.path.name} is an image of another file too; keep one of them")
-            found[photo.image.path.name] = photo
+            path = photo.image.path
+            if path.stem in found:
+                raise UserError(f"{source}: {path.name} and {found[path.stem].image.name} have one name; rename one")
+            found[path.stem] = photo
     return [found[name] for name in sorted(found)]
 
 
