@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from cutout_support import photo_tree
 
 
+@pytest.mark.slow
 def test_a_folder_of_cut_outs_is_data(promptmlr, tmp_path: Path) -> None:
     made = promptmlr("cut-out", photo_tree(tmp_path / "coco"), "--out", tmp_path / "cut")
     assert made.code == 0, made.err
