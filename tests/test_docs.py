@@ -13,6 +13,7 @@ from promptmlr.paper.design.effects import EFFECTS
 from support import csv_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
+METHODS_OF_CUTOUTS = ("anchored", "dualembedding", "positivecoop", "negativecoop", "dualcoop", "baseline")
 DECIMAL = re.compile(r"\d+\.\d+")  # words may carry the sign
 
 
@@ -34,6 +35,26 @@ def test_every_number_of_few_labels_is_printed_by_its_command() -> None:
         said = set(DECIMAL.findall(parts[name].replace("(1.5 − p) p²", "")))
         assert said
         assert not said - printed, name
+
+
+def test_every_number_of_cutouts_is_printed_by_its_commands() -> None:
+    """And the table has each method's row as the three grids have it."""
+    page = re.sub(r"```.*?```", "", (DOCS / "cutouts.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    tables = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "cutouts").glob("*.md")}
+    said = set(DECIMAL.findall(page))
+    assert len(said) > 50
+    assert not said - {number for table in tables.values() for number in DECIMAL.findall(table)}
+    for method in ("zeroshot", *METHODS_OF_CUTOUTS):
+        row = re.search(rf"^\| {method} \|((?: [\d.]+ \|){{6}})$", page, re.MULTILINE)
+        assert row, method
+        wanted = [
+            score
+            for name in ("seen", "apart", "new")
+            for score in re.findall(r"([\d.]+) \(", re.search(rf"^\| {method} \|(.*)", tables[name], re.MULTILINE)[1])[
+                :2
+            ]
+        ]
+        assert re.findall(r"[\d.]+", row[1]) == wanted, method
 
 
 def test_few_labels_are_never_worth_less_than_none() -> None:

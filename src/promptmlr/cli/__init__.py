@@ -63,6 +63,7 @@ VERBS = {
         "paper.probe_text",
         "paper.probe_captions",
         "paper.experiment",
+        "paper.cut_out",
         "paper.pretrain_scenes",
     ),
 }

@@ -100,8 +100,8 @@ Data = Annotated[
     str,
     Parameter(
         help="Labelled images: a table (.csv, .tsv, .xlsx, .parquet); .json (COCO, Label Studio, FiftyOne); .xml "
-        "(CVAT); data.yaml (YOLO); a folder (VOC, COCO, Hugging Face, text files); features (.npz, .parquet); or "
-        "'scenes', drawn by promptmlr (scenes:WORLD:NUMBER for others, ./scenes for a folder of your own).",
+        "(CVAT); data.yaml (YOLO); a folder (VOC, COCO, Hugging Face, text files); features (.npz, .parquet); "
+        "'scenes', drawn by promptmlr (scenes:WORLD:NUMBER; ./scenes is a folder of yours); or cutouts:FOLDER.",
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="A run folder, or hf://owner/name or hf://owner/name@revision.")]

@@ -2,12 +2,13 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from types import MappingProxyType
 
 import numpy as np
 
 from promptmlr.scenes.drawing import Scene, SceneObject
-from promptmlr.scenes.world import CLASS_NAMES, COLOURS, FREQUENCIES
+from promptmlr.scenes.world import CLASS_NAMES, COLOURS
 
 __all__ = ["ABSENCE_RATE", "PRESENCE_TEMPLATE", "caption", "plural", "vocabulary"]
 
@@ -60,8 +61,7 @@ _ABSENCES = (
 )
 _ARTICLES = ("a", "a", "a", "the", "my", "one")
 _NUMBERS = ("two", "three", "four", "five")
-_IRREGULAR = MappingProxyType({"fish": "fish", "butterfly": "butterflies"})
-_FREQUENT = np.asarray(list(FREQUENCIES.values()))
+_IRREGULAR = MappingProxyType({"fish": "fish", "butterfly": "butterflies", "person": "people", "knife": "knives"})
 
 
 def caption(scene: Scene, rng: np.random.Generator, absence_rate: float = ABSENCE_RATE) -> str:
@@ -84,11 +84,11 @@ def caption(scene: Scene, rng: np.random.Generator, absence_rate: float = ABSENC
 
 def plural(class_name: str) -> str:
     """The word for several objects of a class."""
-    return _IRREGULAR.get(class_name, class_name + "s")
+    return _IRREGULAR.get(class_name, class_name + ("es" if class_name.endswith(("s", "x", "ch", "sh")) else "s"))
 
 
-def vocabulary() -> tuple[str, ...]:
-    """Every word and punctuation mark that a caption or a template can hold, sorted."""
+def vocabulary(class_names: Iterable[str] = CLASS_NAMES) -> tuple[str, ...]:
+    """Every word and punctuation mark that a caption or a template of these classes can hold, sorted."""
     fixed = (
         *_OPENINGS,
         *_WORDLESS_CAPTIONS,
@@ -98,8 +98,8 @@ def vocabulary() -> tuple[str, ...]:
         "image photo picture of in",
     )
     text = re.sub(r"\{\w*\}", " ", " ".join(fixed))
-    words = {*re.findall(r"\w+|[^\w\s]", text), *_ARTICLES, *_NUMBERS, *COLOURS, *CLASS_NAMES}
-    return tuple(sorted(words | {plural(name) for name in CLASS_NAMES}))
+    nouns = " ".join([*class_names, *map(plural, class_names)])
+    return tuple(sorted({*re.findall(r"\w+|[^\w\s]", f"{text} {nouns}"), *_ARTICLES, *_NUMBERS, *COLOURS}))
 
 
 def _listing(scene: Scene, rng: np.random.Generator) -> str:
@@ -118,8 +118,8 @@ def _listing(scene: Scene, rng: np.random.Generator) -> str:
 def _phrase(scene: Scene, class_index: int, rng: np.random.Generator) -> str:
     """One class, as in: two red cars; a car; my red car; cars."""
     things = [thing for thing in scene.objects if thing.class_index == class_index]
-    colours = {thing.colour for thing in things}
-    name = CLASS_NAMES[class_index]
+    colours = {thing.colour for thing in things if thing.colour is not None}
+    name = list(scene.frequencies)[class_index]
     colour = f"{colours.pop()} " if len(colours) == 1 and rng.random() < _WITH_COLOUR else ""
     if len(things) > 1:
         number = f"{_NUMBERS[len(things) - 2]} " if rng.random() < 0.6 else ""
@@ -133,8 +133,8 @@ def _one(noun: str) -> str:
 
 
 def _absent_class(scene: Scene, rng: np.random.Generator) -> str:
-    weights = _FREQUENT * (scene.labels == 0)
-    return CLASS_NAMES[int(rng.choice(len(CLASS_NAMES), p=weights / weights.sum()))]
+    weights = np.asarray(list(scene.frequencies.values())) * (scene.labels == 0)
+    return list(scene.frequencies)[int(rng.choice(len(weights), p=weights / weights.sum()))]
 
 
 def _area(thing: SceneObject) -> int:

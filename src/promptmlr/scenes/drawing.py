@@ -1,13 +1,16 @@
 """Scenes: sprites rendered once, then tinted and blended before a backdrop; numpy and Pillow only."""
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from promptmlr.scenes.glyphs import GLYPHS, Pen
+from promptmlr.scenes.pasting import Box, Collage, Floats, Sprite, blend, cuts, pick
 from promptmlr.scenes.world import (
     BACKDROPS,
     CLASS_NAMES,
@@ -20,17 +23,12 @@ from promptmlr.scenes.world import (
     World,
 )
 
-__all__ = ["Scene", "SceneObject", "draw_scene"]
-
-Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
+__all__ = ["DrawnWorld", "Scene", "SceneObject", "SceneWorld", "draw_scene"]
 
 _CANVAS = 256
 _WHITE = np.float32(255)
 _ANGLES = (-20, -10, 0, 10, 20)
 _OWN_BACKDROP = 0.7
-_LEAST_IN_VIEW = 0.65  # least share of an object that must be visible
-_PLACES = 12  # places tried for an object before it is left out
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,14 @@ class SceneObject:
     """One object of a scene.
 
     Attributes:
-        class_index: its place in `CLASS_NAMES`.
-        colour: a key of `COLOURS`.
+        class_index: its place among the scene's classes.
+        colour: a key of `COLOURS`; None of what has no colour of its own.
         box: left, top, right, bottom in pixels; right and bottom are exclusive.
     """
 
     class_index: int
-    colour: str
-    box: tuple[int, int, int, int]
+    colour: str | None
+    box: Box
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,33 +53,46 @@ class Scene:
     Attributes:
         image: (S, S, 3) uint8, RGB, S = `IMAGE_SIZE`.
         objects: from back to front; at least 65 % of each is in view.
+        frequencies: the world's classes and how frequent each is.
     """
 
     image: NDArray[np.uint8]
     objects: tuple[SceneObject, ...]
+    frequencies: Mapping[str, float] = field(default_factory=lambda: FREQUENCIES)
 
     @property
     def labels(self) -> NDArray[np.int8]:
         """(C,) int8, complete: 1 present, 0 absent."""
-        labels = np.zeros(len(CLASS_NAMES), np.int8)
+        labels = np.zeros(len(self.frequencies), np.int8)
         labels[[thing.class_index for thing in self.objects]] = 1
         return labels
 
 
-@dataclass(frozen=True, eq=False)
-class _Sprite:
-    """A rendered glyph: its opacity, the part of its colour that is tinted, and the part that is fixed."""
+class SceneWorld(Protocol):
+    """Where scenes come from."""
 
-    opacity: Floats  # (H, W, 1) in [0, 1]
-    tint: Floats  # (H, W, 1), times opacity
-    paint: Floats  # (H, W, 3) in [0, 255], times opacity
+    @property
+    def frequencies(self) -> Mapping[str, float]:
+        """Its classes and how frequent each is."""
 
-    @functools.cached_property
-    def mask(self) -> Bools:
-        return self.opacity[..., 0] > 0.5
+    def scene(self, seed: int, index: int) -> Scene:
+        """Scene `index` of the series `seed`, always the same."""
 
-    def mirrored(self) -> "_Sprite":
-        return _Sprite(self.opacity[:, ::-1], self.tint[:, ::-1], self.paint[:, ::-1])
+
+@dataclass(frozen=True)
+class DrawnWorld:
+    """One of `WORLDS`."""
+
+    world: World = WORLDS["usual"]
+
+    @property
+    def frequencies(self) -> Mapping[str, float]:
+        """`FREQUENCIES`, in all of them."""
+        return FREQUENCIES
+
+    def scene(self, seed: int, index: int) -> Scene:
+        """See `draw_scene`."""
+        return draw_scene(seed, index, self.world)
 
 
 def draw_scene(seed: int, index: int, world: World = WORLDS["usual"]) -> Scene:
@@ -93,82 +104,43 @@ def draw_scene(seed: int, index: int, world: World = WORLDS["usual"]) -> Scene:
         world: how scenes are composed.
     """
     rng = np.random.default_rng([seed, index])
-    theme = list(THEMES)[_pick(rng, _THEME_CUTS)]
-    canvas = _backdrop(rng, theme)
-    _scatter_clutter(rng, canvas)
-    owners = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.int8)
-    areas: list[int] = []
+    theme = list(THEMES)[pick(rng, _THEME_CUTS)]
+    collage = Collage(_backdrop(rng, theme))
+    _scatter_clutter(rng, collage.canvas)
     objects: list[SceneObject] = []
     for class_index in _classes(rng, theme, world):
         colour = list(COLOURS)[rng.integers(len(COLOURS))]
         sprite = _random_sprite(rng, class_index, world.object_sizes)
-        corner = _free_corner(rng, sprite.mask, owners, areas)
-        if corner is None:
-            continue
-        _blend(canvas, sprite, corner, COLOURS[colour])
-        (left, top), (height, width) = corner, sprite.mask.shape
-        owners[top : top + height, left : left + width][sprite.mask] = len(areas)
-        areas.append(int(sprite.mask.sum()))
-        objects.append(SceneObject(class_index, colour, (left, top, left + width, top + height)))
-    light = rng.uniform(0.85, 1.1)
-    return Scene(np.clip(canvas * light, 0, 255).astype(np.uint8), tuple(objects))
+        box = collage.paste(rng, sprite, COLOURS[colour])
+        if box is not None:
+            objects.append(SceneObject(class_index, colour, box))
+    return Scene(collage.developed(light=rng.uniform(0.85, 1.1)), tuple(objects))
 
 
-def _cuts(weights: list[float]) -> Floats:
-    """Upper ends of the intervals of [0, 1) that belong to each weight."""
-    return np.asarray(np.cumsum(weights) / np.sum(weights), np.float32)
-
-
-_THEME_CUTS = _cuts([theme.weight for theme in THEMES.values()])
-_WORLD_CUTS = _cuts(list(FREQUENCIES.values()))
-_THEME_CLASS_CUTS = {name: _cuts([FREQUENCIES[kind] for kind in theme.classes]) for name, theme in THEMES.items()}
-
-
-def _pick(rng: np.random.Generator, cuts: Floats) -> int:
-    return min(int(np.searchsorted(cuts, rng.random(), side="right")), len(cuts) - 1)
+_THEME_CUTS = cuts([theme.weight for theme in THEMES.values()])
+_WORLD_CUTS = cuts(list(FREQUENCIES.values()))
+_THEME_CLASS_CUTS = {name: cuts([FREQUENCIES[kind] for kind in theme.classes]) for name, theme in THEMES.items()}
 
 
 def _classes(rng: np.random.Generator, theme: str, world: World) -> list[int]:
     """The classes of the objects asked for; a class may come twice."""
     names = [
-        THEMES[theme].classes[_pick(rng, _THEME_CLASS_CUTS[theme])]
+        THEMES[theme].classes[pick(rng, _THEME_CLASS_CUTS[theme])]
         if rng.random() < world.co_occurrence
-        else CLASS_NAMES[_pick(rng, _WORLD_CUTS)]
-        for _ in range(1 + _pick(rng, _cuts(list(world.object_counts))))
+        else CLASS_NAMES[pick(rng, _WORLD_CUTS)]
+        for _ in range(1 + pick(rng, cuts(list(world.object_counts))))
     ]
     return [CLASS_NAMES.index(name) for name in names]
 
 
-def _free_corner(
-    rng: np.random.Generator, mask: Bools, owners: NDArray[np.int8], areas: list[int]
-) -> tuple[int, int] | None:
-    """A left and top corner at which all earlier objects stay visible enough; None if there is none."""
-    height, width = mask.shape
-    in_view = np.bincount(owners[owners >= 0], minlength=len(areas))
-    for _ in range(_PLACES):
-        left, top = int(rng.integers(IMAGE_SIZE - width + 1)), int(rng.integers(IMAGE_SIZE - height + 1))
-        covered = owners[top : top + height, left : left + width][mask]
-        hidden = np.bincount(covered[covered >= 0], minlength=len(areas))
-        if np.all(in_view - hidden >= _LEAST_IN_VIEW * np.asarray(areas)):
-            return left, top
-    return None
-
-
-def _blend(canvas: Floats, sprite: _Sprite, corner: tuple[int, int], colour: RGB, strength: float = 1.0) -> None:
-    (left, top), (height, width) = corner, sprite.mask.shape
-    patch = canvas[top : top + height, left : left + width]
-    patch *= 1 - strength * sprite.opacity
-    patch += strength * (sprite.tint * np.asarray(colour, np.float32) + sprite.paint)
-
-
-def _random_sprite(rng: np.random.Generator, class_index: int, sizes: tuple[int, ...]) -> _Sprite:
+def _random_sprite(rng: np.random.Generator, class_index: int, sizes: tuple[int, ...]) -> Sprite:
     size, angle = sizes[rng.integers(len(sizes))], _ANGLES[rng.integers(len(_ANGLES))]
     sprite = _sprites(CLASS_NAMES[class_index], angle, sizes)[size]
     return sprite.mirrored() if rng.integers(2) else sprite
 
 
 @functools.cache
-def _sprites(name: str, angle: int, sizes: tuple[int, ...]) -> dict[int, _Sprite]:
+def _sprites(name: str, angle: int, sizes: tuple[int, ...]) -> dict[int, Sprite]:
     """A glyph turned by `angle` degrees, at each of the sizes.
 
     Rendered once in black and once in white: as a drawing is linear in the object's colour, the difference is the tint.
@@ -177,10 +149,10 @@ def _sprites(name: str, angle: int, sizes: tuple[int, ...]) -> dict[int, _Sprite
     return {size: _sprite(_shrunk(black, size), _shrunk(white, size)) for size in sizes}
 
 
-def _sprite(black: Floats, white: Floats) -> _Sprite:
+def _sprite(black: Floats, white: Floats) -> Sprite:
     opacity = black[..., 3:] / _WHITE
     tint = (white[..., :1] - black[..., :1]) / _WHITE * opacity
-    return _Sprite(opacity, tint, black[..., :3] * opacity)
+    return Sprite(opacity, tint, black[..., :3] * opacity)
 
 
 def _turned(name: str, body: RGB, angle: int) -> Image.Image:
@@ -230,14 +202,14 @@ def _scatter_clutter(rng: np.random.Generator, canvas: Floats) -> None:
         height, width = sprite.mask.shape
         corner = int(rng.integers(IMAGE_SIZE - width + 1)), int(rng.integers(IMAGE_SIZE - height + 1))
         red, green, blue = (int(channel) for channel in rng.integers(30, 226, 3))
-        _blend(canvas, sprite, corner, (red, green, blue), strength=float(rng.uniform(0.35, 0.9)))
+        blend(canvas, sprite, corner, (red, green, blue), strength=float(rng.uniform(0.35, 0.9)))
 
 
 _SHAPES = ("disc", "triangle", "bar", "square", "ring", "zigzag")
 
 
 @functools.cache
-def _clutter_sprite(shape: str, size: int, angle: int) -> _Sprite:
+def _clutter_sprite(shape: str, size: int, angle: int) -> Sprite:
     image = Image.new("L", (_CANVAS, _CANVAS), 0)
     draw, s = ImageDraw.Draw(image), _CANVAS
     match shape:
@@ -255,4 +227,4 @@ def _clutter_sprite(shape: str, size: int, angle: int) -> _Sprite:
             points = [(0.05 * s, 0.3 * s), (0.35 * s, 0.7 * s), (0.65 * s, 0.3 * s), (0.95 * s, 0.7 * s)]
             draw.line(points, fill=255, width=s // 9)
     opacity = _shrunk(image.rotate(angle, Image.Resampling.BICUBIC), size)[..., None] / _WHITE
-    return _Sprite(opacity, opacity, np.zeros((size, size, 3), np.float32))
+    return Sprite(opacity, opacity, np.zeros((size, size, 3), np.float32))

@@ -1,5 +1,7 @@
 """The miniature CLIP: open_clip's own modules in OpenAI's layout, and the forward passes that pretraining needs."""
 
+from collections.abc import Iterable
+
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
@@ -9,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from promptmlr import functional
 from promptmlr.scenes.captions import vocabulary
-from promptmlr.scenes.world import IMAGE_SIZE
+from promptmlr.scenes.world import CLASS_NAMES, IMAGE_SIZE
 
 __all__ = [
     "TRANSFORMER",
@@ -34,9 +36,9 @@ TRANSFORMER = CLIPVisionCfg(layers=4, width=128, patch_size=8, image_size=IMAGE_
 _CONTEXT_LENGTH = 77
 
 
-def vocabulary_ids() -> Tensor:
+def vocabulary_ids(class_names: Iterable[str] = CLASS_NAMES) -> Tensor:
     """(n,) int64, ascending: the tokens of every word that captions and templates use; the end token comes last."""
-    ids: Tensor = SimpleTokenizer()(list(vocabulary())).unique()
+    ids: Tensor = SimpleTokenizer()(list(vocabulary(class_names))).unique()
     return ids
 
 

@@ -8,12 +8,14 @@ it. The miniature's would spread over the whole sphere: 20 · cos then saturates
 (margins of ±50), and its zero shot leaves nothing to learn. Two output biases put the common parts in.
 """
 
+from collections.abc import Iterable
+
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from promptmlr.scenes import miniature
-from promptmlr.scenes.drawing import draw_scene
+from promptmlr.scenes.drawing import DrawnWorld, SceneWorld
 from promptmlr.scenes.world import CLASS_NAMES
 
 __all__ = ["add_gap", "add_gap_to_texts", "add_gap_to_transformer", "common_image_part"]
@@ -26,24 +28,28 @@ _SCENES = 200  # that the mean length of a region is taken over
 _FIXED_POINT_STEPS = 100  # each brings the length closer by a factor, as the common part hardly points to the own one
 
 
-def add_gap(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+_DRAWN = DrawnWorld()
+
+
+def add_gap(state_dict: dict[str, Tensor], seed: int, world: SceneWorld = _DRAWN) -> dict[str, Tensor]:
     """Add a common part to all text features and to all image features.
 
     Args:
         state_dict: OpenAI's layout, float32, with the full token table.
         seed: of the scenes that the length of image features is measured on.
+        world: where they come from, and the classes whose texts are measured.
 
     Returns:
         The same tensors but for `ln_final.bias` and `visual.attnpool.c_proj.bias`.
     """
-    return _add_to_images(add_gap_to_texts(state_dict), seed)
+    return _add_to_images(add_gap_to_texts(state_dict, world.frequencies), seed, world)
 
 
 @torch.no_grad()
-def add_gap_to_texts(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+def add_gap_to_texts(state_dict: dict[str, Tensor], class_names: Iterable[str] = CLASS_NAMES) -> dict[str, Tensor]:
     """The half of `add_gap` that is about text: the same tensors but for `ln_final.bias`."""
     texts = miniature.encode_text(
-        miniature.load(state_dict), SimpleTokenizer()([f"a photo of a {name}." for name in CLASS_NAMES])
+        miniature.load(state_dict), SimpleTokenizer()([f"a photo of a {name}." for name in class_names])
     )
     direction, _ = _directions()
     shift = direction @ state_dict["text_projection"]
@@ -52,8 +58,8 @@ def add_gap_to_texts(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _add_to_images(state_dict: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
-    pixels = torch.stack([torch.from_numpy(draw_scene(seed, index).image) for index in range(_SCENES)])
+def _add_to_images(state_dict: dict[str, Tensor], seed: int, world: SceneWorld) -> dict[str, Tensor]:
+    pixels = torch.stack([torch.from_numpy(world.scene(seed, index).image) for index in range(_SCENES)])
     _, regions = miniature.encode_image(miniature.load(state_dict), miniature.normalise(pixels))
     _, direction = _directions()
     bias = state_dict["visual.attnpool.c_proj.bias"] + direction * (_common_length(regions) / direction.norm())

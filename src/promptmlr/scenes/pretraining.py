@@ -1,4 +1,4 @@
-"""Pretraining of the miniature CLIP on drawn scenes and their captions, in three stages.
+"""Pretraining of the miniature CLIP on scenes and their captions, in three stages.
 
 1. words: the image tower learns which words its caption holds (binary cross-entropy; contrastive learning from scratch
    stays on its plateau at this budget).
@@ -12,7 +12,7 @@ run continues to the same result.
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,8 @@ from promptmlr.backbone.packing import pack, unpack
 from promptmlr.errors import UserError
 from promptmlr.scenes import miniature
 from promptmlr.scenes.captions import ABSENCE_RATE, caption
-from promptmlr.scenes.drawing import draw_scene
+from promptmlr.scenes.cutouts import CutoutWorld
+from promptmlr.scenes.drawing import DrawnWorld, SceneWorld
 from promptmlr.scenes.modality_gap import add_gap
 from promptmlr.scenes.unfinished import load_unfinished, save_unfinished
 from promptmlr.scenes.world import IMAGE_SIZE
@@ -64,6 +65,7 @@ class PretrainingConfig:
         text_steps: steps of the second stage.
         joint_steps: steps of the third stage.
         absence_rate: share of captions with a statement of absence, in [0, 1].
+        cutouts: folder of cut-outs of photographs (`scenes.cutouts`) that scenes are made of; None: the drawn world.
     """
 
     seed: int = 0
@@ -73,6 +75,7 @@ class PretrainingConfig:
     text_steps: int = 800
     joint_steps: int = 1_500
     absence_rate: float = ABSENCE_RATE
+    cutouts: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.absence_rate <= 1:
@@ -85,13 +88,24 @@ class PretrainingConfig:
         """Steps in all."""
         return self.word_steps + self.text_steps + self.joint_steps
 
+    def shortened(self, length: float) -> "PretrainingConfig":
+        """The same with a share of its steps."""
+        steps = (max(1, round(length * steps)) for steps in (self.word_steps, self.text_steps, self.joint_steps))
+        word_steps, text_steps, joint_steps = steps
+        return replace(self, word_steps=word_steps, text_steps=text_steps, joint_steps=joint_steps)
+
+    def world(self) -> SceneWorld:
+        """Where the scenes come from: of cut-outs, those of the photographs for training."""
+        return DrawnWorld() if self.cutouts is None else CutoutWorld.load(self.cutouts, "train")
+
 
 class _SceneBatches:
     """The scenes of a pretraining, drawn once, and the batches drawn from them."""
 
     def __init__(self, config: PretrainingConfig, ids: Tensor) -> None:
         self._config, self._tokenize = config, miniature.Tokenizer(ids)
-        self._scenes = [draw_scene(config.seed, FIRST_SCENE + index) for index in range(config.scenes)]
+        world = config.world()
+        self._scenes = [world.scene(config.seed, FIRST_SCENE + index) for index in range(config.scenes)]
         # one value per column and channel: broadcasting over the channels alone takes ten times as long
         self._centre, self._spread = (
             255 * torch.tensor(x).repeat(IMAGE_SIZE) for x in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
@@ -199,7 +213,7 @@ def pretrain(
         UserError: `partial` holds the unfinished work of another configuration.
         EnvironmentFault: `partial` cannot be written.
     """
-    ids = miniature.vocabulary_ids()
+    ids = miniature.vocabulary_ids(config.world().frequencies)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         student = _Student(len(ids)).to(memory_format=torch.channels_last)
@@ -216,9 +230,10 @@ def pretrain_to_file(out: Path, config: PretrainingConfig, progress: Progress | 
         EnvironmentFault: `out` cannot be written.
     """
     partial = out.with_name(out.name + ".partial")
-    ids = miniature.vocabulary_ids()
+    world = config.world()
+    ids = miniature.vocabulary_ids(world.frequencies)
     packed = pack(pretrain(config, progress, partial), ids)
-    packed = pack(add_gap(unpack(packed), config.seed), ids)
+    packed = pack(add_gap(unpack(packed), config.seed, world), ids)
     files.write_bytes(out, save({key: value.contiguous() for key, value in packed.items()}))
     partial.unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from promptmlr.scenes import CLASS_NAMES, IMAGE_SIZE, Scene, SceneObject, draw_scene, drawing
+from promptmlr.scenes import CLASS_NAMES, IMAGE_SIZE, Scene, SceneObject, draw_scene, drawing, pasting
 from promptmlr.scenes.glyphs import GLYPHS
 from promptmlr.scenes.world import BACKDROPS, COLOURS, FREQUENCIES, THEMES, WORLDS
 
@@ -66,7 +66,7 @@ def test_seed_and_index_both_matter() -> None:
 def test_every_labelled_object_can_be_seen(index: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redraw the scene with the i-th object left out of the blending: the pixels that change are those in view."""
     scene = draw_scene(3, index)
-    blend, objects = drawing._blend, len(scene.objects)
+    blend, objects = pasting.blend, len(scene.objects)
 
     def draw_without(skipped: int) -> np.ndarray:
         placed = iter(range(objects))
@@ -75,7 +75,7 @@ def test_every_labelled_object_can_be_seen(index: int, monkeypatch: pytest.Monke
             if strength < 1 or next(placed) != skipped:
                 blend(canvas, sprite, corner, colour, strength)
 
-        monkeypatch.setattr(drawing, "_blend", blend_all_but_one)
+        monkeypatch.setattr(pasting, "blend", blend_all_but_one)
         return draw_scene(3, index).image
 
     for number, thing in enumerate(scene.objects):
@@ -91,8 +91,8 @@ def test_an_object_that_would_hide_another_is_refused() -> None:
     owners[:64, :64] = 0
     everything = np.ones((IMAGE_SIZE, IMAGE_SIZE), bool)
     rng = np.random.default_rng(0)
-    assert drawing._free_corner(rng, everything, owners, [64 * 64]) is None
-    assert drawing._free_corner(rng, everything[:10, :10], owners, [64 * 64]) is not None
+    assert pasting.free_corner(rng, everything, owners, [64 * 64]) is None
+    assert pasting.free_corner(rng, everything[:10, :10], owners, [64 * 64]) is not None
 
 
 def test_hiding_adds_up_over_several_objects() -> None:
@@ -101,7 +101,7 @@ def test_hiding_adds_up_over_several_objects() -> None:
     mask = np.ones((IMAGE_SIZE, 13), bool)
     area = round(IMAGE_SIZE * 90 / 0.7)
     for seed in range(20):
-        corner = drawing._free_corner(np.random.default_rng(seed), mask, owners, [area])
+        corner = pasting.free_corner(np.random.default_rng(seed), mask, owners, [area])
         assert corner is None or corner[0] >= 90 - 6
 
 

@@ -21,6 +21,7 @@ _MODULES = (
     "coco",
     "concept_lists",
     "csv",
+    "cutouts",
     "cvat",
     "datumaro",
     "features",
@@ -76,7 +77,7 @@ def detect_format(data: str, options: DataOptions = _DEFAULTS) -> str:
         UserError: there is nothing, or it is none or several of them.
     """
     source = Source(data, options)
-    if not source.path.exists() and not FORMATS["scenes"].recognises(source):
+    if not source.path.exists() and not any(FORMATS[name].recognises(source) for name in ("cutouts", "scenes")):
         raise UserError(f"no such file or folder: {data}")
     if source.suffix == ".xls":
         raise UserError(f"{data}: a workbook of Excel before 2007; save it as .xlsx, or as CSV UTF-8")

@@ -24,7 +24,7 @@ from promptmlr.errors import UserError, nearest
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Labels
 from promptmlr.names import checked_class_names
 
-__all__ = ["COCO_CLASS_NAMES", "FORMAT", "coco_splits", "has_instances", "read_coco", "write_coco"]
+__all__ = ["COCO_CLASS_NAMES", "FORMAT", "coco_splits", "has_instances", "image_folders", "read_coco", "write_coco"]
 
 COCO_CLASS_NAMES = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
@@ -87,7 +87,7 @@ def read_coco(
             "leaves tags out: export `CVAT for images 1.1` instead)"
         )
     labels, lone_crowds = _labels(instances, chosen, options)
-    folders = [images] if images else _image_folders(source, split)
+    folders = [images] if images else image_folders(source, split)
     first = instances.names[chosen[0]][0]
     finder = ImageFinder(next((one for one in folders if ImageFile(one / first).exists()), folders[-1]))
     files = []
@@ -314,7 +314,7 @@ def _labels(instances: _Instances, chosen: list[Any], options: DataOptions) -> t
     return labels, int(np.count_nonzero(lone_crowds))
 
 
-def _image_folders(source: Path, split: str) -> list[Path]:
+def image_folders(source: Path, split: str) -> list[Path]:
     """Where images usually are, the least likely last."""
     root = source.parent.parent if source.parent.name == "annotations" else source.parent
     return [root / split, root / "images" / split, root / "images", root]
