@@ -164,8 +164,8 @@ SPREAD = 0.05  # of a method's distance over seeds: about a point of mAP, as in 
 METHODS = ("a", "b", "c", "d")
 FRACTIONS = (0.1, 0.3, 0.5)
 GRIDS = (("as the others", 1.0, 0.81), ("varies 3 times as much", 3.0, 0.81), ("as the others", 1.0, 0.95))
-"""How the last method varies over seeds, in words and times the others, and how scores of two methods correlate within a
-class."""
+"""How the last method varies over seeds, in words and times the others, and how scores of two methods correlate within
+a class."""
 
 
 def grid(
