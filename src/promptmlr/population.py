@@ -26,10 +26,10 @@ from scipy.stats import t as student
 
 __all__ = ["PopulationEstimate", "population_map"]
 
-DISTANCES = np.linspace(-0.5, 4.5, 26)  # d of the model, in standard deviations
-MOST_POSITIVES = 300  # simulated; with more, the bias falls as 1 / P
+DISTANCES = np.linspace(-0.5, 4.5, 16)  # d of the model, in standard deviations
+MOST_POSITIVES = 100  # simulated; with more, the bias falls as 1 / P
 MODEL_DOUBT = 1 / 3  # standard deviation of the model's error, as a share of the correction
-SIMULATED = 1500  # positives, at least 20 samples
+SIMULATED = 20_000  # positives
 RANKS = (np.arange(1000) + 0.5) / 1000
 
 
@@ -67,9 +67,9 @@ class _Model:
         that is `usual` for the classes.
         """
         distance = self.distance(ap)
-        at = int(np.clip(np.searchsorted(DISTANCES, distance), 2, len(DISTANCES) - 3))
-        rise = float(self.expected[at + 2] - self.expected[at - 2])
-        slope = float(self.population[at + 2] - self.population[at - 2]) / rise
+        at = int(np.clip(np.searchsorted(DISTANCES, distance), 1, len(DISTANCES) - 2))
+        rise = float(self.expected[at + 1] - self.expected[at - 1])
+        slope = float(self.population[at + 1] - self.population[at - 1]) / rise
         value = float(np.interp(distance, DISTANCES, self.population))
         variance = max(float(np.interp(one, DISTANCES, self.variance)) for one in (distance, usual))
         return value, min(max(slope, 0.5), 2.0), variance
@@ -150,7 +150,7 @@ def _rounded(count: int) -> int:
 def _model(positives: int, absents: int) -> _Model:
     """By simulation of the positives' scores; the absents above each follow from these."""
     rng = np.random.default_rng([positives, absents])
-    shape = max(20, SIMULATED // positives), positives
+    shape = SIMULATED // positives, positives
     noise = -np.sort(-rng.standard_normal(shape), axis=1)
     found = np.arange(1, positives + 1)
     expected, variance, population = [], [], []
