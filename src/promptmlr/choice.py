@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from promptmlr.advantage import leads
 from promptmlr.crossvalidation import Subject, calibrated, folds_of, out_of_fold
-from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, log_loss, paired_difference
+from promptmlr.evaluation import Evaluation, PairedDifference, evaluate, log_loss
 from promptmlr.labels import UNKNOWN, Labels
 from promptmlr.prior.positive_only import assume_negative, positive_only_classes
 from promptmlr.recipes import Recipe
@@ -34,7 +35,7 @@ class Candidate:
         interval: of `mean_ap`, over images.
         log_loss: of the calibrated probabilities, in nats per label; slightly too low, because calibration uses the
             same labels. NaN if all classes are positive-only, where constant certainty would have no loss.
-        behind: difference of the best method to it, over the same resamples of the images; None for the best.
+        behind: lead of the best method over it, without the luck of having been chosen (`leads`); None for the best.
     """
 
     method: str
@@ -79,17 +80,16 @@ def choose_method(
     labels = np.where(np.isnan(first), np.int8(UNKNOWN), assume_negative(subject.labels))
     scored = {method: _scored(margins, labels, subject.class_names, resamples) for method, margins in found.items()}
     order = sorted(scored, key=lambda method: scored[method].mean_ap, reverse=True)
+    behind = leads([np.nan_to_num(found[method]) for method in order], labels, resamples)
     return [
         Candidate(
             method,
             scored[method].mean_ap,
             scored[method].mean_ap_interval,
             _log_loss(found[method], subject.labels),
-            None
-            if method == order[0]
-            else paired_difference(np.nan_to_num(found[order[0]]), np.nan_to_num(found[method]), labels, resamples),
+            lead,
         )
-        for method in order
+        for method, lead in zip(order, behind, strict=True)
     ]
 
 

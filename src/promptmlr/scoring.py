@@ -41,8 +41,6 @@ from promptmlr.top_scores import TopScores, top_scores
 
 __all__ = ["RunScore", "score_run", "threshold_of"]
 
-FEW_IMAGES = 500
-
 
 def score_run(
     run: Run,
@@ -266,8 +264,12 @@ def _table(result: Evaluation, top: TopScores, select: str) -> list[str]:
         f"mAP {100 * result.mean_ap:.1f}{interval} on {result.images:,} images; "
         f"guessing gives {guessing:.1f}, the mean share present"
     )
-    if interval and result.images < FEW_IMAGES:
-        lines.append(f"fewer than {FEW_IMAGES} images: the interval is narrower than it should be")
+    if interval:
+        value, *ends = (100 * one for one in (result.population_map, *result.population_interval))
+        lines.append(
+            f"mAP on all images like these: about {value:.1f} ({ends[0]:.1f} to {ends[1]:.1f}); "
+            "that of a small test is too high"
+        )
     if select == "test":
         lines.append("epoch selected on test data: only for comparison with papers that do the same")
     return lines

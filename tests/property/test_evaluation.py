@@ -11,6 +11,8 @@ from sklearn.metrics import average_precision_score
 
 from promptmlr.evaluation import average_precision, bootstrap_map, evaluate
 
+RESAMPLED = ("mean_ap_interval", "population_map", "population_interval")
+
 
 @st.composite
 def scored_sets(draw):
@@ -49,8 +51,8 @@ def test_the_order_of_images_does_not_matter(data, random):
     scores, labels = data
     order = random.sample(range(len(labels)), len(labels))
     before, after = scored(scores, labels), scored(scores[order], labels[order])
-    interval = before.mean_ap_interval  # its resamples are drawn by position, so it alone moves
-    assert dataclasses.replace(after, mean_ap_interval=interval).as_dict() == before.as_dict()
+    drawn = {name: getattr(before, name) for name in RESAMPLED}  # by position, so these alone move
+    assert dataclasses.replace(after, **drawn).as_dict() == before.as_dict()
 
 
 @given(scored_sets(), st.randoms(use_true_random=False))
@@ -76,7 +78,8 @@ def test_images_of_unknown_labels_change_nothing_but_their_number(data):
     scores, labels = data
     longer = np.vstack([scores, scores]), np.vstack([labels, np.full_like(labels, -1)])
     expected = scored(scores, labels)
-    result = dataclasses.replace(scored(*longer), images=expected.images, mean_ap_interval=expected.mean_ap_interval)
+    drawn = {name: getattr(expected, name) for name in ("images", *RESAMPLED)}
+    result = dataclasses.replace(scored(*longer), **drawn)
     assert result.as_dict() == expected.as_dict()
 
 

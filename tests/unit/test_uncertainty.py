@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from promptmlr.uncertainty import Estimate, estimate, holm
+from promptmlr.uncertainty import Alike, Estimate, estimate, holm
 
 
 def simulated(rng: np.random.Generator, seeds: int, of_seeds: float, of_images: float, images: int = 60):
@@ -91,3 +91,46 @@ def test_holm_corrects_as_in_the_textbook() -> None:
 )
 def test_verdicts_know_intervals_and_tables_apart(low: float, high: float, p_holm: float, verdict: str) -> None:
     assert Estimate((low + high) / 2, low, high, 0.01, 5).verdict(p_holm) == verdict
+
+
+def alike(spreads, seeds=3, independent=None):
+    rng = np.random.default_rng(0)
+    sums = np.array([spread * rng.standard_normal(seeds) for spread in spreads])
+    return Alike(sums, independent or len(sums))
+
+
+def test_a_variance_by_chance_is_raised_to_that_of_the_others():
+    group = alike([0.01] * 12)
+    variances = group.by_seed.var(axis=1, ddof=1)
+    lowest, highest = variances.min(), variances.max()
+    raised, freedom = group.moderated(lowest)
+    assert lowest < raised < highest
+    assert freedom > 2
+    assert group.moderated(highest)[0] == highest  # never lowered
+
+
+def test_variances_that_differ_are_hardly_shared():
+    equal, unequal = alike([0.01] * 12), alike(np.geomspace(1e-4, 1, 12))
+    smallest = unequal.by_seed.var(axis=1, ddof=1).min()
+    raised, freedom = unequal.moderated(smallest)
+    assert freedom < equal.moderated(smallest)[1]
+    assert raised < 1e-2
+
+
+def test_sums_that_do_not_vary_stay_certain():
+    assert alike([0.01, 0.02, 0.0]).moderated(0.0) == (0.0, 2.0)
+    assert alike([0.0, 0.0, 0.0]).moderated(0.0) == (0.0, 2.0)
+
+
+def test_degrees_of_freedom_are_no_more_than_there_are():
+    group = alike([0.01] * 12, independent=2)
+    assert group.moderated(1e-4)[1] <= 2 * 2
+
+
+def test_two_seeds_say_more_beside_others_like_them():
+    rng = np.random.default_rng(1)
+    scores = np.array([[0.49, 0.51]])
+    resampled = scores[..., None] + 0.001 * rng.standard_normal((1, 2, 100))
+    others = Alike(0.5 + 0.01 * rng.standard_normal((10, 2)), 10)
+    alone, shared = (estimate(scores, resampled, [1], alike=which) for which in (None, others))
+    assert shared.high - shared.low < (alone.high - alone.low) / 2

@@ -29,7 +29,7 @@ from promptmlr.reporting import Reporter
 from promptmlr.training import fit_runs
 from promptmlr.uncertainty import estimate
 
-__all__ = ["Curve", "Extrapolation", "Point", "check_parts", "learning_curve", "with_test_part"]
+__all__ = ["Curve", "Extrapolation", "Point", "check_parts", "curve_of", "learning_curve", "with_test_part"]
 
 RATES = (0.05, 2.0)  # limits of the rate
 FAR = 10.0  # times the labels there are
@@ -152,7 +152,7 @@ def learning_curve(
             say(done, len(by_size))
     known = float((subject.labels != UNKNOWN).mean())
     shares = [round(share / known, 12) for share in sorted(by_size)]
-    return _curve(shares, np.array(counts), np.array(scores), np.array(resampled), int((labels != UNKNOWN).sum()))
+    return curve_of(shares, np.array(counts), np.array(scores), np.array(resampled), int((labels != UNKNOWN).sum()))
 
 
 def _margins(
@@ -173,14 +173,14 @@ def _margins(
     return [predict_margins(run.recognizer.fold(), test)[1] for run in runs]
 
 
-def _curve(
+def curve_of(
     shares: Sequence[float],
     counts: NDArray[np.int64],
     scores: NDArray[np.float64],
     resampled: NDArray[np.float64],
     test_labels: int,
 ) -> Curve:
-    """The curve of (F,) counts, (F, K) scores, and (F, K, S) scores on resampled test images."""
+    """The curve of F shares and (F,) counts of labels, (F, K) scores, and (F, K, S) scores on resampled test images."""
     draws = _draws(scores, resampled)
     measured = [estimate(scores[[place]], resampled[[place]], [1]) for place in range(len(counts))]
     points = [

@@ -148,6 +148,9 @@ def _scores(config: RunConfig, evaluation: Mapping[str, Any] | None) -> str:
     has_interval = low is not None and value is not None
     mean_ap = percent_interval(value, low, high) if has_interval else f"{100 * value:.1f}"
     rows = [["mAP %" + (" (95 % bootstrap interval over images)" if has_interval else ""), mean_ap]]
+    if (of_all := evaluation.get("population_map")) is not None:
+        on_all = percent_interval(of_all, *evaluation["population_interval"])
+        rows.append(["mAP % on all images like these (95 % interval)", on_all])
     rows += [[label, f"{100 * evaluation[key]:.1f}"] for label, key in (("CF1 %", "cf1"), ("OF1 %", "of1"))]
     where = f"On {evaluation['data']}: {evaluation['images']:,} images, {evaluation['labels_used']:,} known labels."
     why = {

@@ -82,6 +82,8 @@ class _Evaluation(BaseModel):
     data: str
     mean_ap: float | None
     mean_ap_interval: tuple[float | None, float | None]
+    population_map: float | None = None  # runs of older versions have none
+    population_interval: tuple[float | None, float | None] = (None, None)
     per_class_ap: dict[str, float | None]
     cf1: float | None
     of1: float | None

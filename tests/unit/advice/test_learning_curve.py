@@ -26,7 +26,7 @@ def curve(floor: float, gain: float, rate: float, noise: float, seed: int = 0) -
     truth = 1 - floor - gain * (counts / 1000) ** -rate
     scores = truth[:, None] + rng.normal(0, noise, (6, 4))
     images = rng.normal(0, noise, (1, 1, 100))
-    return module._curve(SHARES, counts, scores, scores[..., None] + images, 500)
+    return module.curve_of(SHARES, counts, scores, scores[..., None] + images, 500)
 
 
 def parts(*shares: float) -> list[Observation]:
@@ -60,7 +60,7 @@ def test_few_seeds_leave_more_open_ahead_than_many() -> None:
     for seeds in (2, 8):
         scores = np.tile(0.5 + np.array([0.02, -0.02]), (6, seeds // 2)) * np.sqrt(seeds - 1)  # the same standard error
         scores = scores - scores.mean(axis=1, keepdims=True) + 0.5
-        found = module._curve(SHARES, counts, scores, scores[..., None] + rng.normal(0, 1e-4, (1, 1, 400)), 500)
+        found = module.curve_of(SHARES, counts, scores, scores[..., None] + rng.normal(0, 1e-4, (1, 1, 400)), 500)
         widths.append(found.ahead[0].high - found.ahead[0].low)
     assert widths[0] > 1.5 * widths[1]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from promptmlr.paper.estimates import Corrected, corrected, ends
 from promptmlr.paper.grid.observed import Observed
-from promptmlr.uncertainty import Estimate, estimate
+from promptmlr.uncertainty import Alike, Estimate, estimate
 
 __all__ = ["OTHER_METRICS", "Comparison", "EmptyClasses", "GridResults"]
 
@@ -26,6 +26,7 @@ OTHER_METRICS = (
 )
 """Fields of a `Cell` besides mAP."""
 
+PERMUTED = 100  # orders of methods, for sums like another
 MEANS_OVER_CLASSES = ("cf1", "cf1_top3")
 LEAST_DISPLACEMENT = 5e-3  # logits; a smaller displacement is printed as 0.00
 
@@ -162,4 +163,15 @@ class GridResults:
         """The estimate of a weighted sum of cells; weights are (M, F)."""
         used = weights.reshape(-1).nonzero()[0]
         scores, resampled = (part.reshape(-1, *part.shape[2:])[used] for part in (self.scores, self.resampled))
-        return estimate(scores, resampled, weights.reshape(-1)[used])
+        return estimate(scores, resampled, weights.reshape(-1)[used], alike=self._alike(weights))
+
+    def _alike(self, weights: NDArray[np.float64]) -> Alike:
+        """The same sum of other methods, and where it is of one fraction, of other fractions."""
+        methods, fractions = weights.shape
+        chance = np.random.default_rng(0)
+        orders = [np.arange(methods), *(chance.permutation(methods) for _ in range(PERMUTED))]
+        turns = range(fractions if (weights != 0).any(axis=0).sum() == 1 else 1)
+        sums = np.unique([np.roll(weights[order], turn, axis=1) for order in orders for turn in turns], axis=0)
+        sums = sums[[one[one != 0][:1].sum() > 0 for one in sums]]  # b − a says nothing that a − b does not
+        of_differences = bool(np.isclose(weights.sum(), 0))  # of M methods, M − 1 differences are independent
+        return Alike(np.einsum("vmf,mfk->vk", sums, self.scores), (methods - of_differences) * len(turns))
