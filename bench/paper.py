@@ -194,7 +194,7 @@ def update(entry: Entry) -> None:
     commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
         printed = run(entry, Path(folder))
-    rows = [line for line in printed.splitlines() if re.match(entry.only, line.strip().strip("| "))]
+    rows = [line for line in printed.splitlines() if any(read_rows(line, entry))]
     head = [f"# {command}" for command in entry.small] + [f"# commit {commit}"]
     write_text(ROOT / entry.kept, "\n".join([*head, *rows]) + "\n")
     print(f"{entry.kept} is written, commit {commit}")
