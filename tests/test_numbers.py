@@ -39,13 +39,17 @@ def test_a_document_names_the_command_and_the_commit_of_its_numbers(name: str) -
         page = one_line(place.read_text(encoding="utf-8"))
         assert entry.command in page
         assert f"commit `{entry.commit}`" in page
+        assert f"Since commit `{entry.since}`" in page or not entry.since
 
 
 def test_commits_are_in_the_history() -> None:
     if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
         pytest.skip("the history is not at hand: no repository, or a shallow clone")
     missing = [
-        entry.name for entry in ENTRIES.values() if git("merge-base", "--is-ancestor", entry.commit, "HEAD").returncode
+        f"{entry.name}: {commit}"
+        for entry in ENTRIES.values()
+        for commit in filter(None, (entry.commit, entry.since))
+        if git("merge-base", "--is-ancestor", commit, "HEAD").returncode
     ]
     assert not missing
 
