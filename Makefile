@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs
+.PHONY: help demo test check bench paper docs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -26,6 +26,9 @@ check: $(VENV)/.installed-all ## lint, formatting, types, import direction
 
 bench: $(VENV)/.installed ## measure what the README says about speed
 	$(BIN)/python bench/speed.py
+
+paper: $(VENV)/.installed ## compare the numbers of the documents with small runs of what made them
+	$(BIN)/python bench/paper.py $(ONLY)
 
 docs: $(VENV)/.installed-all ## build the site of docs/ into site/; a warning is an error
 	$(BIN)/mkdocs build --strict

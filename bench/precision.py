@@ -71,10 +71,13 @@ def image_tower() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2)
-    workers = parser.parse_args().workers
+    parser.add_argument("--image-tower", action="store_true", help="only the image tower")
+    asked = parser.parse_args()
     image_tower()
+    if asked.image_tower:
+        return
     tasks = list(itertools.product(DTYPES, METHODS, FRACTIONS, SEEDS))
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(asked.workers) as pool:
         scores = dict(zip(tasks, pool.map(trained_map, tasks), strict=True))
     print("text tower in bfloat16 minus float32, mAP points after training:")
     for method, fraction in itertools.product(METHODS, FRACTIONS):
