@@ -132,8 +132,8 @@ class World:
 
 
 @torch.no_grad()
-def load_world(name: str) -> World:
-    options = DataOptions(scenes_train=trial.IMAGES, scenes_test=trial.IMAGES)
+def load_world(name: str, count: int) -> World:
+    options = DataOptions(scenes_train=count, scenes_test=count)
     parts = [load_data(name, purpose, options) for purpose in ("train", "test")]
     images = [image.open() for part in parts for image in part.images]
     seen = {}
@@ -165,7 +165,7 @@ def tune(
     for epoch in range(EPOCHS):
         for group, one in zip(optimizer.param_groups, base, strict=True):
             group["lr"] = one * rate_factor(epoch, EPOCHS, 0)
-        for batch in np.array_split(order.permutation(len(below)), len(below) // BATCH):
+        for batch in np.array_split(order.permutation(len(below)), max(len(below) // BATCH, 1)):
             cost = cross_entropy_cost(recognizer(tail(below[batch])), truth[batch]).sum()
             moved = [
                 (now - start).square().sum(dim=1) / start.square().sum(dim=1)
@@ -180,7 +180,8 @@ def tune(
 
 def cells_of(world: World, share: str, seed: int, settings: Sequence[str]) -> Iterator[dict[str, object]]:
     """mAP of the frozen tower and of every setting, for each tower."""
-    train, test = slice(0, trial.IMAGES), slice(trial.IMAGES, None)
+    half = len(world.labels) // 2
+    train, test = slice(0, half), slice(half, None)
     labels = hide(world.labels[train], keep_mask(world.labels[train].shape, float(share), seed))
     recipe = load_recipe("default", "anchored")
     for tower, seen in world.seen.items():

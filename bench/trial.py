@@ -20,8 +20,6 @@ from promptmlr.evaluation import evaluate
 from promptmlr.labels import Labels
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 
-IMAGES = 600  # to train on, and as many to test on
-
 
 @dataclass(frozen=True)
 class World:
@@ -37,8 +35,8 @@ class World:
         return InMemoryRegions(self.regions[torch.from_numpy(images)])
 
 
-def load_world(name: str) -> World:
-    """Drawn scenes (`scenes:crowded:6`), or a file of features with folds, each of which is tested in turn."""
+def load_world(name: str, images: int) -> World:
+    """Drawn scenes (`scenes:crowded:6`), as many to train on as to test on; or a file of features with folds, each of which is tested in turn."""
     if name.endswith(".npz"):
         table = read_features(Path(name))
         assert table.folds is not None, f"{name} has no folds"
@@ -47,10 +45,10 @@ def load_world(name: str) -> World:
         backbone = PrecomputedFeatures(regions.shape[-1], table.features.text)
         return World(backbone, table.class_names, regions, table.labels, splits)
     backbone = load_backbone("scenes")
-    options = DataOptions(scenes_train=IMAGES, scenes_test=IMAGES)
+    options = DataOptions(scenes_train=images, scenes_test=images)
     parts = [load_data(name, purpose, options) for purpose in ("train", "test")]
     regions = torch.cat([extract(FreshRegions(backbone, part.images))[1].regions for part in parts])
-    split = np.arange(IMAGES), np.arange(IMAGES, 2 * IMAGES)
+    split = np.arange(images), np.arange(images, 2 * images)
     return World(backbone, parts[0].class_names, regions, np.concatenate([part.labels for part in parts]), [split])
 
 
@@ -85,12 +83,13 @@ def parser(text: str, worlds: str, observed: str, seeds: int) -> argparse.Argume
     made.add_argument("--worlds", default=worlds)
     made.add_argument("--observed", default=observed)
     made.add_argument("--seeds", type=int, default=seeds)
+    made.add_argument("--images", type=int, default=600, help="scenes to train on, and as many to test on")
     made.add_argument("--cells", type=Path, default=None, help="a file of cells: continued, then shown")
     return made
 
 
 def measured(
-    asked: argparse.Namespace, load: Callable[[str], Any], cells_of: Callable[[Any, str, int], Iterator[dict[str, object]]]
+    asked: argparse.Namespace, load: Callable[[str, int], Any], cells_of: Callable[[Any, str, int], Iterator[dict[str, object]]]
 ) -> list[dict[str, str]]:
     """All cells of the command line: those of the file, and what is missing of them, written as it comes."""
     have = read_cells(asked.cells)
@@ -102,7 +101,7 @@ def measured(
             for share, seed in itertools.product(shares, range(asked.seeds))
             if (Path(name).stem, share, str(seed)) not in done
         ]
-        world = load(name) if wanted else None
+        world = load(name, asked.images) if wanted else None
         for share, seed in wanted:
             place = {"world": Path(name).stem, "observed": share, "seed": seed}
             found = [{key: str(value) for key, value in (place | cell).items()} for cell in cells_of(world, share, seed)]
