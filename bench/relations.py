@@ -1,7 +1,7 @@
 """Do relations between classes gain anything over `anchored`, which treats classes as independent?
 
-    python bench/relations.py --worlds scenes --observed 0.05,0.1,0.5 --seeds 5 --cells choice.csv   # choose
-    python bench/relations.py --worlds scenes:usual:5,... --cells test.csv --tested ridge              # test
+    python bench/relations.py --cells choice.csv                                                           # choose
+    python bench/relations.py --worlds scenes:crowded:6,... --weights "" --cells test.csv --tested KIND    # test
 
 Two graphs of classes, (C, C) with a zero diagonal: `text` is the cosine of class texts from which their mean is taken;
 `pairs` is the log of how much more often two classes are present together than if they were independent, from images
@@ -32,10 +32,10 @@ from functools import partial
 
 import numpy as np
 import torch
+import trial
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
-import trial
 from promptmlr.crossvalidation import Subject, calibrated, folds_of, out_of_fold
 from promptmlr.labels import PRESENT, UNKNOWN, Labels, hide, keep_mask
 from promptmlr.methods import create_recognizer
@@ -91,7 +91,10 @@ def cross_entropy(odds: np.ndarray, labels: Labels) -> float:
 def graph_weight(odds: np.ndarray, added: np.ndarray, labels: Labels) -> float:
     """The k in [0, LARGEST] at which odds + k · added, (N, C) each, have the smallest loss."""
     found = minimize_scalar(
-        lambda k: cross_entropy(odds + k * added, labels), bounds=(0, LARGEST), method="bounded", options={"xatol": 0.01}
+        lambda k: cross_entropy(odds + k * added, labels),
+        bounds=(0, LARGEST),
+        method="bounded",
+        options={"xatol": 0.01},
     )
     return float(found.x) if found.fun < cross_entropy(odds, labels) else 0.0
 
@@ -171,7 +174,9 @@ def split_scores(
         found[f"odds-{name}"] = weight
         for share_of in mixes:
             moved = (1 - share_of) * np.eye(len(graph)) + share_of * neighbours(graph)
-            scores[f"prior-{name} {share_of:g}"] = predict_margins(trained(world, source, labels, seed, moved)[0], tested)[1]
+            scores[f"prior-{name} {share_of:g}"] = predict_margins(
+                trained(world, source, labels, seed, moved)[0], tested
+            )[1]
     weights, found["ridge"] = chosen_ridge(fitted, p - middle, labels, seed)
     scores["ridge"] = odds + (inputs - middle) @ weights.T
     middle = fitted.mean(axis=0)
@@ -249,7 +254,11 @@ def main() -> None:
     kinds = [options.tested] if options.tested else dict.fromkeys(row["kind"] for row in rows)
     for kind in kinds:
         if kind != "anchored":
-            print(verdict(rows, kind) if options.tested else f"{kind}: {trial.shown(sum(by_world(gains(rows, kind)).values(), []))}")
+            print(
+                verdict(rows, kind)
+                if options.tested
+                else f"{kind}: {trial.shown([gain for seeds in by_world(gains(rows, kind)).values() for gain in seeds])}"
+            )
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
 """Does a low-rank change of the image tower's last layers gain anything over `anchored` on a frozen tower?
 
-    python bench/tower_tuning.py --worlds scenes --cells choice.csv                                     # choose
-    python bench/tower_tuning.py --worlds scenes:crowded:6,scenes:strangers:7 --settings "..." --cells test.csv   # test
+    python bench/tower_tuning.py --cells cells.csv [--worlds scenes:crowded:6,scenes:strangers:7] [--images 300]
 
 Of the miniature ResNet, the value and the output projection of the attention pool change; of the miniature ViT, all
-linear layers of the last block (attention and feed-forward network). W becomes W + B A with B A of rank RANK (LoRA: Hu and
-others, 2022), from zero. `anchored` is trained first; then its vectors and B A are trained together on the same
+linear layers of the last block (attention and feed-forward network). W becomes W + B A with B A of rank RANK (LoRA: Hu
+and others, 2022), from zero. `anchored` is trained first; then its vectors and B A are trained together on the same
 known labels, with the prior of the vectors and, for each changed W, the same kind of prior,
 pull · strength / 2 · ||B A||^2 / ||W||^2, so that an infinite strength leaves the tower as it is. What lies below the
 changed layers is computed once. Nothing is augmented.
 
-Settings are a rate of A and B and a pull. The rule, written before any test world was run: the setting that is best on
-`scenes` (mean over towers and fractions) is tested on other worlds; the change becomes an option of `train` only if it
-gains more than one point of mAP there at 10 % of the labels, the mean over towers, worlds and seeds, with a 95 %
-interval above 0.
+A setting is a rate of A and B and a pull; a rate of 0 is the control: as many more epochs on the vectors alone. The
+rate 0.003 and the pull 1 were fixed on `scenes` (half the labels of 300 images, one seed) before any other world was
+run. The rule, written then too: the change becomes an option of `train` only if it gains more than one point of mAP
+over the frozen tower at 10 % of the labels, the mean over towers, worlds and seeds, with a 95 % interval above 0, on
+worlds on which nothing was chosen.
 """
 
 import copy
@@ -23,10 +23,10 @@ from functools import partial
 
 import numpy as np
 import torch
+import trial
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-import trial
 from promptmlr.backbone import load_backbone
 from promptmlr.backbone.image.fused import plain_trunk
 from promptmlr.backbone.image.resnet import resnet_regions
@@ -46,9 +46,9 @@ from promptmlr.report.tables import markdown_table
 from promptmlr.training import Prior, fit_runs, rate_factor
 
 TOWERS = ("scenes", "scenes-vit")
-SETTINGS = "0:1,0.001:1,0.003:1,0.003:20"  # rate:pull; a rate of 0 is the control: the same epochs on vectors alone
+SETTINGS = "0:1,0.003:1"  # rate:pull
 RANK = 4
-EPOCHS = 10
+EPOCHS = 15
 BATCH = 64
 VECTOR_RATE = 0.005
 
@@ -228,7 +228,7 @@ def table(rows: list[dict[str, str]]) -> str:
 
 
 def main() -> None:
-    asked = trial.parser(__doc__, "scenes", "0.1,0.5,1", 3)
+    asked = trial.parser(__doc__, "scenes:crowded:6,scenes:strangers:7", "0.1,0.5,1", 3)
     asked.add_argument("--settings", default=SETTINGS)
     options = asked.parse_args()
     torch.set_num_threads(1)

@@ -36,7 +36,10 @@ class World:
 
 
 def load_world(name: str, images: int) -> World:
-    """Drawn scenes (`scenes:crowded:6`), as many to train on as to test on; or a file of features with folds, each of which is tested in turn."""
+    """Drawn scenes (`scenes:crowded:6`), as many to train on as to test on.
+
+    Or a file of features with folds, each of which is tested in turn.
+    """
     if name.endswith(".npz"):
         table = read_features(Path(name))
         assert table.folds is not None, f"{name} has no folds"
@@ -89,7 +92,9 @@ def parser(text: str, worlds: str, observed: str, seeds: int) -> argparse.Argume
 
 
 def measured(
-    asked: argparse.Namespace, load: Callable[[str, int], Any], cells_of: Callable[[Any, str, int], Iterator[dict[str, object]]]
+    asked: argparse.Namespace,
+    load: Callable[[str, int], Any],
+    cells_of: Callable[[Any, str, int], Iterator[dict[str, object]]],
 ) -> list[dict[str, str]]:
     """All cells of the command line: those of the file, and what is missing of them, written as it comes."""
     have = read_cells(asked.cells)
@@ -104,7 +109,9 @@ def measured(
         world = load(name, asked.images) if wanted else None
         for share, seed in wanted:
             place = {"world": Path(name).stem, "observed": share, "seed": seed}
-            found = [{key: str(value) for key, value in (place | cell).items()} for cell in cells_of(world, share, seed)]
+            found = [
+                {key: str(value) for key, value in (place | cell).items()} for cell in cells_of(world, share, seed)
+            ]
             write_cells(asked.cells, found, new=not have)
             have += found
     return have

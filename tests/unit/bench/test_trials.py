@@ -22,7 +22,7 @@ from promptmlr.regions import InMemoryRegions
 
 @pytest.fixture
 def planted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(N, C) odds that say nothing of class 1, what is known of class 0, and labels in which class 1 follows class 0."""
+    """(N, C) log odds without a word on class 1, their probabilities, and labels: class 1 follows class 0."""
     rng = np.random.default_rng(0)
     labels = (rng.random((600, 3)) < 0.3).astype(np.int8)
     labels[:, 1] = np.where(rng.random(600) < 0.9, labels[:, 0], 1 - labels[:, 0])
