@@ -253,12 +253,9 @@ def main() -> None:
     print(table(rows))
     kinds = [options.tested] if options.tested else dict.fromkeys(row["kind"] for row in rows)
     for kind in kinds:
+        points = [gain for seeds in by_world(gains(rows, kind)).values() for gain in seeds]
         if kind != "anchored":
-            print(
-                verdict(rows, kind)
-                if options.tested
-                else f"{kind}: {trial.shown([gain for seeds in by_world(gains(rows, kind)).values() for gain in seeds])}"
-            )
+            print(verdict(rows, kind) if options.tested else f"{kind}: {trial.shown(points)} points")
 
 
 if __name__ == "__main__":

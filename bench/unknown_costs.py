@@ -3,9 +3,9 @@
     python bench/unknown_costs.py --cells cells.csv
 
 Every cost of unknown labels (`UNKNOWN_COSTS`) with every loss of known ones (`LOSSES`), for `anchored` with its prior
-and for `dualembedding` and `positivecoop` without one, at the default recipe's rates. Three protocols hide labels of the
-training images: each label known with a probability, each present one with a probability and no absent one, and one
-present label per image. The test labels are complete. Scores are mAP, and log loss without calibration afterwards.
+and for `dualembedding` and `positivecoop` without one, at the default recipe's rates. Three protocols hide labels of
+the training images: each label known with a probability, each present one with a probability and no absent one, and
+one present label per image. The test labels are complete. Scores are mAP, and log loss without calibration afterwards.
 Every mask has its seed, the same for all rows; intervals are Student's t over masks.
 """
 
