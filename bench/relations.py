@@ -222,7 +222,7 @@ def verdict(rows: list[dict[str, str]], kind: str) -> str:
     passed = np.mean(dependent) > 0.5 and low > 0 and np.mean(worlds[worst]) >= -0.3
     return (
         f"{kind}: {trial.shown(dependent)} points over worlds with dependent classes, least on {worst} "
-        f"({np.mean(worlds[worst]):+.2f}): {'passes' if passed else 'does not pass'}"
+        f"({trial.shown([np.mean(worlds[worst])])}): {'passes' if passed else 'does not pass'}"
     )
 
 

@@ -65,7 +65,7 @@ def shown(values: Sequence[float], signed: bool = True) -> str:
     middle = float(np.mean(values))
     sign = "+" if signed else ""
     if len(values) < 2:
-        return f"{middle:{sign}.2f}"
+        return f"{middle:{sign}.2f}".replace("-", "−")
     low, high = interval(values)
     return f"{middle:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})".replace("-", "−")
 
