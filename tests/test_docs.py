@@ -5,7 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import relations
 import scale
+import tower_tuning
+import trial
+import unknown_costs
 from scipy.stats import t as student
 
 from promptmlr.paper.absence.plan import BASELINE, METHODS
@@ -178,3 +182,14 @@ def test_what_is_said_of_intervals_was_printed_by_the_simulation() -> None:
 
 def numbers_of(rows: list[dict[str, str]], column: str) -> list[float]:
     return [float(row[column]) for row in rows]
+
+
+def test_the_tables_of_trials_follow_from_their_cells() -> None:
+    page, folder = (DOCS / "trials.md").read_text(encoding="utf-8"), DOCS / "trials"
+    choice, tested = (trial.read_cells(folder / f"{name}.csv") for name in ("relations-choice", "relations"))
+    tuned, costs = (trial.read_cells(folder / f"{name}.csv") for name in ("tower-tuning", "unknown-costs"))
+    tables = [relations.table(choice), relations.table(tested), tower_tuning.table(tuned)]
+    tables += [unknown_costs.table(costs, world) for world in dict.fromkeys(row["world"] for row in costs)]
+    verdicts = [relations.verdict(tested, kind) for kind in ("odds-text", "odds-pairs", "ridge", "ridge-odds")]
+    assert all(found in page for found in (*tables, *verdicts))
+    assert all(verdict.endswith("does not pass") for verdict in verdicts)
