@@ -53,7 +53,7 @@ class Shared:
         observed, seed = condition
         classes = np.isin(np.arange(len(self.train.class_names)), self.groups.get("seen", self.groups["all"]))
         labels = hide(self.train.labels, np.outer(fold.trained, classes))
-        return hide(labels, observation_of(observed).keep(labels, seed))
+        return hide(labels, self.train.kept(observation_of(observed), seed, labels))
 
     def uses_labels(self, method: str, condition: Condition) -> bool:
         """Whether a method's scores depend on labels and seeds: it is trained, or calibrated on labels."""
