@@ -10,6 +10,7 @@ probabilities of their own; the others are trained on nine tenths of the known l
 
 import argparse
 import csv
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ RANDOM = "random"
 KINDS = (RANDOM, *PATTERNS)
 METHODS = ("anchored", "dualembedding", "positivecoop", "baseline", "zeroshot")
 COSTLY = ("anchored", "dualembedding")  # methods that are trained with every cost of unknown labels
-IMAGES = 1000
+IMAGES, SCORED = 500, 1000
 COMPLETE = 50  # images beside the scored ones, all of whose labels are known, to calibrate on
 OWN, SHARES, IMAGES_LABELLED = "its own", "--share", f"{COMPLETE} images"
 FIELDS = (
@@ -64,8 +65,9 @@ class World:
     tested: object
 
     @classmethod
-    def drawn(cls, name, backbone, images):
-        options = DataOptions(scenes_train=images, scenes_test=images + COMPLETE)
+    def drawn(cls, name, images):
+        backbone = load_backbone("scenes")
+        options = DataOptions(scenes_train=images, scenes_test=SCORED + COMPLETE)
         train, test = (load_data(name, purpose, options) for purpose in ("train", "test"))
         source, tested = (extract(FreshRegions(backbone, data.images))[1] for data in (train, test))
         return cls(name, backbone, train, source, test, tested)
@@ -138,6 +140,15 @@ def measured(world, kind, seeds):
             yield from (row | found for found in scores(world, begun, held, options.get("share")))
 
 
+def measured_world(name, images, seeds):
+    """The rows of all patterns on a world."""
+    world, rows = World.drawn(name, images), []
+    for kind in KINDS:
+        rows += measured(world, kind, seeds)
+        print(f"{name}: {kind} is measured", flush=True)
+    return rows
+
+
 def chosen(rows, field, **wanted):
     """(worlds × seeds,) values of a field in percent, always in the same order."""
     found = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
@@ -205,16 +216,14 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder for missing.csv and missing.md")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--jobs", type=int, default=1, help="processes, at most one for each world")
     parser.add_argument("--tables", action="store_true", help="measure nothing; write missing.md from missing.csv")
     asked = parser.parse_args()
     path = asked.out / "missing.csv"
     if not asked.tables:
-        backbone, rows = load_backbone("scenes"), []
-        for name in WORLDS:
-            world = World.drawn(name, backbone, asked.images)
-            for kind in KINDS:
-                rows += measured(world, kind, asked.seeds)
-                print(f"{name}: {kind} is measured", flush=True)
+        with ProcessPoolExecutor(asked.jobs) as pool:
+            found = pool.map(partial(measured_world, images=asked.images, seeds=asked.seeds), WORLDS)
+            rows = [row for of_world in found for row in of_world]
         with replacing(path, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
             writer.writeheader()

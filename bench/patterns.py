@@ -97,9 +97,7 @@ def compare_federated(labels, frequency):
         )
         pairs = [f"{one:.2f} ({other:.2f})" for one, other in zip(real, simulated, strict=True)]
         rows.append([name, f"{classes.sum():,}", *pairs])
-    quantiles = [
-        np.quantile((one == ABSENT).sum(axis=1), [0.1, 0.5, 0.9]) for one in (labels, np.concatenate(drawn))
-    ]
+    quantiles = [np.quantile((one == ABSENT).sum(axis=1), [0.1, 0.5, 0.9]) for one in (labels, np.concatenate(drawn))]
     return rows, quantiles
 
 

@@ -16,7 +16,9 @@ def _rates(truth: Truth, rng: np.random.Generator) -> Rates:
     """Diligence of the image's annotator × what they know of the class, × their habit where the class is absent."""
     images, classes = truth.labels.shape
     person = rng.integers(PEOPLE, size=images)
-    labelled = np.exp(DILIGENCE * rng.standard_normal((PEOPLE, 1)) + FAMILIARITY * rng.standard_normal((PEOPLE, classes)))
+    labelled = np.exp(
+        DILIGENCE * rng.standard_normal((PEOPLE, 1)) + FAMILIARITY * rng.standard_normal((PEOPLE, classes))
+    )
     absence = FEWEST_ABSENT ** rng.random((PEOPLE, 1))
     return np.where(truth.present, labelled[person], (labelled * absence)[person])
 

@@ -22,7 +22,8 @@ def _rates(truth: Truth, rng: np.random.Generator) -> Rates:
     """
     images, classes = truth.labels.shape
     of_image, of_class = (
-        spread_around_one(rng, FITTED[f"{kind}_spread"], count) for kind, count in (("image", images), ("class", classes))
+        spread_around_one(rng, FITTED[f"{kind}_spread"], count)
+        for kind, count in (("image", images), ("class", classes))
     )
     absent = np.outer(of_image, of_class)
     total = absent[truth.absent].sum()
