@@ -3,8 +3,8 @@
     python bench/patterns.py lvis_val_100.json                        # labels of LVIS (lvis-api, data/)
     python bench/patterns.py lvis_val_100.json --out src/promptmlr/labels/patterns/lvis.toml
 
-LVIS: what is annotated is present, `neg_category_ids` are verified absent, everything else is unknown. Its real share of
-known labels is set beside that of the pattern `federated` on drawn labels with LVIS's prevalence, and the counts of
+LVIS: what is annotated is present, `neg_category_ids` are verified absent, everything else is unknown. Its real share
+of known labels is set beside that of the pattern `federated` on drawn labels with LVIS's prevalence, and the counts of
 CheXpert (`chexpert.toml`) beside those of `report`.
 """
 
@@ -22,8 +22,9 @@ from promptmlr.report.tables import markdown_table
 FREQUENCIES = {"rare": "r", "common": "c", "frequent": "f"}  # LVIS's own groups of its classes
 DRAWS = 20
 ANNOTATED = 0.25  # of what is present, assumed for the drawn labels: nobody knows how much of it LVIS's people spotted
-SOURCE = """# Measured on {images} images of LVIS's validation labels (Gupta et al., "LVIS: A Dataset for Large Vocabulary Instance
-# Segmentation", CVPR 2019; data/{name} of github.com/lvis-dataset/lvis-api), by python bench/patterns.py.
+SOURCE = """\
+# Measured by python bench/patterns.py on {images} images of LVIS's validation labels (Gupta et al., "LVIS: A Dataset for
+# Large Vocabulary Instance Segmentation", CVPR 2019): data/{name} of github.com/lvis-dataset/lvis-api.
 # Known labels per image: {present:.2f} present, {absent:.2f} absent, of {classes:,} classes.
 """
 
@@ -123,7 +124,7 @@ def compare_report():
             ]
         )
     blank = sum(one["blank"] for one in classes.values()) / images / len(classes)
-    return rows, blank
+    return rows, blank, share
 
 
 def main():
@@ -153,8 +154,9 @@ def main():
     print(markdown_table(header, rows, words=1))
     words = [", ".join(f"{one:.0f}" for one in quantile) for quantile in quantiles]
     print(f"\nabsent labels of an image, the 10th, 50th and 90th percentile: {words[0]} ({words[1]})\n")
-    rows, blank = compare_report()
-    print(f"CheXpert, {100 * blank:.1f} % blank, and, in brackets, `report`: % of cells, then % of known labels\n")
+    rows, blank, share = compare_report()
+    print(f"CheXpert, {100 * blank:.1f} % blank and {100 * share:.1f} % present or absent, the rest uncertain,")
+    print("and, in brackets, `report`: % of cells, then % of known labels\n")
     print(markdown_table(["class", "blank", "known", "present"], rows, words=1))
 
 

@@ -187,7 +187,7 @@ def test_scenes_say_how_large_their_objects_are_and_tables_do_not(tmp_path: Path
 
 @pytest.mark.parametrize("text", ["salient", "federated:", "report:x", "federated:0:1", "salience:0.1"])
 def test_what_is_no_pattern_is_refused_with_their_names(text: str) -> None:
-    with pytest.raises(UserError, match="no way to hide labels; .*federated, report, salient:0.1, annotators:0.1"):
+    with pytest.raises(UserError, match=r"no way to hide labels; .*federated, report, salient:0\.1, annotators:0\.1"):
         Observation.parse(text)
 
 

@@ -144,8 +144,8 @@ class LabelledImages:
         for row, image in enumerate(self.images):
             if not isinstance(image, SizedImage):
                 raise UserError(
-                    f"{self.source}: {name} is by the sizes of objects, and only drawn scenes say them; take scenes, or "
-                    "another way to hide labels, such as annotators:0.1"
+                    f"{self.source}: {name} is by the sizes of objects, and only drawn scenes say them; take "
+                    "scenes, or another way to hide labels, such as annotators:0.1"
                 )
             sizes = image.object_sizes()
             found[row] = [sizes.get(one, 0.0) for one in self.class_names]

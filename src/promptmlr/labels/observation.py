@@ -14,7 +14,7 @@ from promptmlr.options import HidingOptions
 
 __all__ = ["Observation"]
 
-# Of random numbers, beside that of fractions; a new pattern takes the number after the last.
+# Of random numbers, beside that of fractions.
 _STREAMS = {
     name: number for number, name in enumerate(("labels", "positive-only", "single-positive", *PATTERNS), start=1)
 }
@@ -71,8 +71,10 @@ class Observation:
             if found := re.fullmatch(r"positive-only:(.+)", text):
                 return cls("positive-only", float(found[1]))
             name, colon, share = text.partition(":")
-            if name in PATTERNS and (colon or PATTERNS[name].share is not None):
-                return cls(name, float(share) if colon else PATTERNS[name].share)
+            if name in PATTERNS and colon:
+                return cls(name, float(share))
+            if name in PATTERNS and (usual := PATTERNS[name].share) is not None:
+                return cls(name, usual)
             return cls("fraction", float(text))
         except ValueError:
             raise UserError(

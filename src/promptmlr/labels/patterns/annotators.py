@@ -20,7 +20,8 @@ def _rates(truth: Truth, rng: np.random.Generator) -> Rates:
         DILIGENCE * rng.standard_normal((PEOPLE, 1)) + FAMILIARITY * rng.standard_normal((PEOPLE, classes))
     )
     absence = FEWEST_ABSENT ** rng.random((PEOPLE, 1))
-    return np.where(truth.present, labelled[person], (labelled * absence)[person])
+    rates: Rates = np.where(truth.present, labelled[person], (labelled * absence)[person])
+    return rates
 
 
 PATTERN = Pattern(

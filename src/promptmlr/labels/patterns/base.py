@@ -1,7 +1,7 @@
 """How labels go missing where people label: a pattern gives each cell a rate at which somebody labels it.
 
-A cell is known once somebody came by: after an effort e, with probability 1 − exp(−e · rate), its propensity. The effort
-is what keeps the asked share of the known labels. Letters: N images, C classes.
+A cell is known once somebody came by: after an effort e, with probability 1 − exp(−e · rate), its propensity. The
+effort is what keeps the asked share of the known labels. Letters: N images, C classes.
 """
 
 from collections.abc import Callable

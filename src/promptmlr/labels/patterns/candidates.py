@@ -13,7 +13,9 @@ def _rates(truth: Truth, rng: np.random.Generator) -> Rates:  # noqa: ARG001
     both = present.T @ truth.known  # of images with the row's class where the column's is known
     beside = np.where(both > 0, present.T @ present / np.maximum(both, 1), truth.prevalence)
     np.fill_diagonal(beside, 0.0)  # a class is no reason to ask about itself
-    return (truth.prevalence + present @ beside) / (1 + present.sum(axis=1, keepdims=True) - present)
+    others = present.sum(axis=1, keepdims=True) - present
+    rates: Rates = (truth.prevalence + present @ beside) / (1 + others)
+    return rates
 
 
 PATTERN = Pattern(
