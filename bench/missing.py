@@ -22,7 +22,7 @@ from promptmlr.backbone import load_backbone
 from promptmlr.calibration import fit_calibration
 from promptmlr.data import DataOptions, load_data
 from promptmlr.evaluation import evaluate, log_loss
-from promptmlr.files import replacing
+from promptmlr.files import write_text
 from promptmlr.labels import PRESENT, UNKNOWN, Observation, hide, hold_out
 from promptmlr.labels.patterns import PATTERNS
 from promptmlr.methods import METHOD_TABLE, create_recognizer
@@ -34,7 +34,7 @@ from promptmlr.prior.zero_shot import level_shift
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import FreshRegions, extract
 from promptmlr.reliability import reliability
-from promptmlr.report.tables import markdown_table
+from promptmlr.report.tables import markdown_table, write_csv
 from promptmlr.training import fit_runs
 from promptmlr.unknown import UNKNOWN_COSTS
 
@@ -234,14 +234,10 @@ def main():
         with ProcessPoolExecutor(asked.jobs) as pool:
             found = pool.map(partial(measured_world, images=asked.images, seeds=asked.seeds), WORLDS)
             rows = [row for of_world in found for row in of_world]
-        with replacing(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(row | {name: f"{row[name]:.6f}" for name in FIELDS[6:]} for row in rows)
+        write_csv(path, FIELDS, [row | {name: f"{row[name]:.6f}" for name in FIELDS[6:]} for row in rows])
     with path.open(encoding="utf-8", newline="") as file:
         text = tables(list(csv.DictReader(file)))
-    with replacing(asked.out / "missing.md", "w", encoding="utf-8") as file:
-        file.write(text)
+    write_text(asked.out / "missing.md", text)
     print(text)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from promptmlr.files import replacing
+from promptmlr.files import write_text
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN, Observation, hide
 from promptmlr.labels.patterns import PATTERNS, federated, propensities, report
 from promptmlr.report.tables import markdown_table
@@ -23,8 +23,8 @@ FREQUENCIES = {"rare": "r", "common": "c", "frequent": "f"}  # LVIS's own groups
 DRAWS = 20
 ANNOTATED = 0.25  # of what is present, assumed for the drawn labels: nobody knows how much of it LVIS's people spotted
 SOURCE = """\
-# Measured by python bench/patterns.py on {images} images of LVIS's validation labels (Gupta et al., "LVIS: A Dataset for
-# Large Vocabulary Instance Segmentation", CVPR 2019): data/{name} of github.com/lvis-dataset/lvis-api.
+# Measured by python bench/patterns.py on {images} images of LVIS's validation labels (Gupta et al., "LVIS: A Dataset
+# for Large Vocabulary Instance Segmentation", CVPR 2019): data/{name} of github.com/lvis-dataset/lvis-api.
 # Known labels per image: {present:.2f} present, {absent:.2f} absent, of {classes:,} classes.
 """
 
@@ -143,8 +143,7 @@ def main():
         **dict(zip(("present", "absent"), kinds, strict=True)),
     )
     if asked.out:
-        with replacing(asked.out, "w", encoding="utf-8") as file:
-            file.write(head + lines)
+        write_text(asked.out, head + lines)
     print(head + lines)
     if {name: float(f"{value:.4g}") for name, value in found.items()} != dict(federated.FITTED):
         print("these are not the parameters of the pattern: --out writes them\n")
