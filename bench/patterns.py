@@ -1,7 +1,7 @@
 """What was measured of how labels go missing in life, and how well the patterns of `--observed` match it.
 
-    python bench/patterns.py lvis_val_100.json                        # labels of LVIS (lvis-api, data/)
     python bench/patterns.py lvis_val_100.json --out src/promptmlr/labels/patterns/lvis.toml
+    python bench/patterns.py lvis_val_100.json > docs/failure-modes/patterns.md  # labels of LVIS (lvis-api, data/)
 
 LVIS: what is annotated is present, `neg_category_ids` are verified absent, everything else is unknown. Its real share
 of known labels is set beside that of the pattern `federated` on drawn labels with LVIS's prevalence, and the counts of
@@ -10,6 +10,8 @@ CheXpert (`chexpert.toml`) beside those of `report`.
 
 import argparse
 import json
+import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -127,36 +129,47 @@ def compare_report():
     return rows, blank, share
 
 
+def parameters(labels, name):
+    """The content of lvis.toml."""
+    kinds = {kind: (labels == code).sum() / len(labels) for kind, code in (("present", PRESENT), ("absent", ABSENT))}
+    head = SOURCE.format(images=len(labels), name=name, classes=labels.shape[1], **kinds)
+    return head + "".join(f"{name} = {value:.4g}\n" for name, value in fitted(labels).items())
+
+
+def comparison(labels, frequency):
+    """How well both patterns match, as Markdown."""
+    rows, quantiles = compare_federated(labels, frequency)
+    header = ["classes", "number", "known present", "known absent", "without absent", "of the present, without absent"]
+    federated_table = markdown_table(header, rows, words=1).strip()
+    words = [", ".join(f"{one:.0f}" for one in quantile) for quantile in quantiles]
+    rows, blank, share = compare_report()
+    report_table = markdown_table(["class", "blank", "known", "present"], rows, words=1).strip()
+    return f"""LVIS and, in brackets, `federated`: % of cells, then % of classes
+
+{federated_table}
+
+Absent labels of an image, the 10th, 50th and 90th percentile: {words[0]} ({words[1]}).
+
+CheXpert ({100 * blank:.1f} % blank, {100 * share:.1f} % present or absent, the rest uncertain) and, in brackets,
+`report`: % of cells, then % of known labels
+
+{report_table}
+"""
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("annotations", type=Path, help="LVIS's JSON file")
     parser.add_argument("--out", type=Path, help="write what was measured into this file")
     asked = parser.parse_args()
     labels, frequency = read_lvis(asked.annotations)
-    found = fitted(labels)
-    lines = "\n".join(f"{name} = {value:.4g}" for name, value in found.items()) + "\n"
-    kinds = ((labels == kind).sum() / len(labels) for kind in (PRESENT, ABSENT))
-    head = SOURCE.format(
-        images=len(labels),
-        name=asked.annotations.name,
-        classes=labels.shape[1],
-        **dict(zip(("present", "absent"), kinds, strict=True)),
-    )
+    found = parameters(labels, asked.annotations.name)
     if asked.out:
-        write_text(asked.out, head + lines)
-    print(head + lines)
-    if {name: float(f"{value:.4g}") for name, value in found.items()} != dict(federated.FITTED):
-        print("these are not the parameters of the pattern: --out writes them\n")
-    rows, quantiles = compare_federated(labels, frequency)
-    print("LVIS and, in brackets, `federated`: % of cells, then % of classes\n")
-    header = ["classes", "number", "known present", "known absent", "without absent", "of the present, without absent"]
-    print(markdown_table(header, rows, words=1))
-    words = [", ".join(f"{one:.0f}" for one in quantile) for quantile in quantiles]
-    print(f"\nabsent labels of an image, the 10th, 50th and 90th percentile: {words[0]} ({words[1]})\n")
-    rows, blank, share = compare_report()
-    print(f"CheXpert, {100 * blank:.1f} % blank and {100 * share:.1f} % present or absent, the rest uncertain,")
-    print("and, in brackets, `report`: % of cells, then % of known labels\n")
-    print(markdown_table(["class", "blank", "known", "present"], rows, words=1))
+        write_text(asked.out, found)
+    if tomllib.loads(found) != federated.FITTED:
+        print("# Not the parameters that the pattern was loaded with; --out writes them.", file=sys.stderr)
+    print(found, file=sys.stderr)
+    print(comparison(labels, frequency), end="")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """How labels go missing in life: each pattern of `--observed` keeps what it promises."""
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from patterns import fitted, read_lvis
+from patterns import comparison, parameters, read_lvis
 from PIL import Image
 
 from promptmlr.data import DataOptions, load_data
@@ -207,9 +208,12 @@ def test_a_share_that_was_published_needs_no_number() -> None:
     assert Observation.parse("report").amount == pytest.approx(1 - 0.728 - 0.045, abs=1e-3)
 
 
-def test_the_parameters_are_those_of_lvis() -> None:
-    found = fitted(read_lvis(require_shared("labels", "lvis_val_100.json"))[0])
-    assert {name: float(f"{value:.4g}") for name, value in found.items()} == FITTED
+def test_the_parameters_are_those_of_lvis_and_match_as_is_said() -> None:
+    path = require_shared("labels", "lvis_val_100.json")
+    labels, frequency = read_lvis(path)
+    assert tomllib.loads(parameters(labels, path.name)) == FITTED
+    printed = (ROOT / "docs" / "failure-modes" / "patterns.md").read_text(encoding="utf-8")
+    assert comparison(labels, frequency) == printed
 
 
 def test_every_pattern_is_described_where_protocols_are() -> None:
