@@ -12,7 +12,8 @@ import argparse
 import csv
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ RANDOM = "random"
 KINDS = (RANDOM, *PATTERNS)
 METHODS = ("anchored", "dualembedding", "positivecoop", "baseline", "zeroshot")
 COSTLY = ("anchored", "dualembedding")  # methods that are trained with every cost of unknown labels
-IMAGES, SCORED = 500, 1000
+IMAGES, SCORED = 300, 1000
 COMPLETE = 50  # images beside the scored ones, all of whose labels are known, to calibrate on
 OWN, SHARES, IMAGES_LABELLED = "its own", "--share", f"{COMPLETE} images"
 FIELDS = (
@@ -65,6 +66,7 @@ class World:
     tested: object
 
     @classmethod
+    @cache
     def drawn(cls, name, images):
         backbone = load_backbone("scenes")
         options = DataOptions(scenes_train=images, scenes_test=SCORED + COMPLETE)
@@ -140,13 +142,12 @@ def measured(world, kind, seeds):
             yield from (row | found for found in scores(world, begun, held, options.get("share")))
 
 
-def measured_world(name, images, seeds):
-    """The rows of all patterns on a world."""
-    world, rows = World.drawn(name, images), []
-    for kind in KINDS:
-        rows += measured(world, kind, seeds)
-        print(f"{name}: {kind} is measured", flush=True)
-    return rows
+def measured_place(place, images, seeds):
+    """The rows of a pattern on a world, by their names."""
+    name, kind = place
+    rows = list(measured(World.drawn(name, images), kind, seeds))
+    print(f"{name}: {kind} is measured", flush=True)
+    return [row | {field: f"{row[field]:.6f}" for field in FIELDS[6:]} for row in rows]
 
 
 def chosen(rows, field, **wanted):
@@ -226,15 +227,15 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder for missing.csv and missing.md")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=IMAGES)
-    parser.add_argument("--jobs", type=int, default=1, help="processes, at most one for each world")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--tables", action="store_true", help="measure nothing; write missing.md from missing.csv")
     asked = parser.parse_args()
     path = asked.out / "missing.csv"
     if not asked.tables:
         with ProcessPoolExecutor(asked.jobs) as pool:
-            found = pool.map(partial(measured_world, images=asked.images, seeds=asked.seeds), WORLDS)
-            rows = [row for of_world in found for row in of_world]
-        write_csv(path, FIELDS, [row | {name: f"{row[name]:.6f}" for name in FIELDS[6:]} for row in rows])
+            measure = partial(measured_place, images=asked.images, seeds=asked.seeds)
+            rows = [row for found in pool.map(measure, product(WORLDS, KINDS)) for row in found]
+        write_csv(path, FIELDS, rows)
     with path.open(encoding="utf-8", newline="") as file:
         text = tables(list(csv.DictReader(file)))
     write_text(asked.out / "missing.md", text)
