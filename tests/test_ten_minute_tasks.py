@@ -370,8 +370,8 @@ def test_a_way_in_which_labels_go_missing_is_a_file_and_a_line(copy: Copy) -> No
     copy.insert("labels/patterns/__init__.py", '    "candidates",', '    "hasty",')
     assert copy.changes() == {"labels/patterns/hasty.py": "new", "labels/patterns/__init__.py": 1}
 
-    rows = "".join(f"{number}.png,1,0,1,0\\n" for number in range(200))
-    (copy.folder / "labels.csv").write_text("image,dog,cat,cup,car\\n" + rows)
+    rows = "".join(f"{number}.png,1,0,1,0\n" for number in range(200))
+    (copy.folder / "labels.csv").write_text("image,dog,cat,cup,car\n" + rows)
     for number in range(200):
         Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(copy.folder / f"{number}.png")
     copy.python("-m", "promptmlr", "convert", "labels.csv", "few.csv", "--to", "csv", "--observed", "hasty:0.2")

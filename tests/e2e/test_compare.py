@@ -112,26 +112,25 @@ def test_protocols_beside_a_fraction_go_on(promptmlr, photos: Path) -> None:
     assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_labels_that_go_missing_as_in_life_are_protocols_too(promptmlr, tmp_path: Path) -> None:
-    scenes = ("scenes", "--scenes-train", "60", "--scenes-test", "40")
-    arguments = ("compare", *scenes, "--out", tmp_path / "grid", "--methods", "baseline", *SMALL)
-    assert promptmlr(*arguments, "--observed", "report,salient:0.2").code == 0
-    before = cells(tmp_path / "grid")
-    done = promptmlr(*arguments, "--observed", "report,salient:0.2,federated:0.3")
+def test_labels_that_go_missing_as_in_life_are_protocols_too(promptmlr, photos: Path) -> None:
+    table, out, run = photos / "labels.csv", photos / "grid", photos / "run"
+    arguments = ("compare", table, "--out", out, "--methods", "dualembedding", *SMALL)
+    assert promptmlr(*arguments, "--observed", "report,annotators:0.4").code == 0
+    before = cells(out)
+    done = promptmlr(*arguments, "--observed", "report,annotators:0.4,federated:0.3")
     assert done.code == 0, done.err
     assert "8 finished before" in done.err
-    after = cells(tmp_path / "grid")
+    after = cells(out)
     assert before.items() <= after.items()
-    assert {key[1] for key in after} == {"report", "salient:0.2", "federated:0.3"}
-    assert "| method | report | salient:0.2 | federated:0.3 |" in (tmp_path / "grid" / "table.md").read_text()
+    assert {key[1] for key in after} == {"report", "annotators:0.4", "federated:0.3"}
+    assert "| report | annotators:0.4 | federated:0.3 |" in (out / "table.md").read_text()
     assert "report: 22.7 % of the known labels are kept (what is present is mentioned" in done.out
-    run = tmp_path / "run"
-    alone = ("--observed", "salient:0.2", "--seed", "1", "--epochs", "1", "--backbone", "scenes", "--workers", "0")
-    assert promptmlr("train", *scenes, "--out", run, "--method", "baseline", *alone).code == 0
-    assert json.loads((run / "config.json").read_text())["data"]["protocol"] == "salient:0.2"
-    assert promptmlr("evaluate", run, *scenes, "--resamples", "20").code == 0
+    alone = ("--observed", "annotators:0.4", "--seed", "1", "--epochs", "1", "--backbone", "scenes", "--workers", "0")
+    assert promptmlr("train", table, "--out", run, "--method", "dualembedding", *alone).code == 0
+    assert json.loads((run / "config.json").read_text())["data"]["protocol"] == "annotators:0.4"
+    assert promptmlr("evaluate", run, table, "--resamples", "20").code == 0
     score = json.loads((run / "evaluation.json").read_text())["mean_ap"]
-    assert float(after["baseline", "salient:0.2", "1"]["mean_ap"]) == pytest.approx(score, abs=1e-6)
+    assert float(after["dualembedding", "annotators:0.4", "1"]["mean_ap"]) == pytest.approx(score, abs=1e-6)
 
 
 def test_a_cell_is_the_run_that_train_makes(promptmlr, photos: Path) -> None:
