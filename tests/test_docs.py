@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import missing
 import numpy as np
 import pytest
 import relations
@@ -148,6 +149,20 @@ def test_what_suggestions_gain_follows_from_their_scores() -> None:
     assert f"bring {gains.mean():.1f} points" in page
     assert f"interval {gains.mean() - half:.1f} to {gains.mean() + half:.1f}" in page
     assert f"single pairs gained {gains.min():.1f} to {gains.max():.1f} points" in page
+
+
+def test_what_missing_labels_cost_follows_from_the_scores() -> None:
+    printed = (DOCS / "failure-modes" / "missing.md").read_text(encoding="utf-8")
+    rows = csv_rows(DOCS / "failure-modes" / "missing.csv")
+    assert len({(row["world"], row["pattern"], row["seed"]) for row in rows}) == 2 * 6 * 3
+    assert printed == missing.tables(rows)
+    page = (DOCS / "failure-modes.md").read_text(encoding="utf-8")
+    (section,) = [part for part in page.split("\n## ") if part.startswith("Labels missing not at random")]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(lines) >= 8
+    assert set(lines) <= set(printed.splitlines())
+    matched = (DOCS / "failure-modes" / "patterns.md").read_text(encoding="utf-8")
+    assert not set(DECIMAL.findall(section)) - set(DECIMAL.findall(printed + matched))
 
 
 @pytest.mark.slow

@@ -347,6 +347,39 @@ def test_a_label_format_is_a_file_and_a_line(copy: Copy) -> None:
     assert (copy.folder / "again.tags").read_text() == "a.png: cat, dog\nb.png: dog\n"
 
 
+def test_a_way_in_which_labels_go_missing_is_a_file_and_a_line(copy: Copy) -> None:
+    copy.write(
+        "labels/patterns/hasty.py",
+        '''
+        """People begin with the first class of the table and get tired."""
+
+        import numpy as np
+
+        from promptmlr.labels.patterns.base import Pattern, Rates, Truth
+
+
+        def hasty_rates(truth: Truth, rng: np.random.Generator) -> Rates:
+            """(N, C) falling from class to class."""
+            images, classes = truth.labels.shape
+            return np.tile(0.5 ** np.arange(classes), (images, 1))
+
+
+        PATTERN = Pattern("hasty", "the first classes of the table sooner than the last", "our own", hasty_rates)
+        ''',
+    )
+    copy.insert("labels/patterns/__init__.py", '    "candidates",', '    "hasty",')
+    assert copy.changes() == {"labels/patterns/hasty.py": "new", "labels/patterns/__init__.py": 1}
+
+    rows = "".join(f"{number}.png,1,0,1,0\n" for number in range(200))
+    (copy.folder / "labels.csv").write_text("image,dog,cat,cup,car\n" + rows)
+    for number in range(200):
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(copy.folder / f"{number}.png")
+    copy.python("-m", "promptmlr", "convert", "labels.csv", "few.csv", "--to", "csv", "--observed", "hasty:0.2")
+    cells = [line.split(",")[1:] for line in (copy.folder / "few.csv").read_text().splitlines()[1:]]
+    known = [sum(cell != "" for cell in column) for column in zip(*cells, strict=True)]
+    assert known[0] > known[1] > known[2] > known[3] > 0
+
+
 def test_a_kind_of_image_tower_is_a_file_and_a_line(copy: Copy) -> None:
     copy.write(
         "backbone/image/patches.py",

@@ -205,7 +205,7 @@ class _Seen:
             names = labelled.image_ids, labelled.class_names, labelled.annotation_order
             keep = load_keep_mask(options.mask, *names, options.unknown_code)
             return cls(keep, float((keep & (labels != UNKNOWN)).mean()), float(keep.mean()))
-        keep, share = hiding.keep(labels, options.seed), hiding.share(labels)
+        keep, share = labelled.kept(hiding, options.seed), hiding.share(labels)
         if hiding.protocol == "fraction":
             return cls(keep, share, hiding.amount)
         reporter.note(f"{hiding.name}: {hiding}; validation and test labels stay as they are")

@@ -112,6 +112,27 @@ def test_protocols_beside_a_fraction_go_on(promptmlr, photos: Path) -> None:
     assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_labels_that_go_missing_as_in_life_are_protocols_too(promptmlr, photos: Path) -> None:
+    table, out, run = photos / "labels.csv", photos / "grid", photos / "run"
+    arguments = ("compare", table, "--out", out, "--methods", "dualembedding", *SMALL)
+    assert promptmlr(*arguments, "--observed", "report,annotators:0.4").code == 0
+    before = cells(out)
+    done = promptmlr(*arguments, "--observed", "report,annotators:0.4,federated:0.3")
+    assert done.code == 0, done.err
+    assert "8 finished before" in done.err
+    after = cells(out)
+    assert before.items() <= after.items()
+    assert {key[1] for key in after} == {"report", "annotators:0.4", "federated:0.3"}
+    assert "| report | annotators:0.4 | federated:0.3 |" in (out / "table.md").read_text()
+    assert "report: 22.7 % of the known labels are kept (what is present is mentioned" in done.out
+    alone = ("--observed", "annotators:0.4", "--seed", "1", "--epochs", "1", "--backbone", "scenes", "--workers", "0")
+    assert promptmlr("train", table, "--out", run, "--method", "dualembedding", *alone).code == 0
+    assert json.loads((run / "config.json").read_text())["data"]["protocol"] == "annotators:0.4"
+    assert promptmlr("evaluate", run, table, "--resamples", "20").code == 0
+    score = json.loads((run / "evaluation.json").read_text())["mean_ap"]
+    assert float(after["dualembedding", "annotators:0.4", "1"]["mean_ap"]) == pytest.approx(score, abs=1e-6)
+
+
 def test_a_cell_is_the_run_that_train_makes(promptmlr, photos: Path) -> None:
     table, out, run = photos / "labels.csv", photos / "grid", photos / "run"
     assert promptmlr("compare", table, "--out", out, "--methods", "dualembedding", *SMALL).code == 0

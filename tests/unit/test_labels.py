@@ -75,7 +75,9 @@ def drawn(images: int = 4000, classes: int = 6) -> np.ndarray:
     return labels.astype(np.int8)
 
 
-@pytest.mark.parametrize("name", ["0.1", "1.0", "single-positive", "positive-only:0.3", "400 labels", "1 label"])
+@pytest.mark.parametrize(
+    "name", ["0.1", "1.0", "single-positive", "positive-only:0.3", "400 labels", "1 label", "report:0.3"]
+)
 def test_protocols_are_known_by_their_names(name):
     assert Observation.parse(name).name == name
 
@@ -138,7 +140,7 @@ def test_a_number_of_labels_is_exact_nested_and_of_known_ones():
 
 
 @pytest.mark.parametrize("first", ["0.4", "4000 labels", "single-positive"])
-@pytest.mark.parametrize("second", ["0.3", "positive-only:0.3", "800 labels", "single-positive"])
+@pytest.mark.parametrize("second", ["0.3", "positive-only:0.3", "800 labels", "single-positive", "federated:0.3"])
 def test_a_protocol_draws_at_random_from_what_another_of_its_seed_left(first, second):
     """`convert` may have hidden labels by the seed of `train`: 0, unless somebody asks for another one."""
     left = hide(drawn(), Observation.parse(first).keep(drawn(), 3))

@@ -90,7 +90,7 @@ def check_parts(parts: Sequence[Observation]) -> None:
     Raises:
         UserError: a part is not a share or a number of labels of both kinds.
     """
-    if wrong := [part.name for part in parts if part.protocol in ("positive-only", "single-positive")]:
+    if wrong := [part.name for part in parts if part.protocol not in ("fraction", "labels")]:
         raise UserError(f"--shares: {wrong[0]} makes no curve; give parts of the observed labels, such as 0.25,0.5,1")
 
 

@@ -158,7 +158,7 @@ def thinned(
     for split, part in parts.items():
         thin, drawn = part.rows(np.arange(len(part.labels))[:limit]), ""
         if split != "test" and not (clean_validation and split is not None and split_for("test", [split])):
-            thin = replace(thin, labels=hide(thin.labels, observation.keep(thin.labels, seed)))
+            thin = replace(thin, labels=hide(thin.labels, thin.kept(observation, seed)))
             drawn = f" by {observation.name}" if clean_validation else ""
         known, kind = np.count_nonzero(thin.labels != UNKNOWN), drawn + ("" if split is None else f" of split {split}")
         kept = f"kept{kind}: {len(thin.image_ids):,} images, {known:,} of their {thin.labels.size:,} labels"

@@ -11,10 +11,10 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -27,6 +27,7 @@ __all__ = [
     "MAX_PIXELS",
     "ImageFile",
     "ImageRef",
+    "SizedImage",
     "UnreadableImage",
     "find_images",
     "image_format",
@@ -69,6 +70,14 @@ class ImageRef(Protocol):
 
     def fingerprint(self, content: bool = False) -> str:
         """Hex digits that change when the image does, by its bytes under `content`; raises `UnreadableImage`."""
+
+
+@runtime_checkable
+class SizedImage(Protocol):
+    """An image that knows how large its objects are."""
+
+    def object_sizes(self) -> Mapping[str, float]:
+        """Class name → share of the image that its largest object covers."""
 
 
 @dataclass(frozen=True, slots=True)

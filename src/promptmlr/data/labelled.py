@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from promptmlr.data.images import ImageFile, ImageRef
+from promptmlr.data.images import ImageFile, ImageRef, SizedImage
 from promptmlr.data.precomputed import Features
 from promptmlr.errors import UnreadableImage, UserError
-from promptmlr.labels import PRESENT, UNKNOWN, Labels
+from promptmlr.labels import PRESENT, UNKNOWN, Keep, Labels, Observation
+from promptmlr.labels.patterns import Sizes
 
 __all__ = ["LabelledImages", "require_files"]
 
@@ -122,6 +123,33 @@ class LabelledImages:
             annotation_order=None,
             folds=None if self.folds is None else self.folds[chosen],
         )
+
+    def kept(self, observation: Observation, seed: int, among: Labels | None = None) -> Keep:
+        """(N, C) bool, the labels that a protocol keeps.
+
+        Args:
+            observation: the protocol.
+            seed: of the draw.
+            among: (N, C) labels in the place of these, of which some are hidden already.
+
+        Raises:
+            UserError: as `Observation.keep`; or it looks at the sizes of objects, and the data do not say them.
+        """
+        sizes = self._object_sizes(observation.name) if observation.needs_sizes else None
+        return observation.keep(self.labels if among is None else among, seed, sizes)
+
+    def _object_sizes(self, name: str) -> Sizes:
+        """(N, C) share of the image that the largest object of a class covers, 0 where there is none."""
+        found = np.zeros(self.labels.shape)
+        for row, image in enumerate(self.images):
+            if not isinstance(image, SizedImage):
+                raise UserError(
+                    f"{self.source}: {name} is by the sizes of objects, and only drawn scenes say them; take "
+                    "scenes, or another way to hide labels, such as annotators:0.1"
+                )
+            sizes = image.object_sizes()
+            found[row] = [sizes.get(one, 0.0) for one in self.class_names]
+        return found
 
     def with_notes(self, *notes: str) -> "LabelledImages":
         """The same data with `notes` before its own."""

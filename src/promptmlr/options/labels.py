@@ -15,8 +15,9 @@ class HidingOptions(Options):
 
     Attributes:
         observed: Keep each known label with this probability and hide the others; 1 hides nothing. Or single-positive:
-            one present label per image, chosen at random. Or positive-only:P: each present label with probability P.
-            (default: 1)
+            one present label per image, chosen at random. Or positive-only:P: each present label with probability P. Or
+            as people label: federated, report, salient:P, annotators:P or candidates:P, where P is the share of the
+            known labels that is kept. (default: 1)
         labels: Keep this many of the known labels, chosen at random, instead of --observed.
         seed: Random seed for which labels are hidden and for initial values.
     """

@@ -53,7 +53,8 @@ def compare(
         out: Folder for cells.csv and table.md.
         methods: Names from `promptmlr methods`, separated by commas; zeroshot is always included. (default: all)
         observed: Fractions of the known labels to keep, separated by commas. Also single-positive (one present label
-            per image) and positive-only:P (each present label with probability P). (default: 0.1,0.5,0.9)
+            per image), positive-only:P (each present label with probability P), and as people label: federated, report,
+            salient:P, annotators:P, candidates:P (the share P of the known labels). (default: 0.1,0.5,0.9)
         labels: Numbers of labels to keep instead, between commas.
         seeds: How many seeds; each hides other labels and starts from other initial values.
         folds: Cross-validation: train every cell this many times, each time without a part of the training images, and

@@ -13,6 +13,7 @@ from promptmlr.data.labelled import LabelledImages
 from promptmlr.data.options import DataOptions, Purpose
 from promptmlr.errors import UserError, nearest
 from promptmlr.scenes import CLASS_NAMES, WORLDS, Scene, draw_scene, photograph
+from promptmlr.scenes.world import IMAGE_SIZE
 
 __all__ = ["FORMAT", "DrawnImage", "is_scenes", "read_scenes"]
 
@@ -43,6 +44,15 @@ class DrawnImage:
     def open(self) -> Image.Image:
         """The photograph, made once and remembered."""
         return Image.fromarray(_photographed(self.seed, self.index, self.world).image)
+
+    def object_sizes(self) -> dict[str, float]:
+        """Class name → share of the image that the box of its largest object covers."""
+        found: dict[str, float] = {}
+        for thing in _photographed(self.seed, self.index, self.world).objects:
+            left, top, right, bottom = thing.box
+            name = CLASS_NAMES[thing.class_index]
+            found[name] = max(found.get(name, 0.0), (right - left) * (bottom - top) / IMAGE_SIZE**2)
+        return found
 
     def fingerprint(self, content: bool = False) -> str:  # noqa: ARG002
         """SHA-256 of the pixels in any case: another version may draw the scene differently."""

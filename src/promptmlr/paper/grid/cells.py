@@ -52,7 +52,7 @@ class Shared:
         """(N, C) the labels that training sees under a condition in a fold, -1 where they are hidden."""
         observed, seed = condition
         labels = self._labels_of(fold.trained)
-        return hide(labels, observation_of(observed).keep(labels, seed))
+        return hide(labels, self.train.kept(observation_of(observed), seed, labels))
 
     def validation_labels(self, fold: Fold) -> Labels:
         """(N, C) the labels that epochs are chosen by: all of the held-out images and of classes that training sees."""
