@@ -144,8 +144,8 @@ def claim(
 ) -> None:
     """Is learning through the text tower worth it, if every pair of sides has the same prior?
 
-    Trains prompts and embeddings on either side, all from the start and with the prior of `anchored`, on both miniatures
-    of the package, and at one point of the design on two whose captions mention absence never and often. A pilot first
+    Trains prompts and embeddings on either side, all from the start and with the prior of `anchored`, on both
+    miniatures of the package, and at one point on two whose captions mention absence never and often. A pilot first
     says how large an effect can be seen. If it was interrupted or ran out of --minutes, the same command continues it.
 
     Args:

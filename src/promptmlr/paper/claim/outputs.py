@@ -171,7 +171,7 @@ class ClaimOutputs(Outputs):
                 f"conditions; the largest effect is {points(self._alone(side, best))} ({best.name} at "
                 f"{100 * best.observed:g} %)"
             )
-        return "; ".join(said).capitalize() + "."
+        return " ".join(f"{one[0].upper()}{one[1:]}." for one in said)
 
     def _power_rows(self) -> list[list[str]]:
         half = len(self.results.power) // len(SIDES)

@@ -17,6 +17,7 @@ from promptmlr.paper.claim.effects import Detectable, detectable
 from promptmlr.paper.claim.plan import CHECKS, ROWS, Check, Condition, Plan, cell_name
 from promptmlr.paper.claim.training import Images, Trained, recipe_of, train
 from promptmlr.paper.grid.folder import Cell, GridFolder
+from promptmlr.paper.grid.observed import observation_of
 from promptmlr.paper.jobs import Deadline, completed_tasks
 from promptmlr.regions import FreshRegions, InMemoryRegions, extract
 from promptmlr.report.tables import write_csv
@@ -82,12 +83,15 @@ def _check(plan: Plan) -> None:
             raise UserError(f"{what} gives one, and a comparison needs two or more")
     if plan.pilot_world in plan.worlds:
         raise UserError(f"--pilot-world {plan.pilot_world} is also in --worlds; a pilot needs a world of its own")
+    for seen in plan.observed:
+        observation_of(seen)  # refuses what is no fraction
     for share in plan.caption_shares:
         TextSideConfig(share)  # refuses a share outside 0..1
     for world in (*plan.worlds, plan.pilot_world):
         known = load_data(world, purpose="test", options=DataOptions(scenes_train=1, scenes_test=1)).class_names
-        if not 0 < max(plan.classes) <= len(known):
-            raise UserError(f"--classes {max(plan.classes)}: {world} has {len(known)}")
+        for count in plan.classes:
+            if not 0 < count <= len(known):
+                raise UserError(f"--classes {count}: {world} has {len(known)}, and at least one is needed")
 
 
 def _setting(plan: Plan) -> dict[str, Any]:
