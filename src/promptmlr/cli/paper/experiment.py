@@ -130,14 +130,14 @@ def claim(
     out: Path,
     worlds: str = "scenes:usual:11,scenes:crowded:12",
     pilot_world: str = "scenes:usual:13",
-    caption_shares: str = "0,0.3",
+    caption_share: float = 0.3,
     observed: str = "0.02,0.1,0.5",
-    classes: str = "8,20",
     seeds: PositiveInt = 5,
     train_scenes: PositiveInt = 512,
     test_scenes: PositiveInt = 500,
     scenes: PositiveInt = 6_000,
     steps: PositiveInt = 1_500,
+    checks: bool = False,
     jobs: PositiveInt = 1,
     minutes: NonNegativeFloat | None = None,
     report: Report = None,
@@ -145,22 +145,21 @@ def claim(
     """Is learning through the text tower worth it, if every pair of sides has the same prior?
 
     Trains prompts and embeddings on either side, all from the start and with the prior of `anchored`, on both
-    miniatures of the package, and at one point on two whose captions mention absence never and often. A pilot first
-    says how large an effect can be seen. If it was interrupted or ran out of --minutes, the same command continues it.
+    miniatures of the package, and on one whose captions mention absence more often. A pilot first says how large an
+    effect can be seen. If it was interrupted or ran out of --minutes, the same command continues it.
 
     Args:
-        out: Folder for text towers, cells and tables.
+        out: Folder for the text tower, cells and tables.
         worlds: Two drawn worlds, separated by a comma.
         pilot_world: The world of the pilot, which is in no comparison.
-        caption_shares: Two shares of captions that mention absence; a text tower is pretrained with each.
+        caption_share: Share of captions that mention absence; a text tower is pretrained with it.
         observed: Fractions of the known labels to keep, separated by commas.
-        classes: Two numbers of classes, separated by a comma. The smaller one is tried at the middle fraction in the
-            first world.
         seeds: Masks per condition.
         train_scenes: Scenes on which pairs are trained.
         test_scenes: Scenes on which they are scored.
-        scenes: Scenes on which the text towers are pretrained.
-        steps: Training steps of each of them.
+        scenes: Scenes on which the text tower is pretrained.
+        steps: Its training steps.
+        checks: Repeat the pilot with a strength of the prior chosen for every pair, and with twice the epochs.
         jobs: How many processes.
         minutes: Start nothing new after this many minutes. (default: no limit)
     """
@@ -169,14 +168,14 @@ def claim(
     from promptmlr.paper.claim.running import run_claim
 
     plan = Plan(
-        caption_shares=pair_of(fractions(caption_shares, "--caption-shares"), "--caption-shares"),
+        caption_share=caption_share,
         worlds=pair_of(words(worlds), "--worlds"),
         observed=sorted(fractions(observed)),
-        classes=pair_of(sorted(counts(classes, "--classes")), "--classes"),
         seeds=seeds,
         train_scenes=train_scenes,
         test_scenes=test_scenes,
         pilot_world=pilot_world,
+        checks=checks,
         scenes=scenes,
         steps=steps,
     )

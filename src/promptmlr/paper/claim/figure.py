@@ -51,9 +51,6 @@ def effects_figure(lines: Mapping[Side, Sequence[Line]], small: float) -> Figure
         axes.set_xlabel("points of mAP", fontsize=11)
         axes.tick_params(labelsize=10.5)
         plain(axes, "x")
-    names = [
-        line.name if line.group in ("all", "tower", "world", "captions") else f"{line.name} {line.group}"
-        for line in first
-    ]
+    names = [line.name if line.group in ("all", "tower", "world") else f"{line.name} {line.group}" for line in first]
     panels[0].set_yticks(places, names)
     return figure

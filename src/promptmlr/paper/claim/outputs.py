@@ -47,7 +47,7 @@ class ClaimOutputs(Outputs):
         self.plan: Plan = results.plan
         plan = self.plan
         self.lead = (
-            f"Four pairs of sides from one start and under one prior, on {len(plan.towers)} backbones and "
+            f"Four pairs of sides from one start and under one prior, on {len(plan.all_towers)} towers and "
             f"{len(plan.worlds)} drawn worlds with {plan.seeds} masks each."
         )
         self.stated = pre_stated(plan, results.folder)
@@ -67,7 +67,7 @@ class ClaimOutputs(Outputs):
             UNDECIDED + ".",
             Picture(
                 lambda: figure_png(self.figure(), WIDTH),
-                "The effect of a prompt on either side, by tower, labels, world and classes.",
+                "The effect of a prompt on either side, by tower, labels and world.",
                 "Points of mAP with 95 % intervals; the band is a point either way.",
                 least=34,
             ),
@@ -79,12 +79,7 @@ class ClaimOutputs(Outputs):
                 ["quantity", *(f"{side}, {level}" for side in SIDES for level in ("alone", "among all"))],
                 self._power_rows(),
             ),
-            Table(
-                "The pilot's effects in points: with the strength of the prior that anchored chooses, with that which "
-                "every pair chooses for itself, and with longer training",
-                ["pilot", *both],
-                self._pilot_rows(),
-            ),
+            *([self._pilots()] if plan.checks else []),
             Heading("Parts"),
             Table(
                 "prompt − embedding in points of mAP, with 95 % intervals that are not corrected (effects.csv)",
@@ -97,7 +92,7 @@ class ClaimOutputs(Outputs):
             Heading("Single conditions"),
             Table(
                 "prompt − embedding in points of mAP, with 95 % intervals that are not corrected (effects.csv)",
-                ["tower, world, classes", "observed", *both],
+                ["tower, world", "observed", *both],
                 [
                     [one.name, f"{100 * one.observed:g} %", *(points(self._alone(side, one)) for side in SIDES)]
                     for one in plan.conditions
@@ -106,14 +101,14 @@ class ClaimOutputs(Outputs):
             self._extremes(),
             Heading("Gains over zero-shot"),
             Table(
-                "Points of mAP, mean over towers and worlds",
+                "Points of mAP, mean over towers in the first world",
                 ["pair (presence+absence)", *(f"{100 * seen:g} %" for seen in plan.observed)],
                 [[f"{pair_name(pair)} ({name})", *self._gains(pair)] for pair, name in PAIRS.items()],
             ),
             Heading("mAP"),
             Table(
                 "Percent, mean over masks (cells.csv)",
-                ["tower, world, classes", "observed", *ROWS],
+                ["tower, world", "observed", *ROWS],
                 [[one.name, f"{100 * one.observed:g} %", *self._scores(one)] for one in plan.conditions],
             ),
         ]
@@ -127,7 +122,7 @@ class ClaimOutputs(Outputs):
         }
 
     def figure(self) -> Figure:
-        """Both effects by tower, labels, world and classes."""
+        """Both effects by tower, labels and world."""
         overall = {one.side: one.estimate for one in self.stated[:: len(self.stated) // len(SIDES)]}
         lines = {side: [Line("all", "mean", overall[side]), *own] for side, own in self.parts.items()}
         return effects_figure(lines, SMALL)
@@ -141,13 +136,9 @@ class ClaimOutputs(Outputs):
         """Means over part of the crossed conditions, and those with fewer classes."""
         plan = self.plan
         groups = {
-            "tower": [(name, [one for one in plan.crossed if one.tower == name]) for name in plan.towers],
-            "labels": [
-                (f"{100 * seen:g} %", [one for one in plan.crossed if one.observed == seen]) for seen in plan.observed
-            ],
-            "world": [(name, [one for one in plan.crossed if one.world == name]) for name in plan.worlds],
-            "classes": [(f"{plan.classes[0]}", plan.fewer_classes)],
-            "captions": [(one.tower, [one]) for one in plan.by_captions],
+            "tower": [(name, plan.on(name)) for name in plan.all_towers],
+            "labels": [(f"{100 * seen:g} %", plan.at(seen)) for seen in plan.observed],
+            "world": [(plan.worlds[0], plan.on(plan.towers[0])), (plan.worlds[1], plan.harder)],
         }
         for group, members in groups.items():
             for name, conditions in members:
@@ -181,17 +172,27 @@ class ClaimOutputs(Outputs):
             for first, second in pairs
         ]
 
-    def _pilot_rows(self) -> list[list[str]]:
+    def _pilots(self) -> Table:
+        """The pilot as in the run, and with what is checked."""
         pilot, folder, seeds = {self.plan.pilot: 1.0}, self.results.folder, self.plan.seeds
-        return [
-            [name, *(points(side_effect(folder, seeds, side, pilot, check=check)) for side in SIDES)]
-            for name, check in (("as in the run", ""), *zip(CHECKS, CHECKS, strict=True))
+        rows = [
+            [
+                check or "as in the run",
+                *(points(side_effect(folder, seeds, side, pilot, check=check)) for side in SIDES),
+            ]
+            for check in ("", *CHECKS)
         ]
+        return Table(
+            "The pilot's effects in points: with the strength of the prior that anchored chooses, with that which "
+            "every pair chooses for itself, and with longer training",
+            ["pilot", *(f"{side} side" for side in SIDES)],
+            rows,
+        )
 
     def _gains(self, pair: Pair) -> list[str]:
         found = []
         for seen in self.plan.observed:
-            conditions = [one for one in self.plan.crossed if one.observed == seen]
+            conditions = self.plan.at(seen)
             weights = dict.fromkeys(conditions, 1 / len(conditions))
             found.append(points(gain(self.results.folder, self.plan.seeds, pair, weights)))
         return found

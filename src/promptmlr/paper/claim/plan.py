@@ -44,19 +44,17 @@ class Condition:
         tower: a backbone of the package, or "captions-SHARE": the image tower of `scenes`, and a text tower that was
             pretrained on captions of which that share mentions absence.
         world: a drawn world, as `load_data` takes it.
-        classes: the first so many classes of the world.
         observed: fraction of the labels that training sees.
     """
 
     tower: str
     world: str
-    classes: int
     observed: float
 
     @property
     def name(self) -> str:
         """All but the fraction, as cells are named."""
-        return f"{self.tower}, {self.world}, {self.classes} classes"
+        return f"{self.tower}, {self.world}"
 
 
 @dataclass(frozen=True)
@@ -64,70 +62,70 @@ class Plan:
     """The whole experiment.
 
     Attributes:
-        towers: backbones of the package.
-        caption_shares: two shares of captions that mention absence; a text tower is pretrained with each.
-        worlds: two drawn worlds, the harder one second.
-        observed: fractions of the labels, ascending; captions and classes are varied at the middle one in the first world.
-        classes: two numbers of classes, the smaller one first; the main effects are of the larger one.
+        towers: two backbones of the package.
+        caption_share: share of captions that mention absence, for a text tower pretrained for the first of them.
+        worlds: two drawn worlds; the harder one, the second, is tried on the first backbone.
+        observed: fractions of the labels, ascending.
         seeds: masks per condition.
         train_scenes: how many are trained on.
         test_scenes: how many are scored.
         pilot_world: a world that is in no comparison, on which the power is estimated.
-        scenes: how many the text towers are pretrained on.
-        steps: of each of these pretrainings.
+        checks: whether the pilot is repeated as `CHECKS` says.
+        scenes: how many the text tower is pretrained on.
+        steps: of its pretraining.
         context_rate: learning rate of prompts; all else is the recipe of `anchored`.
     """
 
-    towers: Sequence[str] = ("scenes", "scenes-vit")
-    caption_shares: tuple[float, float] = (0.0, 0.3)
+    towers: tuple[str, str] = ("scenes", "scenes-vit")
+    caption_share: float = 0.3
     worlds: tuple[str, str] = ("scenes:usual:11", "scenes:crowded:12")
     observed: Sequence[float] = (0.02, 0.1, 0.5)
-    classes: tuple[int, int] = (8, 20)
     seeds: int = 5
     train_scenes: int = 512
     test_scenes: int = 500
     pilot_world: str = "scenes:usual:13"
+    checks: bool = False
     scenes: int = 6_000
     steps: int = 1_500
     context_rate: float = 0.05
 
     @property
-    def captioned(self) -> list[str]:
-        """The names of the towers that differ in their captions only."""
-        return [f"captions-{share:g}" for share in self.caption_shares]
+    def captioned(self) -> str:
+        """The name of the tower with another text tower."""
+        return f"captions-{self.caption_share:g}"
 
     @property
-    def middle(self) -> float:
-        """The fraction at which captions and the number of classes are varied."""
-        return self.observed[len(self.observed) // 2]
+    def all_towers(self) -> list[str]:
+        """Three."""
+        return [*self.towers, self.captioned]
 
     @property
     def crossed(self) -> list[Condition]:
-        """Backbones × worlds × fractions with all classes: what main effects are averaged over."""
-        return [
-            Condition(tower, world, self.classes[1], seen)
-            for tower, world, seen in product(self.towers, self.worlds, self.observed)
-        ]
+        """Towers × fractions in the first world: what main effects are averaged over."""
+        return [Condition(tower, self.worlds[0], seen) for tower, seen in product(self.all_towers, self.observed)]
 
     @property
-    def fewer_classes(self) -> list[Condition]:
-        """A condition per backbone with fewer classes."""
-        return [Condition(tower, self.worlds[0], self.classes[0], self.middle) for tower in self.towers]
-
-    @property
-    def by_captions(self) -> list[Condition]:
-        """A condition per text tower that was pretrained here."""
-        return [Condition(tower, self.worlds[0], self.classes[1], self.middle) for tower in self.captioned]
+    def harder(self) -> list[Condition]:
+        """The first tower in the second world, at all fractions."""
+        return [Condition(self.towers[0], self.worlds[1], seen) for seen in self.observed]
 
     @property
     def conditions(self) -> list[Condition]:
         """All of them."""
-        return [*self.crossed, *self.fewer_classes, *self.by_captions]
+        return [*self.crossed, *self.harder]
 
     @property
     def pilot(self) -> Condition:
         """The condition that tells, before the run, how large an effect can be seen."""
-        return Condition(self.towers[0], self.pilot_world, self.classes[1], self.middle)
+        return Condition(self.towers[0], self.pilot_world, self.observed[len(self.observed) // 2])
+
+    def on(self, tower: str) -> list[Condition]:
+        """Those of a tower in the first world."""
+        return [one for one in self.crossed if one.tower == tower]
+
+    def at(self, observed: float) -> list[Condition]:
+        """Those of a fraction in the first world."""
+        return [one for one in self.crossed if one.observed == observed]
 
 
 Group = Callable[[Plan], list[Condition]]
@@ -156,31 +154,14 @@ class Comparison:
 
 COMPARISONS: tuple[Comparison, ...] = (
     Comparison("mean effect", lambda plan: plan.crossed),
+    Comparison("many labels − few", lambda plan: plan.at(plan.observed[-1]), lambda plan: plan.at(plan.observed[0])),
+    Comparison("transformer − ResNet", lambda plan: plan.on(plan.towers[1]), lambda plan: plan.on(plan.towers[0])),
     Comparison(
-        "many labels − few",
-        lambda plan: [one for one in plan.crossed if one.observed == plan.observed[-1]],
-        lambda plan: [one for one in plan.crossed if one.observed == plan.observed[0]],
+        "captions of absence − usual captions",
+        lambda plan: plan.on(plan.captioned),
+        lambda plan: plan.on(plan.towers[0]),
     ),
-    Comparison(
-        "transformer − ResNet",
-        lambda plan: [one for one in plan.crossed if one.tower == plan.towers[1]],
-        lambda plan: [one for one in plan.crossed if one.tower == plan.towers[0]],
-    ),
-    Comparison(
-        "captions of absence − none",
-        lambda plan: plan.by_captions[1:],
-        lambda plan: plan.by_captions[:1],
-    ),
-    Comparison(
-        "crowded world − usual",
-        lambda plan: [one for one in plan.crossed if one.world == plan.worlds[1]],
-        lambda plan: [one for one in plan.crossed if one.world == plan.worlds[0]],
-    ),
-    Comparison(
-        "fewer classes − all",
-        lambda plan: plan.fewer_classes,
-        lambda plan: [one for one in plan.crossed if one.world == plan.worlds[0] and one.observed == plan.middle],
-    ),
+    Comparison("crowded world − usual", lambda plan: plan.harder, lambda plan: plan.on(plan.towers[0])),
 )
 """Each is asked of both sides; p-values are corrected for all of them together, and for nothing else."""
 

@@ -45,7 +45,7 @@ class Results:
 def run_claim(
     plan: Plan, out: str | Path, *, jobs: int = 1, minutes: float | None = None, reporter: Reporter | None = None
 ) -> Results:
-    """Run the pilot, write what it says of the power, run all conditions, and check the pilot.
+    """Run the pilot, write what it says of the power, pretrain the text tower, and run all conditions.
 
     Args:
         plan: what is varied and held fixed.
@@ -67,12 +67,10 @@ def run_claim(
         write_csv(out / "power.csv", [field.name for field in fields(Detectable)], map(asdict, power))
         for line in power:
             reporter.note(str(line))
-        with_package: list[_Task] = [(condition, "") for condition in (*plan.crossed, *plan.fewer_classes)]
-        _run(plan, folder, with_package, jobs, deadline, "conditions", reporter)
         _pretrain(plan, out, jobs, deadline, reporter)
-        others: list[_Task] = [(condition, "") for condition in plan.by_captions]
-        others += [(plan.pilot, check) for check in CHECKS]
-        _run(plan, folder, others, jobs, deadline, "captions, and the pilot again", reporter)
+        tasks: list[_Task] = [(condition, "") for condition in plan.conditions]
+        tasks += [(plan.pilot, check) for check in CHECKS if plan.checks]
+        _run(plan, folder, tasks, jobs, deadline, "conditions", reporter)
     return Results(plan, folder, power)
 
 
@@ -85,29 +83,25 @@ def _check(plan: Plan) -> None:
         raise UserError(f"--pilot-world {plan.pilot_world} is also in --worlds; a pilot needs a world of its own")
     for seen in plan.observed:
         observation_of(seen)  # refuses what is no fraction
-    for share in plan.caption_shares:
-        TextSideConfig(share)  # refuses a share outside 0..1
+    TextSideConfig(plan.caption_share)  # refuses a share outside 0..1
     for world in (*plan.worlds, plan.pilot_world):
-        known = load_data(world, purpose="test", options=DataOptions(scenes_train=1, scenes_test=1)).class_names
-        for count in plan.classes:
-            if not 0 < count <= len(known):
-                raise UserError(f"--classes {count}: {world} has {len(known)}, and at least one is needed")
+        load_data(world, purpose="test", options=DataOptions(scenes_train=1, scenes_test=1))  # refuses an unknown one
 
 
 def _setting(plan: Plan) -> dict[str, Any]:
     """All of the plan but the lists: a cell depends on none of them but by its own name."""
-    free = {"towers", "caption_shares", "worlds", "observed", "classes", "pilot_world"}
+    free = {"towers", "caption_share", "worlds", "observed", "pilot_world", "checks"}
     return {key: value for key, value in asdict(plan).items() if key not in free}
 
 
 def _pretrain(plan: Plan, out: Path, jobs: int, deadline: Deadline, reporter: Reporter) -> None:
-    towers = [Tower(share, 0) for share in plan.caption_shares]
-    if missing := [tower for tower in towers if not checkpoint_path(out, tower).exists()]:
-        packed = own_state_dict("scenes")
+    tower = Tower(plan.caption_share, 0)
+    if not checkpoint_path(out, tower).exists():
+        packed = own_state_dict(plan.towers[0])
         assert packed is not None
         with reporter.progress("drawing and encoding scenes") as say:
             seen = encode_scenes(packed[1], plan.scenes, progress=say)
-        pretrain_towers(seen, TextTowers(steps=plan.steps), missing, out, jobs, deadline, reporter)
+        pretrain_towers(seen, TextTowers(steps=plan.steps), [tower], out, jobs, deadline, reporter)
 
 
 _Task = tuple[Condition, Check]
@@ -149,7 +143,7 @@ def _run(
 def _train(shared: tuple[Plan, Path], task: _Task) -> list[Trained]:
     plan, out = shared
     condition, check = task
-    images = _images(plan, out, condition.tower, condition.world).of(condition.classes)
+    images = _images(plan, out, condition.tower, condition.world)
     backbone = _backbone(plan, out, condition.tower)
     recipe = recipe_of(plan.context_rate)
     if check == "twice the epochs":
@@ -165,8 +159,7 @@ def _cached_backbone(tower: str, path: Path | None) -> Backbone:
 
 def _backbone(plan: Plan, out: Path, tower: str) -> Backbone:
     """A tower of the package, or one that was pretrained here."""
-    own = dict(zip(plan.captioned, plan.caption_shares, strict=True))
-    path = checkpoint_path(out, Tower(own[tower], 0)) if tower in own else None
+    path = checkpoint_path(out, Tower(plan.caption_share, 0)) if tower == plan.captioned else None
     return _cached_backbone(tower, path)
 
 
@@ -175,7 +168,7 @@ _kept: dict[tuple[object, ...], Images] = {}  # of this process; a world is enco
 
 def _images(plan: Plan, out: Path, tower: str, world: str) -> Images:
     """Regions are the same for towers that differ in their text only."""
-    image_tower = "scenes" if tower in plan.captioned else tower
+    image_tower = plan.towers[0] if tower == plan.captioned else tower
     key = image_tower, world, plan.train_scenes, plan.test_scenes
     if key not in _kept:
         options = DataOptions(scenes_train=plan.train_scenes, scenes_test=plan.test_scenes)

@@ -45,11 +45,6 @@ class Images:
     test: InMemoryRegions
     test_labels: Labels
 
-    def of(self, classes: int) -> "Images":
-        """The same images with their first classes alone."""
-        own = self.labels[:, :classes], self.test_labels[:, :classes]
-        return Images(self.class_names[:classes], self.train, own[0], self.test, own[1])
-
 
 @dataclass(frozen=True, eq=False)
 class Trained:
