@@ -2,14 +2,14 @@
 
     python bench/claim_features.py photos.npz [--text text_a_photo_of] [--observed 0.05,0.2,1] [--halves 5]
 
-The file holds `features` (N, D), `labels` (N, C) of 1 and 0, `class_names` (C,) and text features (C, D). The photos are
-cut into halves at random; one half is trained on, with a mask of its own, the other is scored. Both sides are learned
-vectors with the prior of `anchored`; one of them, or both, or none is trained. Points of mAP on classes with enough
-positives: mean over halves, and the range.
+The file holds `features` (N, D), `labels` (N, C) of 1 and 0, `class_names` (C,) and text features (C, D). The photos
+are cut into halves at random; one half is trained on, with a mask of its own, the other is scored. Both sides are vectors
+with the prior of `anchored`; one of them, or both, or none is learned. mAP in percent on classes with enough positives,
+and its differences in points: mean over halves, and the range.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from promptmlr.paper.grid.scoring import mean_aps
 from promptmlr.prior.fitting import begin_run
 from promptmlr.recipes import load_recipe
 from promptmlr.regions import InMemoryRegions
+from promptmlr.report.tables import signed
 from promptmlr.training import fit_runs
 
 ENOUGH = 10  # positives of a class
@@ -61,11 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         share: [_half(features, labels, names, backbone, share, seed) for seed in range(asked.halves)]
         for share in shares
     }
-    print(f"{'mAP, %':50}" + "".join(f"{100 * share:>20g} %" for share in shares))
+    print(f"{'mAP, %':72}" + "".join(f"{100 * share:>22g} %" for share in shares))
     for row in (*FIXED, WITHOUT_PRIOR):
-        _line(row, [[one[row] for one in found[share]] for share in shares], sign="")
+        _line(row, [[one[row] for one in found[share]] for share in shares], "{:.1f}".format)
     for more, less in DIFFERENCES:
-        _line(f"{more} − {less}", [[one[more] - one[less] for one in found[share]] for share in shares], sign="+")
+        _line(f"{more} − {less}", [[one[more] - one[less] for one in found[share]] for share in shares], signed)
 
 
 def _half(
@@ -100,9 +101,9 @@ def _half(
     return dict(zip(trained, (100 * score for score in scores), strict=True))
 
 
-def _line(name: str, columns: Sequence[Sequence[float]], sign: str) -> None:
-    cells = (f"{np.mean(own):{sign}.1f} ({min(own):{sign}.1f} to {max(own):{sign}.1f})" for own in columns)
-    print(f"{name:50}" + "".join(f"{cell:>22}" for cell in cells).replace("-", "−"))
+def _line(name: str, columns: Sequence[Sequence[float]], written: Callable[[float], str]) -> None:
+    cells = (f"{written(float(np.mean(own)))} ({written(min(own))} to {written(max(own))})" for own in columns)
+    print(f"{name:72}" + "".join(f"{cell:>24}" for cell in cells))
 
 
 if __name__ == "__main__":
