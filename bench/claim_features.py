@@ -3,8 +3,8 @@
     python bench/claim_features.py photos.npz [--text text_a_photo_of] [--observed 0.05,0.2,1] [--halves 5]
 
 The file holds `features` (N, D), `labels` (N, C) of 1 and 0, `class_names` (C,) and text features (C, D). The photos
-are cut into halves at random; one half is trained on, with a mask of its own, the other is scored. Both sides are vectors
-with the prior of `anchored`; one of them, or both, or none is learned. mAP in percent on classes with enough positives,
+are cut into halves at random; one half is trained on, with a mask of its own, the other is scored. Both sides are
+vectors with the prior of `anchored`; one, both or none is learned. mAP in percent on classes with enough positives,
 and its differences in points: mean over halves, and the range.
 """
 

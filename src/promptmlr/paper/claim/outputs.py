@@ -219,8 +219,9 @@ class ClaimOutputs(Outputs):
 
 
 def in_words_of(effect: Effect) -> str:
-    """A pre-stated effect, with its verdict or how small it is."""
-    return f"{effect} {in_words(effect.estimate)}".strip()
+    """A pre-stated effect, with its verdict, and how small it is where that is within noise."""
+    small = in_words(effect.estimate) if effect.verdict == "within noise" else ""
+    return f"{effect} {small}".strip()
 
 
 def in_words(found: Estimate) -> str:
