@@ -59,15 +59,12 @@ def test_what_is_finished_is_not_done_again(promptmlr, folder: Path, monkeypatch
     ("options", "message"),
     [
         (("--worlds", "scenes:usual:1"), "--worlds compares two"),
-        (("--caption-shares", "0,0.1,0.3"), "--caption-shares compares two"),
-        (("--caption-shares", "0,3"), "is not a share"),
-        (("--classes", "8"), "--classes compares two"),
-        (("--classes", "8,21"), "has 20"),
-        (("--classes", "0,8"), "--classes"),
+        (("--worlds", "scenes:usual:1,scenes:dark:2"), "dark"),
+        (("--caption-share", "3"), "is not a share"),
         (("--observed", "0.1"), "--observed gives one"),
+        (("--observed", "0.1,1.5"), "1.5"),
         (("--seeds", "1"), "--seeds gives one"),
         (("--pilot-world", "scenes:usual:11"), "a pilot needs a world of its own"),
-        (("--worlds", "scenes:usual:1,scenes:dark:2"), "dark"),
     ],
 )
 def test_a_design_that_compares_nothing_is_refused(promptmlr, tmp_path: Path, options, message: str) -> None:
