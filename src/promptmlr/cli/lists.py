@@ -1,13 +1,17 @@
 """Options that hold several things, between commas."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from promptmlr.errors import UserError
 
 if TYPE_CHECKING:
     from promptmlr.labels import Observation
 
-__all__ = ["counts", "fractions", "observations", "words"]
+__all__ = ["counts", "fractions", "observations", "pair_of", "words"]
+
+
+Part = TypeVar("Part")
 
 
 def words(text: str) -> list[str]:
@@ -47,6 +51,17 @@ def counts(text: str, option: str) -> list[int]:
         if not (word.isascii() and word.isdigit()):
             raise UserError(f"{option}: {word!r} is no whole number; write for example 150,400")
     return [int(word) for word in found]
+
+
+def pair_of(found: Sequence[Part], option: str) -> tuple[Part, Part]:
+    """The two parts of an option.
+
+    Raises:
+        UserError: there are more, or fewer.
+    """
+    if len(found) != 2:
+        raise UserError(f"{option} compares two, and {len(found)} different ones are given; write two between commas")
+    return found[0], found[1]
 
 
 def observations(

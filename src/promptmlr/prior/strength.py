@@ -123,8 +123,8 @@ def choose_strength(
 def _train(runs: Sequence[TrainingRun], source: InMemoryRegions, recipe: Recipe, prior: Prior, order_seed: int) -> None:
     """Train all folds from their current vectors, with new optimizers."""
     width = math.sqrt(WIDE / float(prior.strength))
-    rate = recipe.embedding_rate * min(1.0, width)
-    short = recipe.model_copy(update={"epochs": min(EPOCHS, recipe.epochs), "embedding_rate": rate})
+    rates = {name: getattr(recipe, name) * min(1.0, width) for name in ("context_rate", "embedding_rate")}
+    short = recipe.model_copy(update={"epochs": min(EPOCHS, recipe.epochs), **rates})
     begun = [TrainingRun(run.recognizer, run.labels, short, prior=prior, costly=run.costly) for run in runs]
     fit_runs(begun, source, order_seed=order_seed)
 

@@ -5,14 +5,16 @@ from pathlib import Path
 from cyclopts import App
 from cyclopts.types import NonNegativeFloat
 
-from promptmlr.cli.lists import counts, fractions, words
+from promptmlr.cli.lists import counts, fractions, pair_of, words
 from promptmlr.cli.options import PositiveInt, Report
 from promptmlr.cli.outcome import kept_in, publish
 from promptmlr.cli.progress import Terminal
 
 __all__ = ["experiment"]
 
-experiment = App(name="experiment", help="Experiments beyond the paper: captions that mention absence, and few labels.")
+experiment = App(
+    name="experiment", help="Experiments beyond the paper: its claim with a prior, captions of absence, and few labels."
+)
 
 
 @experiment.command
@@ -120,3 +122,63 @@ def few_labels(
     with kept_in(out, report):
         results = run_few_labels(plan, out, jobs=jobs, reporter=Terminal())
     publish(FewLabelsOutputs(results), out, report)
+
+
+@experiment.command
+def claim(
+    *,
+    out: Path,
+    worlds: str = "scenes:usual:11,scenes:crowded:12",
+    pilot_world: str = "scenes:usual:13",
+    caption_share: float = 0.3,
+    observed: str = "0.02,0.1,0.5",
+    seeds: PositiveInt = 5,
+    train_scenes: PositiveInt = 512,
+    test_scenes: PositiveInt = 500,
+    scenes: PositiveInt = 6_000,
+    steps: PositiveInt = 1_500,
+    checks: bool = False,
+    jobs: PositiveInt = 1,
+    minutes: NonNegativeFloat | None = None,
+    report: Report = None,
+) -> None:
+    """Is learning through the text tower worth it, if every pair of sides has the same prior?
+
+    Trains prompts and embeddings on either side, all from the start and with the prior of `anchored`, on both
+    miniatures of the package, and on one whose captions mention absence more often. A pilot first says how large an
+    effect can be seen. If it was interrupted or ran out of --minutes, the same command continues it.
+
+    Args:
+        out: Folder for the text tower, cells and tables.
+        worlds: Two drawn worlds, separated by a comma.
+        pilot_world: The world of the pilot, which is in no comparison.
+        caption_share: Share of captions that mention absence; a text tower is pretrained with it.
+        observed: Fractions of the known labels to keep, separated by commas.
+        seeds: Masks per condition.
+        train_scenes: Scenes on which pairs are trained.
+        test_scenes: Scenes on which they are scored.
+        scenes: Scenes on which the text tower is pretrained.
+        steps: Its training steps.
+        checks: Repeat the pilot with a strength of the prior chosen for every pair, and with twice the epochs.
+        jobs: How many processes.
+        minutes: Start nothing new after this many minutes. (default: no limit)
+    """
+    from promptmlr.paper.claim.outputs import ClaimOutputs
+    from promptmlr.paper.claim.plan import Plan
+    from promptmlr.paper.claim.running import run_claim
+
+    plan = Plan(
+        caption_share=caption_share,
+        worlds=pair_of(words(worlds), "--worlds"),
+        observed=sorted(fractions(observed)),
+        seeds=seeds,
+        train_scenes=train_scenes,
+        test_scenes=test_scenes,
+        pilot_world=pilot_world,
+        checks=checks,
+        scenes=scenes,
+        steps=steps,
+    )
+    with kept_in(out, report):
+        results = run_claim(plan, out, jobs=jobs, minutes=minutes, reporter=Terminal())
+    publish(ClaimOutputs(results), out, report)
