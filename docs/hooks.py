@@ -28,7 +28,7 @@ COPIES = {
     "src/promptmlr/backbone/scenes-vit.md": "miniature-vit.md",
 }
 """Files of the repository → where they stand on the site."""
-FOLDERS = ("absence", "beyond", "design")
+FOLDERS = ("absence", "beyond", "claim", "design", "intervals")
 """Of results, under docs/; each gets a page that lists its files."""
 COMMANDS = "reference/command-line.md"
 

@@ -52,9 +52,8 @@ def compare(
     Args:
         out: Folder for cells.csv and table.md.
         methods: Names from `promptmlr methods`, separated by commas; zeroshot is always included. (default: all)
-        observed: Fractions of the known labels to keep, separated by commas. Also single-positive (one present label
-            per image), positive-only:P (each present label with probability P), and as people label: federated, report,
-            salient:P, annotators:P, candidates:P (the share P of the known labels). (default: 0.1,0.5,0.9)
+        observed: Fractions of the known labels to keep, between commas. Also single-positive (one present label an
+            image), positive-only:P, federated, report, salient:P, annotators:P, candidates:P. (default: 0.1,0.5,0.9)
         labels: Numbers of labels to keep instead, between commas.
         seeds: How many seeds; each hides other labels and starts from other initial values.
         folds: Cross-validation: train every cell this many times, each time without a part of the training images, and
