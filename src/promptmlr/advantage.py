@@ -16,6 +16,8 @@ from promptmlr.labels import Labels
 
 __all__ = ["leads"]
 
+NOTHING_KNOWN = PairedDifference(0.0, -1.0, 1.0)  # all positives are in one image, which is drawn or left out
+
 
 def leads(
     methods: Sequence[NDArray[np.float64]], labels: Labels, resamples: int = 1000, seed: int = 0
@@ -37,6 +39,8 @@ def leads(
     drawn = np.stack([bootstrap_map(scores, labels, resamples, seed) for scores in methods])
     left_out = np.stack([bootstrap_map(scores, labels, resamples, seed, left_out=True) for scores in methods])
     usable = ~np.isnan(drawn + left_out).any(axis=0)
+    if not usable.any():
+        return [None, *[NOTHING_KNOWN] * (len(methods) - 1)]
     drawn, left_out = drawn[:, usable], left_out[:, usable]
     chosen = left_out[drawn.argmax(axis=0), np.arange(drawn.shape[1])]
     found: list[PairedDifference | None] = [None]

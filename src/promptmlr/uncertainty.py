@@ -91,14 +91,11 @@ class Alike:
         logs = np.log(found) - digamma(freedom / 2) + np.log(freedom / 2)
         excess = float(logs.var(ddof=1) - polygamma(1, freedom / 2))
         most = float(freedom * self.independent)
-        prior = min(2 * _trigamma_inverse(excess), most) if excess > 0 else most
+        few = excess > polygamma(1, most / 2)  # else they agree as well as all of them together could show
+        prior = float(2 * brentq(lambda x: polygamma(1, x) - excess, 1e-3, most / 2)) if few else most
         scale = float(np.exp(logs.mean() + digamma(prior / 2) - np.log(prior / 2)))
         shrunk = (prior * scale + freedom * variance) / (prior + freedom)
         return max(shrunk, variance), min(prior + freedom, most)
-
-
-def _trigamma_inverse(value: float) -> float:
-    return float(brentq(lambda x: polygamma(1, x) - value, 1e-3, 1e6))
 
 
 def estimate(

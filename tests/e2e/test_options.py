@@ -175,7 +175,10 @@ def test_a_score_takes_the_place_of_an_earlier_one(promptmlr: Callable, photos: 
     for resamples in ("0", "20"):
         done = promptmlr("evaluate", run, table, "--resamples", resamples, "--workers", "0", "--out", out)
         assert done.code == 0, done.err
-    assert json.loads(out.read_text())["mean_ap_interval"][0] is not None
+    score = json.loads(out.read_text())
+    assert score["mean_ap_interval"][0] is not None
+    value, low, high = (f"{100 * one:.1f}" for one in (score["population_map"], *score["population_interval"]))
+    assert f"mAP on all images like these: about {value} ({low} to {high})" in done.out
 
 
 def test_a_table_of_labels_may_be_blank_where_nothing_is_known(promptmlr: Callable, photos: Path) -> None:

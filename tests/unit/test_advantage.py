@@ -50,10 +50,18 @@ def test_luck_is_only_ever_taken_away(seed):
     for other, lead in zip(methods[1:], leads(methods, labels, 100)[1:], strict=True):
         seen = paired_difference(methods[0], other, labels, 100)
         assert lead.mean <= seen.mean
-        assert lead.low <= seen.low
+        assert lead.low == pytest.approx(seen.low - (seen.mean - lead.mean))
         assert lead.high == pytest.approx(seen.high)
 
 
 def test_one_method_leads_nobody():
     methods, labels = drawn(0)
     assert leads(methods[:1], labels, 50) == [None]
+
+
+def test_one_image_with_positives_says_nothing_of_the_lead():
+    methods, labels = drawn(0)
+    labels[1:] = 0
+    labels[0] = 1
+    _, *others = leads(methods, labels, 50)
+    assert all((lead.mean, lead.low, lead.high) == (0.0, -1.0, 1.0) for lead in others)

@@ -56,3 +56,11 @@ def test_more_confidence_is_wider():
     assert wide.low < narrow.low
     assert wide.high > narrow.high
     assert wide.value == narrow.value
+
+
+def test_the_model_of_the_bias_is_doubted_by_a_third_of_the_correction():
+    """Many classes leave little else."""
+    found = estimate_of([0.6] * 400, [6] * 400, [94] * 400)
+    correction = 0.6 - found.value
+    assert correction > 0.03
+    assert found.high - found.value > 1.96 * correction / 3

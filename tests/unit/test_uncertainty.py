@@ -134,3 +134,13 @@ def test_two_seeds_say_more_beside_others_like_them():
     others = Alike(0.5 + 0.01 * rng.standard_normal((10, 2)), 10)
     alone, shared = (estimate(scores, resampled, [1], alike=which) for which in (None, others))
     assert shared.high - shared.low < (alone.high - alone.low) / 2
+
+
+@pytest.mark.parametrize("more", [-1e-3, 0.0, 1e-9, 1e-3])
+def test_variances_that_agree_exactly_as_chance_has_it_are_shared(more):
+    """Logarithms of two variances with one degree of freedom that vary as chance does, and a little more or less."""
+    apart = np.exp(np.sqrt(2 * (np.pi**2 / 2 + more)))  # the ratio of the two
+    group = Alike(np.array([[0.0, 0.01], [0.0, 0.01 * np.sqrt(apart)]]), 2)
+    raised, freedom = group.moderated(0.01**2 / 2)
+    assert raised > 0.01**2 / 2
+    assert freedom == pytest.approx(2, abs=0.01)

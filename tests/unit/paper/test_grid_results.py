@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -36,6 +37,24 @@ def test_means_are_over_seeds_and_fractions(results: GridResults) -> None:
     assert results.mean("good", 0.5).value == pytest.approx(results.scores[1, 1].mean())
     assert results.mean("good", None).value == pytest.approx(results.scores[1].mean())
     assert results.seeds == 3
+
+
+def test_methods_share_what_they_show_of_the_variance_over_seeds() -> None:
+    """Two seeds leave one degree of freedom; beside other methods and fractions, an interval is narrower by far."""
+    rng = np.random.default_rng(3)
+    scores = 0.5 + 0.01 * rng.standard_normal((4, 3, 2))
+    many = GridResults(list("abcd"), [0.1, 0.3, 0.5], scores, scores[..., None] + np.zeros(100), [[1] * 3] * 4)
+    few = GridResults(["a", "b"], [0.1], scores[:2, :1], many.resampled[:2, :1], [[1]] * 2)
+    for fraction, methods in product([0.1, 0.3, 0.5], "bcd"):
+        found = many.contrast({methods: 1.0, "a": -1.0}, fraction)
+        assert found.high - found.low < 0.3
+    difference, mean = np.zeros((4, 3)), np.zeros((4, 3))
+    difference[:2, 0], mean[0] = (1, -1), 1 / 3
+    assert many._alike(difference).independent == 3 * 3
+    assert many._alike(mean).independent == 4
+    shared, alone = (grid.contrast({"b": 1.0, "a": -1.0}, 0.1) for grid in (many, few))
+    assert shared.value == pytest.approx(alone.value)
+    assert shared.high - shared.low < (alone.high - alone.low) / 2
 
 
 def test_what_stands_beside_is_of_one_method_and_its_fractions(results: GridResults) -> None:
