@@ -21,15 +21,13 @@ def folder(tmp_path_factory) -> Path:
 def test_effects_follow_from_the_cells(promptmlr, folder: Path) -> None:
     stopped = promptmlr("experiment", "claim", *SMALL, *TEXT, "--out", folder, "--minutes", "0")
     assert "repeat the command" in stopped.err
-    done = promptmlr(
-        "experiment", "claim", *SMALL, *TEXT, "--out", folder, "--checks", "--report", folder / "page.html"
-    )
+    done = promptmlr("experiment", "claim", *SMALL, *TEXT, "--out", folder, "--report", folder / "page.html")
     assert done.code == 0, done.err
     cells = {
         (row["method"], row["observed"], row["seed"]): 100 * float(row["mean_ap"])
         for row in csv_rows(folder / "cells.csv")
     }
-    assert len(cells) == len(ROWS) * 2 * (3 * 2 + 2 + 1 + 2)
+    assert len(cells) == len(ROWS) * 2 * (3 * 2 + 2 + 1)
     place = "scenes, scenes:usual:11"
     means = {
         pair: np.mean([cells["+".join(pair) + f" on {place}", "0.3", str(seed)] for seed in range(2)]) for pair in PAIRS
@@ -47,7 +45,7 @@ def test_effects_follow_from_the_cells(promptmlr, folder: Path) -> None:
 def test_what_is_finished_is_not_done_again(promptmlr, folder: Path, monkeypatch) -> None:
     before = {name: (folder / name).read_bytes() for name in ("claim.md", "power.csv", "effects.csv")}
     monkeypatch.setattr(running, "train", None)
-    done = promptmlr("experiment", "claim", *SMALL, *TEXT, "--checks", "--out", folder)
+    done = promptmlr("experiment", "claim", *SMALL, *TEXT, "--out", folder)
     assert done.code == 0, done.err
     assert before == {name: (folder / name).read_bytes() for name in before}
     refused = promptmlr("experiment", "claim", *SMALL, "--steps", "3", "--out", folder)

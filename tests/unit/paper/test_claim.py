@@ -11,7 +11,7 @@ import torch
 from promptmlr.backbone import Backbone
 from promptmlr.paper.claim.effects import detectable, gain, pre_stated, side_effect
 from promptmlr.paper.claim.outputs import ClaimOutputs, in_words
-from promptmlr.paper.claim.plan import CHECKS, COMPARISONS, PAIRS, ROWS, SIDES, Check, Condition, Pair, Plan, cell_name
+from promptmlr.paper.claim.plan import COMPARISONS, PAIRS, ROWS, SIDES, Condition, Pair, Plan, cell_name
 from promptmlr.paper.claim.power import Spread, minimal_detectable
 from promptmlr.paper.claim.running import Results
 from promptmlr.paper.claim.training import build, learned, recipe_of
@@ -20,7 +20,7 @@ from promptmlr.report.outputs import Records
 from promptmlr.sides import PromptSide
 from promptmlr.uncertainty import Estimate, estimate
 
-PLAN = Plan(seeds=3, checks=True)
+PLAN = Plan(seeds=3)
 NAMES = ("red chair", "blue fish", "green tree")
 
 
@@ -35,7 +35,7 @@ def test_every_pair_starts_where_anchored_starts(scenes_backbone: Backbone, pair
     assert tuple(kinds) == pair
 
 
-def test_what_leads_an_absence_prompt_to_its_start_is_not_learned(scenes_backbone) -> None:
+def test_what_leads_an_absence_prompt_to_its_start_is_not_learned(scenes_backbone: Backbone) -> None:
     found = build(("embedding", "prompt"), scenes_backbone, NAMES, recipe_of(0.05))
     assert isinstance(found.absence, PromptSide)
     context = found.absence.context.numel()
@@ -80,9 +80,7 @@ def test_comparisons_are_means_and_differences_of_means() -> None:
 def planted(tmp_path: Path, presence: dict[float, float], absence: float) -> Results:
     """Cells in which a prompt for presence is worth so much at a fraction, and one for absence the same everywhere."""
     folder, rng = GridFolder(tmp_path, "experiment claim"), np.random.default_rng(0)
-    named: list[tuple[Condition, Check]] = [(condition, "") for condition in (*PLAN.conditions, PLAN.pilot)]
-    named += [(PLAN.pilot, check) for check in CHECKS]
-    for condition, check in named:
+    for condition in (*PLAN.conditions, PLAN.pilot):
         for row in ROWS:
             kinds = row.split("+")
             value = 0.6 if len(kinds) == 1 else 0.7
@@ -92,9 +90,8 @@ def planted(tmp_path: Path, presence: dict[float, float], absence: float) -> Res
                 value += absence
             for seed in range(PLAN.seeds):
                 noise = rng.normal(0, 1e-4)
-                cell = Cell(
-                    cell_name(row, condition, check), condition.observed, seed, value + noise, 0.5, 0.5, 1, 1, 9, 1, 0.1
-                )
+                name = cell_name(row, condition)
+                cell = Cell(name, condition.observed, seed, value + noise, 0.5, 0.5, 1, 1, 9, 1, 0.1)
                 folder.add(cell, value + noise + rng.normal(0, 1e-4, 50))
     return Results(PLAN, folder, detectable(PLAN, folder))
 
