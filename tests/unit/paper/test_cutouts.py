@@ -146,6 +146,22 @@ def test_photographs_whose_licence_forbids_it_are_left_out(tmp_path: Path) -> No
     assert "3 of 18 photographs left out" in heard.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("licence", "permits"),
+    [
+        ("CC BY NC 4.0", False),
+        ("cc_by-sa-nc", False),
+        ("CC-BY-ND", False),
+        ("Attribution-ShareAlike License", True),
+        ("No known copyright restrictions", True),
+        ("CC0 http://creativecommons.org/publicdomain/zero/1.0/", True),
+    ],
+)
+def test_a_licence_forbids_by_any_of_its_spellings(tmp_path: Path, licence: str, permits: bool) -> None:
+    tree = photo_tree(tmp_path / "coco", 1, licences=[{"id": 4, "name": licence}])
+    assert [photo.permits for photo in read_photos(tree)] == [permits]
+
+
 def test_photographs_without_a_licence_are_used_with_a_note(tmp_path: Path) -> None:
     cut_out(photo_tree(tmp_path / "coco", licences=()), tmp_path / "out", heard := Heard())
     assert any("name no licence" in note for note in heard.notes)
