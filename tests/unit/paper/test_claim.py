@@ -3,19 +3,25 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from promptmlr.backbone import Backbone
+from promptmlr.labels import Labels
+from promptmlr.paper.claim import training
 from promptmlr.paper.claim.effects import detectable, gain, pre_stated, side_effect
 from promptmlr.paper.claim.outputs import ClaimOutputs, in_words
 from promptmlr.paper.claim.plan import COMPARISONS, PAIRS, ROWS, SIDES, Condition, Pair, Plan, cell_name
 from promptmlr.paper.claim.power import Spread, minimal_detectable
 from promptmlr.paper.claim.running import Results
-from promptmlr.paper.claim.training import build, learned, recipe_of
+from promptmlr.paper.claim.training import Images, build, learned, recipe_of
 from promptmlr.paper.grid.folder import Cell, GridFolder
+from promptmlr.prior.fitting import BegunRun, begin_run
+from promptmlr.recognizer import Recognizer
+from promptmlr.regions import InMemoryRegions
 from promptmlr.report.outputs import Records
 from promptmlr.sides import PromptSide
 from promptmlr.uncertainty import Estimate, estimate
@@ -42,6 +48,31 @@ def test_what_leads_an_absence_prompt_to_its_start_is_not_learned(scenes_backbon
     assert learned(found) == sum(tensor.numel() for tensor in found.presence.parameters()) + context
     assert found.absence.offset is not None
     assert not found.absence.offset.requires_grad
+
+
+def test_all_pairs_have_the_masks_and_the_prior_of_anchored(scenes_backbone: Backbone, monkeypatch) -> None:
+    draw, begun = np.random.default_rng(0), []
+
+    def spied(
+        recognizer: Recognizer, source: InMemoryRegions, known: Labels, *rest: object, **options: Any
+    ) -> BegunRun:
+        found = begin_run(recognizer, source, known, *rest, **options)
+        begun.append((options["seed"], known, found.record))
+        return found
+
+    monkeypatch.setattr(training, "begin_run", spied)
+    parts = [torch.from_numpy(draw.normal(size=(30, 2, scenes_backbone.feature_width))).float() for _ in range(2)]
+    train, test = map(InMemoryRegions, parts)
+    labels = draw.integers(0, 2, (2, 30, 3)).astype(np.int8)
+    images = Images(NAMES, train, labels[0], test, labels[1])
+    found = training.train(images, scenes_backbone, recipe_of(0.05).model_copy(update={"epochs": 1}), 0.5, 2)
+    assert sorted((one.name, one.seed) for one in found) == sorted((row, seed) for row in ROWS for seed in range(2))
+    for seed in range(2):
+        masks, priors = zip(*((known, prior) for of, known, prior in begun if of == seed), strict=True)
+        assert len(masks) == len(PAIRS)
+        assert all(np.array_equal(mask, masks[0]) for mask in masks)
+        assert all(prior == priors[0] for prior in priors)
+    assert not np.array_equal(begun[0][1], begun[1][1])
 
 
 @pytest.mark.parametrize("spread", [Spread(0.02, 0.0), Spread(0.01, 0.01), Spread(0.002, 0.01)])
