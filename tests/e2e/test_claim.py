@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from promptmlr.paper.claim import running
-from promptmlr.paper.claim.plan import PAIRS, ROWS
+from promptmlr.paper.claim.plan import PAIRS, ROWS, ZERO_SHOT, Plan
 from support import csv_rows
 
 SMALL = ("--train-scenes", "40", "--test-scenes", "40", "--seeds", "2", "--observed", "0.3,0.9", "--scenes", "40")
@@ -32,6 +32,8 @@ def test_effects_follow_from_the_cells(promptmlr, folder: Path) -> None:
     means = {
         pair: np.mean([cells["+".join(pair) + f" on {place}", "0.3", str(seed)] for seed in range(2)]) for pair in PAIRS
     }
+    starts = {tower: cells[f"{ZERO_SHOT} on {tower}, scenes:usual:11", "0.3", "0"] for tower in Plan().all_towers}
+    assert len(set(starts.values())) == 3  # each tower has texts of its own
     rows = csv_rows(folder / "effects.csv")
     for side, part in (("presence", 0), ("absence", 1)):
         wanted = sum((0.5 if pair[part] == "prompt" else -0.5) * mean for pair, mean in means.items())
