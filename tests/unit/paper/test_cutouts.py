@@ -11,6 +11,7 @@ from PIL import Image
 from cutout_support import annotation, photo_tree
 from promptmlr.data import DataOptions, load_data
 from promptmlr.errors import UserError
+from promptmlr.paper.cutouts import cutting
 from promptmlr.paper.cutouts.cutting import pieces
 from promptmlr.paper.cutouts.folder import cut_out
 from promptmlr.paper.cutouts.photos import read_photos
@@ -64,6 +65,15 @@ def test_backgrounds_show_no_object_of_any_class(made: Path) -> None:
         assert pixels.shape[2] == 3
         assert min(pixels.shape[:2]) >= 96
         assert np.ptp(pixels, axis=2).max() < 10  # the wall is grey
+
+
+def test_backgrounds_of_a_photograph_lie_side_by_side() -> None:
+    covered = np.zeros((200, 640), int)
+    for left, top, right, bottom in cutting._empty_squares((), (640, 200)):
+        assert right - left == bottom - top >= 96
+        covered[top:bottom, left:right] += 1
+    assert covered.sum() == 3 * 200 * 200
+    assert covered.max() == 1
 
 
 def test_no_photograph_is_in_both_splits_and_every_class_is(made: Path) -> None:
