@@ -12,6 +12,7 @@ from cutout_support import annotation, photo_tree
 from promptmlr.data import DataOptions, load_data
 from promptmlr.errors import UserError
 from promptmlr.paper.cutouts import cutting
+from promptmlr.paper.cutouts import folder as cutouts_folder
 from promptmlr.paper.cutouts.cutting import pieces
 from promptmlr.paper.cutouts.folder import cut_out
 from promptmlr.paper.cutouts.photos import read_photos
@@ -85,6 +86,15 @@ def test_no_photograph_is_in_both_splits_and_every_class_is(made: Path) -> None:
         assert {row.class_name for row in rows if row.split == split} == {"", "square", "disc"}
     whole = {Path(row["image"]).name: row["split"] for row in csv_rows(made / "photos.csv")}
     assert {row.photo: row.split for row in rows} == whole
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rare_classes_choose_first(seed: int) -> None:
+    photos = [f"{number}.jpg" for number in range(9)]
+    split = cutouts_folder._split({"common": photos, "rare": photos[:3]}, seed, photos)
+    tested = [photo for photo in photos if split[photo] == "test"]
+    assert len(tested) == 3
+    assert len(set(tested) & set(photos[:3])) == 1
 
 
 def test_every_cut_out_says_where_it_is_from(made: Path) -> None:
