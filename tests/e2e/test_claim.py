@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from promptmlr.paper.claim import running
-from promptmlr.paper.claim.plan import PAIRS, ROWS
+from promptmlr.paper.claim.plan import PAIRS, ROWS, ZERO_SHOT, Plan
 from support import csv_rows
 
 SMALL = ("--train-scenes", "40", "--test-scenes", "40", "--seeds", "2", "--observed", "0.3,0.9", "--scenes", "40")
@@ -21,19 +21,19 @@ def folder(tmp_path_factory) -> Path:
 def test_effects_follow_from_the_cells(promptmlr, folder: Path) -> None:
     stopped = promptmlr("experiment", "claim", *SMALL, *TEXT, "--out", folder, "--minutes", "0")
     assert "repeat the command" in stopped.err
-    done = promptmlr(
-        "experiment", "claim", *SMALL, *TEXT, "--out", folder, "--checks", "--report", folder / "page.html"
-    )
+    done = promptmlr("experiment", "claim", *SMALL, *TEXT, "--out", folder, "--report", folder / "page.html")
     assert done.code == 0, done.err
     cells = {
         (row["method"], row["observed"], row["seed"]): 100 * float(row["mean_ap"])
         for row in csv_rows(folder / "cells.csv")
     }
-    assert len(cells) == len(ROWS) * 2 * (3 * 2 + 2 + 1 + 2)
+    assert len(cells) == len(ROWS) * 2 * (3 * 2 + 2 + 1)
     place = "scenes, scenes:usual:11"
     means = {
         pair: np.mean([cells["+".join(pair) + f" on {place}", "0.3", str(seed)] for seed in range(2)]) for pair in PAIRS
     }
+    starts = {tower: cells[f"{ZERO_SHOT} on {tower}, scenes:usual:11", "0.3", "0"] for tower in Plan().all_towers}
+    assert len(set(starts.values())) == 3  # each tower has texts of its own
     rows = csv_rows(folder / "effects.csv")
     for side, part in (("presence", 0), ("absence", 1)):
         wanted = sum((0.5 if pair[part] == "prompt" else -0.5) * mean for pair, mean in means.items())
@@ -47,7 +47,7 @@ def test_effects_follow_from_the_cells(promptmlr, folder: Path) -> None:
 def test_what_is_finished_is_not_done_again(promptmlr, folder: Path, monkeypatch) -> None:
     before = {name: (folder / name).read_bytes() for name in ("claim.md", "power.csv", "effects.csv")}
     monkeypatch.setattr(running, "train", None)
-    done = promptmlr("experiment", "claim", *SMALL, *TEXT, "--checks", "--out", folder)
+    done = promptmlr("experiment", "claim", *SMALL, *TEXT, "--out", folder)
     assert done.code == 0, done.err
     assert before == {name: (folder / name).read_bytes() for name in before}
     refused = promptmlr("experiment", "claim", *SMALL, "--steps", "3", "--out", folder)

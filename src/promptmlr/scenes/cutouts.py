@@ -81,6 +81,7 @@ class CutoutWorld:
         training = [one for one in cutouts if one.split == "train" and one.class_name]
         counts = Counter(one.class_name for one in training)
         self.frequencies: Mapping[str, float] = MappingProxyType({name: counts[name] ** 0.5 for name in sorted(counts)})
+        self._names, self._cuts = list(self.frequencies), cuts(list(self.frequencies.values()))
         self._themes = _shown_together(training)
         self._files: dict[str, list[Path]] = defaultdict(list)
         for one in cutouts:
@@ -104,8 +105,7 @@ class CutoutWorld:
         objects = []
         for class_index in self._classes(rng):
             size = _WORLD.object_sizes[rng.integers(len(_WORLD.object_sizes))]
-            name = list(self.frequencies)[class_index]
-            box = collage.paste(rng, _sprite(rng, self._any(rng, name), size))
+            box = collage.paste(rng, _sprite(rng, self._any(rng, self._names[class_index]), size))
             if box is not None:
                 objects.append(SceneObject(class_index, None, box))
         return Scene(collage.developed(light=rng.uniform(0.85, 1.1)), tuple(objects), self.frequencies)
@@ -116,11 +116,11 @@ class CutoutWorld:
 
     def _classes(self, rng: np.random.Generator) -> list[int]:
         """The classes of the objects asked for; a class may come twice."""
-        theme, names = self._themes[rng.integers(len(self._themes))], list(self.frequencies)
+        theme = self._themes[rng.integers(len(self._themes))]
         return [
-            names.index(theme[rng.integers(len(theme))])
+            self._names.index(theme[rng.integers(len(theme))])
             if rng.random() < _WORLD.co_occurrence
-            else pick(rng, cuts(list(self.frequencies.values())))
+            else pick(rng, self._cuts)
             for _ in range(1 + pick(rng, cuts(list(_WORLD.object_counts))))
         ]
 

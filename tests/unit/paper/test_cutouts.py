@@ -11,6 +11,8 @@ from PIL import Image
 from cutout_support import annotation, photo_tree
 from promptmlr.data import DataOptions, load_data
 from promptmlr.errors import UserError
+from promptmlr.paper.cutouts import cutting
+from promptmlr.paper.cutouts import folder as cutouts_folder
 from promptmlr.paper.cutouts.cutting import pieces
 from promptmlr.paper.cutouts.folder import cut_out
 from promptmlr.paper.cutouts.photos import read_photos
@@ -66,6 +68,15 @@ def test_backgrounds_show_no_object_of_any_class(made: Path) -> None:
         assert np.ptp(pixels, axis=2).max() < 10  # the wall is grey
 
 
+def test_backgrounds_of_a_photograph_lie_side_by_side() -> None:
+    covered = np.zeros((200, 640), int)
+    for left, top, right, bottom in cutting._empty_squares((), (640, 200)):
+        assert right - left == bottom - top >= 96
+        covered[top:bottom, left:right] += 1
+    assert covered.sum() == 3 * 200 * 200
+    assert covered.max() == 1
+
+
 def test_no_photograph_is_in_both_splits_and_every_class_is(made: Path) -> None:
     rows = read_cutouts(made)
     photos = {split: {row.photo for row in rows if row.split == split} for split in ("train", "test")}
@@ -75,6 +86,15 @@ def test_no_photograph_is_in_both_splits_and_every_class_is(made: Path) -> None:
         assert {row.class_name for row in rows if row.split == split} == {"", "square", "disc"}
     whole = {Path(row["image"]).name: row["split"] for row in csv_rows(made / "photos.csv")}
     assert {row.photo: row.split for row in rows} == whole
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rare_classes_choose_first(seed: int) -> None:
+    photos = [f"{number}.jpg" for number in range(9)]
+    split = cutouts_folder._split({"common": photos, "rare": photos[:3]}, seed, photos)
+    tested = [photo for photo in photos if split[photo] == "test"]
+    assert len(tested) == 3
+    assert len(set(tested) & set(photos[:3])) == 1
 
 
 def test_every_cut_out_says_where_it_is_from(made: Path) -> None:
@@ -144,6 +164,22 @@ def test_photographs_whose_licence_forbids_it_are_left_out(tmp_path: Path) -> No
     cut_out(tree, tmp_path / "out", heard := Heard())
     assert not {"t000.jpg", "t001.jpg", "t002.jpg"} & {row.photo for row in read_cutouts(tmp_path / "out")}
     assert "3 of 18 photographs left out" in heard.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("licence", "permits"),
+    [
+        ("CC BY NC 4.0", False),
+        ("cc_by-sa-nc", False),
+        ("CC-BY-ND", False),
+        ("Attribution-ShareAlike License", True),
+        ("No known copyright restrictions", True),
+        ("CC0 http://creativecommons.org/publicdomain/zero/1.0/", True),
+    ],
+)
+def test_a_licence_forbids_by_any_of_its_spellings(tmp_path: Path, licence: str, permits: bool) -> None:
+    tree = photo_tree(tmp_path / "coco", 1, licences=[{"id": 4, "name": licence}])
+    assert [photo.permits for photo in read_photos(tree)] == [permits]
 
 
 def test_photographs_without_a_licence_are_used_with_a_note(tmp_path: Path) -> None:

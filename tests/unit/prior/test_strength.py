@@ -43,6 +43,18 @@ def test_random_labels_hardly_move_it() -> None:
     assert costs[-1] == max(costs)
 
 
+def test_rates_of_vectors_and_of_prompts_shrink_with_the_width_of_the_prior(monkeypatch) -> None:
+    tried = []
+    monkeypatch.setattr(strength, "fit_runs", lambda runs, *_, **__: tried.append(runs[0]))
+    chosen(*world(100))
+    usual = load_recipe("default", "anchored")
+    assert len(tried) > 1
+    for run in tried:
+        share = min(1, math.sqrt(strength.WIDE / float(run.prior.strength)))
+        assert run.recipe.embedding_rate == pytest.approx(share * usual.embedding_rate)
+        assert run.recipe.context_rate == pytest.approx(share * usual.context_rate)
+
+
 def test_infinite_is_a_choice(monkeypatch) -> None:
     """Where nothing but the labels has a say, noise leaves zero-shot as it is."""
     monkeypatch.setattr(strength, "SPREAD", 1e9)

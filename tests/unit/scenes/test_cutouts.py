@@ -1,10 +1,12 @@
 """Scenes of cut-outs: reproducible, labelled with what can be seen, and of the photographs of one split alone."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -13,12 +15,13 @@ from promptmlr.backbone import load_backbone
 from promptmlr.errors import UserError
 from promptmlr.methods import create_recognizer
 from promptmlr.paper.cutouts.folder import cut_out
+from promptmlr.report.tables import csv_text
 from promptmlr.reporting import Reporter
 from promptmlr.scenes import IMAGE_SIZE, Scene, caption
 from promptmlr.scenes.captions import plural, vocabulary
 from promptmlr.scenes.cutouts import CutoutWorld
 from promptmlr.scenes.pretraining import PretrainingConfig, pretrain, pretrain_to_file
-from support import assert_same_tensors
+from support import assert_same_tensors, csv_rows
 
 TINY = PretrainingConfig(scenes=12, batch_size=6, word_steps=2, text_steps=1, joint_steps=1)
 
@@ -62,14 +65,20 @@ def test_any_scene_can_be_made_alone(folder: Path, scenes: list[Scene]) -> None:
     assert not any(np.array_equal(other, scenes[3].image) for other in others)
 
 
-@pytest.mark.parametrize(("split", "other"), [("train", "test"), ("test", "train")])
-def test_scenes_of_one_split_show_nothing_of_the_other(folder: Path, tmp_path: Path, split: str, other: str) -> None:
-    """They stay the same to the last bit if every cut-out of the other split is painted over."""
-    copy = Path(shutil.copytree(folder, tmp_path / "cutouts"))
-    for path in (copy / other).rglob("*.png"):
+def painted_over(folder: Path, copy: Path, split: str) -> Path:
+    """A copy with other pixels in every cut-out of a split."""
+    shutil.copytree(folder, copy)
+    for path in (copy / split).rglob("*.png"):
         with Image.open(path) as image:
             painted = Image.new(image.mode, image.size, (250, 0, 250, 255)[: len(image.mode)])
         painted.save(path)
+    return copy
+
+
+@pytest.mark.parametrize(("split", "other"), [("train", "test"), ("test", "train")])
+def test_scenes_of_one_split_show_nothing_of_the_other(folder: Path, tmp_path: Path, split: str, other: str) -> None:
+    """They stay the same to the last bit if every cut-out of the other split is painted over."""
+    copy = painted_over(folder, tmp_path / "cutouts", other)
     for index in range(20):
         scene = CutoutWorld(folder, split).scene(3, index)
         np.testing.assert_array_equal(CutoutWorld(copy, split).scene(3, index).image, scene.image)
@@ -81,6 +90,18 @@ def test_both_splits_have_the_same_classes_as_often(folder: Path) -> None:
     assert worlds[0].frequencies == worlds[1].frequencies
     labels = [np.mean([world.scene(5, index).labels for index in range(400)], axis=0) for world in worlds]
     np.testing.assert_allclose(*labels, atol=0.1)
+
+
+def test_classes_come_together_as_photographs_show_them(folder: Path, tmp_path: Path) -> None:
+    apart = Path(shutil.copytree(folder, tmp_path / "apart"))
+    rows = csv_rows(apart / "attribution.csv")
+    one_each = [row | {"photo": row["class"]} for row in rows]  # as if no photograph showed two classes
+    (apart / "attribution.csv").write_text(csv_text(list(rows[0]), one_each))
+    both = [
+        np.mean([CutoutWorld(where, "train").scene(3, index).labels.all() for index in range(60)])
+        for where in (folder, apart)
+    ]
+    assert both[1] < 0.7 * both[0]
 
 
 def test_captions_name_what_is_there_without_colours(scenes: list[Scene]) -> None:
@@ -115,9 +136,14 @@ def test_a_folder_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_miniature_can_be_pretrained_on_them(folder: Path, tmp_path: Path) -> None:
-    config = PretrainingConfig(**{**vars(TINY), "cutouts": str(folder)})
+    config = replace(TINY, cutouts=str(folder))
     state: dict[str, Tensor] = pretrain(config)
-    assert_same_tensors(pretrain(config), state)
+    without_test, without_train = (
+        pretrain(replace(config, cutouts=str(painted_over(folder, tmp_path / split, split))))
+        for split in ("test", "train")
+    )
+    assert_same_tensors(without_test, state)
+    assert not torch.equal(without_train["visual.conv1.weight"], state["visual.conv1.weight"])
     pretrain_to_file(tmp_path / "clip.safetensors", config)
     backbone = load_backbone(tmp_path / "clip.safetensors")
     recognizer = create_recognizer("zeroshot", backbone, ("disc", "square"))

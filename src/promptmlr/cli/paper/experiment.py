@@ -137,7 +137,6 @@ def claim(
     test_scenes: PositiveInt = 500,
     scenes: PositiveInt = 6_000,
     steps: PositiveInt = 1_500,
-    checks: bool = False,
     jobs: PositiveInt = 1,
     minutes: NonNegativeFloat | None = None,
     report: Report = None,
@@ -159,7 +158,6 @@ def claim(
         test_scenes: Scenes on which they are scored.
         scenes: Scenes on which the text tower is pretrained.
         steps: Its training steps.
-        checks: Repeat the pilot with a strength of the prior chosen for every pair, and with twice the epochs.
         jobs: How many processes.
         minutes: Start nothing new after this many minutes. (default: no limit)
     """
@@ -175,7 +173,6 @@ def claim(
         train_scenes=train_scenes,
         test_scenes=test_scenes,
         pilot_world=pilot_world,
-        checks=checks,
         scenes=scenes,
         steps=steps,
     )

@@ -13,7 +13,6 @@ from promptmlr.paper.claim.plan import (
     COMPARISONS,
     SIDES,
     ZERO_SHOT,
-    Check,
     Condition,
     Pair,
     Plan,
@@ -68,9 +67,7 @@ class Effect(Corrected):
     name: str
 
 
-def side_effect(
-    folder: GridFolder, seeds: int, side: Side, conditions: Mapping[Condition, float], *, check: Check = ""
-) -> Estimate:
+def side_effect(folder: GridFolder, seeds: int, side: Side, conditions: Mapping[Condition, float]) -> Estimate:
     """Prompt − embedding on a side, as a weighted sum over conditions.
 
     Args:
@@ -78,9 +75,8 @@ def side_effect(
         seeds: K.
         side: whose kind is changed; the mean over both kinds of the other side.
         conditions: condition → its weight.
-        check: of the pilot's cells with what is checked.
     """
-    return estimate(*_arrays(folder, seeds, _rows(effect(side), conditions), check))
+    return estimate(*_arrays(folder, seeds, _rows(effect(side), conditions)))
 
 
 def gain(folder: GridFolder, seeds: int, pair: Pair, conditions: Mapping[Condition, float]) -> Estimate:
@@ -136,9 +132,9 @@ def _rows(pairs: Mapping[Pair, float], conditions: Mapping[Condition, float]) ->
     }
 
 
-def _arrays(folder: GridFolder, seeds: int, weights: Weights, check: Check = "") -> tuple[Any, Any, Any]:
+def _arrays(folder: GridFolder, seeds: int, weights: Weights) -> tuple[Any, Any, Any]:
     """(G, K) scores, (G, K, S) resampled scores and (G,) weights of the cells that have one."""
-    names = [(cell_name(row, condition, check), condition.observed) for row, condition in weights]
+    names = [(cell_name(row, condition), condition.observed) for row, condition in weights]
     keys = [[(name, observed, seed, "all") for seed in range(seeds)] for name, observed in names]
     scores = np.array([[folder.cells[key].mean_ap for key in row] for row in keys])
     resampled = np.array([[folder.resampled[key] for key in row] for row in keys])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
+from itertools import chain
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,7 +10,6 @@ from matplotlib.figure import Figure
 from promptmlr.paper.claim.effects import Detectable, Effect, gain, pre_stated, side_effect
 from promptmlr.paper.claim.figure import Line, effects_figure
 from promptmlr.paper.claim.plan import (
-    CHECKS,
     PAIRS,
     ROWS,
     SIDES,
@@ -18,6 +18,7 @@ from promptmlr.paper.claim.plan import (
     Plan,
     Side,
     cell_name,
+    mean_over,
     pair_name,
 )
 from promptmlr.paper.claim.running import Results
@@ -45,13 +46,15 @@ class ClaimOutputs(Outputs):
     def __init__(self, results: Results) -> None:
         self.results = results
         self.plan: Plan = results.plan
-        plan = self.plan
+        plan, stated = self.plan, pre_stated(results.plan, results.folder)
         self.lead = (
             f"Four pairs of sides from one start and under one prior, on {len(plan.all_towers)} towers and "
             f"{len(plan.worlds)} drawn worlds with {plan.seeds} masks each."
         )
-        self.stated = pre_stated(plan, results.folder)
+        self.stated = {side: [one for one in stated if one.side == side] for side in SIDES}
+        self.power = {side: [one for one in results.power if one.side == side] for side in SIDES}
         self.parts = {side: list(self._parts(side)) for side in SIDES}
+        self.single = {side: {one: self._mean(side, [one]) for one in plan.conditions} for side in SIDES}
 
     def findings(self) -> list[Finding]:
         """Pre-stated comparisons, the figure, what could be seen, single conditions, and mAP."""
@@ -62,7 +65,7 @@ class ClaimOutputs(Outputs):
                 "Points of mAP with 95 % intervals over masks and test images; verdicts hold for all of them together "
                 "(Holm; effects.csv)",
                 ["comparison", *both],
-                [[name, *map(in_words_of, own)] for name, own in self._stated_rows()],
+                [[one[0].name, *map(in_words_of, one)] for one in zip(*self.stated.values(), strict=True)],
             ),
             UNDECIDED + ".",
             Picture(
@@ -77,9 +80,11 @@ class ClaimOutputs(Outputs):
                 f"{plan.pilot.name} at {100 * plan.pilot.observed:g} %, if the errors of conditions are independent "
                 "(power.csv)",
                 ["quantity", *(f"{side}, {level}" for side in SIDES for level in ("alone", "among all"))],
-                self._power_rows(),
+                [
+                    [one[0].of, *(f"{least:.2f}" for own in one for least in (own.alone, own.among_all))]
+                    for one in zip(*self.power.values(), strict=True)
+                ],
             ),
-            *([self._pilots()] if plan.checks else []),
             Heading("Parts"),
             Table(
                 "prompt − embedding in points of mAP, with 95 % intervals that are not corrected (effects.csv)",
@@ -94,7 +99,7 @@ class ClaimOutputs(Outputs):
                 "prompt − embedding in points of mAP, with 95 % intervals that are not corrected (effects.csv)",
                 ["tower, world", "observed", *both],
                 [
-                    [one.name, f"{100 * one.observed:g} %", *(points(self._alone(side, one)) for side in SIDES)]
+                    [one.name, f"{100 * one.observed:g} %", *(points(self.single[side][one]) for side in SIDES)]
                     for one in plan.conditions
                 ],
             ),
@@ -123,17 +128,11 @@ class ClaimOutputs(Outputs):
 
     def figure(self) -> Figure:
         """Both effects by tower, labels and world."""
-        overall = {one.side: one.estimate for one in self.stated[:: len(self.stated) // len(SIDES)]}
-        lines = {side: [Line("all", "mean", overall[side]), *own] for side, own in self.parts.items()}
+        lines = {side: [Line("all", "mean", self.stated[side][0].estimate), *self.parts[side]] for side in SIDES}
         return effects_figure(lines, SMALL)
 
-    def _stated_rows(self) -> Iterator[tuple[str, Sequence[Effect]]]:
-        half = len(self.stated) // len(SIDES)
-        for own in zip(self.stated[:half], self.stated[half:], strict=True):
-            yield own[0].name, own
-
     def _parts(self, side: Side) -> Iterator[Line]:
-        """Means over part of the crossed conditions, and those with fewer classes."""
+        """Means over part of the conditions: by tower and labels in the first world, by world on the first tower."""
         plan = self.plan
         groups = {
             "tower": [(name, plan.on(name)) for name in plan.all_towers],
@@ -145,57 +144,24 @@ class ClaimOutputs(Outputs):
                 yield Line(group, name, self._mean(side, conditions))
 
     def _mean(self, side: Side, conditions: Sequence[Condition]) -> Estimate:
-        return side_effect(self.results.folder, self.plan.seeds, side, dict.fromkeys(conditions, 1 / len(conditions)))
-
-    def _alone(self, side: Side, condition: Condition) -> Estimate:
-        return self._mean(side, [condition])
+        return side_effect(self.results.folder, self.plan.seeds, side, mean_over(conditions))
 
     def _extremes(self) -> str:
         """The largest value in a single condition, by side."""
         said = []
-        for side in SIDES:
-            best = max(self.plan.conditions, key=lambda one: self._alone(side, one).value)
-            above = sum(self._alone(side, one).low > 0 for one in self.plan.conditions)
-            below = sum(self._alone(side, one).high < 0 for one in self.plan.conditions)
+        for side, single in self.single.items():
+            best, largest = max(single.items(), key=lambda item: item[1].value)
+            above, below = sum(one.low > 0 for one in single.values()), sum(one.high < 0 for one in single.values())
             said.append(
-                f"{side}: the interval lies above 0 in {above} and below 0 in {below} of {len(self.plan.conditions)} "
-                f"conditions; the largest effect is {points(self._alone(side, best))} ({best.name} at "
+                f"{side}: the interval lies above 0 in {above} and below 0 in {below} of {len(single)} "
+                f"conditions; the largest effect is {points(largest)} ({best.name} at "
                 f"{100 * best.observed:g} %)"
             )
         return " ".join(f"{one[0].upper()}{one[1:]}." for one in said)
 
-    def _power_rows(self) -> list[list[str]]:
-        half = len(self.results.power) // len(SIDES)
-        pairs = zip(self.results.power[:half], self.results.power[half:], strict=True)
-        return [
-            [first.of, *(f"{value:.2f}" for one in (first, second) for value in (one.alone, one.among_all))]
-            for first, second in pairs
-        ]
-
-    def _pilots(self) -> Table:
-        """The pilot as in the run, and with what is checked."""
-        pilot, folder, seeds = {self.plan.pilot: 1.0}, self.results.folder, self.plan.seeds
-        rows = [
-            [
-                check or "as in the run",
-                *(points(side_effect(folder, seeds, side, pilot, check=check)) for side in SIDES),
-            ]
-            for check in ("", *CHECKS)
-        ]
-        return Table(
-            "The pilot's effects in points: with the strength of the prior that anchored chooses, with that which "
-            "every pair chooses for itself, and with longer training",
-            ["pilot", *(f"{side} side" for side in SIDES)],
-            rows,
-        )
-
     def _gains(self, pair: Pair) -> list[str]:
-        found = []
-        for seen in self.plan.observed:
-            conditions = self.plan.at(seen)
-            weights = dict.fromkeys(conditions, 1 / len(conditions))
-            found.append(points(gain(self.results.folder, self.plan.seeds, pair, weights)))
-        return found
+        folder, seeds = self.results.folder, self.plan.seeds
+        return [points(gain(folder, seeds, pair, mean_over(self.plan.at(seen)))) for seen in self.plan.observed]
 
     def _scores(self, condition: Condition) -> list[str]:
         cells = self.results.folder.cells
@@ -207,13 +173,12 @@ class ClaimOutputs(Outputs):
         return [f"{100 * mean:.1f}" for mean in means]
 
     def _records(self) -> Iterator[dict[str, object]]:
-        for one in self.stated:
+        for one in chain.from_iterable(self.stated.values()):
             yield {"side": one.side, "of": "pre-stated", "comparison": one.name, **one.record("points")}
         for side, lines in self.parts.items():
             for line in lines:
                 yield {"side": side, "of": line.group, "comparison": line.name, **ends(line.estimate, "points")}
-            for condition in self.plan.conditions:
-                found = self._alone(side, condition)
+            for condition, found in self.single[side].items():
                 name = f"{condition.name} at {condition.observed:g}"
                 yield {"side": side, "of": "condition", "comparison": name, **ends(found, "points")}
 

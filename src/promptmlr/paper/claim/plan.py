@@ -9,8 +9,8 @@ from typing import Literal
 from promptmlr.methods import Kind
 
 __all__ = [
-    *("CHECKS", "COMPARISONS", "PAIRS", "ROWS", "SIDES", "ZERO_SHOT", "Check", "Comparison", "Condition", "Pair"),
-    *("Plan", "Side", "cell_name", "effect", "pair_name"),
+    *("COMPARISONS", "PAIRS", "ROWS", "SIDES", "ZERO_SHOT", "Comparison", "Condition", "Pair", "Plan", "Side"),
+    *("cell_name", "effect", "mean_over", "pair_name"),
 ]
 
 Pair = tuple[Kind, Kind]  # presence side, absence side
@@ -25,10 +25,6 @@ PAIRS: Mapping[Pair, str] = MappingProxyType(
     }
 )
 """The pairs, with the method of each; here all have the start and the prior of `anchored`."""
-
-Check = Literal["", "own strength", "twice the epochs"]
-CHECKS: tuple[Check, ...] = ("own strength", "twice the epochs")
-"""The pilot again: with a strength of the prior that every pair chooses for itself, and with longer training."""
 
 ZERO_SHOT = "zero-shot"
 """The start of all pairs."""
@@ -70,7 +66,6 @@ class Plan:
         train_scenes: how many are trained on.
         test_scenes: how many are scored.
         pilot_world: a world that is in no comparison, on which the power is estimated.
-        checks: whether the pilot is repeated as `CHECKS` says.
         scenes: how many the text tower is pretrained on.
         steps: of its pretraining.
         context_rate: learning rate of prompts; all else is the recipe of `anchored`.
@@ -84,7 +79,6 @@ class Plan:
     train_scenes: int = 512
     test_scenes: int = 500
     pilot_world: str = "scenes:usual:13"
-    checks: bool = False
     scenes: int = 6_000
     steps: int = 1_500
     context_rate: float = 0.05
@@ -128,6 +122,11 @@ class Plan:
         return [one for one in self.crossed if one.observed == observed]
 
 
+def mean_over(conditions: Sequence[Condition]) -> dict[Condition, float]:
+    """Condition → its weight in a mean."""
+    return {one: 1 / len(conditions) for one in conditions}
+
+
 Group = Callable[[Plan], list[Condition]]
 
 
@@ -147,9 +146,8 @@ class Comparison:
 
     def weights(self, plan: Plan) -> dict[Condition, float]:
         """Condition → its weight."""
-        more, less = self.more(plan), self.less(plan) if self.less else []
-        weights = {condition: 1 / len(more) for condition in more}
-        return weights | {condition: -1 / len(less) for condition in less}
+        less = mean_over(self.less(plan) if self.less else [])
+        return mean_over(self.more(plan)) | {condition: -weight for condition, weight in less.items()}
 
 
 COMPARISONS: tuple[Comparison, ...] = (
@@ -175,9 +173,9 @@ ROWS: tuple[str, ...] = (ZERO_SHOT, *map(pair_name, PAIRS))
 """What is scored under every condition."""
 
 
-def cell_name(row: str, condition: Condition, check: Check = "") -> str:
-    """The name of a cell: pair of sides or zero-shot, condition without the fraction, and what is checked."""
-    return f"{row} on {condition.name}{check and f', {check}'}"
+def cell_name(row: str, condition: Condition) -> str:
+    """The name of a cell: pair of sides or zero-shot, and condition without the fraction."""
+    return f"{row} on {condition.name}"
 
 
 def effect(side: Side) -> dict[Pair, float]:

@@ -14,12 +14,12 @@ from promptmlr.paper.absence.plan import Plan as TextTowers
 from promptmlr.paper.absence.plan import Tower
 from promptmlr.paper.absence.towers import checkpoint_path, pretrain_towers
 from promptmlr.paper.claim.effects import Detectable, detectable
-from promptmlr.paper.claim.plan import CHECKS, ROWS, Check, Condition, Plan, cell_name
+from promptmlr.paper.claim.plan import ROWS, Condition, Plan, cell_name
 from promptmlr.paper.claim.training import Images, Trained, recipe_of, train
 from promptmlr.paper.grid.folder import Cell, GridFolder
 from promptmlr.paper.grid.observed import observation_of
 from promptmlr.paper.jobs import Deadline, completed_tasks
-from promptmlr.regions import FreshRegions, InMemoryRegions, extract
+from promptmlr.regions import FreshRegions, extract
 from promptmlr.report.tables import write_csv
 from promptmlr.reporting import Reporter
 from promptmlr.scenes.text_side import TextSideConfig, encode_scenes
@@ -62,15 +62,13 @@ def run_claim(
     _check(plan)
     folder = GridFolder(out, "experiment claim")
     with folder.held({"claim": _setting(plan)}):
-        _run(plan, folder, [(plan.pilot, "")], jobs, deadline, "pilot", reporter)
+        _run(plan, folder, [plan.pilot], jobs, deadline, "pilot", reporter)
         power = detectable(plan, folder)
         write_csv(out / "power.csv", [field.name for field in fields(Detectable)], map(asdict, power))
         for line in power:
             reporter.note(str(line))
         _pretrain(plan, out, jobs, deadline, reporter)
-        tasks: list[_Task] = [(condition, "") for condition in plan.conditions]
-        tasks += [(plan.pilot, check) for check in CHECKS if plan.checks]
-        _run(plan, folder, tasks, jobs, deadline, "conditions", reporter)
+        _run(plan, folder, plan.conditions, jobs, deadline, "conditions", reporter)
     return Results(plan, folder, power)
 
 
@@ -90,7 +88,7 @@ def _check(plan: Plan) -> None:
 
 def _setting(plan: Plan) -> dict[str, Any]:
     """All of the plan but the lists: a cell depends on none of them but by its own name."""
-    free = {"towers", "caption_share", "worlds", "observed", "pilot_world", "checks"}
+    free = {"towers", "caption_share", "worlds", "observed", "pilot_world"}
     return {key: value for key, value in asdict(plan).items() if key not in free}
 
 
@@ -104,13 +102,10 @@ def _pretrain(plan: Plan, out: Path, jobs: int, deadline: Deadline, reporter: Re
         pretrain_towers(seen, TextTowers(steps=plan.steps), [tower], out, jobs, deadline, reporter)
 
 
-_Task = tuple[Condition, Check]
-
-
 def _run(
     plan: Plan,
     folder: GridFolder,
-    tasks: Sequence[_Task],
+    conditions: Sequence[Condition],
     jobs: int,
     deadline: Deadline,
     label: str,
@@ -118,17 +113,16 @@ def _run(
 ) -> None:
     """Train and score what the folder does not hold yet."""
     missing = [
-        (condition, check)
-        for condition, check in tasks
-        if not all(folder.has_all(cell_name(row, condition, check), condition.observed, plan.seeds) for row in ROWS)
+        condition
+        for condition in conditions
+        if not all(folder.has_all(cell_name(row, condition), condition.observed, plan.seeds) for row in ROWS)
     ]
     shared = plan, folder.path
-    for (condition, check), found in completed_tasks(
-        _train, shared, missing, jobs, deadline, label=label, reporter=reporter
-    ):
+    trained = completed_tasks(_train, shared, missing, jobs, deadline, label=label, reporter=reporter)
+    for condition, found in trained:
         for one in found:
             cell = Cell(
-                cell_name(one.name, condition, check),
+                cell_name(one.name, condition),
                 condition.observed,
                 one.seed,
                 **asdict(one.score),
@@ -140,43 +134,26 @@ def _run(
         folder.save()
 
 
-def _train(shared: tuple[Plan, Path], task: _Task) -> list[Trained]:
+def _train(shared: tuple[Plan, Path], condition: Condition) -> list[Trained]:
     plan, out = shared
-    condition, check = task
-    images = _images(plan, out, condition.tower, condition.world)
-    backbone = _backbone(plan, out, condition.tower)
-    recipe = recipe_of(plan.context_rate)
-    if check == "twice the epochs":
-        recipe = recipe.model_copy(update={"epochs": 2 * recipe.epochs})
-    own = check == "own strength"
-    return train(images, backbone, recipe, condition.observed, plan.seeds, own_strength=own)
+    captioned = condition.tower == plan.captioned
+    path = checkpoint_path(out, Tower(plan.caption_share, 0)) if captioned else None
+    image_tower = plan.towers[0] if captioned else condition.tower  # regions are the same whatever the text tower
+    images = _images(image_tower, condition.world, plan.train_scenes, plan.test_scenes)
+    backbone = _backbone(condition.tower, path)
+    return train(images, backbone, recipe_of(plan.context_rate), condition.observed, plan.seeds)
 
 
 @lru_cache(maxsize=8)
-def _cached_backbone(tower: str, path: Path | None) -> Backbone:
+def _backbone(tower: str, path: Path | None = None) -> Backbone:
+    """A tower of the package, or one that was pretrained here."""
     return open_backbone(tower) if path is None else load_backbone(path)
 
 
-def _backbone(plan: Plan, out: Path, tower: str) -> Backbone:
-    """A tower of the package, or one that was pretrained here."""
-    path = checkpoint_path(out, Tower(plan.caption_share, 0)) if tower == plan.captioned else None
-    return _cached_backbone(tower, path)
-
-
-_kept: dict[tuple[object, ...], Images] = {}  # of this process; a world is encoded once per image tower
-
-
-def _images(plan: Plan, out: Path, tower: str, world: str) -> Images:
-    """Regions are the same for towers that differ in their text only."""
-    image_tower = plan.towers[0] if tower == plan.captioned else tower
-    key = image_tower, world, plan.train_scenes, plan.test_scenes
-    if key not in _kept:
-        options = DataOptions(scenes_train=plan.train_scenes, scenes_test=plan.test_scenes)
-        parts: list[LabelledImages] = [load_data(world, purpose=part, options=options) for part in ("train", "test")]
-        regions = [_regions(_backbone(plan, out, image_tower), part) for part in parts]
-        _kept[key] = Images(parts[0].class_names, regions[0], parts[0].labels, regions[1], parts[1].labels)
-    return _kept[key]
-
-
-def _regions(backbone: Backbone, data: LabelledImages) -> InMemoryRegions:
-    return extract(FreshRegions(backbone, data.images))[1]
+@lru_cache(maxsize=8)
+def _images(image_tower: str, world: str, train_scenes: int, test_scenes: int) -> Images:
+    """A world under an image tower of the package, encoded once in a process."""
+    options = DataOptions(scenes_train=train_scenes, scenes_test=test_scenes)
+    parts: list[LabelledImages] = [load_data(world, purpose=part, options=options) for part in ("train", "test")]
+    regions = [extract(FreshRegions(_backbone(image_tower), part.images))[1] for part in parts]
+    return Images(parts[0].class_names, regions[0], parts[0].labels, regions[1], parts[1].labels)

@@ -106,8 +106,6 @@ def train(
     recipe: Recipe,
     observed: float,
     seeds: int,
-    *,
-    own_strength: bool = False,
 ) -> list[Trained]:
     """Train all pairs on the labels of every mask, and score them and their start; the masks of a pair are stacked.
 
@@ -117,7 +115,6 @@ def train(
         recipe: of every pair.
         observed: fraction of the labels that training sees.
         seeds: K, the number of masks.
-        own_strength: each pair chooses its own strengths, instead of taking those of `ANCHORED`.
 
     Returns:
         For zero-shot and every pair, the K masks in their order.
@@ -132,7 +129,7 @@ def train(
         begun = []
         for seed, known in enumerate(labels):
             recognizer = build(pair, backbone, images.class_names, recipe)
-            record = chosen[seed].record if chosen and not own_strength else None
+            record = chosen[seed].record if chosen else None
             begun.append(begin_run(recognizer, images.train, known, recipe, seed=seed, record=record))
         chosen = chosen or begun
         starts += [one.run.recognizer.fold() for one in begun]

@@ -1,6 +1,5 @@
 """A folder of cut-outs: which classes, which photographs for training and for testing, and the files."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from promptmlr.errors import UserError
 from promptmlr.names import shown
 from promptmlr.paper.cutouts.cutting import Piece, pieces
 from promptmlr.paper.cutouts.photos import Photo, read_photos
+from promptmlr.report.tables import write_csv
 from promptmlr.reporting import Reporter
 from promptmlr.scenes.cutouts import ATTRIBUTION, COLUMNS, SPLITS, Cutout
 
@@ -117,7 +117,7 @@ def _write_pieces(
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             piece.image.save(folder / file)
             rows.append(Cutout(file, split[photo], piece.class_name, photo, photos[photo].licence, photos[photo].url))
-    _write_table(folder / ATTRIBUTION, COLUMNS, sorted(rows))
+    write_csv(folder / ATTRIBUTION, COLUMNS, (dict(zip(COLUMNS, row, strict=True)) for row in sorted(rows)))
     return rows
 
 
@@ -125,13 +125,9 @@ def _write_photos(folder: Path, photos: Mapping[str, Photo], classes: Sequence[s
     rows = []
     for name, photo in photos.items():
         there = {thing.class_name for thing in photo.objects}
-        rows.append([shown(photo.image.path.resolve()), split[name], *(int(one in there) for one in classes)])
-    _write_table(folder / PHOTOS, ("image", "split", *classes), rows)
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
+        labels = {one: int(one in there) for one in classes}
+        rows.append(labels | {"image": shown(photo.image.path.resolve()), "split": split[name]})
+    write_csv(folder / PHOTOS, ("image", "split", *classes), rows)
 
 
 def _report(

@@ -18,7 +18,7 @@ from promptmlr.errors import UserError
 
 __all__ = ["Outline", "Photo", "read_photos"]
 
-_FORBIDDING = re.compile(r"no-?\s?deriv|non-?\s?commercial|by-n[cd]", re.IGNORECASE)
+_FORBIDDING = re.compile(r"no-?\s?deriv|non-?\s?commercial|(?<![a-z])n[cd](?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
