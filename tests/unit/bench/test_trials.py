@@ -11,6 +11,7 @@ import tower_tuning
 import trial
 import unknown_costs
 from scipy.special import expit
+from scipy.stats import ttest_1samp
 
 from promptmlr.backbone import load_backbone
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
@@ -76,6 +77,13 @@ def test_the_weight_of_a_graph_is_zero_where_it_misleads(planted: tuple[np.ndarr
     towards = np.where(labels == PRESENT, 1.0, -1.0)
     assert relations.graph_weight(odds, towards, labels) > 1
     assert relations.graph_weight(odds, -towards, labels) == 0
+
+
+def test_intervals_are_those_of_the_t_test() -> None:
+    values = [0.5, 1.5, -0.25, 2.0]
+    assert trial.interval(values) == pytest.approx(tuple(ttest_1samp(values, 0).confidence_interval(0.95)))
+    assert trial.shown(values) == "+0.94 (−0.67 to +2.54)"
+    assert trial.shown([0.5]) == "+0.50"
 
 
 def rows_of(gain: dict[str, float], kind: str) -> list[dict[str, str]]:
