@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from coverage_worlds import WORLDS, World, drawn, noise
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from promptmlr.advantage import leads
 from promptmlr.advice.learning_curve import curve_of
@@ -227,12 +228,9 @@ def _like(
 
 def _distance_of(world: World, points: float) -> float:
     """How much larger a distance has to be for so much more mAP."""
-    every, low, high = np.ones(world.classes, bool), 0.0, 2.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        too_far = world.true_map(every, middle) - world.true_map(every) > points
-        low, high = (low, middle) if too_far else (middle, high)
-    return low
+    every = np.ones(world.classes, bool)
+    none = world.true_map(every)
+    return float(brentq(lambda more: world.true_map(every, more) - none - points, 0, 2))
 
 
 def _percent(share: float) -> str:

@@ -28,8 +28,7 @@ class World:
         distance: by how many standard deviations scores of present labels are higher, on average over classes.
         dependent: whether an image's labels and scores depend on each other.
         known: share of labels that are known in the test.
-        skewed: whether scores are not normal: log-normal, which leaves ranks as they are, with absents that have a
-            second, higher cluster.
+        skewed: whether scores are not normal: a share HARD of the absents has a second, higher cluster.
     """
 
     classes: int
@@ -55,10 +54,9 @@ class World:
         hidden = rng.random(found.shape) >= self.known
         return np.where(hidden, np.int8(UNKNOWN), found), found
 
-    def scores(self, truth: NDArray[np.int8], rng: np.random.Generator, more: float | Array = 0.0) -> Array:
-        """(N, C) of complete labels; `more` is added to the distances."""
-        own = noise(*truth.shape, self.dependent, rng)
-        return own + self.means(truth, rng) + (truth == PRESENT) * more
+    def scores(self, truth: NDArray[np.int8], rng: np.random.Generator) -> Array:
+        """(N, C) of complete labels."""
+        return noise(*truth.shape, self.dependent, rng) + self.means(truth, rng)
 
     def means(self, truth: NDArray[np.int8], rng: np.random.Generator) -> Array:
         """(N, C) of the scores of complete labels."""

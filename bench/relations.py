@@ -63,13 +63,13 @@ def text_graph(vectors: np.ndarray) -> np.ndarray:
     return _off_diagonal(centred @ centred.T)
 
 
-def pairs_graph(labels: Labels, pseudo: float = PSEUDO) -> np.ndarray:
+def pairs_graph(labels: Labels) -> np.ndarray:
     """(N, C) labels with unknown ones → (C, C) log ratios, symmetric; 0 of classes never known together."""
     present, known = (labels == PRESENT).astype(float), (labels != UNKNOWN).astype(float)
     share = (present.sum(axis=0) + 1) / (known.sum(axis=0) + 2)
     alone = np.outer(share, share)
     together, seen = present.T @ present, known.T @ known
-    return _off_diagonal(np.log((together + pseudo * alone) / (seen * alone + pseudo * alone)))
+    return _off_diagonal(np.log((together + PSEUDO * alone) / (seen * alone + PSEUDO * alone)))
 
 
 def _off_diagonal(graph: np.ndarray) -> np.ndarray:

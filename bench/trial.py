@@ -60,14 +60,13 @@ def mean_ap(scores: np.ndarray, labels: Labels, class_names: Sequence[str]) -> f
     return 100 * evaluate(scores, labels, class_names, resamples=0).mean_ap
 
 
-def shown(values: Sequence[float], signed: bool = True) -> str:
-    """Mean and 95 % interval of Student's t."""
+def shown(values: Sequence[float]) -> str:
+    """Mean and 95 % interval of Student's t, of points gained."""
     middle = float(np.mean(values))
-    sign = "+" if signed else ""
     if len(values) < 2:
-        return f"{middle:{sign}.2f}".replace("-", "−")
+        return f"{middle:+.2f}".replace("-", "−")
     low, high = interval(values)
-    return f"{middle:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})".replace("-", "−")
+    return f"{middle:+.2f} ({low:+.2f} to {high:+.2f})".replace("-", "−")
 
 
 def plus_minus(values: Sequence[float]) -> str:
@@ -100,7 +99,7 @@ def measured(
     have = read_cells(asked.cells)
     done = {(row["world"], row["observed"], row["seed"]) for row in have}
     worlds, shares = asked.worlds.split(","), asked.observed.split(",")
-    for name in worlds if worlds != [""] else []:
+    for name in worlds:
         wanted = [
             (share, seed)
             for share, seed in itertools.product(shares, range(asked.seeds))

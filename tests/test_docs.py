@@ -237,5 +237,6 @@ def test_the_tables_of_trials_follow_from_their_cells() -> None:
     tables = [relations.table(choice), relations.table(tested), tower_tuning.table(tuned)]
     tables += [unknown_costs.table(costs, world) for world in dict.fromkeys(row["world"] for row in costs)]
     verdicts = [relations.verdict(tested, kind) for kind in ("odds-text", "odds-pairs", "ridge", "ridge-odds")]
+    verdicts += [tower_tuning.verdict(tuned, setting) for setting in ("0:1", "0.003:1")]
     assert all(found in page for found in (*tables, *verdicts))
     assert all(verdict.endswith("does not pass") for verdict in verdicts)

@@ -64,10 +64,9 @@ def test_commands_and_kept_numbers_are_there(name: str) -> None:
             ast.parse((ROOT / words[1]).read_text(encoding="utf-8"))
         elif words[0] == "promptmlr":
             app.parse_args(words[1:])
-        elif words[0] == "make":
-            assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
         else:
-            assert "…" in words
+            assert words[0] == "make"
+            assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def lines_with_numbers(page: str) -> list[str]:
@@ -129,12 +128,20 @@ def test_lines_are_compared_by_their_words_and_tolerance_counts_last_digits() ->
     assert paper.compare(entry, kept, "mAP 65.2 on 400 images\nlog loss  0.214\n") == (2, [])
     assert paper.compare(entry, kept, "mAP 65.3 on 400 images\nlog loss  0.215\nmAP 64.9 on 400 photos\n")[0] == 2
     assert len(paper.compare(entry, kept, "mAP 65.3 on 400 images\nlog loss  0.215\n")[1]) == 2
+    assert paper.compare(entry, "largest: 1.5e-06", "largest: 1.8e-06") == (1, [])
+    assert len(paper.compare(entry, "largest: 1.5e-06", "largest: 1.9e-06")[1]) == 1
 
 
 def test_timings_are_compared_by_their_rows_alone() -> None:
     entry = entry_of(keys=0, columns=(), tolerance=float("inf"))
     assert paper.compare(entry, "10 classes: 1.6 GiB", "20 classes: 2.9 GiB") == (1, [])
     assert paper.compare(entry, "10 classes: 1.6 GiB", "20 classes: 2.9 MiB") == (0, [])
+
+
+def test_rows_that_begin_otherwise_are_left_out() -> None:
+    entry = entry_of(only="a|mAP")
+    assert paper.compare(entry, KEPT, KEPT.replace("−0.3", "+0.9")) == (1, [])
+    assert len(paper.compare(entry, KEPT, KEPT.replace("61.7", "62.7"))[1]) == 1
 
 
 def test_cells_of_a_csv_may_hold_commas_and_sixteen_digits() -> None:
@@ -166,6 +173,30 @@ def test_a_small_command_is_run_and_compared(
     found = paper.check(entry_of(small=["python bench/fake.py"], rows=1, **fields))
     assert len(found) == (answer is not None)
     assert answer is None or answer in found[0]
+
+
+@pytest.mark.parametrize(
+    ("printed", "since", "code", "said"),
+    [
+        ("| a | 61.7 |", "", 0, "held     fake, "),
+        ("| a | 62.7 |", "", 1, "DIFFERS  fake, "),
+        ("| a | 62.7 |", "89abcde", 0, "DIFFERS  fake, since 89abcde, as page.md says, "),  # the document admits it
+    ],
+)
+def test_numbers_that_differ_end_with_code_1_unless_their_document_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, printed: str, since: str, code: int, said: str
+) -> None:
+    entry = entry_of(small=["python bench/fake.py"], rows=1, since=since)
+    monkeypatch.setattr(paper, "ROOT", tmp_path)
+    monkeypatch.setattr(paper, "entries", lambda: [entry])
+    monkeypatch.setattr("sys.argv", ["paper.py"])
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "fake.py").write_text(f"print({printed!r})")
+    (tmp_path / "page.md").write_text("| a | 61.7 |\n")
+    with pytest.raises(SystemExit) as left:
+        paper.main()
+    assert left.value.code == code
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_an_entry_has_a_small_command_or_a_reason() -> None:

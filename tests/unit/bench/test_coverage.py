@@ -18,6 +18,14 @@ def test_the_true_map_is_that_of_a_large_sample(name: str) -> None:
     assert (truth == PRESENT).mean(axis=0) == pytest.approx(world.prevalence, abs=0.005)
 
 
+def test_the_true_map_is_the_mean_of_the_classes_asked_for() -> None:
+    world, every = World(3, 1.0), np.eye(3, dtype=bool)
+    each = [world.true_map(one) for one in every]
+    assert len(set(each)) == 3
+    assert world.true_map(every[0] | every[2]) == pytest.approx((each[0] + each[2]) / 2)
+    assert world.true_map(every[1], 0.5) == pytest.approx(World(3, 1.5).true_map(every[1])) != each[1]
+
+
 def test_hidden_labels_are_hidden_at_random() -> None:
     labels, truth = World(4, 1.0, known=0.5).labels(20_000, np.random.default_rng(1))
     known = labels != UNKNOWN

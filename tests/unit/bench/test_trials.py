@@ -11,6 +11,7 @@ import tower_tuning
 import trial
 import unknown_costs
 from scipy.special import expit
+from scipy.stats import ttest_1samp
 
 from promptmlr.backbone import load_backbone
 from promptmlr.labels import ABSENT, PRESENT, UNKNOWN
@@ -78,6 +79,13 @@ def test_the_weight_of_a_graph_is_zero_where_it_misleads(planted: tuple[np.ndarr
     assert relations.graph_weight(odds, -towards, labels) == 0
 
 
+def test_intervals_are_those_of_the_t_test() -> None:
+    values = [0.5, 1.5, -0.25, 2.0]
+    assert trial.interval(values) == pytest.approx(tuple(ttest_1samp(values, 0).confidence_interval(0.95)))
+    assert trial.shown(values) == "+0.94 (−0.67 to +2.54)"
+    assert trial.shown([0.5]) == "+0.50"
+
+
 def rows_of(gain: dict[str, float], kind: str) -> list[dict[str, str]]:
     rows = []
     for world, points in gain.items():
@@ -94,12 +102,25 @@ def rows_of(gain: dict[str, float], kind: str) -> list[dict[str, str]]:
         ({"crowded": 0.8, "strangers": 0.0}, True),
         ({"crowded": 0.4, "strangers": 0.0}, False),
         ({"crowded": 0.8, "strangers": -0.4}, False),
-        ({"crowded": 3.0, "grainy": -1.0, "strangers": 0.0}, False),
+        ({"crowded": 3.0, "grainy": -0.2, "strangers": 0.0}, False),  # the interval holds 0
     ],
 )
 def test_the_rule_of_relations(gain: dict[str, float], passes: bool) -> None:
     said = relations.verdict(rows_of(gain, "ridge"), "ridge")
     assert said.endswith("passes" if passes else "does not pass")
+
+
+@pytest.mark.parametrize(("gains", "passes"), [((1.5, 2.0), True), ((0.5, 0.6), False), ((0.1, 4.0), False)])
+def test_the_rule_of_the_tower(gains: tuple[float, float], passes: bool) -> None:
+    rows = []
+    for seed in range(2):
+        for tower, points in zip(tower_tuning.TOWERS, gains, strict=True):
+            for observed, more in (("0.1", points), ("0.5", 9.0)):  # only a tenth of the labels counts
+                place = {"world": "scenes", "observed": observed, "seed": str(seed), "tower": tower}
+                scores = (("frozen", 60.0), ("0.003:1", 60.0 + more))
+                rows += [place | {"setting": name, "mean_ap": str(score)} for name, score in scores]
+    said = tower_tuning.verdict(rows, "0.003:1")
+    assert said.endswith(": passes" if passes else ": does not pass")
 
 
 def test_cells_are_continued(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from promptmlr.backbone.image.kind import TowerKind, each_alone, resized_positio
 from promptmlr.backbone.image.parts import has_parts
 from promptmlr.backbone.image.ways import VALUE, BeforeLast, Way
 
-__all__ = ["KIND", "vit_regions"]
+__all__ = ["KIND", "first_token", "vit_regions"]
 
 
 def vit_regions(visual: VisionTransformer, images: Tensor, way: Way = VALUE) -> Tensor:
@@ -38,7 +38,7 @@ def vit_regions(visual: VisionTransformer, images: Tensor, way: Way = VALUE) -> 
     for block in blocks:
         tokens = block(tokens)
     if visual.attn_pool is None and visual.pool_type == "tok":
-        pooled = visual.ln_post(_first_token(last, tokens))
+        pooled = visual.ln_post(first_token(last, tokens))
         local = way.patches(BeforeLast(last, tokens, 1, (size[0], size[1])))
     else:
         tokens = last(tokens)
@@ -48,7 +48,7 @@ def vit_regions(visual: VisionTransformer, images: Tensor, way: Way = VALUE) -> 
     return regions
 
 
-def _first_token(block: nn.Module, tokens: Tensor) -> Tensor:
+def first_token(block: nn.Module, tokens: Tensor) -> Tensor:
     """(B, 1, W): a block's output at the class token, which is all that is read of it."""
     if not isinstance(block, ResidualAttentionBlock):
         return block(tokens)[:, :1]  # type: ignore[no-any-return]
