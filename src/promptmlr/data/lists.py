@@ -1,14 +1,16 @@
 """The names that a cell lists: how they are apart, and lists as JSON and Python write them."""
 
 import ast
+import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from promptmlr.errors import UserError
 from promptmlr.options.data import Unclear
 
-__all__ = ["DELIMITERS", "delimiter_of_lists", "delimiter_of_rows", "names_in", "refuse_odd_names", "shown"]
+__all__ = ["DELIMITERS", "cell_of", "delimiter_of_lists", "delimiter_of_rows", "names_in", "refuse_odd_names", "shown"]
 
 DELIMITERS = ("|", ";", ",", "\t")
 """What usually stands between names."""
@@ -87,6 +89,15 @@ def names_in(cell: str, delimiter: str | None, where: str) -> list[str]:
     if names and set(names) <= {"0", "1"} and len(names) > len(set(names)):
         raise UserError(f"{where}: {cell[:80]!r} says of each class whether it is there; write a column per class")
     return names
+
+
+def cell_of(names: Sequence[str], delimiter: str | None = None) -> str:
+    """A cell in which `names_in` finds these names: a list of JSON where they would be read as others, as `[]` is."""
+    cell = (delimiter or "").join(names)
+    with suppress(UserError):
+        if names_in(cell, delimiter, cell) == list(names):
+            return cell
+    return json.dumps(list(names), ensure_ascii=False)
 
 
 def _parts(cell: str, delimiter: str | None, where: str) -> list[str]:

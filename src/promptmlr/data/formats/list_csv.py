@@ -16,6 +16,7 @@ from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.images import ImageFile
 from promptmlr.data.lists import (
     DELIMITERS,
+    cell_of,
     delimiter_of_lists,
     delimiter_of_rows,
     names_in,
@@ -242,13 +243,15 @@ def write_list_csv(output: Output) -> list[str]:
         raise UserError("every usual delimiter is in some class name, so lists of them cannot be read; --to long-csv")
     partial = bool(output.unknown and output.absent)
     codes = (PRESENT, ABSENT) if partial else (PRESENT,)
+    listed = {name for _, _, labels in output.rows() for code in codes for name in output.names(labels, code)}
+    refuse_odd_names(output.destination, listed)  # which the reader would refuse
     with output.table() as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
             ["image", "labels", *(["negatives"] if partial else []), *(["split"] if output.has_splits else [])]
         )
         for split, name, labels in output.rows():
-            lists = [delimiter.join(output.names(labels, code)) for code in codes]
+            lists = [cell_of(output.names(labels, code), delimiter) for code in codes]
             writer.writerow([name, *lists, *([split] if output.has_splits else [])])
     bare = not partial and output.absent and any(not (entry.labels == PRESENT).any() for entry in output.entries)
     said = f"--delimiter '{delimiter}'" + (" --codes =absent" if bare else "")

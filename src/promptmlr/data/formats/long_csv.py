@@ -10,7 +10,7 @@ from promptmlr.data.codes import Codes
 from promptmlr.data.columns import LABELS, columns_of, folded, shape_of
 from promptmlr.data.formats.base import Format, Writer
 from promptmlr.data.formats.list_csv import Chosen, Images, list_rows
-from promptmlr.data.lists import names_in
+from promptmlr.data.lists import cell_of, names_in
 from promptmlr.data.options import DataOptions
 from promptmlr.data.output import Output
 from promptmlr.data.rows import LabelledRows, ListedRows, Names
@@ -108,14 +108,15 @@ def write_long_csv(output: Output) -> list[str]:
     known = np.zeros(len(output.class_names), dtype=np.bool_)
     for entry in output.entries:
         known |= entry.labels != UNKNOWN
-    pending = [output.class_names[column] for column in np.flatnonzero(~known)]
+    cells = [cell_of([name]) for name in output.class_names]
+    pending = [cells[column] for column in np.flatnonzero(~known)]
     with output.table() as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", *(["split"] if output.has_splits else []), "label", "value"])
         for split, name, labels in output.rows():
             start = [name, *([split] if output.has_splits else [])]
-            rows: list[list[str]] = [[output.class_names[c], str(labels[c])] for c in np.flatnonzero(labels != UNKNOWN)]
-            rows += [[class_name, ""] for class_name in pending]
+            rows: list[list[str]] = [[cells[c], str(labels[c])] for c in np.flatnonzero(labels != UNKNOWN)]
+            rows += [[cell, ""] for cell in pending]
             pending = []
             writer.writerows([*start, *row] for row in rows or [["", ""]])
     return []
